@@ -1,0 +1,24 @@
+//! Compiles the protos whose features are on, with protox, so that nobody needs protoc.
+
+use std::{env, fs, path::PathBuf};
+
+use protox::prost::Message;
+
+/// Each proto and the feature that asks for it; `pagination` is always there.
+const PROTOS: [(&str, Option<&str>); 2] =
+    [("pagination/v1/pagination.proto", None), ("prompts/v1/prompts.proto", Some("CARGO_FEATURE_PROMPTS"))];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let include = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("proto");
+    println!("cargo::rerun-if-changed={}", include.display());
+    println!("cargo::metadata=include={}", include.display());
+
+    let wanted = PROTOS
+        .iter()
+        .filter(|(_, feature)| feature.is_none_or(|feature| env::var_os(feature).is_some()))
+        .map(|(proto, _)| proto);
+    let descriptors = protox::compile(wanted, [&include])?;
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().build_transport(false).btree_map(".").compile_fds(descriptors)?;
+    Ok(())
+}

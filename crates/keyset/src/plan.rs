@@ -1,0 +1,74 @@
+//! What EXPLAIN says, read for the work that a statement does.
+
+use serde_json::Value;
+
+/// A node of a plan, with what matters of the nodes above it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Node<'a> {
+    pub(crate) json: &'a Value,
+    /// Whether a Sort above takes in everything that this node gives.
+    pub(crate) is_sorted_whole: bool,
+}
+
+impl<'a> Node<'a> {
+    /// The text under a name, empty where there is none.
+    pub(crate) fn text(&self, name: &str) -> &'a str {
+        self.json.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The number under a name, 0 where there is none.
+    #[cfg(feature = "conformance")]
+    pub(crate) fn number(&self, name: &str) -> f64 {
+        self.json.get(name).and_then(Value::as_f64).unwrap_or_default()
+    }
+
+    /// Whether the node reads a table.
+    pub(crate) fn is_scan(&self) -> bool {
+        self.json.get("Relation Name").is_some()
+    }
+}
+
+/// All nodes of what `EXPLAIN (FORMAT JSON)` gave.
+pub(crate) fn nodes(explained: &Value) -> Vec<Node<'_>> {
+    let mut nodes = Vec::new();
+    if let Some(json) = explained.pointer("/0/Plan") {
+        gather(Node { json, is_sorted_whole: false }, &mut nodes);
+    }
+    nodes
+}
+
+fn gather<'a>(node: Node<'a>, nodes: &mut Vec<Node<'a>>) {
+    nodes.push(node);
+    let is_sorted_whole = match node.text("Node Type") {
+        "Sort" | "Incremental Sort" => true,
+        "Limit" => false,
+        _ => node.is_sorted_whole,
+    };
+    let children = node.json.get("Plans").and_then(Value::as_array);
+    for json in children.into_iter().flatten() {
+        gather(Node { json, is_sorted_whole }, nodes);
+    }
+}
+
+/// What keeps a statement from reading just a range of an index, in order: nothing for a good plan.
+pub(crate) fn faults(nodes: &[Node<'_>]) -> Vec<String> {
+    let scans: Vec<_> = nodes.iter().filter(|node| node.is_scan()).collect();
+    let mut faults: Vec<String> = scans.iter().flat_map(|scan| fault(scan)).collect();
+    if scans.is_empty() {
+        faults.push("it reads no table".to_owned());
+    }
+    faults
+}
+
+fn fault(scan: &Node<'_>) -> Option<String> {
+    let (node, condition) = (scan.text("Node Type"), scan.text("Filter"));
+    if !matches!(node, "Index Scan" | "Index Only Scan") {
+        Some(format!("it needs a {node}"))
+    } else if !condition.is_empty() {
+        Some(format!("{} does not cover {condition}", scan.text("Index Name")))
+    } else if scan.is_sorted_whole {
+        Some(format!("{} gives another order, so all of it would be sorted", scan.text("Index Name")))
+    } else {
+        None
+    }
+}

@@ -1,0 +1,34 @@
+use crate::value::Value;
+
+/// The least text that sorts behind every text with this prefix, in the collation `"C"`, where texts sort by code point;
+/// nothing when every later text has the prefix.
+pub(crate) fn successor(prefix: &Value) -> Option<Value> {
+    let end = successor_of(prefix.as_text()?)?;
+    Value::encode(end).ok()
+}
+
+fn successor_of(prefix: &str) -> Option<String> {
+    let mut chars: Vec<char> = prefix.chars().collect();
+    while let Some(last) = chars.pop() {
+        // A range of chars steps over the surrogates.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            chars.push(next);
+            return Some(chars.into_iter().collect());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::successor_of;
+
+    #[test]
+    fn successor_is_the_next_text_without_the_prefix() {
+        assert_eq!(successor_of("ab").as_deref(), Some("ac"));
+        assert_eq!(successor_of("a\u{d7ff}").as_deref(), Some("a\u{e000}"));
+        assert_eq!(successor_of("a\u{10ffff}").as_deref(), Some("b"));
+        assert_eq!(successor_of("\u{10ffff}\u{10ffff}"), None);
+        assert_eq!(successor_of(""), None);
+    }
+}

@@ -1,0 +1,188 @@
+use pagination::{Fingerprint, InvalidArgument, PageParameters, find_order, proto::PageRequest};
+use sqlx::{Encode, Postgres, Type};
+
+use crate::{
+    Error, List,
+    listing::{Filter, Listing},
+    statement::Selection,
+    value::Value,
+};
+
+/// The most values that a filter of several values can have.
+pub const MAX_VALUES: usize = 100;
+
+/// The query for one page, as a request asks for it: begun by [`List::page`], ended by [`Query::fetch`].
+///
+/// Each thing that the listing declares is given once: every column of the scope, every parameter, and every filter,
+/// with `None` for a filter that the request does not have. One that is forgotten is an error of every call, so that the
+/// first test finds it. Values are bound to the statement and to the page token alike, by these same methods.
+///
+/// A filter that depends on the time binds the choice and leaves the time to Postgres, as in the condition
+/// `"(expire_time > now()) = {active}"`: the token must not change with the clock.
+#[derive(Debug)]
+#[must_use = "a query does nothing until it is fetched"]
+pub struct Query<'a> {
+    pub(crate) list: &'a List,
+    request: PageRequest,
+    order: Result<usize, InvalidArgument>,
+    scope: Vec<Value>,
+    parameters: Vec<Option<Value>>,
+    /// For each filter of the listing: whether it was given at all, and with which value.
+    filters: Vec<Option<Option<Value>>>,
+    error: Option<Error>,
+}
+
+/// What is to be fetched, once everything about the request is known to be right.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    pub(crate) parameters: PageParameters,
+    pub(crate) selection: Selection<'a>,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+impl<'a> Query<'a> {
+    pub(crate) fn new(list: &'a List, request: PageRequest, order_by: &str) -> Self {
+        let listing = list.listing;
+        Self {
+            list,
+            request,
+            order: find_order(order_by, listing.orders.iter().map(|order| order.name)),
+            scope: Vec::new(),
+            parameters: vec![None; listing.parameters.len()],
+            filters: vec![None; listing.filters.len()],
+            error: None,
+        }
+    }
+
+    /// Gives the value of the next column of the scope.
+    pub fn scope<'q, T: Encode<'q, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
+        match Value::encode(value) {
+            Ok(value) => self.scope.push(value),
+            Err(error) => self.fail(Error::Database(sqlx::Error::Encode(error))),
+        }
+        self
+    }
+
+    /// Gives the value of a parameter of the listing's `from`.
+    pub fn parameter<'q, T: Encode<'q, Postgres> + Type<Postgres>>(mut self, name: &str, value: T) -> Self {
+        let place = self.list.listing.parameters.iter().position(|parameter| *parameter == name);
+        match (place.and_then(|place| self.parameters.get_mut(place)), encode_field(name, value)) {
+            (Some(parameter), Ok(value)) => *parameter = Some(value),
+            (None, Ok(_)) => self.fail_listing(format!("it has no parameter {name}")),
+            (_, Err(error)) => self.fail(error),
+        }
+        self
+    }
+
+    /// Gives the value of a filter, or says with `None` that the request does not have it. For a filter of several
+    /// values, which takes an array, an empty one means the same as `None`.
+    pub fn filter<'q, T: Encode<'q, Postgres> + Type<Postgres>>(mut self, name: &str, value: Option<T>) -> Self {
+        let place = self.list.listing.filters.iter().position(|filter| filter.name == name);
+        let value = value.map(|value| encode_field(name, value)).transpose();
+        let takes_set = place.and_then(|place| self.list.listing.filters.get(place)).is_some_and(Filter::takes_set);
+        let value = if takes_set { value.and_then(|value| set(name, value)) } else { value };
+        match (place.and_then(|place| self.filters.get_mut(place)), value) {
+            (Some(filter), Ok(value)) => *filter = Some(value),
+            (None, Ok(_)) => self.fail_listing(format!("it has no filter {name}")),
+            (_, Err(error)) => self.fail(error),
+        }
+        self
+    }
+
+    /// Keeps the first error, which the fetch will give.
+    fn fail(&mut self, error: Error) {
+        self.error.get_or_insert(error);
+    }
+
+    fn fail_listing(&mut self, mistake: String) {
+        self.fail(Error::Listing { list: self.list.listing.name, mistake });
+    }
+
+    /// Looks at everything that was given, before any of it reaches the database.
+    pub(crate) fn plan(self) -> Result<Plan<'a>, Error> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let list = self.list.listing;
+        let mistake = |mistake: String| Error::Listing { list: list.name, mistake };
+        let parameters = PageParameters::try_from(self.request)?;
+        let place = self.order?;
+        let (Some(order), Some(key_types)) = (list.orders.get(place), self.list.types.keys.get(place)) else {
+            return Err(mistake("it has no orders".to_owned()));
+        };
+        if self.scope.len() != list.scope.len() {
+            return Err(mistake(format!("its scope is {:?}", list.scope)));
+        }
+        let Some(values) = self.parameters.into_iter().collect() else {
+            return Err(mistake(format!("its parameters are {:?}", list.parameters)));
+        };
+        let Some(filters) = self.filters.into_iter().collect() else {
+            return Err(mistake(format!("its filters are {:?}", filter_names(list))));
+        };
+        let selection = Selection {
+            listing: list,
+            order,
+            key_types,
+            filter_types: &self.list.types.filters,
+            scope: self.scope,
+            parameters: values,
+            filters,
+        };
+        if parameters.skip > 0 && selection.is_scanned() {
+            return Err(skip_refused(&selection).into());
+        }
+        let fingerprint = selection.fingerprint();
+        Ok(Plan { parameters, selection, fingerprint })
+    }
+}
+
+impl Selection<'_> {
+    fn fingerprint(&self) -> Fingerprint {
+        let mut parts = Fingerprint::of(self.listing.name).part("order", self.order.name.as_bytes());
+        for key_type in self.key_types {
+            parts = parts.part("key type", key_type.as_bytes());
+        }
+        let scope = self.listing.scope.iter().zip(&self.scope);
+        let parameters = self.listing.parameters.iter().zip(&self.parameters);
+        let filters = self.listing.filters.iter().map(|filter| &filter.name).zip(&self.filters);
+        let filters = filters.filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        for (name, value) in scope.chain(parameters).chain(filters) {
+            parts = match &value.bytes {
+                Some(bytes) => parts.part(name, bytes),
+                None => parts.part("null", name.as_bytes()),
+            };
+        }
+        parts.finish()
+    }
+}
+
+fn filter_names(listing: &Listing) -> Vec<&'static str> {
+    listing.filters.iter().map(|filter| filter.name).collect()
+}
+
+fn skip_refused(selection: &Selection<'_>) -> InvalidArgument {
+    let filters = selection.listing.filters.iter().zip(&selection.filters);
+    let given: Vec<_> = filters.filter(|(_, value)| value.is_some()).map(|(Filter { name, .. }, _)| *name).collect();
+    let given = given.join(" and ");
+    InvalidArgument::field(
+        "page.skip",
+        format!("must be 0 in this order with {given}, which no index serves; follow the page tokens"),
+    )
+}
+
+fn encode_field<'q, T: Encode<'q, Postgres> + Type<Postgres>>(name: &str, value: T) -> Result<Value, Error> {
+    let value = Value::encode(value).map_err(sqlx::Error::Encode)?;
+    if value.as_text().is_some_and(|text| text.contains('\0')) {
+        return Err(InvalidArgument::field(name, "must not contain NUL").into());
+    }
+    Ok(value)
+}
+
+/// The value of a filter of several values: absent when it has none.
+fn set(name: &str, value: Option<Value>) -> Result<Option<Value>, Error> {
+    let count = value.as_ref().map_or(0, Value::array_length);
+    if count > MAX_VALUES {
+        return Err(InvalidArgument::field(name, format!("must have at most {MAX_VALUES} values")).into());
+    }
+    Ok(value.filter(|_| count > 0))
+}

@@ -1,0 +1,74 @@
+//! The seek: the conditions under which a row comes behind an anchor.
+//!
+//! Consecutive keys that are never null and sort the same way form a run, compared as one row value, which Postgres
+//! answers by one range of an index. Each key that may be null stands alone. Every branch fixes the runs before its own
+//! to the anchor's values, so that each is a range of the index as well; branches are disjoint and come in list order,
+//! nearest to the anchor first. One condition with OR in it would read the whole index.
+
+use crate::listing::{Key, Nulls, Sort};
+
+/// A key of the order, as it sorts in the direction of the page, beside what stands for the anchor's value in SQL:
+/// absent for a null.
+pub(crate) struct Anchor {
+    pub(crate) key: Key,
+    pub(crate) value: Option<String>,
+}
+
+/// The branches of a seek, each the text of a condition. `inclusive` has the anchor's own row among them. There are none
+/// when nothing can come behind the anchor.
+pub(crate) fn branches(anchors: &[Anchor], inclusive: bool) -> Vec<String> {
+    let runs: Vec<&[Anchor]> =
+        anchors.chunk_by(|a, b| is_run(&a.key) && is_run(&b.key) && a.key.sort == b.key.sort).collect();
+    let mut branches = Vec::new();
+    for (depth, run) in runs.iter().enumerate().rev() {
+        let inclusive = inclusive && depth + 1 == runs.len();
+        let fixed = runs.iter().take(depth).flat_map(|run| run.iter()).map(equals);
+        let fixed: String = fixed.map(|condition| condition + " and ").collect();
+        branches.extend(behind(run, inclusive).into_iter().map(|condition| format!("{fixed}{condition}")));
+    }
+    branches
+}
+
+fn is_run(key: &Key) -> bool {
+    key.nulls == Nulls::Never
+}
+
+fn equals(Anchor { key: Key { expression, .. }, value }: &Anchor) -> String {
+    match value {
+        Some(value) => format!("{expression} = {value}"),
+        None => format!("{expression} is null"),
+    }
+}
+
+/// The conditions under which a run comes behind the anchor's, nearest first.
+fn behind(run: &[Anchor], inclusive: bool) -> Vec<String> {
+    match run {
+        [Anchor { key: Key { expression, nulls: Nulls::First, .. }, value: None }] if inclusive => {
+            vec![format!("{expression} is null"), format!("{expression} is not null")]
+        }
+        [Anchor { key: Key { expression, nulls: Nulls::First, .. }, value: None }] => {
+            vec![format!("{expression} is not null")]
+        }
+        [Anchor { key: Key { expression, .. }, value: None }] if inclusive => vec![format!("{expression} is null")],
+        [Anchor { value: None, .. }] => vec![],
+        [Anchor { key: Key { expression, nulls: Nulls::Last, .. }, .. }] => {
+            vec![compare(run, inclusive), format!("{expression} is null")]
+        }
+        _ => vec![compare(run, inclusive)],
+    }
+}
+
+fn compare(run: &[Anchor], inclusive: bool) -> String {
+    let operator = match (run.first().map(|anchor| anchor.key.sort), inclusive) {
+        (Some(Sort::Descending), false) => "<",
+        (Some(Sort::Descending), true) => "<=",
+        (Some(Sort::Ascending) | None, false) => ">",
+        (Some(Sort::Ascending) | None, true) => ">=",
+    };
+    let expressions: Vec<_> = run.iter().map(|anchor| anchor.key.expression).collect();
+    let values: Vec<_> = run.iter().filter_map(|anchor| anchor.value.as_deref()).collect();
+    match (expressions.as_slice(), values.as_slice()) {
+        ([expression], [value]) => format!("{expression} {operator} {value}"),
+        _ => format!("({}) {operator} ({})", expressions.join(", "), values.join(", ")),
+    }
+}

@@ -1,0 +1,67 @@
+//! A database of its own for each test.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU32, Ordering},
+};
+
+use keyset::{List, Listing, Page, Paging, connect_options};
+use pagination::{PageTokens, proto::PageRequest};
+use private_postgres::Server;
+use sqlx::{
+    Connection, Executor, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+fn server() -> PgConnectOptions {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    let server = SERVER.get_or_init(|| Server::temporary().unwrap());
+    PgConnectOptions::new_without_pgpass()
+        .socket(server.socket_dir())
+        .port(server.port())
+        .username(server.user())
+        .database("postgres")
+}
+
+/// A new, empty database.
+pub async fn database() -> PgPool {
+    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    let mut connection = PgConnection::connect_with(&server()).await.unwrap();
+    connection.execute(sqlx::AssertSqlSafe(format!("create database {name}"))).await.unwrap();
+    let options = connect_options(server().database(&name));
+    PgPoolOptions::new().max_connections(8).connect_with(options).await.unwrap()
+}
+
+pub fn paging(pool: &PgPool) -> Paging {
+    let keys = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".parse().unwrap();
+    Paging::new(pool.clone(), PageTokens::new(keys))
+}
+
+pub async fn run(pool: &PgPool, sql: &str) {
+    pool.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await.unwrap();
+}
+
+pub fn request(page_size: i32, page_token: &str) -> PageRequest {
+    PageRequest { page_size, page_token: page_token.to_owned(), ..Default::default() }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, sqlx::FromRow)]
+pub struct Id {
+    pub id: i64,
+}
+
+pub fn ids(page: &Page<Id>) -> Vec<i64> {
+    page.rows.iter().map(|row| row.id).collect()
+}
+
+/// A listing made while a test runs.
+pub fn leak<T>(value: T) -> &'static T {
+    Box::leak(Box::new(value))
+}
+
+pub async fn open(pool: &PgPool, listing: Listing) -> List {
+    paging(pool).open(leak(listing)).await.unwrap()
+}

@@ -1,0 +1,99 @@
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// The `domain` of every `google.rpc.ErrorInfo` that Quire sends.
+pub const ERROR_DOMAIN: &str = "quire";
+
+/// One field of a request and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldViolation {
+    /// The path of the field in the request, as in `page.page_size` or `requests[3].prompt.name`.
+    pub field: String,
+    /// What the field must be; a sentence without a full stop, with the allowed values where there are few.
+    pub description: String,
+}
+
+impl FieldViolation {
+    /// A violation of `field`, which must be as `description` says.
+    pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self { field: field.into(), description: description.into() }
+    }
+}
+
+/// A request that cannot be answered, whatever the state of the data: `INVALID_ARGUMENT`.
+///
+/// As a [`Status`] it carries a `google.rpc.BadRequest` with one violation for each field, and for a refused page token
+/// also a `google.rpc.ErrorInfo` with its reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidArgument {
+    /// Fields that are not what they must be.
+    #[error("{}", summary(.0))]
+    Fields(Vec<FieldViolation>),
+    /// A page token that does not open here.
+    #[error("page.page_token: {0}")]
+    PageToken(#[from] PageTokenError),
+}
+
+impl InvalidArgument {
+    /// One field that is not what it must be.
+    pub fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::Fields(vec![FieldViolation::new(field, description)])
+    }
+}
+
+/// Why a page token is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PageTokenError {
+    /// It is not the text of any token: too long, not base64url without padding, or too short to hold one.
+    #[error("is not a page token; begin again without one")]
+    Malformed,
+    /// It was not sealed by a key that this server has, or it was changed since.
+    #[error("was not given out by this service, or was changed; begin again without one")]
+    Untrusted,
+    /// It is older than the time that tokens live.
+    #[error("has expired; begin again without one")]
+    Expired,
+    /// It was given out for another list, workspace, filter or order.
+    #[error("was given out for another query; send the same filters and order_by with it, or begin again without one")]
+    QueryChanged,
+    /// It is of a version that this server does not read.
+    #[error("is of a version that this server does not read; begin again without one")]
+    UnsupportedVersion,
+}
+
+impl PageTokenError {
+    /// The `reason` of the `google.rpc.ErrorInfo`.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Malformed => "PAGE_TOKEN_MALFORMED",
+            Self::Untrusted => "PAGE_TOKEN_UNTRUSTED",
+            Self::Expired => "PAGE_TOKEN_EXPIRED",
+            Self::QueryChanged => "PAGE_TOKEN_QUERY_CHANGED",
+            Self::UnsupportedVersion => "PAGE_TOKEN_UNSUPPORTED_VERSION",
+        }
+    }
+}
+
+impl From<InvalidArgument> for Status {
+    fn from(error: InvalidArgument) -> Self {
+        let message = error.to_string();
+        let mut details = ErrorDetails::new();
+        match error {
+            InvalidArgument::Fields(violations) => {
+                for FieldViolation { field, description } in violations {
+                    details.add_bad_request_violation(field, description);
+                }
+            }
+            InvalidArgument::PageToken(error) => {
+                details.add_bad_request_violation("page.page_token", error.to_string());
+                details.set_error_info(error.reason(), ERROR_DOMAIN, []);
+            }
+        }
+        Status::with_error_details(Code::InvalidArgument, message, details)
+    }
+}
+
+fn summary(violations: &[FieldViolation]) -> String {
+    let each = violations.iter().map(|FieldViolation { field, description }| format!("{field}: {description}"));
+    each.collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,71 @@
+//! The rules of [`pagination.v1`](quire_proto::pagination::v1) in Rust: what a page request means, page tokens that
+//! nobody can read, forge or move to another query, the errors that a bad request gets, and a client's walk through
+//! pages.
+//!
+//! It knows gRPC and nothing of where the rows come from. The crate `keyset` stands on it and fetches pages from
+//! Postgres; a service that keeps its rows elsewhere uses this crate alone.
+//!
+//! # Serving
+//!
+//! ```
+//! use pagination::{Cursor, Direction, Fingerprint, PageParameters, PageTokens, Position, proto::PageRequest};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let tokens = PageTokens::new("2026-11:n0Yz3iKcP9tJkq0c5mE0mG0h9f0g5mH5l2x0T7r1u3Q=".parse()?);
+//!
+//! // What the request asks for, with the contract's defaults and limits applied.
+//! let page = PageParameters::try_from(PageRequest { page_size: 1_000, ..Default::default() })?;
+//! assert_eq!(page.size, 200);
+//!
+//! // Everything that decides which rows the list has, and in which order.
+//! let query = Fingerprint::of("books.v1.Books").part("order", b"title").part("shelf", b"history").finish();
+//!
+//! // The token for the page after the row whose order column is "Moby-Dick".
+//! let cursor = Cursor { direction: Direction::Forward, position: Position::After(vec![Some(b"Moby-Dick".to_vec())]) };
+//! let token = tokens.seal(&cursor, &query)?;
+//!
+//! // It opens for the same query, and for no other.
+//! assert_eq!(tokens.open(&token, &query)?, cursor);
+//! let other = Fingerprint::of("books.v1.Books").part("order", b"title").part("shelf", b"poetry").finish();
+//! assert!(tokens.open(&token, &other).is_err());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Calling
+//!
+//! [`walk`] turns the pages of any such list into one stream of rows.
+//!
+//! # Guarantees
+//!
+//! - A token is authenticated and encrypted: one that was changed in any bit, cut, or sealed with another key does not
+//!   open, and its order columns cannot be read from it.
+//! - A token opens only for the query it was made for: see [`Fingerprint`].
+//! - No input makes this crate panic, and no error's text repeats what was inside a token.
+//!
+//! # Non-goals
+//!
+//! - Authorization. A token says where a page begins and gives no right to read it.
+//! - Sessions on the server. Any process with the same keys serves any page.
+
+mod clock;
+mod error;
+mod fingerprint;
+mod keys;
+mod order_by;
+mod request;
+mod token;
+mod walk;
+
+pub use clock::Clock;
+pub use error::{ERROR_DOMAIN, FieldViolation, InvalidArgument, PageTokenError};
+pub use fingerprint::{Fingerprint, FingerprintBuilder};
+pub use keys::{TokenKeys, TokenKeysError};
+pub use order_by::find_order;
+/// The messages of `pagination.v1`.
+pub use quire_proto::pagination::v1 as proto;
+pub use request::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_SKIP, PageParameters};
+pub use token::{
+    Cursor, DEFAULT_TIME_TO_LIVE, Direction, MAX_KEY_BYTES, MAX_TOKEN_LENGTH, PageTokens, Position, SealError,
+};
+pub use walk::walk;

@@ -1,0 +1,66 @@
+use futures_util::{Stream, TryStreamExt, stream};
+use tonic::Status;
+
+use crate::proto::{PageRequest, PageResponse};
+
+/// Walks a list from `page` to its end: one stream of rows, fetched a page at a time as they are wanted.
+///
+/// `fetch` makes the call for one page and takes its response apart. `skip` and `total_count` are sent with the first
+/// request only. Dropping the stream ends the walk; nothing is fetched ahead of need.
+///
+/// ```
+/// use futures_util::TryStreamExt;
+/// use pagination::{proto::{PageRequest, PageResponse}, walk};
+/// # #[derive(Clone)] struct Books;
+/// # struct ListBooksResponse { books: Vec<u32>, page: Option<PageResponse> }
+/// # impl Books {
+/// #     async fn list_books(&self, page: PageRequest) -> Result<ListBooksResponse, tonic::Status> {
+/// #         Ok(match page.page_token.as_str() {
+/// #             "" => ListBooksResponse {
+/// #                 books: vec![1, 2],
+/// #                 page: Some(PageResponse { next_page_token: "more".into(), ..Default::default() }),
+/// #             },
+/// #             _ => ListBooksResponse { books: vec![3], page: None },
+/// #         })
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tonic::Status> {
+/// # let client = Books;
+/// let books = walk(PageRequest { page_size: 200, ..Default::default() }, |page| {
+///     let client = client.clone();
+///     async move {
+///         let response = client.list_books(page).await?;
+///         Ok((response.books, response.page))
+///     }
+/// });
+/// assert_eq!(books.try_collect::<Vec<_>>().await?, [1, 2, 3]);
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+///
+/// The stream ends with the first error that `fetch` gives, and with INTERNAL when the server answers the very token it
+/// was asked with, which would never end.
+pub fn walk<T, F, Response>(page: PageRequest, fetch: F) -> impl Stream<Item = Result<T, Status>>
+where
+    F: FnMut(PageRequest) -> Response,
+    Response: Future<Output = Result<(Vec<T>, Option<PageResponse>), Status>>,
+{
+    stream::try_unfold((Some(page), fetch), |(page, mut fetch)| async move {
+        let Some(page) = page else { return Ok::<_, Status>(None) };
+        let (rows, response) = fetch(page.clone()).await?;
+        let next = next_request(page, response.unwrap_or_default())?;
+        Ok(Some((stream::iter(rows.into_iter().map(Ok)), (next, fetch))))
+    })
+    .try_flatten()
+}
+
+fn next_request(page: PageRequest, response: PageResponse) -> Result<Option<PageRequest>, Status> {
+    if response.next_page_token.is_empty() {
+        return Ok(None);
+    }
+    if response.next_page_token == page.page_token {
+        return Err(Status::internal("the server answered the page token it was asked with"));
+    }
+    Ok(Some(PageRequest { page_size: page.page_size, page_token: response.next_page_token, ..Default::default() }))
+}

@@ -1,0 +1,63 @@
+use std::time::Duration;
+
+use sqlx::{
+    ConnectOptions, Connection, PgConnection, PgPool,
+    migrate::{MigrateError, Migrator},
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+
+/// The name of the lock that one migrator at a time holds: "quire" in ASCII.
+const MIGRATION_LOCK: i64 = 0x71_75_69_72_65;
+
+/// Why the database could not be migrated.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// The database failed or could not be reached.
+    #[error("cannot migrate the database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A migration failed, or the database was migrated by something else.
+    #[error("cannot migrate the database: {0}")]
+    Migration(#[from] MigrateError),
+}
+
+/// A pool of connections fit for pages, opened as they are needed.
+pub fn connect(options: PgConnectOptions) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(16)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_lazy_with(keyset::connect_options(options).application_name("quire"))
+}
+
+/// Brings the database's schema up to date. Safe to run from several processes at once.
+///
+/// The lock is tried for and not waited for: a statement that waits holds a snapshot, for which `create index
+/// concurrently` in the process that has the lock would wait in turn.
+///
+/// # Errors
+///
+/// See [`MigrationError`]. What was done before a failure stays done, a file at a time.
+pub async fn migrate(options: &PgConnectOptions) -> Result<(), MigrationError> {
+    let mut connection = options.clone().application_name("quire migrate").connect().await?;
+    let done = migrate_alone(&mut connection).await;
+    // Closing the connection lets go of the lock, also after a failure.
+    let closed = connection.close().await;
+    done.and(closed.map_err(MigrationError::from))
+}
+
+async fn migrate_alone(connection: &mut PgConnection) -> Result<(), MigrationError> {
+    while !sqlx::query_scalar::<_, bool>("select pg_try_advisory_lock($1)")
+        .bind(MIGRATION_LOCK)
+        .fetch_one(&mut *connection)
+        .await?
+    {
+        tracing::info!("another process is migrating the database; waiting");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let mut migrator = Migrator { migrations: MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
+    // A newer release may have migrated the database already, and this one runs on its schema.
+    migrator.set_ignore_missing(true).set_locking(false);
+    migrator.run(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,67 @@
+use keyset::{database_status, internal_status};
+use pagination::{ERROR_DOMAIN, InvalidArgument};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// What a service fails with. Handlers convert it to a [`Status`] with `?`; nothing else builds one.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request is wrong whatever the state of the data.
+    #[error(transparent)]
+    InvalidArgument(#[from] InvalidArgument),
+    /// What was asked for is not there.
+    #[error("{0} does not exist")]
+    NotFound(Resource),
+    /// What was to be made is there already.
+    #[error("{0} already exists")]
+    AlreadyExists(Resource),
+    /// A page cannot be given.
+    #[error(transparent)]
+    List(#[from] keyset::Error),
+    /// The database failed.
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The call is part of the contract and not served yet.
+    #[error("{0} is not served yet")]
+    Unimplemented(&'static str),
+}
+
+/// A thing that an error is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// The message type, as in `prompts.v1.Prompt`.
+    pub kind: &'static str,
+    /// The field that names it, as in `id` or `requests[3].prompt.name`.
+    pub field: String,
+    /// The value of that field.
+    pub name: String,
+}
+
+impl std::fmt::Display for Resource {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { kind, field, name } = self;
+        write!(formatter, "{kind} with {field} {name:?}")
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        match error {
+            Error::InvalidArgument(error) => error.into(),
+            Error::NotFound(resource) => about(Code::NotFound, message, "NOT_FOUND", &resource),
+            Error::AlreadyExists(resource) => about(Code::AlreadyExists, message, "ALREADY_EXISTS", &resource),
+            Error::List(keyset::Error::Request(error)) => error.into(),
+            Error::List(keyset::Error::Database(error)) | Error::Database(error) => database_status(&error),
+            Error::List(error @ (keyset::Error::Listing { .. } | keyset::Error::Seal(_))) => internal_status(&error),
+            Error::Unimplemented(_) => Status::unimplemented(message),
+        }
+    }
+}
+
+fn about(code: Code, message: String, reason: &str, Resource { kind, field, name }: &Resource) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason, ERROR_DOMAIN, [("field".to_owned(), field.clone())]);
+    details.set_resource_info(*kind, name, "", &message);
+    Status::with_error_details(code, message, details)
+}

@@ -1,0 +1,92 @@
+//! For the tests of services: a Postgres of the test binary's own, a migrated database for each test, and a service behind
+//! a real socket.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its database or its server has failed")]
+
+use std::{
+    convert::Infallible,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use keyset::Paging;
+use pagination::{Clock, PageTokens};
+use private_postgres::Server;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, postgres::PgConnectOptions, raw_sql};
+use tokio::{net::TcpListener, sync::OnceCell};
+use tonic::{
+    body::Body,
+    codegen::{Service, http},
+    server::NamedService,
+    transport::{Channel, Endpoint, server::TcpIncoming},
+};
+
+use crate::{Ids, Platform, connect, migrate};
+
+/// The text of the token keys in tests: one key, with the id `test`.
+pub const TOKEN_KEYS: &str = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+/// How to connect to a database of the test binary's server, which stops when the test binary ends.
+pub fn options(database: &str) -> PgConnectOptions {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    let server = SERVER.get_or_init(|| Server::temporary().unwrap());
+    PgConnectOptions::new_without_pgpass()
+        .socket(server.socket_dir())
+        .port(server.port())
+        .username(server.user())
+        .database(database)
+}
+
+/// How to connect to a new database that has been migrated.
+pub async fn new_database() -> PgConnectOptions {
+    static TEMPLATE: OnceCell<()> = OnceCell::const_new();
+    TEMPLATE
+        .get_or_init(async || {
+            create("template", "template0").await;
+            migrate(&options("template")).await.unwrap();
+        })
+        .await;
+    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    create(&name, "template").await;
+    options(&name)
+}
+
+async fn create(name: &str, template: &str) {
+    let mut connection: PgConnection = options("postgres").connect().await.unwrap();
+    let create = format!("create database {name} template {template}");
+    raw_sql(AssertSqlSafe(create)).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// What a service is opened with: a new database, tokens sealed by [`TOKEN_KEYS`], and the system's clock.
+pub async fn platform() -> Platform {
+    platform_on(connect(new_database().await))
+}
+
+/// The same on a database that is there already.
+pub fn platform_on(pool: PgPool) -> Platform {
+    let clock = Clock::system();
+    let tokens = PageTokens::new(TOKEN_KEYS.parse().unwrap());
+    Platform { paging: Paging::new(pool, tokens), ids: Ids::by_time(clock.clone()), clock }
+}
+
+/// Serves a service on a free port of the loopback interface for as long as the test's runtime lives, and connects to it.
+pub async fn serve<S>(service: S) -> Channel
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
+        + NamedService
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tonic::transport::Server::builder().add_service(service);
+    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
+}

@@ -1,0 +1,118 @@
+//! The files of a database.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::account::{Account, hand_over};
+use crate::binaries::Binaries;
+use crate::error::io;
+use crate::supervisor::{Job, Supervisor};
+use crate::{Error, USER};
+
+/// Where PostgreSQL's files are in a data directory. The caller keeps others next to them.
+pub(crate) fn directory(data_dir: &Path) -> PathBuf {
+    data_dir.join("postgres")
+}
+
+/// Creates `path` for its owner alone. One that exists keeps its permissions.
+pub(crate) fn create_private(path: &Path) -> Result<(), Error> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("create", path))
+}
+
+/// The major version that wrote the database, or `None` where there is none yet.
+pub(crate) fn version(cluster: &Path) -> Result<Option<String>, Error> {
+    let path = cluster.join("PG_VERSION");
+    match fs::read_to_string(&path) {
+        Ok(version) => Ok(Some(version.trim().to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => is_free(cluster).map(|()| None),
+        Err(error) => Err(io("read", &path)(error)),
+    }
+}
+
+fn is_free(cluster: &Path) -> Result<(), Error> {
+    match fs::read_dir(cluster) {
+        Ok(mut entries) => entries.next().map_or(Ok(()), |_| Err(Error::NotADatabase { dir: cluster.to_owned() })),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(io("read", cluster)(error)),
+    }
+}
+
+/// What it takes to create a database.
+pub(crate) struct Creation<'a> {
+    pub(crate) cluster: &'a Path,
+    pub(crate) binaries: &'a Binaries,
+    pub(crate) account: Option<Account>,
+    pub(crate) durable: bool,
+    pub(crate) log: (&'a File, &'a Path),
+    pub(crate) scratch: Option<&'a Path>,
+}
+
+impl Creation<'_> {
+    /// Creates a database in a directory of its own, and gives it its name once it is whole, so that
+    /// a process that is killed leaves nothing that cannot be started. The answer guards `scratch`
+    /// until it is released.
+    pub(crate) fn run(&self) -> Result<Supervisor, Error> {
+        let unfinished = self.cluster.with_extension("unfinished");
+        remove(&unfinished)?;
+        create_private(&unfinished)?;
+        hand_over(&unfinished, self.account)?;
+        let initdb = Supervisor::spawn(&Job {
+            program: self.binaries.initdb(),
+            arguments: self.arguments(),
+            dir: &unfinished,
+            account: self.account,
+            log: self.log.0,
+            scratch: self.scratch,
+            link: None,
+        })?;
+        if !initdb.succeeded() {
+            return Err(Error::NotCreated {
+                dir: self.cluster.to_owned(),
+                reason: last_error(self.log.1),
+                log: self.log.1.to_owned(),
+            });
+        }
+        fs::rename(&unfinished, self.cluster).map_err(io("rename", &unfinished))?;
+        if let (true, Some(parent)) = (self.durable, self.cluster.parent()) {
+            File::open(parent).and_then(|parent| parent.sync_all()).map_err(io("write", parent))?;
+        }
+        Ok(initdb)
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        // Whoever reaches the socket is the owner of its directory.
+        let mut arguments = vec![
+            "--auth=trust".to_owned(),
+            format!("--username={USER}"),
+            "--encoding=UTF8".to_owned(),
+            "--locale=C".to_owned(),
+        ];
+        if !self.durable {
+            arguments.push("--no-sync".to_owned());
+        }
+        arguments
+    }
+}
+
+fn remove(dir: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io("remove", dir)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Why the program that writes this log has failed.
+pub(crate) fn last_error(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    ["FATAL:", "PANIC:", "error:"]
+        .into_iter()
+        .find_map(|mark| {
+            let found = text.lines().rev().find_map(|line| line.split_once(mark))?;
+            Some(found.1)
+        })
+        .or_else(|| text.lines().rev().find(|line| !line.trim().is_empty()))
+        .map_or_else(|| "it ended without a word".to_owned(), |line| line.trim().to_owned())
+}

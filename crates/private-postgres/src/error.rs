@@ -1,0 +1,118 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a private PostgreSQL did not start or stop. Each displays as one line.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No directory that was searched holds `initdb` and `postgres`.
+    #[error(
+        "no PostgreSQL found: install it (Debian: apt-get install postgresql; macOS: brew install \
+         postgresql) or name a database with --database-url"
+    )]
+    NotInstalled,
+    /// PostgreSQL reads only what its own major version wrote, and that version is not installed.
+    #[error(
+        "{} was written by PostgreSQL {wrote}, but only PostgreSQL {found} is installed: install \
+         PostgreSQL {wrote}, or name another data directory",
+        dir.display()
+    )]
+    WrongVersion {
+        /// The directory of the database.
+        dir: PathBuf,
+        /// The major version in its `PG_VERSION`.
+        wrote: String,
+        /// The major versions that are installed, separated by commas.
+        found: String,
+    },
+    /// Another live process runs a server on the data directory.
+    #[error(
+        "{} is in use by {}: stop that process, or name another data directory",
+        dir.display(), holder(*pid)
+    )]
+    InUse {
+        /// The data directory.
+        dir: PathBuf,
+        /// The process that uses it, where it is known.
+        pid: Option<u32>,
+    },
+    /// The process that started a server on the data directory is gone, and the server is not.
+    #[error(
+        "the PostgreSQL of an earlier run still uses {} ({}): wait until it has ended, or stop it \
+         with kill -INT",
+        dir.display(), holder(*pid)
+    )]
+    Abandoned {
+        /// The data directory.
+        dir: PathBuf,
+        /// The server's process, where it is known.
+        pid: Option<u32>,
+    },
+    /// The place of the database is taken by other files.
+    #[error(
+        "{} holds files that are not a PostgreSQL database: move them away, or name another data \
+         directory",
+        dir.display()
+    )]
+    NotADatabase {
+        /// The directory where the database would be.
+        dir: PathBuf,
+    },
+    /// The caller is root, PostgreSQL refuses to run as root, and there is no user to run it as.
+    #[error(
+        "PostgreSQL does not run as root, and there is neither a user postgres nor a user nobody: \
+         add one of them, or start as another user"
+    )]
+    NoAccount,
+    /// `initdb` failed.
+    #[error(
+        "PostgreSQL could not create a database in {}: {reason} (log: {})",
+        dir.display(), log.display()
+    )]
+    NotCreated {
+        /// The directory of the database.
+        dir: PathBuf,
+        /// The last error in the log.
+        reason: String,
+        /// The log.
+        log: PathBuf,
+    },
+    /// `postgres` ended before it accepted connections.
+    #[error("PostgreSQL did not start: {reason} (log: {})", log.display())]
+    NotStarted {
+        /// The last error in the log.
+        reason: String,
+        /// The log.
+        log: PathBuf,
+    },
+    /// `postgres` runs, and has not accepted connections in time.
+    #[error("PostgreSQL was not ready after 60 seconds (log: {})", log.display())]
+    NotReady {
+        /// The log.
+        log: PathBuf,
+    },
+    /// `postgres` was told to stop and has not ended in time.
+    #[error("PostgreSQL has not ended 60 seconds after it was told to (process {pid})")]
+    NotStopped {
+        /// The server's process.
+        pid: u32,
+    },
+    /// The operating system refused something.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// What it was tried on.
+        path: PathBuf,
+        /// The refusal.
+        source: io::Error,
+    },
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+/// For `map_err`: an [`Error::Io`] that names what was tried.
+pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Io { action, path: path.to_owned(), source }
+}

@@ -1,0 +1,249 @@
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::account::{Account, hand_over};
+use crate::binaries::{self, Binaries};
+use crate::cluster::{self, Creation};
+use crate::error::io;
+use crate::lock::{self, OwnerLock};
+use crate::pid_file::{self, PidFile};
+use crate::poll::poll;
+use crate::socket::SocketDir;
+use crate::supervisor::{Job, Supervisor};
+use crate::{Error, PORT, USER};
+
+const START_SECONDS: u32 = 60;
+/// How long the server of a process that was killed may take to shut down.
+const ORPHAN_SECONDS: u32 = 15;
+
+/// What a server is to be started with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the database is, and `postgres.log`. Created where it does not exist; other files in it
+    /// are left alone.
+    pub data_dir: PathBuf,
+    /// Whether what is committed survives a power failure. False only for tests, which it makes
+    /// faster.
+    pub durable: bool,
+    /// More of PostgreSQL's own settings, by name. They come last, so they win.
+    pub extra: Vec<(String, String)>,
+}
+
+/// A running server. Dropping it stops it.
+#[derive(Debug)]
+pub struct Server {
+    // The first to be dropped, which stops the server while its directory is still locked.
+    supervisor: Supervisor,
+    socket: SocketDir,
+    _owner: OwnerLock,
+    _scratch: Option<TempDir>,
+}
+
+impl Server {
+    /// Starts a server, and returns once it accepts connections. Creates the database first where
+    /// there is none.
+    ///
+    /// Waits up to 15 seconds for the server of a process that was killed to shut down. A `Server`
+    /// that has died still holds its data directory: drop it before starting another.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`] other than [`Error::NotStopped`].
+    pub fn start(settings: &Settings) -> Result<Self, Error> {
+        Self::start_in(settings, None)
+    }
+
+    /// Starts a server for tests, which forgets everything: its directory is removed when it is
+    /// dropped, or when this process ends in any way. The directory is in `$TMPDIR`, for root in
+    /// `/tmp`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Server::start`].
+    pub fn temporary() -> Result<Self, Error> {
+        // Until a supervisor runs, nobody would remove the directory of a process that is killed. So
+        // what takes time comes first.
+        let binaries = binaries::find(binaries::search_path(), None, Path::new(""))?;
+        // The supervisor steps down with the server, and can remove only what is in a directory that
+        // is open to all.
+        let parent = if Account::is_needed() { PathBuf::from("/tmp") } else { std::env::temp_dir() };
+        let scratch = tempfile::Builder::new()
+            .prefix("private-postgres-")
+            .tempdir_in(&parent)
+            .map_err(io("create a directory in", &parent))?;
+        let settings = Settings { data_dir: scratch.path().to_owned(), durable: false, extra: Vec::new() };
+        Self::start_in(&settings, Some((scratch, binaries)))
+    }
+
+    fn start_in(settings: &Settings, temporary: Option<(TempDir, Binaries)>) -> Result<Self, Error> {
+        let (scratch, binaries) = temporary.unzip();
+        cluster::create_private(&settings.data_dir)?;
+        let data_dir = std::path::absolute(&settings.data_dir).map_err(io("find", &settings.data_dir))?;
+        let cluster = cluster::directory(&data_dir);
+        let account = Account::for_cluster(&cluster)?;
+        if let Some(scratch) = &scratch {
+            // For the supervisor to remove.
+            hand_over(scratch.path(), account)?;
+        }
+        let owner = OwnerLock::acquire(&data_dir)?;
+        let (log, log_path) = lock::open_log(&data_dir, &cluster, ORPHAN_SECONDS)?;
+        let start = Start {
+            settings,
+            cluster: &cluster,
+            account,
+            log: (&log, &log_path),
+            scratch: scratch.as_ref().map(TempDir::path),
+            binaries,
+        };
+        let (supervisor, socket) = start.run(&data_dir)?;
+        tracing::debug!(pid = supervisor.pid(), dir = %cluster.display(), "PostgreSQL runs");
+        Ok(Self { supervisor, socket, _owner: owner, _scratch: scratch })
+    }
+
+    /// The directory of the socket. Its path is short enough for any client.
+    #[must_use]
+    pub fn socket_dir(&self) -> &Path {
+        self.socket.path()
+    }
+
+    /// The port, which is part of the socket's name.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        PORT
+    }
+
+    /// The superuser, who connects without a password.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        USER
+    }
+
+    /// The server's main process, the postmaster.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.supervisor.pid()
+    }
+
+    /// Whether the postmaster is still there.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.supervisor.is_running()
+    }
+
+    /// Ends all connections, shuts the server down, and returns once it has ended. One that has
+    /// ended already is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotStopped`] if it has not ended in time.
+    pub fn stop(mut self) -> Result<(), Error> {
+        self.supervisor.stop()
+    }
+}
+
+/// A start, by a caller that holds both locks.
+struct Start<'a> {
+    settings: &'a Settings,
+    cluster: &'a Path,
+    account: Option<Account>,
+    log: (&'a File, &'a Path),
+    scratch: Option<&'a Path>,
+    /// Where they have been found already.
+    binaries: Option<Binaries>,
+}
+
+impl Start<'_> {
+    fn run(&self, data_dir: &Path) -> Result<(Supervisor, SocketDir), Error> {
+        let version = cluster::version(self.cluster)?;
+        if let Some(pid) = pid_file::stranger(self.cluster)? {
+            return Err(Error::InUse { dir: data_dir.to_owned(), pid: Some(pid) });
+        }
+        let found = self
+            .binaries
+            .clone()
+            .map_or_else(|| binaries::find(binaries::search_path(), version.as_deref(), self.cluster), Ok)?;
+        let created = match version {
+            Some(_) => None,
+            None => Some(self.create(&found)?),
+        };
+        let socket = SocketDir::of(self.cluster, self.account)?;
+        let mut supervisor = self.launch(&found, &socket)?;
+        if let Some(created) = created {
+            created.release();
+        }
+        if let Err(error) = self.wait_until_ready(&supervisor) {
+            // The first error is the one to tell.
+            let _ = supervisor.stop();
+            return Err(error);
+        }
+        Ok((supervisor, socket))
+    }
+
+    fn create(&self, binaries: &Binaries) -> Result<Supervisor, Error> {
+        Creation {
+            cluster: self.cluster,
+            binaries,
+            account: self.account,
+            durable: self.settings.durable,
+            log: self.log,
+            scratch: self.scratch,
+        }
+        .run()
+    }
+
+    fn launch(&self, binaries: &Binaries, socket: &SocketDir) -> Result<Supervisor, Error> {
+        Supervisor::spawn(&Job {
+            program: binaries.postgres(),
+            arguments: self.arguments(),
+            dir: self.cluster,
+            account: self.account,
+            log: self.log.0,
+            scratch: self.scratch,
+            link: socket.link(),
+        })
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let port = PORT.to_string();
+        let always = [
+            ("listen_addresses", ""),
+            // The data directory, in which PostgreSQL works. No path is too long for this one.
+            ("unix_socket_directories", "."),
+            ("port", port.as_str()),
+            ("max_connections", "100"),
+            ("jit", "off"),
+            ("random_page_cost", "1.1"),
+            ("logging_collector", "off"),
+            ("log_destination", "stderr"),
+            // The log is only ever truncated at a start.
+            ("log_min_messages", "warning"),
+            ("log_checkpoints", "off"),
+        ];
+        let forgetful = [("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off")];
+        let forgetful = forgetful.iter().filter(|_| !self.settings.durable);
+        let extra = self.settings.extra.iter();
+        always
+            .iter()
+            .chain(forgetful)
+            .copied()
+            .chain(extra.map(|(name, value)| (name.as_str(), value.as_str())))
+            .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")])
+            .collect()
+    }
+
+    fn wait_until_ready(&self, supervisor: &Supervisor) -> Result<(), Error> {
+        let log = || self.log.1.to_owned();
+        let outcome = poll(START_SECONDS, || {
+            let ready =
+                PidFile::read(self.cluster).is_some_and(|server| server.ready && server.pid == supervisor.pid());
+            if ready {
+                return Some(Ok(()));
+            }
+            (!supervisor.is_running())
+                .then(|| Err(Error::NotStarted { reason: cluster::last_error(self.log.1), log: log() }))
+        });
+        outcome.unwrap_or_else(|| Err(Error::NotReady { log: log() }))
+    }
+}

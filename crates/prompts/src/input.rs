@@ -1,0 +1,179 @@
+//! Requests, made into rows once they are known to be right.
+
+use std::collections::{BTreeMap, HashSet};
+
+use pagination::InvalidArgument;
+use platform::{Error, Ids, Platform, Violations, now};
+use quire_proto::prompts::v1::{CreatePromptRequest, Prompt};
+use sha2::{Digest, Sha256};
+use sqlx::types::Json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::rows::{NewPrompt, PromptRow, VersionRow};
+
+const MAX_BATCH: usize = 1_000;
+const MAX_CONTENT_BYTES: usize = 1 << 20;
+const MAX_TAGS: usize = 32;
+const MAX_METADATA_ENTRIES: usize = 64;
+const MAX_METADATA_BYTES: usize = 8 << 10;
+
+/// The id that a field names.
+pub(crate) fn id(field: &str, text: &str) -> Result<Uuid, Error> {
+    let mut violations = Violations::default();
+    let id = violations.id(field, text);
+    violations.check()?;
+    Ok(id)
+}
+
+/// The path of a batch's request, with the dot behind it.
+pub(crate) fn request_path(place: usize) -> String {
+    format!("requests[{place}].")
+}
+
+/// The prompt that a request asks for.
+pub(crate) fn new_prompt(request: CreatePromptRequest, platform: &Platform) -> Result<NewPrompt, Error> {
+    let mut violations = Violations::default();
+    let new = read(&mut violations, "", request, &platform.ids, now(&platform.clock));
+    violations.check()?;
+    Ok(new)
+}
+
+/// The prompts that a batch asks for.
+pub(crate) fn new_prompts(requests: Vec<CreatePromptRequest>, platform: &Platform) -> Result<Vec<NewPrompt>, Error> {
+    if !(1..=MAX_BATCH).contains(&requests.len()) {
+        let description = format!("must be 1 to {MAX_BATCH}; there are {}", requests.len());
+        return Err(InvalidArgument::field("requests", description).into());
+    }
+    let mut violations = Violations::default();
+    let create_time = now(&platform.clock);
+    let (mut ids, mut names) = (HashSet::new(), HashSet::new());
+    let mut new = Vec::with_capacity(requests.len());
+    for (place, request) in requests.into_iter().enumerate() {
+        let path = request_path(place);
+        let one = read(&mut violations, &path, request, &platform.ids, create_time);
+        if !ids.insert(one.prompt.id) && !one.prompt.id.is_nil() {
+            violations.add(format!("{path}prompt.id"), "must not be that of another request of the batch");
+        }
+        if !names.insert(one.prompt.name.clone()) {
+            violations.add(format!("{path}prompt.name"), "must not be that of another request of the batch");
+        }
+        new.push(one);
+    }
+    violations.check()?;
+    Ok(new)
+}
+
+fn read(
+    violations: &mut Violations,
+    path: &str,
+    request: CreatePromptRequest,
+    ids: &Ids,
+    create_time: OffsetDateTime,
+) -> NewPrompt {
+    let prompt = request.prompt.unwrap_or_default();
+    let version = request.version.unwrap_or_default();
+    check_prompt(violations, path, &prompt);
+    violations.text(format_args!("{path}version.content"), &version.content, 1..=MAX_CONTENT_BYTES);
+    violations.text(format_args!("{path}version.model"), &version.model, 0..=128);
+    violations.text(format_args!("{path}version.author"), &version.author, 0..=128);
+    let id = match prompt.id.as_str() {
+        "" => ids.next(),
+        given => violations.id(format_args!("{path}prompt.id"), given),
+    };
+    NewPrompt {
+        version: VersionRow {
+            prompt_id: id,
+            version: 1,
+            variables: variables(&version.content),
+            content_hash: Sha256::digest(&version.content).to_vec(),
+            content: version.content,
+            model: version.model,
+            author: version.author,
+            create_time,
+        },
+        prompt: PromptRow {
+            id,
+            name: prompt.name,
+            surface: prompt.surface,
+            tags: prompt.tags,
+            metadata: Json(prompt.metadata),
+            latest_version: 1,
+            etag: ids.next(),
+            create_time,
+            update_time: create_time,
+        },
+    }
+}
+
+fn check_prompt(violations: &mut Violations, path: &str, prompt: &Prompt) {
+    violations.text(format_args!("{path}prompt.name"), &prompt.name, 1..=256);
+    violations.text(format_args!("{path}prompt.surface"), &prompt.surface, 0..=64);
+    check_tags(violations, &format!("{path}prompt.tags"), &prompt.tags);
+    check_metadata(violations, &format!("{path}prompt.metadata"), &prompt.metadata);
+}
+
+fn check_tags(violations: &mut Violations, field: &str, tags: &[String]) {
+    if tags.len() > MAX_TAGS {
+        violations.add(field, format!("must be at most {MAX_TAGS}; there are {}", tags.len()));
+    }
+    let mut seen = HashSet::new();
+    for (place, tag) in tags.iter().enumerate() {
+        violations.text(format_args!("{field}[{place}]"), tag, 1..=64);
+        if !seen.insert(tag) {
+            violations.add(format_args!("{field}[{place}]"), "must not be given twice");
+        }
+    }
+}
+
+fn check_metadata(violations: &mut Violations, field: &str, metadata: &BTreeMap<String, String>) {
+    if metadata.len() > MAX_METADATA_ENTRIES {
+        violations.add(field, format!("must have at most {MAX_METADATA_ENTRIES} entries; it has {}", metadata.len()));
+    }
+    let bytes: usize = metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if bytes > MAX_METADATA_BYTES {
+        violations.add(field, format!("must have at most {MAX_METADATA_BYTES} bytes in all; it has {bytes}"));
+    }
+    for (key, value) in metadata {
+        violations.text(format_args!("{field} key {key:?}"), key, 1..=64);
+        violations.text(format_args!("{field}[{key:?}]"), value, 0..=1_024);
+    }
+}
+
+/// The names in double braces, each once, in the order in which they first appear.
+fn variables(content: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
+    let ends = content.match_indices("}}").map(|(end, _)| end);
+    let mut begin = 0;
+    for end in ends {
+        // Between one pair of closing braces and the next, so that no text is looked at twice.
+        let name = content.get(begin..end).and_then(|text| text.rsplit_once("{{")).map(|(_, name)| name.trim());
+        if let Some(name) = name.filter(|name| is_variable(name) && seen.insert(*name)) {
+            names.push(name.to_owned());
+        }
+        begin = end + 2;
+    }
+    names
+}
+
+fn is_variable(name: &str) -> bool {
+    let is_first = |char: char| char.is_ascii_alphabetic() || char == '_';
+    let is_other = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | '-');
+    name.starts_with(is_first) && name.chars().all(is_other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::variables;
+
+    #[test]
+    fn variables_are_names_in_double_braces() {
+        assert_eq!(
+            variables("{{a}} {{ b }} {{a}} {c} {{1}} {{}} {{x y}} {{{d}}} {{user.name-2}} {{open"),
+            ["a", "b", "d", "user.name-2"]
+        );
+        assert_eq!(variables("{{{{a}}"), ["a"]);
+        assert_eq!(variables("{{ é }}"), [""; 0]);
+    }
+}

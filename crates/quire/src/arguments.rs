@@ -1,0 +1,63 @@
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use pagination::TokenKeys;
+
+/// gRPC services over Postgres whose every list is paged the same way.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// What to log, as in `info` or `warn,quire=debug`
+    #[arg(long, global = true, env = "QUIRE_LOG", default_value = "info,sqlx=warn")]
+    pub(crate) log: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the services, with gRPC health and reflection
+    Serve(Serve),
+    /// Bring the schema of a database up to date, which `serve` does as well
+    Migrate(Migrate),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The address to listen on; it must be a loopback address
+    #[arg(long, env = "QUIRE_LISTEN", default_value = "127.0.0.1:50051")]
+    pub(crate) listen: SocketAddr,
+
+    /// The Postgres database to use, as in `postgres://user@host/name`; without one, a private Postgres is started
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub(crate) database_url: Option<String>,
+
+    /// Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire]
+    #[arg(long, env = "QUIRE_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// The keys that seal page tokens, as `id:base64,…`, each of 32 bytes: the first seals, all open. Required with a
+    /// database URL; otherwise one is made and kept in the data directory
+    #[arg(long, env = "QUIRE_TOKEN_KEYS", hide_env_values = true)]
+    pub(crate) token_keys: Option<TokenKeys>,
+
+    /// How long a page token can be used
+    #[arg(long, env = "QUIRE_TOKEN_TTL", default_value = "72h", value_parser = humantime::parse_duration)]
+    pub(crate) token_ttl: Duration,
+
+    /// How long calls in flight may take to finish once the server is told to stop
+    #[arg(long, env = "QUIRE_DRAIN_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) drain_timeout: Duration,
+
+    /// Load sample prompts into the workspace `default` if it has none
+    #[arg(long, env = "QUIRE_SAMPLE")]
+    pub(crate) sample: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    /// The Postgres database to migrate, as in `postgres://user@host/name`
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub(crate) database_url: String,
+}

@@ -1,0 +1,77 @@
+//! The database that is served: one that a URL names, or a private Postgres with its data in a directory.
+
+use std::{
+    env,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use pagination::TokenKeys;
+use private_postgres::{Server, Settings};
+use sqlx::postgres::PgConnectOptions;
+use tempfile::NamedTempFile;
+
+use crate::{
+    arguments::{Migrate, Serve},
+    error::Error,
+};
+
+/// The database to serve, and the keys that seal its page tokens.
+pub(crate) struct Database {
+    pub(crate) options: PgConnectOptions,
+    pub(crate) token_keys: TokenKeys,
+    /// The private Postgres, if that is what it is; it stops when it is dropped.
+    pub(crate) server: Option<Server>,
+}
+
+/// `quire migrate`.
+pub(crate) async fn migrate(Migrate { database_url }: Migrate) -> Result<(), Error> {
+    Ok(platform::migrate(&parse_url(&database_url)?).await?)
+}
+
+/// Opens the database that the arguments name.
+pub(crate) async fn open(arguments: &Serve) -> Result<Database, Error> {
+    if let Some(url) = &arguments.database_url {
+        let token_keys = arguments.token_keys.clone().ok_or(Error::NoTokenKeys)?;
+        return Ok(Database { options: parse_url(url)?, token_keys, server: None });
+    }
+    let data_dir = arguments.data_dir.clone().map_or_else(default_data_dir, Ok)?;
+    let settings = Settings { data_dir: data_dir.clone(), durable: true, extra: Vec::new() };
+    let server = tokio::task::spawn_blocking(move || Server::start(&settings)).await??;
+    tracing::info!(data_dir = %data_dir.display(), "started a private Postgres");
+    let options = PgConnectOptions::new_without_pgpass()
+        .socket(server.socket_dir())
+        .port(server.port())
+        .username(server.user())
+        .database("postgres");
+    // The data directory is this process's alone while its Postgres runs.
+    let token_keys = arguments.token_keys.clone().map_or_else(|| kept_token_keys(&data_dir.join("token-keys")), Ok)?;
+    Ok(Database { options, token_keys, server: Some(server) })
+}
+
+fn parse_url(url: &str) -> Result<PgConnectOptions, Error> {
+    url.parse().map_err(Error::DatabaseUrl)
+}
+
+fn default_data_dir() -> Result<PathBuf, Error> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/quire"));
+    }
+    let data_home = env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+    let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".local/share"));
+    Ok(data_home.or_else(home).ok_or(Error::NoDataDirectory)?.join("quire"))
+}
+
+/// The keys that the file holds; it is made, with one key, where there is none.
+fn kept_token_keys(path: &Path) -> Result<TokenKeys, Error> {
+    let failed = |source| Error::File { path: path.to_owned(), source };
+    if !path.try_exists().map_err(failed)? {
+        let keys = TokenKeys::generate("1").map_err(|error| Error::Random(error.to_string()))?;
+        // A temporary file has mode 0600 and takes its name only when it is whole.
+        let mut file = NamedTempFile::new_in(path.parent().unwrap_or(path)).map_err(failed)?;
+        writeln!(file, "{keys}").and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+        file.persist_noclobber(path).map_err(|error| failed(error.error))?;
+    }
+    let keys = std::fs::read_to_string(path).map_err(failed)?;
+    keys.trim().parse().map_err(|source| Error::TokenKeysFile { path: path.to_owned(), source })
+}

@@ -1,0 +1,47 @@
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use keyset::CatalogueError;
+use platform::MigrationError;
+
+/// Why the program ends with exit code 1: one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{0} is not a loopback address, and without authentication nothing else is served: listen on 127.0.0.1")]
+    NotLoopback(SocketAddr),
+    #[error("{0} is taken: stop what listens there, or choose another address with --listen")]
+    AddressTaken(SocketAddr),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error(
+        "with a database URL, --token-keys (or QUIRE_TOKEN_KEYS) is required, the same on every replica: id:base64, made with `openssl rand -base64 32`"
+    )]
+    NoTokenKeys,
+    #[error(
+        "{path} does not hold token keys ({source}): put back what it held, or remove it, and all page tokens with it"
+    )]
+    TokenKeysFile { path: PathBuf, source: pagination::TokenKeysError },
+    #[error("cannot use {path}: {source}")]
+    File { path: PathBuf, source: io::Error },
+    #[error("no home directory to keep data in: name a directory with --data-dir")]
+    NoDataDirectory,
+    #[error("the database URL is not one: {0}; write postgres://user@host/name")]
+    DatabaseUrl(sqlx::Error),
+    #[error(transparent)]
+    PrivatePostgres(#[from] private_postgres::Error),
+    #[error(transparent)]
+    Migration(#[from] MigrationError),
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    #[error("the samples could not be loaded: {0}")]
+    Sample(String),
+    #[error("the reflection service could not be made: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    #[error("serving failed: {0}")]
+    Serve(#[from] tonic::transport::Error),
+    #[error("cannot listen for signals: {0}")]
+    Signal(io::Error),
+    #[error("no randomness to make a token key: {0}")]
+    Random(String),
+    #[error("a task failed: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}

@@ -1,0 +1,30 @@
+//! Quire's gRPC contract as a crate: the messages, clients and server traits made from the files beside this one.
+//!
+//! `pagination::v1` is always there; each service is behind a feature of its own name. The contract's rules (page
+//! sizes, page tokens, errors) are in the crate `pagination`, not here.
+//!
+//! A crate that imports `pagination/v1/pagination.proto` into protos of its own finds the file below the folder that
+//! Cargo gives its build script in `DEP_QUIRE_PROTO_INCLUDE`, and maps the package to this crate with
+//! `extern_path(".pagination.v1", "::quire_proto::pagination::v1")`.
+
+/// The shared messages of every list: `pagination/v1/pagination.proto`.
+pub mod pagination {
+    /// Version 1 of the package.
+    #[allow(missing_docs, clippy::all, reason = "generated from the proto")]
+    pub mod v1 {
+        tonic::include_proto!("pagination.v1");
+    }
+}
+
+/// PromptService: `prompts/v1/prompts.proto`.
+#[cfg(feature = "prompts")]
+pub mod prompts {
+    /// Version 1 of the package.
+    #[allow(missing_docs, clippy::all, reason = "generated from the proto")]
+    pub mod v1 {
+        tonic::include_proto!("prompts.v1");
+    }
+}
+
+/// The compiled descriptors of every proto that the features ask for, with comments: what gRPC reflection answers from.
+pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("descriptors");
