@@ -88,6 +88,6 @@ async fn check_all(pool: &PgPool, listing: &'static Listing) -> Result<Types, Fa
 }
 
 /// An expression without what Postgres writes otherwise than authors do.
-fn plain(expression: &str) -> String {
+pub(crate) fn plain(expression: &str) -> String {
     expression.chars().filter(|char| !matches!(char, '(' | ')' | ' ' | '"')).collect::<String>().to_lowercase()
 }

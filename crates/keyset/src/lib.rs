@@ -1,5 +1,7 @@
 //! TODO
 mod catalogue;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod count;
 mod error;
 mod list;

@@ -25,10 +25,10 @@ pub struct Query<'a> {
     pub(crate) list: &'a List,
     request: PageRequest,
     order: Result<usize, InvalidArgument>,
-    scope: Vec<Value>,
-    parameters: Vec<Option<Value>>,
+    pub(crate) scope: Vec<Value>,
+    pub(crate) parameters: Vec<Option<Value>>,
     /// For each filter of the listing: whether it was given at all, and with which value.
-    filters: Vec<Option<Option<Value>>>,
+    pub(crate) filters: Vec<Option<Option<Value>>>,
     error: Option<Error>,
 }
 

@@ -34,6 +34,18 @@ impl Value {
         Self { bytes, type_info: INFERRED }
     }
 
+    /// The type that the value is declared to have.
+    #[cfg(feature = "conformance")]
+    pub(crate) fn declared_type(&self) -> PgTypeInfo {
+        self.type_info.clone()
+    }
+
+    /// The same bytes, declared to be of another type.
+    #[cfg(feature = "conformance")]
+    pub(crate) fn of_type(&self, type_info: PgTypeInfo) -> Self {
+        Self { bytes: self.bytes.clone(), type_info }
+    }
+
     /// How many elements an array of one dimension has, from the header that Postgres gives binary arrays: the number of
     /// dimensions, flags, the type of the elements, and the length of the first dimension, of four bytes each.
     pub(crate) fn array_length(&self) -> usize {

@@ -462,6 +462,10 @@ fn no_time_is_out_of_range() {
         let tokens = PageTokens { clock: opened.clone(), ..forever.clone() };
         assert_eq!(tokens.open(&token, &query()), Ok(moby_dick()));
     }
+    // A negative number in ten bytes, as protobuf writes it: the earliest time of issue that there is.
+    let honest = contents(&ours().seal(&moby_dick(), &query()).unwrap());
+    let earliest = [&honest[..], &[2 << 3], &[0x80; 9], &[1]].concat();
+    assert_eq!(ours().open(&build("key", KEY, &earliest), &query()), Err(PageTokenError::Expired));
 }
 
 // Queries.
@@ -503,7 +507,12 @@ fn fingerprint(list: &str, parts: &[(&str, &[u8])]) -> Fingerprint {
 #[test]
 fn parts_do_not_run_into_one_another() {
     let length = |length: u64| length.to_be_bytes();
-    let spelt_out = [b"x", &length(1)[..], b"b", &length(1), b"y"].concat();
+    // One part that spells out two, as they would be written with both lengths, without the values' and without the
+    // names'.
+    let value_with_lengths = [b"x", &length(1)[..], b"b", &length(1), b"y"].concat();
+    let value_with_name_length = [b"x", &length(1)[..], b"b", b"y"].concat();
+    let name_with_value_length = [b"a", &length(1)[..], b"x", b"b"].concat();
+    let name_with_value_length = str::from_utf8(&name_with_value_length).unwrap();
     let prints = [
         fingerprint("list", &[]),
         fingerprint("list", &[("", b"")]),
@@ -518,7 +527,9 @@ fn parts_do_not_run_into_one_another() {
         fingerprint("", &[("list", b"abc")]),
         fingerprint("list", &[("a", b"x"), ("b", b"y")]),
         fingerprint("list", &[("b", b"y"), ("a", b"x")]),
-        fingerprint("list", &[("a", &spelt_out)]),
+        fingerprint("list", &[("a", &value_with_lengths)]),
+        fingerprint("list", &[("a", &value_with_name_length)]),
+        fingerprint("list", &[(name_with_value_length, b"y")]),
     ];
     for (index, one) in prints.iter().enumerate() {
         assert!(prints.iter().skip(index + 1).all(|other| other != one), "{index}");

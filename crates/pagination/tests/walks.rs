@@ -35,11 +35,10 @@ impl<const PAGES: usize> Server<PAGES> {
             panic!("{page:?} asks for a page that there is not");
         };
         let (rows, next_page_token) = answer.clone()?;
-        // Tokens back and totals are of no concern to a walk.
         let response = PageResponse {
             next_page_token: next_page_token.into(),
+            // A walk that turned back would ask for a page that there is not.
             previous_page_token: "back".into(),
-            total_count: Some(1),
             ..Default::default()
         };
         Ok((rows, Some(response)))

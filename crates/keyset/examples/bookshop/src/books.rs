@@ -1,0 +1,50 @@
+//! The list of books: its declaration, and the call that gives a page of it.
+
+use keyset::{Filter, List, Listing, Order, asc, desc};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    proto::{ListBooksRequest, ListBooksResponse, book_service_server::BookService},
+    row::BookRow,
+};
+
+/// The books of the shop. There is one shop, so the list has no scope.
+pub static BOOKS: Listing = Listing {
+    name: "bookshop.v1.Books",
+    from: "books",
+    columns: "id, isbn, title, shelf, signed, print_time",
+    filters: &[
+        Filter::equal("shelf", "shelf"),
+        Filter::prefix("title_prefix", "title"),
+        Filter::equal("signed", "signed"),
+    ],
+    orders: &[
+        Order { name: "print_time desc", keys: &[desc("print_time").nulls_last(), asc("id")], indexed: &[&["shelf"]] },
+        Order { name: "title", keys: &[asc("title"), asc("id")], indexed: &[&["shelf"]] },
+    ],
+    ..Listing::DEFAULT
+};
+
+/// The service.
+#[derive(Debug)]
+pub struct Books {
+    /// The list [`BOOKS`], opened.
+    pub list: List,
+}
+
+#[tonic::async_trait]
+impl BookService for Books {
+    async fn list_books(&self, request: Request<ListBooksRequest>) -> Result<Response<ListBooksResponse>, Status> {
+        let request = request.into_inner();
+        let page = self
+            .list
+            .page(request.page, &request.order_by)
+            .filter("shelf", request.shelf)
+            .filter("title_prefix", request.title_prefix)
+            .filter("signed", request.signed)
+            .fetch::<BookRow>()
+            .await?
+            .map(Into::into);
+        Ok(Response::new(ListBooksResponse { books: page.rows, page: Some(page.response) }))
+    }
+}

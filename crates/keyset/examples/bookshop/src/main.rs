@@ -1,0 +1,48 @@
+//! Serves the bookshop on 127.0.0.1:50052 until it is interrupted.
+//!
+//! ```text
+//! export DATABASE_URL=postgres://user@localhost/bookshop
+//! export TOKEN_KEYS="1:$(openssl rand -base64 32)"
+//! cargo run -p bookshop
+//! ```
+
+use std::{env, error::Error, net::SocketAddr};
+
+use bookshop::{
+    SCHEMA,
+    books::{BOOKS, Books},
+    proto::book_service_server::BookServiceServer,
+};
+use keyset::{Paging, connect_options};
+use pagination::PageTokens;
+use sqlx::postgres::PgPoolOptions;
+use tokio::signal::unix::{SignalKind, signal};
+use tonic::transport::Server;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let database = variable("DATABASE_URL")?.parse()?;
+    // Kept outside the program: pages go on after a restart, and on another replica, with the same keys.
+    let tokens = PageTokens::new(variable("TOKEN_KEYS")?.parse()?);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+
+    let pool = PgPoolOptions::new().connect_with(connect_options(database)).await?;
+    sqlx::raw_sql(SCHEMA).execute(&pool).await?;
+    // Where the table or an index is not as the list needs it, this says so, rather than a page that is slow one day.
+    let list = Paging::new(pool.clone(), tokens).open(&BOOKS).await?;
+
+    let address = SocketAddr::from(([127, 0, 0, 1], 50052));
+    eprintln!("serving on {address}");
+    Server::builder()
+        .add_service(BookServiceServer::new(Books { list }))
+        .serve_with_shutdown(address, async move {
+            interrupt.recv().await;
+        })
+        .await?;
+    pool.close().await;
+    Ok(())
+}
+
+fn variable(name: &str) -> Result<String, String> {
+    env::var(name).map_err(|error| format!("{name}: {error}"))
+}

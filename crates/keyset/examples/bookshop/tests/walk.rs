@@ -1,0 +1,129 @@
+//! A client walks the shop's books through a real socket, out of a real Postgres.
+
+use bookshop::{
+    SCHEMA,
+    books::{BOOKS, Books},
+    proto::{
+        Book, ListBooksRequest, ListBooksResponse, book_service_client::BookServiceClient,
+        book_service_server::BookServiceServer,
+    },
+};
+use futures_util::{StreamExt, TryStreamExt};
+use keyset::{Paging, connect_options};
+use pagination::{PageTokens, proto::PageRequest, walk};
+use private_postgres::Server as Postgres;
+use sqlx::{
+    AssertSqlSafe, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tonic::{
+    Code, Status,
+    transport::{Channel, Endpoint, Server, server::TcpIncoming},
+};
+
+/// A thousand books: every fourth of unknown print time, many of the same time or title.
+const STOCK: &str = "
+    insert into books (id, isbn, title, shelf, signed, print_time)
+    select id, 'isbn ' || id, 'Title ' || id % 300, (array['history', 'poetry', 'travel'])[id % 3 + 1], id % 50 = 0,
+        case when id % 4 > 0 then timestamptz '1900-01-01' + id % 100 * interval '1 day' end
+    from generate_series(1, 1000) as id";
+
+struct Shop {
+    pool: PgPool,
+    client: BookServiceClient<Channel>,
+    _postgres: Postgres,
+}
+
+impl Shop {
+    async fn open() -> Self {
+        let postgres = Postgres::temporary().unwrap();
+        let options = PgConnectOptions::new_without_pgpass()
+            .socket(postgres.socket_dir())
+            .port(postgres.port())
+            .username(postgres.user())
+            .database("postgres");
+        let pool = PgPoolOptions::new().connect_with(connect_options(options)).await.unwrap();
+        sqlx::raw_sql(SCHEMA).execute(&pool).await.unwrap();
+        sqlx::raw_sql(STOCK).execute(&pool).await.unwrap();
+
+        let keys = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".parse().unwrap();
+        let list = Paging::new(pool.clone(), PageTokens::new(keys)).open(&BOOKS).await.unwrap();
+        let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = incoming.local_addr().unwrap();
+        let server = Server::builder().add_service(BookServiceServer::new(Books { list }));
+        tokio::spawn(server.serve_with_incoming(incoming));
+        let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        Self { pool, client: BookServiceClient::new(channel), _postgres: postgres }
+    }
+
+    async fn list(&self, request: ListBooksRequest) -> Result<ListBooksResponse, Status> {
+        Ok(self.client.clone().list_books(request).await?.into_inner())
+    }
+
+    async fn walk(&self, request: &ListBooksRequest) -> Vec<Book> {
+        let page = PageRequest { page_size: 37, ..Default::default() };
+        let books = walk(page, async |page| {
+            let response = self.list(ListBooksRequest { page: Some(page), ..request.clone() }).await?;
+            Ok((response.books, response.page))
+        });
+        // A walk that never ends must fail here, not hang.
+        books.take(2_000).try_collect().await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn every_book_comes_once_and_in_order() {
+    let shop = Shop::open().await;
+    let orders = [("print_time desc", "print_time desc nulls last, id"), ("title", "title, id")];
+    let filters: [(ListBooksRequest, &str); 6] = [
+        (ListBooksRequest::default(), "true"),
+        (ListBooksRequest { shelf: Some("poetry".into()), ..Default::default() }, "shelf = 'poetry'"),
+        (ListBooksRequest { shelf: Some("cookery".into()), ..Default::default() }, "false"),
+        (ListBooksRequest { title_prefix: Some("Title 2".into()), ..Default::default() }, "title like 'Title 2%'"),
+        (ListBooksRequest { signed: Some(false), ..Default::default() }, "not signed"),
+        (
+            ListBooksRequest { shelf: Some("travel".into()), signed: Some(true), ..Default::default() },
+            "shelf = 'travel' and signed",
+        ),
+    ];
+    for (order_by, sort) in orders {
+        for (request, condition) in &filters {
+            let expected = format!("select id from books where {condition} order by {sort}");
+            let expected: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(expected)).fetch_all(&shop.pool).await.unwrap();
+            let books = shop.walk(&ListBooksRequest { order_by: order_by.into(), ..request.clone() }).await;
+            let ids: Vec<i64> = books.iter().map(|book| book.id).collect();
+            assert_eq!(ids, expected, "{condition} by {order_by}");
+        }
+    }
+
+    let books = shop.walk(&ListBooksRequest::default()).await;
+    let known = books.iter().take_while(|book| book.print_time_seconds.is_some()).count();
+    assert_eq!((books.len(), known), (1_000, 750));
+    assert!(books.iter().skip(known).all(|book| book.print_time_seconds.is_none()));
+}
+
+#[tokio::test]
+async fn a_token_that_the_shop_did_not_give_for_this_query_is_refused() {
+    let shop = Shop::open().await;
+    let first = shop.list(ListBooksRequest::default()).await.unwrap();
+    let token = first.page.unwrap().next_page_token;
+    let next = |page_token: &str| {
+        let page = PageRequest { page_token: page_token.to_owned(), ..Default::default() };
+        ListBooksRequest { page: Some(page), ..Default::default() }
+    };
+    assert_eq!(shop.list(next(&token)).await.unwrap().books.len(), 50);
+
+    let (last_bytes_of_box, replacement) = (token.len() - 8..token.len() - 4, "AAAA");
+    let mut forged = token.clone();
+    forged.replace_range(last_bytes_of_box, replacement);
+    let moved = ListBooksRequest { shelf: Some("poetry".into()), ..next(&token) };
+    for (request, message) in [
+        (next(&forged), "was not given out by this service"),
+        (next("second page please"), "is not a page token"),
+        (moved, "was given out for another query"),
+    ] {
+        let refused = shop.list(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().contains(message), "{refused}");
+    }
+}

@@ -1,0 +1,172 @@
+//! The conformance kit: one call in a service's tests that holds a list to everything this crate says of it.
+//!
+//! ```no_run
+//! # async fn example(list: keyset::List) {
+//! use keyset::conformance::Conformance;
+//!
+//! Conformance::of(&list)
+//!     .scope("a-library")
+//!     .value("shelf", "rare").value("shelf", "common").value("title_prefix", "rare")
+//!     .check(async |rows| { /* insert books with these numbers */ })
+//!     .await;
+//! # }
+//! ```
+//!
+//! It walks a few rows in every order and under every filter, forward and back, at page sizes that are likely to go wrong,
+//! and compares with one plain ORDER BY. Then it has twenty thousand more rows inserted and looks at the work that a page
+//! is (EXPLAIN ANALYZE), before and after ANALYZE, under custom and generic plans: what each scan reads, that its
+//! conditions are the index's, and that nothing is sorted whole.
+#![allow(clippy::panic, reason = "a test that fails panics, with what is wrong")]
+
+mod walk;
+mod work;
+
+use std::ops::Range;
+
+use pagination::PageParameters;
+use sqlx::{Encode, Postgres, Type};
+
+use crate::{
+    Error, List,
+    listing::Order,
+    query::{Plan, Query},
+    statement::Selection,
+    value::Value,
+};
+
+/// How many rows the walks go through.
+const FEW: u32 = 60;
+/// How many rows there are when the work is looked at.
+const MANY: u32 = 20_060;
+/// Every row whose number is a multiple of this one has the rare value of each filter.
+pub const RARE: u32 = 10_000;
+
+/// A list under test, with values to try its filters with.
+#[derive(Debug, Clone)]
+pub struct Conformance<'a> {
+    list: &'a List,
+    scope: Vec<Value>,
+    parameters: Vec<Value>,
+    values: Vec<(&'static str, Value)>,
+}
+
+/// What is asked of the list: for each filter its value, if it is given.
+type Filters = Vec<Option<Value>>;
+
+impl<'a> Conformance<'a> {
+    /// Begins the test of a list, which has no rows in the scope yet.
+    pub fn of(list: &'a List) -> Self {
+        Self { list, scope: Vec::new(), parameters: Vec::new(), values: Vec::new() }
+    }
+
+    /// Gives the value of the next column of the scope.
+    pub fn scope<'q, T: Encode<'q, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
+        self.scope.push(encode(value));
+        self
+    }
+
+    /// Gives the value of the next parameter.
+    pub fn parameter<'q, T: Encode<'q, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
+        self.parameters.push(encode(value));
+        self
+    }
+
+    /// Gives a value to try a filter with; any number for each. For each filter at least one must be a value that only
+    /// the rows with a number divisible by [`RARE`] have.
+    pub fn value<'q, T: Encode<'q, Postgres> + Type<Postgres>>(mut self, filter: &'static str, value: T) -> Self {
+        assert!(
+            self.list.listing().filters.iter().any(|declared| declared.name == filter),
+            "the list has no filter {filter}"
+        );
+        self.values.push((filter, encode(value)));
+        self
+    }
+
+    /// Tests the list. `seed` inserts the rows with the numbers it is given into the scope, in any way that makes their
+    /// order columns differ, repeat and, where they can, be null. It is called twice, and nothing else may change the
+    /// table.
+    ///
+    /// # Panics
+    ///
+    /// When anything is not as it should be, saying what.
+    pub async fn check(self, seed: impl AsyncFn(Range<u32>)) {
+        seed(0..FEW).await;
+        self.check_walks().await;
+        seed(FEW..MANY).await;
+        self.check_values_are_rare().await;
+        if self.list.listing().is_table() {
+            self.check_work("before ANALYZE").await;
+            let analyze = format!("analyze {}", self.list.listing().from);
+            sqlx::raw_sql(sqlx::AssertSqlSafe(analyze)).execute(&self.list.paging.pool).await.unwrap_or_else(fail);
+            self.check_work("after ANALYZE").await;
+        }
+    }
+
+    /// What is asked for in turn: nothing, each value alone, and one value of every filter together.
+    fn filters(&self) -> Vec<Filters> {
+        let listing = self.list.listing();
+        let none: Filters = vec![None; listing.filters.len()];
+        let with = |mut filters: Filters, name: &str, value: &Value| {
+            let named = listing.filters.iter().zip(&mut filters).find(|(filter, _)| filter.name == name);
+            if let Some((_, place)) = named {
+                *place = Some(value.clone());
+            }
+            filters
+        };
+        let mut all = vec![none.clone()];
+        all.extend(self.values.iter().map(|(name, value)| with(none.clone(), name, value)));
+        all.push(self.values.iter().rev().fold(none, |filters, (name, value)| with(filters, name, value)));
+        all
+    }
+
+    fn query(&self, order: &Order, filters: &Filters, request: pagination::proto::PageRequest) -> Query<'a> {
+        let mut query = self.list.page(Some(request), order.name);
+        query.scope.clone_from(&self.scope);
+        query.parameters = self.parameters.iter().cloned().map(Some).collect();
+        query.filters = filters.iter().cloned().map(Some).collect();
+        query
+    }
+
+    fn selection(&self, order: &Order, filters: &Filters) -> Selection<'a> {
+        let plan: Result<Plan<'_>, Error> = self.query(order, filters, Default::default()).plan();
+        let Plan { selection, parameters: PageParameters { .. }, .. } = plan.unwrap_or_else(fail);
+        selection
+    }
+
+    async fn check_values_are_rare(&self) {
+        let listing = self.list.listing();
+        let [order, ..] = listing.orders else { return };
+        for filter in listing.filters {
+            let mut counts = Vec::new();
+            for filters in self.filters().iter().filter(|filters| filters.iter().flatten().count() == 1) {
+                let given = listing.filters.iter().zip(filters).any(|(other, value)| {
+                    other.name == filter.name && value.is_some()
+                });
+                if given {
+                    counts.push(self.expected(order, filters).await.len());
+                }
+            }
+            let rare = 1..=(MANY / RARE * 2) as usize;
+            assert!(
+                counts.iter().any(|count| rare.contains(count)),
+                "of {MANY} rows {rare:?} should have a value of the filter {}, and {counts:?} have those given",
+                filter.name
+            );
+        }
+    }
+}
+
+/// What is being tested, for the message of a failure.
+fn describe(order: &Order, filters: &Filters, listing: &crate::Listing) -> String {
+    let given = listing.filters.iter().zip(filters).filter(|(_, value)| value.is_some());
+    let given: Vec<_> = given.map(|(filter, _)| filter.name).collect();
+    format!("{} in order \"{}\" with filters {given:?}", listing.name, order.name)
+}
+
+fn encode<'q, T: Encode<'q, Postgres> + Type<Postgres>>(value: T) -> Value {
+    Value::encode(value).unwrap_or_else(|error| panic!("a value that cannot be bound: {error}"))
+}
+
+fn fail<T>(error: impl std::fmt::Display) -> T {
+    panic!("{error}")
+}

@@ -1,0 +1,106 @@
+//! The work that a page is: what EXPLAIN ANALYZE says was read.
+
+use pagination::{Direction, Position};
+use sqlx::{AssertSqlSafe, Either, Executor, Row, SqlSafeStr, Statement as _, raw_sql};
+
+use super::{Conformance, describe, fail, walk::KeyRow};
+use crate::{
+    catalogue::plain,
+    listing::{Listing, Order},
+    plan::{self, Node},
+    select::Extent,
+    statement::{Selection, Statement},
+    value::Value,
+};
+
+/// The extent of the pages that are looked at.
+const EXTENT: Extent = Extent { limit: 11, skip: 0 };
+
+impl Conformance<'_> {
+    pub(super) async fn check_work(&self, when: &str) {
+        for order in self.list.listing().orders {
+            for filters in &self.filters() {
+                let expected = self.expected(order, filters).await;
+                let selection = self.selection(order, filters);
+                for (direction, position) in positions(&expected) {
+                    for mode in ["force_custom_plan", "force_generic_plan"] {
+                        let explained = self.explain(selection.page(direction, &position, EXTENT), mode).await;
+                        let what = describe(order, filters, self.list.listing());
+                        let what = format!("{what}, {direction:?}, {when}, {mode}");
+                        check_plan(&selection, &position, &explained, &what);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The plan of a statement, run with its values as literals: a simple statement can be planned either way.
+    async fn explain(&self, statement: Statement, mode: &str) -> serde_json::Value {
+        let literals = self.literals(&statement).await;
+        let arguments = if literals.is_empty() { String::new() } else { format!("({})", literals.join(", ")) };
+        let explain = format!(
+            "begin; set local plan_cache_mode = {mode}; prepare keyset_conformance as {}; \
+             explain (analyze, buffers, timing off, format json) execute keyset_conformance{arguments}; \
+             deallocate keyset_conformance; commit",
+            statement.text
+        );
+        let row = raw_sql(AssertSqlSafe(explain)).fetch_one(&self.list.paging.pool).await.unwrap_or_else(fail);
+        row.try_get(0).unwrap_or_else(fail)
+    }
+
+    /// The values of a statement as SQL has them.
+    async fn literals(&self, statement: &Statement) -> Vec<String> {
+        let pool = &self.list.paging.pool;
+        let declared: Vec<_> = statement.values.iter().map(Value::declared_type).collect();
+        let text = AssertSqlSafe(statement.text.clone()).into_sql_str();
+        let prepared = pool.prepare_with(text, &declared).await.unwrap_or_else(fail);
+        let types = prepared.parameters().and_then(Either::left).unwrap_or_default();
+        let mut literals = Vec::new();
+        for (value, type_info) in statement.values.iter().zip(types) {
+            let literal = sqlx::query_scalar("select quote_nullable($1::text)").persistent(false);
+            literals.push(literal.bind(value.of_type(type_info.clone())).fetch_one(pool).await.unwrap_or_else(fail));
+        }
+        literals
+    }
+}
+
+/// The beginning, the middle and the end of the list, seen both ways.
+fn positions(rows: &[KeyRow]) -> Vec<(Direction, Position)> {
+    let anchors = [rows.len() / 2, rows.len().saturating_sub(2)].map(|place| rows.get(place));
+    let positions = anchors.into_iter().flatten().map(|KeyRow(keys)| Position::After(keys.clone()));
+    let positions: Vec<_> = std::iter::once(Position::Start).chain(positions).collect();
+    [Direction::Forward, Direction::Backward]
+        .into_iter()
+        .flat_map(|direction| positions.iter().map(move |position| (direction, position.clone())))
+        .collect()
+}
+
+fn check_plan(selection: &Selection<'_>, position: &Position, explained: &serde_json::Value, what: &str) {
+    let nodes = plan::nodes(explained);
+    let faults = plan::faults(&nodes);
+    assert!(faults.is_empty(), "{what}: {faults:?} in {explained:#}");
+    let most = if selection.is_scanned() { selection.listing.examined_rows } else { EXTENT.limit };
+    for scan in nodes.iter().filter(|node| node.is_scan()) {
+        check_scan(scan, f64::from(most + 1), &format!("{what}: {explained:#}"));
+        check_condition(scan, selection.listing, selection.order, position, what);
+    }
+}
+
+fn check_scan(scan: &Node<'_>, most: f64, what: &str) {
+    for rows in ["Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck"] {
+        assert!(scan.number(rows) <= most, "a scan with {} {rows}, of {what}", scan.number(rows));
+    }
+    // Index entries that are passed over within the index do not show as rows, only as pages read: at worst one for the
+    // entry and two for the row and its visibility, and for each lookup a way down the index.
+    let pages = scan.number("Shared Hit Blocks") + scan.number("Shared Read Blocks");
+    let loops = scan.number("Actual Loops");
+    assert!(pages <= 3.0 * most * loops.max(1.0) + 32.0 * loops, "a scan of {pages} pages, of {what}");
+}
+
+fn check_condition(scan: &Node<'_>, listing: &Listing, order: &Order, position: &Position, what: &str) {
+    let condition = plain(scan.text("Index Cond"));
+    let seek = order.keys.iter().take(usize::from(*position != Position::Start)).map(|key| key.expression);
+    for column in listing.scope.iter().copied().chain(seek) {
+        assert!(condition.contains(&plain(column)), "{what}: {column} is not in the Index Cond {condition}");
+    }
+}

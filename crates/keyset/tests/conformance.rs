@@ -1,0 +1,104 @@
+//! The kit itself: it passes a list of every kind of filter and order, and finds what is wrong with one that is not right.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::ops::Range;
+
+use keyset::{Filter, List, Listing, Order, asc, conformance::Conformance, desc};
+use sqlx::{PgPool, types::time::OffsetDateTime};
+use support::{database, open, run};
+
+/// 2026-01-01, in seconds since the Unix epoch.
+const START: i64 = 1_767_225_600;
+
+const TABLE: &str = "
+    create table jobs (
+        tenant text collate \"C\" not null,
+        id int8 not null,
+        status text collate \"C\" not null,
+        target text collate \"C\" not null check (octet_length(target) <= 100),
+        priority int4 not null,
+        end_time timestamptz,
+        data text not null,
+        primary key (tenant, id)
+    );
+    create index on jobs (tenant, end_time desc nulls last, id);
+    create index on jobs (tenant, status, end_time desc nulls last, id);
+    create index on jobs (tenant, target, id desc);
+    create index on jobs (tenant, priority desc, end_time, id desc);
+";
+
+const JOBS: Listing = Listing {
+    name: "jobs",
+    from: "jobs",
+    columns: "id, data",
+    scope: &["tenant"],
+    filters: &[
+        Filter::any_of("statuses", "status"),
+        Filter::prefix("target_prefix", "target"),
+        Filter::at_least("ended_after", "end_time"),
+        Filter::less_than("ended_before", "end_time"),
+        Filter::condition("word", "data like '%' || {word}"),
+    ],
+    orders: &[
+        Order {
+            name: "end_time desc",
+            keys: &[desc("end_time").nulls_last(), asc("id")],
+            indexed: &[&["statuses"]],
+        },
+        Order { name: "target", keys: &[asc("target"), desc("id")], indexed: &[] },
+        Order {
+            name: "priority desc",
+            keys: &[desc("priority"), asc("end_time").nulls_last(), desc("id")],
+            indexed: &[],
+        },
+    ],
+    weight: Some("octet_length(data)"),
+    ..Listing::DEFAULT
+};
+
+/// Inserts jobs with these numbers, and as many of another tenant.
+async fn seed(pool: &PgPool, numbers: Range<u32>) {
+    let (first, last) = (numbers.start, numbers.end - 1);
+    run(
+        pool,
+        &format!(
+            "insert into jobs
+            select tenant, n, case when n % 10000 = 0 then 'rare' when n % 3 = 0 then 'done' else 'open' end,
+                case when n % 10000 = 0 then 'rare' else 'host' || n % 17 end, n % 5,
+                case when n % 10000 = 0 then '1999-01-01' when n % 10000 = 1 then '2030-01-01' when n % 4 > 0
+                    then timestamptz '2026-01-01' + n % 1000 * interval '1 s' end,
+                case when n % 10000 = 0 then 'rare' else 'data' || n end
+            from generate_series({first}, {last}) as n, (values ('a'), ('b')) as tenants (tenant)"
+        ),
+    )
+    .await;
+}
+
+async fn check(list: &List, pool: &PgPool) {
+    Conformance::of(list)
+        .scope("a")
+        .value("statuses", vec!["rare"])
+        .value("statuses", vec!["done", "rare", "done"])
+        .value("target_prefix", "rare")
+        .value("target_prefix", "host1")
+        .value("ended_after", time(START + 15 * 60))
+        .value("ended_after", time(START + 365 * 86_400))
+        .value("ended_before", time(946_684_800))
+        .value("word", "rare")
+        .check(async |numbers| seed(pool, numbers).await)
+        .await;
+}
+
+fn time(unix_seconds: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(unix_seconds).unwrap()
+}
+
+#[tokio::test]
+async fn a_list_of_every_kind_conforms() {
+    let pool = database().await;
+    run(&pool, TABLE).await;
+    let list = open(&pool, JOBS).await;
+    check(&list, &pool).await;
+}
