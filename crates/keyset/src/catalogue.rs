@@ -1,17 +1,15 @@
-//! The check of a listing's declaration against the database. Postgres itself is asked: its planner proves from the
-//! table's constraints that no row violates a declaration, and shows which index it would read.
+//! The check of a listing's declaration against the database: that Postgres's planner can prove from the table's
+//! constraints that no row violates it, and that its indexes are there.
 
 mod constraints;
 mod declaration;
 mod indexes;
 mod types;
 
+use indexes::IndexColumn;
 use sqlx::{PgPool, raw_sql};
 
-use crate::{
-    listing::Listing,
-    statement::{Selection, Types},
-};
+use crate::{listing::Listing, statement::Types};
 
 /// Why a list cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -25,13 +23,18 @@ pub enum CatalogueError {
         problem: String,
     },
     /// Postgres refused one of the listing's statements, or failed.
-    #[error("the list {list}: {source}")]
+    #[error("the list {list}: {}", message(source))]
     Database {
         /// The name of the list.
         list: &'static str,
         /// What Postgres said.
         source: sqlx::Error,
     },
+}
+
+/// What Postgres said, without where in its own source it said so.
+fn message(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
 /// What is wrong, before it is said of which list.
@@ -52,10 +55,8 @@ impl From<String> for Fault {
     }
 }
 
-/// Has the planner prove what it can from constraints, and take an index whatever the size of the table.
-const SETTINGS: &str = "set local constraint_exclusion = on; set local plan_cache_mode = force_generic_plan; \
-    set local enable_seqscan = off; set local enable_bitmapscan = off; set local enable_sort = off; \
-    set local enable_incremental_sort = off; set local jit = off";
+/// Has the planner prove what it can from constraints.
+const SETTINGS: &str = "set local constraint_exclusion = on";
 
 /// Checks a listing, and finds the types of its keys and filters.
 pub(crate) async fn check(pool: &PgPool, listing: &'static Listing) -> Result<Types, CatalogueError> {
@@ -70,21 +71,21 @@ async fn check_all(pool: &PgPool, listing: &'static Listing) -> Result<Types, Fa
     declaration::check(listing)?;
     let mut transaction = pool.begin().await?;
     raw_sql(SETTINGS).execute(&mut *transaction).await?;
-    let found = types::find(&mut transaction, listing).await?;
-    let names = found.names();
     if listing.is_table() {
-        for (order, types) in listing.orders.iter().zip(&found.keys) {
-            constraints::check(&mut transaction, listing, order, types).await?;
-        }
-        for (order, key_types) in listing.orders.iter().zip(&names.keys) {
-            for filters in std::iter::once(&[][..]).chain(order.indexed.iter().copied()) {
-                let selection = Selection::of_names(listing, order, key_types, &names.filters, filters);
-                indexes::check(&mut transaction, &selection).await?;
-            }
+        declaration::check_table(&mut transaction, listing).await?;
+    }
+    types::check_columns(&mut transaction, listing).await?;
+    let expressions = types::find(&mut transaction, listing).await?;
+    declaration::check_prefixes(listing, &expressions)?;
+    if listing.is_table() {
+        let indexes = IndexColumn::all(&mut transaction, listing).await?;
+        for order in listing.orders {
+            constraints::check(&mut transaction, listing, order, &expressions).await?;
+            indexes::check(listing, order, &expressions, &indexes)?;
         }
     }
     transaction.rollback().await?;
-    Ok(names)
+    Ok(types::names(listing, &expressions))
 }
 
 /// An expression without what Postgres writes otherwise than authors do.

@@ -2,6 +2,9 @@ use pagination::proto::PageRequest;
 
 use crate::{List, Query};
 
+/// What stands in `from` for the conditions of the scope and the filters.
+pub(crate) const WHERE: &str = "{where}";
+
 /// A list, as its author declares it: where its rows are, what may be asked of them, and in which orders they come.
 ///
 /// It is written once, as a `static`, beside the row that it fills. All of its text is SQL and none of it comes from a
@@ -28,10 +31,10 @@ pub struct Listing {
     /// What the list is called in page tokens and in logs. Two lists must not have the same name, and a list keeps its
     /// name, or its tokens stop opening.
     pub name: &'static str,
-    /// A table, or anything else that can stand behind FROM, such as a parenthesized query with its alias.
+    /// The name of a table, or a query in parentheses with its alias.
     ///
-    /// In a query, `{where}` stands for the scope and the filters where they belong inside it (before a GROUP BY, say),
-    /// and `{name}` for the value of a parameter. What the catalogue check can prove of a table it cannot prove of a
+    /// In a query, `{where}` stands for the conditions of the scope and of all filters, where these belong inside it:
+    /// before a GROUP BY, say. `{name}` stands for the value of a parameter. What the catalogue check can prove of a table it cannot prove of a
     /// query: that its keys are unique and never null is then the author's word, and the conformance kit's walk.
     pub from: &'static str,
     /// The columns of the row, as they stand behind SELECT.
@@ -67,9 +70,14 @@ impl Listing {
         examined_rows: 2_000,
     };
 
+    /// Whether `from` says itself where the conditions of the scope and the filters belong.
+    pub(crate) fn places_conditions(&self) -> bool {
+        self.from.contains(WHERE)
+    }
+
     /// Whether `from` is the name of a table, so that the catalogue can say what is true of it.
     pub(crate) fn is_table(&self) -> bool {
-        !self.from.contains([' ', '(', '\n'])
+        !self.from.contains(char::is_whitespace) && !self.from.contains('(')
     }
 }
 

@@ -5,8 +5,9 @@ use serde_json::Value;
 /// A node of a plan, with what matters of the nodes above it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Node<'a> {
-    pub(crate) json: &'a Value,
+    json: &'a Value,
     /// Whether a Sort above takes in everything that this node gives.
+    #[cfg_attr(not(feature = "conformance"), expect(dead_code))]
     pub(crate) is_sorted_whole: bool,
 }
 
@@ -47,28 +48,5 @@ fn gather<'a>(node: Node<'a>, nodes: &mut Vec<Node<'a>>) {
     let children = node.json.get("Plans").and_then(Value::as_array);
     for json in children.into_iter().flatten() {
         gather(Node { json, is_sorted_whole }, nodes);
-    }
-}
-
-/// What keeps a statement from reading just a range of an index, in order: nothing for a good plan.
-pub(crate) fn faults(nodes: &[Node<'_>]) -> Vec<String> {
-    let scans: Vec<_> = nodes.iter().filter(|node| node.is_scan()).collect();
-    let mut faults: Vec<String> = scans.iter().flat_map(|scan| fault(scan)).collect();
-    if scans.is_empty() {
-        faults.push("it reads no table".to_owned());
-    }
-    faults
-}
-
-fn fault(scan: &Node<'_>) -> Option<String> {
-    let (node, condition) = (scan.text("Node Type"), scan.text("Filter"));
-    if !matches!(node, "Index Scan" | "Index Only Scan") {
-        Some(format!("it needs a {node}"))
-    } else if !condition.is_empty() {
-        Some(format!("{} does not cover {condition}", scan.text("Index Name")))
-    } else if scan.is_sorted_whole {
-        Some(format!("{} gives another order, so all of it would be sorted", scan.text("Index Name")))
-    } else {
-        None
     }
 }

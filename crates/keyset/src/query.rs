@@ -1,12 +1,7 @@
 use pagination::{Fingerprint, InvalidArgument, PageParameters, find_order, proto::PageRequest};
 use sqlx::{Encode, Postgres, Type};
 
-use crate::{
-    Error, List,
-    listing::{Filter, Listing},
-    statement::Selection,
-    value::Value,
-};
+use crate::{Error, List, listing::Filter, statement::Selection, value::Value};
 
 /// The most values that a filter of several values can have.
 pub const MAX_VALUES: usize = 100;
@@ -111,14 +106,12 @@ impl<'a> Query<'a> {
             return Err(mistake("it has no orders".to_owned()));
         };
         if self.scope.len() != list.scope.len() {
-            return Err(mistake(format!("its scope is {:?}", list.scope)));
+            return Err(mistake(format!("its scope is {:?}, and {} values were given", list.scope, self.scope.len())));
         }
-        let Some(values) = self.parameters.into_iter().collect() else {
-            return Err(mistake(format!("its parameters are {:?}", list.parameters)));
-        };
-        let Some(filters) = self.filters.into_iter().collect() else {
-            return Err(mistake(format!("its filters are {:?}", filter_names(list))));
-        };
+        let values = all(self.parameters, list.parameters.iter().copied())
+            .map_err(|name| mistake(format!("the parameter {name} was not given")))?;
+        let filters = all(self.filters, list.filters.iter().map(|filter| filter.name))
+            .map_err(|name| mistake(format!("the filter {name} was not given")))?;
         let selection = Selection {
             listing: list,
             order,
@@ -156,8 +149,9 @@ impl Selection<'_> {
     }
 }
 
-fn filter_names(listing: &Listing) -> Vec<&'static str> {
-    listing.filters.iter().map(|filter| filter.name).collect()
+/// All the values, or the name of the first that is missing.
+fn all<T>(values: Vec<Option<T>>, names: impl Iterator<Item = &'static str>) -> Result<Vec<T>, &'static str> {
+    values.into_iter().zip(names).map(|(value, name)| value.ok_or(name)).collect()
 }
 
 fn skip_refused(selection: &Selection<'_>) -> InvalidArgument {

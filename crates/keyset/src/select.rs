@@ -85,7 +85,8 @@ impl Selection<'_> {
         let source = self.source(&mut statement, Bounds::Both, true);
         let select = Select { selection: self, source, keys: self.keys(Direction::Forward) };
         let hit = select.source.hit.as_deref().unwrap_or("true");
-        let rows = select.leaf(&format!("{hit} as {HIT}"), None, &limit.to_string());
+        let columns = select.columns(&format!("{hit} as {HIT}"));
+        let rows = select.leaf(&columns, None, &limit.to_string());
         statement.text = format!("select {HIT} from ({}) as rows limit {limit}", select.look_up(&rows, None));
         statement
     }
@@ -128,26 +129,30 @@ impl Select<'_> {
 
     /// The rows of each branch of the seek.
     fn rows(&self, conditions: &[Option<String>], ceiling: &str, limit: Option<&str>) -> Vec<String> {
-        let keys = self.keys.iter().enumerate();
-        let keys = keys.map(|(place, key)| format!(", {} as {}", key.expression, key_column(place)));
         let hit = self.source.hit.iter().map(|hit| format!(", {hit} as {HIT}"));
         let weight = self.selection.listing.weight.iter().map(|weight| format!(", ({weight}) as keyset_weight"));
-        let columns = self.selection.listing.columns;
-        let columns = keys.chain(hit).chain(weight).fold(columns.to_owned(), |all, column| all + &column);
+        let columns = hit.chain(weight).fold(self.columns(self.selection.listing.columns), |all, column| all + &column);
         let leaves = conditions.iter().map(|condition| self.leaf(&columns, condition.as_deref(), ceiling));
         leaves.map(|leaf| self.look_up(&leaf, limit)).collect()
+    }
+
+    /// The columns, with those that carry the keys. Rows are ordered by these, since to ORDER BY a name means a column of the
+    /// result before one of the table.
+    fn columns(&self, columns: &str) -> String {
+        let keys = self.keys.iter().enumerate();
+        let keys = keys.map(|(place, key)| format!(", {} as {}", key.expression, key_column(place)));
+        keys.fold(columns.to_owned(), |all, key| all + &key)
     }
 
     /// A range of an index, read in order.
     fn leaf(&self, columns: &str, condition: Option<&str>, ceiling: &str) -> String {
         let conditions: Vec<String> =
             self.source.conditions.iter().cloned().chain(condition.map(str::to_owned)).collect();
-        let order: Vec<String> = self.keys.iter().map(|key| key.order_by(key.expression)).collect();
         format!(
             "select {columns} from {} where {} order by {} limit {ceiling}",
             self.source.from,
             or_true(&conditions),
-            order.join(", "),
+            self.order(),
         )
     }
 

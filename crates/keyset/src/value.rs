@@ -40,6 +40,11 @@ impl Value {
         self.type_info.clone()
     }
 
+    #[cfg(feature = "conformance")]
+    pub(crate) fn is_boolean(&self) -> bool {
+        <bool as Type<Postgres>>::compatible(&self.type_info)
+    }
+
     /// The same bytes, declared to be of another type.
     #[cfg(feature = "conformance")]
     pub(crate) fn of_type(&self, type_info: PgTypeInfo) -> Self {

@@ -42,11 +42,7 @@ const JOBS: Listing = Listing {
         Filter::condition("word", "data like '%' || {word}"),
     ],
     orders: &[
-        Order {
-            name: "end_time desc",
-            keys: &[desc("end_time").nulls_last(), asc("id")],
-            indexed: &[&["statuses"]],
-        },
+        Order { name: "end_time desc", keys: &[desc("end_time").nulls_last(), asc("id")], indexed: &[&["statuses"]] },
         Order { name: "target", keys: &[asc("target"), desc("id")], indexed: &[] },
         Order {
             name: "priority desc",

@@ -44,7 +44,8 @@ impl InvalidArgument {
 /// Why a page token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PageTokenError {
-    /// It is not the text of any token: too long, not base64url without padding, or too short to hold one.
+    /// It is not the text of any token: too long, not base64url without padding, or too short to hold a key id and a
+    /// nonce.
     #[error("is not a page token; begin again without one")]
     Malformed,
     /// It was not sealed by a key that this server has, or it was changed since.

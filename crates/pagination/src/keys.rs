@@ -41,16 +41,16 @@ pub enum TokenKeysError {
 pub(crate) const MAX_ID_LENGTH: usize = 16;
 
 impl TokenKeys {
-    /// The text of a key set that holds one new random key, in the form that [`TokenKeys::from_str`] reads.
+    /// The text of a key set that holds one new random key with the id `1`, in the form that [`TokenKeys::from_str`] reads.
     ///
     /// # Errors
     ///
     /// The operating system has no randomness to give.
     #[expect(clippy::disallowed_methods, reason = "a key must come from the operating system's random source")]
-    pub fn generate(id: &str) -> Result<String, getrandom::Error> {
+    pub fn generate() -> Result<String, getrandom::Error> {
         let mut key = [0; 32];
         getrandom::fill(&mut key)?;
-        Ok(format!("{id}:{}", STANDARD.encode(key)))
+        Ok(format!("1:{}", STANDARD.encode(key)))
     }
 
     pub(crate) fn find(&self, id: &[u8]) -> Option<&TokenKey> {

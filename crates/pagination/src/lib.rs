@@ -32,6 +32,10 @@
 //! # }
 //! ```
 //!
+//! A service's own protos import `pagination/v1/pagination.proto`. Its build script finds the folder that this file is
+//! below in `DEP_PAGINATION_INCLUDE`, and maps the package here with
+//! `extern_path(".pagination.v1", "::pagination::proto")`.
+//!
 //! # Calling
 //!
 //! [`walk`] turns the pages of any such list into one stream of rows.

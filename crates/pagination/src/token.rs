@@ -16,7 +16,7 @@ use crate::{
 pub const DEFAULT_TIME_TO_LIVE: Duration = Duration::from_secs(72 * 60 * 60);
 /// The longest token, in characters.
 pub const MAX_TOKEN_LENGTH: usize = 4_096;
-/// The most bytes that the values of a position's keys can have together, for its token to fit in [`MAX_TOKEN_LENGTH`].
+/// Values of up to 16 keys that have no more bytes than this together always fit in a token of [`MAX_TOKEN_LENGTH`].
 pub const MAX_KEY_BYTES: usize = MAX_TOKEN_LENGTH / 4 * 3 - 256;
 
 const VERSION: u8 = 1;
@@ -63,7 +63,7 @@ pub struct Cursor {
 pub struct PageTokens {
     /// The keys.
     pub keys: TokenKeys,
-    /// How long a token can be used after it was given out.
+    /// How long a token can be used after it was given out, in whole seconds.
     pub time_to_live: Duration,
     /// What tells the time of issue.
     pub clock: Clock,
@@ -72,7 +72,7 @@ pub struct PageTokens {
 /// Why a token cannot be made. Neither is the caller's doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// The position's keys are too long: see [`MAX_KEY_BYTES`].
+    /// The token would be longer than [`MAX_TOKEN_LENGTH`]: see [`MAX_KEY_BYTES`].
     #[error("the order columns of a row are too long for a page token")]
     KeysTooLong,
     /// The operating system has no randomness to give.

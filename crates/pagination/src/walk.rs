@@ -26,12 +26,9 @@ use crate::proto::{PageRequest, PageResponse};
 /// # }
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tonic::Status> {
 /// # let client = Books;
-/// let books = walk(PageRequest { page_size: 200, ..Default::default() }, |page| {
-///     let client = client.clone();
-///     async move {
-///         let response = client.list_books(page).await?;
-///         Ok((response.books, response.page))
-///     }
+/// let books = walk(PageRequest { page_size: 200, ..Default::default() }, async |page| {
+///     let response = client.clone().list_books(page).await?;
+///     Ok((response.books, response.page))
 /// });
 /// assert_eq!(books.try_collect::<Vec<_>>().await?, [1, 2, 3]);
 /// # Ok(()) }
@@ -46,10 +43,11 @@ where
     F: FnMut(PageRequest) -> Response,
     Response: Future<Output = Result<(Vec<T>, Option<PageResponse>), Status>>,
 {
-    stream::try_unfold((Some(page), fetch), |(page, mut fetch)| async move {
-        let Some(page) = page else { return Ok::<_, Status>(None) };
+    // Whether a page can be followed is looked at when the next one is wanted, so that its own rows are not lost.
+    stream::try_unfold((Ok(Some(page)), fetch), |(page, mut fetch)| async move {
+        let Some(page) = page? else { return Ok::<_, Status>(None) };
         let (rows, response) = fetch(page.clone()).await?;
-        let next = next_request(page, response.unwrap_or_default())?;
+        let next = next_request(page, response.unwrap_or_default());
         Ok(Some((stream::iter(rows.into_iter().map(Ok)), (next, fetch))))
     })
     .try_flatten()

@@ -66,7 +66,7 @@ fn default_data_dir() -> Result<PathBuf, Error> {
 fn kept_token_keys(path: &Path) -> Result<TokenKeys, Error> {
     let failed = |source| Error::File { path: path.to_owned(), source };
     if !path.try_exists().map_err(failed)? {
-        let keys = TokenKeys::generate("1").map_err(|error| Error::Random(error.to_string()))?;
+        let keys = TokenKeys::generate().map_err(|error| Error::Random(error.to_string()))?;
         // A temporary file has mode 0600 and takes its name only when it is whole.
         let mut file = NamedTempFile::new_in(path.parent().unwrap_or(path)).map_err(failed)?;
         writeln!(file, "{keys}").and_then(|()| file.as_file().sync_all()).map_err(failed)?;

@@ -5,7 +5,10 @@
 use pagination::MAX_KEY_BYTES;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Fault, plain, types::ValueType};
+use super::{
+    Fault, plain,
+    types::{Expression, ValueType},
+};
 use crate::{
     listing::{Key, Listing, Nulls, Order},
     plan,
@@ -15,12 +18,15 @@ pub(super) async fn check(
     connection: &mut PgConnection,
     listing: &Listing,
     order: &Order,
-    types: &[ValueType],
+    expressions: &[Expression],
 ) -> Result<(), Fault> {
     let name = order.name;
     let mut length = 0;
-    for (key, value_type) in order.keys.iter().zip(types) {
+    for key in order.keys {
         let expression = key.expression;
+        let Some(Expression { value_type, .. }) = expressions.iter().find(|found| found.text == expression) else {
+            continue;
+        };
         if key.nulls == Nulls::Never && !is_never_null(connection, listing, key).await? {
             return Err(format!(
                 "order \"{name}\" declares that {expression} is never null, which the table does not: make it NOT NULL, \

@@ -1,11 +1,16 @@
 //! What a declaration must be in itself.
 
-use super::Fault;
+use sqlx::PgConnection;
+
+use super::{Fault, types::Expression};
 use crate::listing::{Filter, Listing, Order, Test};
 
 pub(super) fn check(listing: &Listing) -> Result<(), Fault> {
     if listing.name.is_empty() || listing.from.is_empty() || listing.columns.is_empty() {
         return Err("name, from and columns must not be empty".to_owned().into());
+    }
+    if !listing.is_table() && !listing.from.starts_with('(') {
+        return Err("from must be the name of a table, without an alias, or a query in parentheses".to_owned().into());
     }
     if !(1..=100_000).contains(&listing.examined_rows) {
         return Err("examined_rows must be 1 to 100000".to_owned().into());
@@ -36,6 +41,37 @@ fn check_order(listing: &Listing, Order { name, keys, indexed }: &Order) -> Resu
                 .into());
             }
             None => return Err(format!("order \"{name}\": there is no filter {filter}").into()),
+        }
+    }
+    Ok(())
+}
+
+/// That the catalogue says of `from` what a list needs to know.
+pub(super) async fn check_table(connection: &mut PgConnection, listing: &Listing) -> Result<(), Fault> {
+    let kind = "select relkind::text from pg_class where oid = to_regclass($1)";
+    let kind: Option<String> = sqlx::query_scalar(kind).bind(listing.from).fetch_optional(connection).await?;
+    match kind.as_deref() {
+        Some("r" | "p" | "m") => Ok(()),
+        Some(_) => {
+            let from = listing.from;
+            Err(format!("{from} is not a table: select from it in a query, as in (select * from {from}) as rows")
+                .into())
+        }
+        None => Err(format!("there is no table {}", listing.from).into()),
+    }
+}
+
+/// That columns which are searched by prefix sort by code point.
+pub(super) fn check_prefixes(listing: &Listing, expressions: &[Expression]) -> Result<(), Fault> {
+    for Filter { name, test } in listing.filters {
+        let Test::Prefix(column) = test else { continue };
+        let found = expressions.iter().find(|expression| expression.text == *column);
+        let collation = found.map(|expression| expression.collation.as_deref());
+        if !matches!(collation, None | Some(Some("\"C\"" | "\"POSIX\""))) {
+            return Err(format!(
+                "filter {name}: a column that is searched by prefix has the collation \"C\"; {column} has not"
+            )
+            .into());
         }
     }
     Ok(())

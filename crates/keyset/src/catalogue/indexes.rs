@@ -1,114 +1,109 @@
-//! That an index serves an order: one that begins with the scope and the filters, and gives the order in both directions,
-//! with the seek in its condition.
+//! That an index serves an order: one that begins with the scope and the filters, in any order, and goes on with the keys
+//! as they sort, or all of them reversed. Which index Postgres would take is not asked here: that depends on what is in
+//! the table, and the conformance kit looks at it with enough in there.
 
-use pagination::{Direction, Position};
-use sqlx::{AssertSqlSafe, PgConnection, Row, raw_sql};
+use sqlx::{FromRow, PgConnection};
 
-use super::{Fault, plain};
-use crate::{
-    listing::{Filter, Listing, Order, Test},
-    plan::{self, Node},
-    select::Extent,
-    statement::{Selection, Statement},
-    value::Value,
-};
+use super::{Fault, plain, types::Expression};
+use crate::listing::{Filter, Key, Listing, Nulls, Order, Sort, Test};
 
-impl<'a> Selection<'a> {
-    /// A selection to be planned and not run: with these filters, and with nulls for values.
-    pub(crate) fn of_names(
-        listing: &'static Listing,
-        order: &'static Order,
-        key_types: &'a [String],
-        filter_types: &'a [String],
-        filters: &[&str],
-    ) -> Self {
-        let nulls = |count| vec![Value::key(None); count];
-        let filter = |filter: &Filter| filters.contains(&filter.name).then(|| Value::key(None));
-        Self {
-            listing,
-            order,
-            key_types,
-            filter_types,
-            scope: nulls(listing.scope.len()),
-            parameters: nulls(listing.parameters.len()),
-            filters: listing.filters.iter().map(filter).collect(),
-        }
+/// A column of an index.
+#[derive(Debug, FromRow)]
+pub(super) struct IndexColumn {
+    index: String,
+    definition: String,
+    collation: Option<String>,
+    is_descending: bool,
+    is_nulls_first: bool,
+}
+
+impl IndexColumn {
+    /// The columns, in order, of the complete B-trees with the default way to compare.
+    const SELECT: &str = "
+        select i.indexrelid::regclass::text as index,
+            pg_get_indexdef(i.indexrelid, place, true) as definition,
+            nullif(i.indcollation[place - 1], 0)::regcollation::text as collation,
+            i.indoption[place - 1] & 1 > 0 as is_descending,
+            i.indoption[place - 1] & 2 > 0 as is_nulls_first
+        from pg_index i
+        join pg_class c on c.oid = i.indexrelid
+        join pg_am a on a.oid = c.relam
+        cross join generate_series(1, i.indnkeyatts) as place
+        join pg_opclass o on o.oid = i.indclass[place - 1]
+        where i.indrelid = $1::regclass and i.indisvalid and i.indpred is null and a.amname = 'btree' and o.opcdefault
+        order by i.indexrelid, place";
+
+    pub(super) async fn all(connection: &mut PgConnection, listing: &Listing) -> Result<Vec<Self>, Fault> {
+        Ok(sqlx::query_as(Self::SELECT).bind(listing.from).fetch_all(connection).await?)
+    }
+
+    fn is(&self, expression: &Expression) -> bool {
+        plain(&self.definition) == plain(&expression.definition) && self.collation == expression.collation
+    }
+
+    fn sorts_as(&self, key: &Key) -> bool {
+        let nulls = match key.nulls {
+            Nulls::Never => true,
+            Nulls::First => self.is_nulls_first,
+            Nulls::Last => !self.is_nulls_first,
+        };
+        nulls && self.is_descending == (key.sort == Sort::Descending)
     }
 }
 
-pub(super) async fn check(connection: &mut PgConnection, selection: &Selection<'_>) -> Result<(), Fault> {
-    let anchor = Position::After(vec![Some(Vec::new()); selection.order.keys.len()]);
-    for direction in [Direction::Forward, Direction::Backward] {
-        for position in [&Position::Start, &anchor] {
-            let statement = selection.page(direction, position, Extent { limit: 1, skip: 0 });
-            let explained = explain(connection, statement).await?;
-            let nodes = plan::nodes(&explained);
-            let mut faults = plan::faults(&nodes);
-            for scan in nodes.iter().filter(|node| node.is_scan()) {
-                faults.extend(stray_column(connection, selection, scan).await?);
-            }
-            if let Some(fault) = faults.first() {
-                return Err(missing(selection, fault).into());
-            }
+/// Looks for the index of an order under each set of filters that it names.
+pub(super) fn check(
+    listing: &Listing,
+    order: &Order,
+    expressions: &[Expression],
+    indexes: &[IndexColumn],
+) -> Result<(), Fault> {
+    for filters in std::iter::once(&[][..]).chain(order.indexed.iter().copied()) {
+        let leading = leading_columns(listing, filters);
+        let serves = |index: &[IndexColumn]| serves(index, &leading, order, expressions).unwrap_or(false);
+        if !indexes.chunk_by(|a, b| a.index == b.index).any(serves) {
+            return Err(missing(listing, order, filters, &leading).into());
         }
     }
     Ok(())
 }
 
-/// The generic plan of a statement.
-async fn explain(connection: &mut PgConnection, statement: Statement) -> Result<serde_json::Value, Fault> {
-    let nulls = vec!["null"; statement.values.len()].join(", ");
-    let arguments = if nulls.is_empty() { String::new() } else { format!("({nulls})") };
-    let explain = format!(
-        "prepare keyset_check as {}; explain (format json) execute keyset_check{arguments}; deallocate keyset_check",
-        statement.text
-    );
-    Ok(raw_sql(AssertSqlSafe(explain)).fetch_one(connection).await?.try_get(0)?)
+/// Whether an index has the leading columns first and then the keys; nothing when it has too few columns.
+fn serves(index: &[IndexColumn], leading: &[&str], order: &Order, expressions: &[Expression]) -> Option<bool> {
+    let find = |text: &str| expressions.iter().find(|expression| expression.text == text);
+    let (head, tail) = index.split_at_checked(leading.len())?;
+    let leads = |column: &&str| find(column).is_some_and(|expression| head.iter().any(|found| found.is(expression)));
+    // A key that a condition fixes to one value sorts nothing.
+    let keys: Vec<&Key> = order.keys.iter().filter(|key| !leading.contains(&key.expression)).collect();
+    let tail = tail.get(..keys.len())?;
+    let pairs = || tail.iter().zip(&keys);
+    let is_same = pairs().all(|(column, key)| find(key.expression).is_some_and(|expression| column.is(expression)));
+    let sorts = pairs().all(|(column, key)| column.sorts_as(key));
+    let sorts_reversed = pairs().all(|(column, key)| column.sorts_as(&key.reversed()));
+    Some(leading.iter().all(leads) && is_same && (sorts || sorts_reversed))
 }
 
-/// A column that stands among the first of the index and is neither the scope's nor a filter's. Postgres would read, and
-/// pass over, all entries between those that are wanted, and EXPLAIN would not show it.
-async fn stray_column(
-    connection: &mut PgConnection,
-    selection: &Selection<'_>,
-    scan: &Node<'_>,
-) -> Result<Option<String>, Fault> {
-    let leading = leading_columns(selection);
-    let columns = "
-        select pg_get_indexdef(c.oid, place, true)
-        from pg_class c, generate_series(1, $2) as place
-        where c.oid = (select oid from pg_class where relname = $1 and relkind in ('i', 'I')
-            order by pg_table_is_visible(oid) desc limit 1)";
-    let index = scan.text("Index Name");
-    let count = i32::try_from(leading.len()).unwrap_or_default();
-    let columns: Vec<String> = sqlx::query_scalar(columns).bind(index).bind(count).fetch_all(connection).await?;
-    let stray = columns.into_iter().find(|column| !leading.iter().any(|name| plain(name) == plain(column)));
-    Ok(stray.map(|column| format!("{index} has {column} before the columns that the query fixes")))
+fn leading_columns(listing: &Listing, filters: &[&str]) -> Vec<&'static str> {
+    let named = |name: &&str| listing.filters.iter().find(|filter| filter.name == *name).and_then(equal_column);
+    listing.scope.iter().copied().chain(filters.iter().filter_map(named)).collect()
 }
 
-fn leading_columns(selection: &Selection<'_>) -> Vec<&'static str> {
-    let named = |name: &&str| selection.listing.filters.iter().find(|filter| filter.name == *name);
-    let column = |filter: &Filter| match filter.test {
+/// The column of which a filter fixes the value.
+pub(super) fn equal_column(filter: &Filter) -> Option<&'static str> {
+    match filter.test {
         Test::Equal(column) | Test::AnyOf(column) => Some(column),
         Test::Prefix(_) | Test::AtLeast(_) | Test::LessThan(_) | Test::Condition(_) => None,
-    };
-    let filters = selection.index().iter().filter_map(named).filter_map(column);
-    selection.listing.scope.iter().copied().chain(filters).collect()
+    }
 }
 
-fn missing(selection: &Selection<'_>, fault: &str) -> String {
-    let (listing, order) = (selection.listing, selection.order);
-    let filters = selection.index();
+fn missing(listing: &Listing, order: &Order, filters: &[&str], leading: &[&str]) -> String {
     let under = if filters.is_empty() { String::new() } else { format!(" with {}", filters.join(" and ")) };
     let parenthesized = |expression: &str| {
         let is_column = expression.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '"'));
         if is_column { expression.to_owned() } else { format!("({expression})") }
     };
-    let leading = leading_columns(selection).into_iter().map(parenthesized);
-    let keys = order.keys.iter().map(|key| key.order_by(&parenthesized(key.expression)));
-    let columns = leading.chain(keys).collect::<Vec<_>>().join(", ");
-    format!(
-        "no index serves the order \"{}\"{under} ({fault}): create index on {} ({columns})",
-        order.name, listing.from
-    )
+    let keys = order.keys.iter().filter(|key| !leading.contains(&key.expression));
+    let keys = keys.map(|key| key.order_by(&parenthesized(key.expression)));
+    let columns = leading.iter().copied().map(parenthesized).chain(keys).collect::<Vec<_>>().join(", ");
+    format!("no index serves the order \"{}\"{under}: create index on {} ({columns})", order.name, listing.from)
 }

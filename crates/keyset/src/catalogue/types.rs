@@ -1,12 +1,25 @@
-//! The types of a listing's keys and filters.
+//! What Postgres makes of a listing's expressions.
 
 use sqlx::{FromRow, PgConnection, Row, postgres::types::Oid};
 
-use super::Fault;
+use super::{Fault, indexes::equal_column};
 use crate::{
     listing::{Listing, Test},
+    plan,
     statement::{Bounds, Selection, Statement, Types, or_true},
 };
+
+/// An expression of a listing.
+#[derive(Debug, Clone)]
+pub(super) struct Expression {
+    /// As the listing has it.
+    pub(super) text: &'static str,
+    /// As Postgres writes it.
+    pub(super) definition: String,
+    /// The collation that compares its values, for a type that has one.
+    pub(super) collation: Option<String>,
+    pub(super) value_type: ValueType,
+}
 
 /// A type that values are compared as: for a domain, the type that it is over.
 #[derive(Debug, Clone, FromRow)]
@@ -19,6 +32,8 @@ pub(super) struct ValueType {
     pub(super) modifier: i32,
     /// Whether it is a row type, of which IS NULL asks about the fields.
     pub(super) is_row: bool,
+    /// Whether its values are compared by a collation.
+    has_collation: bool,
 }
 
 impl ValueType {
@@ -39,7 +54,8 @@ impl ValueType {
                 when base.typlen > 0 then base.typlen
             end::int4 as longest,
             base.modifier,
-            base.typtype = 'c' as is_row
+            base.typtype = 'c' as is_row,
+            base.typcollation <> 0 as has_collation
         from base
         left join pg_range r on r.rngtypid = base.oid
         left join pg_type bound on bound.oid = r.rngsubtype
@@ -47,58 +63,103 @@ impl ValueType {
         order by base.depth desc limit 1";
 }
 
-/// The types of a listing.
-pub(super) struct FoundTypes {
-    /// For each order, the type of each of its keys.
-    pub(super) keys: Vec<Vec<ValueType>>,
-    filters: Vec<Option<ValueType>>,
-}
-
-impl FoundTypes {
-    pub(super) fn names(&self) -> Types {
-        let names = |types: &Vec<ValueType>| types.iter().map(|found| found.name.clone()).collect();
-        let filters =
-            self.filters.iter().map(|found| found.as_ref().map(|found| found.name.clone()).unwrap_or_default());
-        Types { keys: self.keys.iter().map(names).collect(), filters: filters.collect() }
-    }
-}
-
-/// Has Postgres say what type each key is of, and the column of each filter that takes a set of values.
-pub(super) async fn find(connection: &mut PgConnection, listing: &'static Listing) -> Result<FoundTypes, Fault> {
-    let mut keys = Vec::new();
-    for order in listing.orders {
-        let mut types = Vec::new();
-        for key in order.keys {
-            types.push(find_one(connection, listing, key.expression).await?);
+/// What Postgres makes of the columns that a listing compares: those of the scope, of the filters, and the keys of its
+/// orders.
+pub(super) async fn find(connection: &mut PgConnection, listing: &'static Listing) -> Result<Vec<Expression>, Fault> {
+    let keys = listing.orders.iter().flat_map(|order| order.keys).map(|key| key.expression);
+    let filters = listing.filters.iter().filter_map(|filter| equal_column(filter).or(filter.bounded_column()));
+    // What `from` places within itself need not be there outside.
+    let inside = listing.scope.iter().copied().chain(filters).filter(|_| !listing.places_conditions());
+    let mut found: Vec<Expression> = Vec::new();
+    for text in keys.chain(inside) {
+        if !found.iter().any(|expression| expression.text == text) {
+            found.push(find_one(connection, listing, text).await?);
         }
-        keys.push(types);
     }
-    let mut filters = Vec::new();
-    for filter in listing.filters {
-        filters.push(match filter.test {
-            Test::AnyOf(column) => Some(find_one(connection, listing, column).await?),
-            Test::Equal(_) | Test::Prefix(_) | Test::AtLeast(_) | Test::LessThan(_) | Test::Condition(_) => None,
-        });
+    Ok(found)
+}
+
+/// Has Postgres read what a page selects and the conditions of its filters.
+pub(super) async fn check_columns(connection: &mut PgConnection, listing: &'static Listing) -> Result<(), Fault> {
+    let conditions = listing.filters.iter().filter_map(|filter| match filter.test {
+        Test::Condition(condition) => Some(format!("({})", condition.replace(&format!("{{{}}}", filter.name), "null"))),
+        Test::Equal(_) | Test::AnyOf(_) | Test::Prefix(_) | Test::AtLeast(_) | Test::LessThan(_) => None,
+    });
+    let conditions = conditions.filter(|_| !listing.places_conditions());
+    let selected =
+        std::iter::once(listing.columns.to_owned()).chain(listing.weight.map(str::to_owned)).chain(conditions);
+    let selected = selected.collect::<Vec<_>>().join(", ");
+    let columns = select(listing, |from| format!("select {selected} {from} limit 0"));
+    columns.query().persistent(false).fetch_all(connection).await?;
+    Ok(())
+}
+
+/// The names of the types that a listing's statements cast to.
+pub(super) fn names(listing: &Listing, expressions: &[Expression]) -> Types {
+    let name = |text: &str| {
+        let found = expressions.iter().find(|expression| expression.text == text);
+        found.map(|expression| expression.value_type.name.clone()).unwrap_or_default()
+    };
+    let keys = |order: &crate::Order| order.keys.iter().map(|key| name(key.expression)).collect();
+    Types {
+        keys: listing.orders.iter().map(keys).collect(),
+        filters: listing.filters.iter().map(|filter| equal_column(filter).map(name).unwrap_or_default()).collect(),
     }
-    Ok(FoundTypes { keys, filters })
 }
 
 async fn find_one(
     connection: &mut PgConnection,
     listing: &'static Listing,
-    expression: &str,
-) -> Result<ValueType, Fault> {
-    let [order, ..] = listing.orders else { return Err("it must have an order".to_owned().into()) };
-    let selection = Selection::of_names(listing, order, &[], &[], &[]);
+    text: &'static str,
+) -> Result<Expression, Fault> {
+    // A subquery that gives no row is null, and still has the type and the collation of its column.
+    let about = |what: &str| {
+        let ask = |from: String| format!("select {what} from (select (select {text} {from} limit 0) as it) as one");
+        select(listing, ask).query().persistent(false)
+    };
+    let oid: Oid = about("pg_typeof(it)::oid").fetch_one(&mut *connection).await?.try_get(0)?;
+    let value_type = sqlx::query_as(ValueType::SELECT).bind(oid).fetch_optional(&mut *connection).await?;
+    let value_type: ValueType = value_type.ok_or_else(|| format!("{text} has no type that rows can be ordered by"))?;
+    let collation = if value_type.has_collation {
+        about("pg_collation_for(it)").fetch_one(&mut *connection).await?.try_get(0)?
+    } else {
+        None
+    };
+    let definition = if listing.is_table() { definition(connection, listing, text).await? } else { String::new() };
+    Ok(Expression { text, definition, collation, value_type })
+}
+
+/// An expression as Postgres writes it, which is how it writes those of indexes.
+async fn definition(connection: &mut PgConnection, listing: &'static Listing, text: &str) -> Result<String, Fault> {
+    let explain = select(listing, |from| format!("explain (verbose, format json) select {text} {from}"));
+    let explained: serde_json::Value = explain.query().persistent(false).fetch_one(connection).await?.try_get(0)?;
+    let nodes = plan::nodes(&explained);
+    let output = explained.pointer("/0/Plan/Output/0").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let alias = nodes.iter().map(|node| node.text("Alias")).find(|alias| !alias.is_empty()).unwrap_or_default();
+    Ok(output.replace(&format!("{alias}."), ""))
+}
+
+/// A statement that is never to give a row, about what stands behind FROM.
+fn select(listing: &'static Listing, text: impl FnOnce(String) -> String) -> Statement {
     let mut statement = Statement::default();
-    let source = selection.source(&mut statement, Bounds::Both, false);
-    // A subquery that gives no row is null, and still has the type of its column.
-    statement.text = format!(
-        "select pg_typeof((select {expression} from {} where {} limit 0))::oid",
-        source.from,
-        or_true(&source.conditions)
-    );
-    let oid: Oid = statement.query().persistent(false).fetch_one(&mut *connection).await?.try_get(0)?;
-    let found = sqlx::query_as(ValueType::SELECT).bind(oid).fetch_optional(&mut *connection).await?;
-    found.ok_or_else(|| format!("{expression} has no type that rows can be ordered by").into())
+    let source = Selection::of_nulls(listing).source(&mut statement, Bounds::Both, false);
+    statement.text = text(format!("from {} where {}", source.from, or_true(&source.conditions)));
+    statement
+}
+
+impl Selection<'static> {
+    /// A selection that has nothing but nulls for values.
+    fn of_nulls(listing: &'static Listing) -> Self {
+        const NOTHING: crate::Order = crate::Order { name: "", keys: &[], indexed: &[] };
+        let nulls = |count| vec![crate::value::Value::key(None); count];
+        Self {
+            listing,
+            order: listing.orders.first().unwrap_or(&NOTHING),
+            key_types: &[],
+            filter_types: &[],
+            scope: nulls(listing.scope.len()),
+            parameters: nulls(listing.parameters.len()),
+            filters: vec![None; listing.filters.len()],
+        }
+    }
 }

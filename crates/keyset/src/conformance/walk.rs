@@ -30,7 +30,8 @@ impl Conformance<'_> {
                 let expected = self.expected(order, filters).await;
                 let what = describe(order, filters, self.list.listing());
                 let n = i32::try_from(expected.len()).unwrap_or(i32::MAX);
-                for sizes in [vec![1], vec![2], vec![3], vec![7], vec![n - 1], vec![n], vec![n + 1], vec![5, 1, 200, 2]] {
+                for sizes in [vec![1], vec![2], vec![3], vec![7], vec![n - 1], vec![n], vec![n + 1], vec![5, 1, 200, 2]]
+                {
                     let sizes: Vec<i32> = sizes.into_iter().map(|size: i32| size.max(1)).collect();
                     self.check_walk(order, filters, &sizes, &expected, &what).await;
                 }

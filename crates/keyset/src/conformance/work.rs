@@ -77,10 +77,10 @@ fn positions(rows: &[KeyRow]) -> Vec<(Direction, Position)> {
 
 fn check_plan(selection: &Selection<'_>, position: &Position, explained: &serde_json::Value, what: &str) {
     let nodes = plan::nodes(explained);
-    let faults = plan::faults(&nodes);
-    assert!(faults.is_empty(), "{what}: {faults:?} in {explained:#}");
+    assert!(nodes.iter().any(Node::is_scan), "{what}: it reads no table: {explained:#}");
     let most = if selection.is_scanned() { selection.listing.examined_rows } else { EXTENT.limit };
     for scan in nodes.iter().filter(|node| node.is_scan()) {
+        assert!(!scan.is_sorted_whole, "{what}: all of it is sorted: {explained:#}");
         check_scan(scan, f64::from(most + 1), &format!("{what}: {explained:#}"));
         check_condition(scan, selection.listing, selection.order, position, what);
     }
@@ -90,11 +90,11 @@ fn check_scan(scan: &Node<'_>, most: f64, what: &str) {
     for rows in ["Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck"] {
         assert!(scan.number(rows) <= most, "a scan with {} {rows}, of {what}", scan.number(rows));
     }
-    // Index entries that are passed over within the index do not show as rows, only as pages read: at worst one for the
-    // entry and two for the row and its visibility, and for each lookup a way down the index.
+    // Index entries that are passed over within the index do not show as rows, only as pages read. A row takes at most one
+    // page of the table and one of its visibility map; a way down the index, and along it, a few.
     let pages = scan.number("Shared Hit Blocks") + scan.number("Shared Read Blocks");
-    let loops = scan.number("Actual Loops");
-    assert!(pages <= 3.0 * most * loops.max(1.0) + 32.0 * loops, "a scan of {pages} pages, of {what}");
+    let (loops, rows) = (scan.number("Actual Loops"), scan.number("Actual Rows"));
+    assert!(pages <= (2.0 * rows + 10.0) * loops, "a scan of {pages} pages for {rows} rows, of {what}");
 }
 
 fn check_condition(scan: &Node<'_>, listing: &Listing, order: &Order, position: &Position, what: &str) {

@@ -32,7 +32,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let list = Paging::new(pool.clone(), tokens).open(&BOOKS).await?;
 
     let address = SocketAddr::from(([127, 0, 0, 1], 50052));
-    eprintln!("serving on {address}");
     Server::builder()
         .add_service(BookServiceServer::new(Books { list }))
         .serve_with_shutdown(address, async move {

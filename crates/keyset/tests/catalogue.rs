@@ -1,0 +1,126 @@
+//! A list whose declaration is not true of the database is not opened, and the error says what would make it so.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use insta::assert_snapshot;
+use keyset::{Filter, Key, Listing, Order, asc, desc};
+use sqlx::PgPool;
+use support::{database, leak, paging, run};
+
+const BOOKS: Listing = Listing { name: "books", from: "books", columns: "id", scope: &["shop"], ..Listing::DEFAULT };
+
+async fn pool() -> PgPool {
+    let pool = database().await;
+    run(
+        &pool,
+        "create table books (
+            shop int4 not null, id int8 not null, title text collate \"C\" not null, subtitle text not null check (octet_length(subtitle) <= 90),
+            shelf text not null, price numeric not null, code varchar(800) not null, print_time timestamptz,
+            primary key (shop, id)
+        );
+        create index books_print_time on books (shop, print_time, id);
+        create index books_mixed on books (shop, print_time desc, shelf, id desc);
+        create unique index books_code on books (shop, code) where shelf = 'new'",
+    )
+    .await;
+    pool
+}
+
+/// What opening a list with one order of these keys says.
+async fn refusal<const N: usize>(pool: &PgPool, keys: [Key; N]) -> String {
+    let orders = leak([Order { name: "it", keys: leak(keys), indexed: &[] }]);
+    refusal_of(pool, Listing { orders, ..BOOKS }).await
+}
+
+async fn refusal_of(pool: &PgPool, listing: Listing) -> String {
+    match paging(pool).open(leak(listing)).await {
+        Ok(_) => "opened".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn what_is_true_is_opened() {
+    let pool = pool().await;
+    assert_eq!(refusal(&pool, [asc("print_time").nulls_last(), asc("id")]).await, "opened");
+    assert_eq!(refusal(&pool, [desc("print_time").nulls_first(), desc("id")]).await, "opened");
+    assert_eq!(refusal(&pool, [asc("id")]).await, "opened");
+}
+
+#[tokio::test]
+async fn an_index_must_give_the_order() {
+    let pool = pool().await;
+    assert_snapshot!(refusal(&pool, [asc("print_time").nulls_first(), asc("id")]).await, @r#"the list books: no index serves the order "it": create index on books (shop, print_time nulls first, id)"#);
+    assert_snapshot!(refusal(&pool, [asc("print_time").nulls_last(), desc("id")]).await, @r#"the list books: no index serves the order "it": create index on books (shop, print_time nulls last, id desc)"#);
+    assert_snapshot!(refusal(&pool, [asc("subtitle"), asc("id")]).await, @r#"the list books: no index serves the order "it": create index on books (shop, subtitle, id)"#);
+    assert_snapshot!(refusal(&pool, [asc("lower(subtitle)"), asc("id")]).await, @r#"the list books: order "it" declares that lower(subtitle) is never null, which the table does not: make it NOT NULL, add check (lower(subtitle) is not null), or declare where its nulls come"#);
+}
+
+#[tokio::test]
+async fn an_index_must_begin_with_the_filters() {
+    let pool = pool().await;
+    const FILTERS: &[Filter] = &[Filter::equal("shelf", "shelf"), Filter::prefix("title_prefix", "title")];
+    const KEYS: &[Key] = &[desc("print_time").nulls_first(), desc("id")];
+    let listing =
+        |indexed| Listing { filters: FILTERS, orders: leak([Order { name: "it", keys: KEYS, indexed }]), ..BOOKS };
+    assert_snapshot!(refusal_of(&pool, listing(&[&["shelf"]])).await, @r#"the list books: no index serves the order "it" with shelf: create index on books (shop, shelf, print_time desc nulls first, id desc)"#);
+    run(&pool, "create index on books (shop, shelf, print_time, id)").await;
+    assert_eq!(refusal_of(&pool, listing(&[&["shelf"]])).await, "opened");
+    assert_snapshot!(refusal_of(&pool, listing(&[&["title_prefix"]])).await, @r#"the list books: order "it": only a filter that tests equality can be indexed, not title_prefix"#);
+    assert_snapshot!(refusal_of(&pool, listing(&[&["shelves"]])).await, @r#"the list books: order "it": there is no filter shelves"#);
+}
+
+#[tokio::test]
+async fn keys_must_be_unique_and_never_null_and_bounded() {
+    let pool = pool().await;
+    assert_snapshot!(refusal(&pool, [asc("print_time"), asc("id")]).await, @r#"the list books: order "it" declares that print_time is never null, which the table does not: make it NOT NULL, add check (print_time is not null), or declare where its nulls come"#);
+    assert_snapshot!(refusal(&pool, [asc("print_time").nulls_last()]).await, @r#"the list books: order "it" is not unique: no unique index of columns that are NOT NULL lies within (shop, print_time); end the order with the primary key"#);
+    assert_snapshot!(refusal(&pool, [asc("code")]).await, @r#"the list books: order "it": its keys can have 3208 bytes, a page token holds 2816"#);
+    assert_snapshot!(refusal(&pool, [asc("title"), asc("id")]).await, @r#"the list books: order "it": nothing bounds the length of title, so a page token may not hold it: add check (octet_length(title) <= 1024) or less for text or bytea, or check (octet_length(title::text) <= 128) or less for another type"#);
+    assert_snapshot!(refusal(&pool, [asc("price"), asc("id")]).await, @r#"the list books: order "it": nothing bounds the length of price, so a page token may not hold it: add check (octet_length(price) <= 1024) or less for text or bytea, or check (octet_length(price::text) <= 128) or less for another type"#);
+    run(&pool, "alter table books add check (octet_length(price::text) <= 40), add check (char_length(title) < 10)")
+        .await;
+    run(&pool, "create index on books (shop, price, id); create index on books (shop, title, id)").await;
+    assert_eq!(refusal(&pool, [asc("price"), asc("id")]).await, "opened");
+    assert_eq!(refusal(&pool, [asc("title"), asc("id")]).await, "opened");
+}
+
+#[tokio::test]
+async fn a_declaration_must_make_sense() {
+    let pool = pool().await;
+    const ORDERS: &[Order] = &[Order { name: "it", keys: &[asc("id")], indexed: &[] }];
+    const FILTERS: &[Filter] = &[Filter::equal("shelf", "shelf"), Filter::condition("shelf", "true")];
+    assert_snapshot!(refusal_of(&pool, BOOKS).await, @"the list books: it must have an order");
+    assert_snapshot!(refusal(&pool, []).await, @r#"the list books: order "it" must have one to four keys"#);
+    assert_snapshot!(refusal(&pool, [asc("isbn")]).await, @r#"the list books: column "isbn" does not exist"#);
+    assert_snapshot!(refusal_of(&pool, Listing { from: "magazines", orders: ORDERS, ..BOOKS }).await, @"the list books: there is no table magazines");
+    assert_snapshot!(refusal_of(&pool, Listing { columns: "", orders: ORDERS, ..BOOKS }).await, @"the list books: name, from and columns must not be empty");
+    assert_snapshot!(refusal_of(&pool, Listing { columns: "isbn", orders: ORDERS, ..BOOKS }).await, @r#"the list books: column "isbn" does not exist"#);
+    const CONDITION: &[Filter] = &[Filter::condition("tag", "tags @> array[{tag}]")];
+    assert_snapshot!(refusal_of(&pool, Listing { filters: CONDITION, orders: ORDERS, ..BOOKS }).await, @r#"the list books: column "tags" does not exist"#);
+    assert_snapshot!(refusal_of(&pool, Listing { examined_rows: 0, orders: ORDERS, ..BOOKS }).await, @"the list books: examined_rows must be 1 to 100000");
+    const PREFIX: &[Filter] = &[Filter::prefix("shelf_prefix", "shelf")];
+    assert_snapshot!(refusal_of(&pool, Listing { filters: PREFIX, orders: ORDERS, ..BOOKS }).await, @r#"the list books: filter shelf_prefix: a column that is searched by prefix has the collation "C"; shelf has not"#);
+    assert_snapshot!(refusal_of(&pool, Listing { from: "books b", orders: ORDERS, ..BOOKS }).await, @"the list books: from must be the name of a table, without an alias, or a query in parentheses");
+    run(&pool, "create view old_books as select * from books").await;
+    assert_snapshot!(refusal_of(&pool, Listing { from: "old_books", orders: ORDERS, ..BOOKS }).await, @"the list books: old_books is not a table: select from it in a query, as in (select * from old_books) as rows");
+    assert_snapshot!(refusal_of(&pool, Listing { filters: FILTERS, orders: ORDERS, ..BOOKS }).await, @"the list books: two filters are called shelf");
+}
+
+/// What the rows hold has no say in it: Postgres might take another index where every row has the same value.
+#[tokio::test]
+async fn a_list_opens_whatever_is_in_the_table() {
+    let pool = pool().await;
+    run(
+        &pool,
+        "insert into books select 1, n, 'title', 'subtitle', 'same', 1, 'code' || n, now() from generate_series(1, 3000) as n;
+        create index on books (shop, shelf, print_time, id);
+        analyze books",
+    )
+    .await;
+    const FILTERS: &[Filter] = &[Filter::equal("shelf", "shelf")];
+    const KEYS: &[Key] = &[desc("print_time").nulls_first(), desc("id")];
+    const ORDERS: &[Order] = &[Order { name: "it", keys: KEYS, indexed: &[&["shelf"]] }];
+    assert_eq!(refusal_of(&pool, Listing { filters: FILTERS, orders: ORDERS, ..BOOKS }).await, "opened");
+}

@@ -1,0 +1,234 @@
+//! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use platform::{Platform, WORKSPACE_METADATA, testing};
+use prompts::Prompts;
+use quire_proto::{
+    pagination::v1::{PageRequest, PageResponse},
+    prompts::v1::{
+        BatchCreatePromptsRequest, CreatePromptRequest, ListPromptsRequest, ListPromptsResponse, Prompt, PromptVersion,
+        prompt_service_client::PromptServiceClient, prompt_service_server::PromptServiceServer,
+    },
+};
+use sqlx::{FromRow, PgPool};
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tonic::{
+    Request, Status,
+    transport::{Channel, Endpoint, Server, server::TcpIncoming},
+};
+use tonic_types::StatusExt;
+use uuid::Uuid;
+
+pub type Client = PromptServiceClient<Channel>;
+
+/// The orders of ListPrompts, the default first.
+pub const ORDERS: [&str; 4] = ["create_time desc", "create_time", "update_time desc", "name"];
+
+/// The service on a new database.
+pub async fn start() -> (Platform, Client) {
+    let platform = testing::platform().await;
+    let client = start_on(&platform).await;
+    (platform, client)
+}
+
+/// The service on a platform that a test made.
+pub async fn start_on(platform: &Platform) -> Client {
+    let prompts = Prompts::open(platform).await.unwrap();
+    PromptServiceClient::new(serve(prompts.server()).await)
+}
+
+/// As [`testing::serve`] does, but without Nagle's algorithm, which has an answer wait 40 ms for an acknowledgement.
+async fn serve(service: PromptServiceServer<Prompts>) -> Channel {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+    Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
+}
+
+/// A message from a caller of this workspace.
+pub fn from<T>(workspace: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert(WORKSPACE_METADATA, workspace.parse().unwrap());
+    request
+}
+
+/// Asks for this prompt, with some content.
+pub fn with(prompt: Prompt) -> CreatePromptRequest {
+    let version = PromptVersion { content: "Hello".to_owned(), ..Default::default() };
+    CreatePromptRequest { prompt: Some(prompt), version: Some(version) }
+}
+
+/// Asks for a prompt of which nothing is given but what it must have.
+pub fn named(name: impl Into<String>) -> CreatePromptRequest {
+    with(Prompt { name: name.into(), ..Default::default() })
+}
+
+/// Makes prompts, so many at once.
+pub async fn make_by(client: &Client, workspace: &str, batch: usize, requests: &[CreatePromptRequest]) -> Vec<Prompt> {
+    let mut made = Vec::with_capacity(requests.len());
+    for requests in requests.chunks(batch) {
+        let requests = BatchCreatePromptsRequest { requests: requests.to_vec() };
+        let response = client.clone().batch_create_prompts(from(workspace, requests)).await.unwrap();
+        made.extend(response.into_inner().prompts);
+    }
+    made
+}
+
+/// Makes prompts, in as few batches as they fit in.
+pub async fn make(client: &Client, workspace: &str, requests: &[CreatePromptRequest]) -> Vec<Prompt> {
+    make_by(client, workspace, 1_000, requests).await
+}
+
+/// Prompts that no two orders bring in the same sequence: names that a language, or UTF-16, would sort otherwise than
+/// bytes do, ids that do not follow the time, and times that several prompts have in common.
+pub async fn make_mixed(platform: &Platform, client: &Client, workspace: &str, count: usize) {
+    const NAMES: [&str; 10] = ["a", "B", "é", "z", "\u{ffff}", "\u{1f600}", "a b", "A", "_", "a%"];
+    const SURFACES: [&str; 4] = ["", "chat", "cli", "Chat"];
+    let requests: Vec<_> = (0..count)
+        .map(|place| {
+            let number = (place as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+            with(Prompt {
+                id: Uuid::from_u128(number).to_string(),
+                name: format!("{}{:04}", NAMES[place % NAMES.len()], place * 7_919 % 10_007),
+                surface: SURFACES[place % 7 % SURFACES.len()].to_owned(),
+                tags: (2..6).filter(|divisor| place % divisor == 0).map(|divisor| format!("by {divisor}")).collect(),
+                ..Default::default()
+            })
+        })
+        .collect();
+    make_by(client, workspace, 10, &requests).await;
+    let update = "update prompts set update_time = create_time + ascii(right(name, 1)) % 5 * interval '1 hour'
+        where workspace_id = $1";
+    sqlx::query(update).bind(workspace).execute(&platform.paging.pool).await.unwrap();
+}
+
+/// A prompt as the table has it.
+#[derive(Debug, Clone, FromRow)]
+pub struct Row {
+    pub id: Uuid,
+    pub name: String,
+    pub surface: String,
+    pub tags: Vec<String>,
+    pub create_time: OffsetDateTime,
+    pub update_time: OffsetDateTime,
+}
+
+/// All prompts of a workspace.
+pub async fn rows(pool: &PgPool, workspace: &str) -> Vec<Row> {
+    let sql = "select id, name, surface, tags, create_time, update_time from prompts where workspace_id = $1";
+    sqlx::query_as(sql).bind(workspace).fetch_all(pool).await.unwrap()
+}
+
+/// The ids of the rows that pass, in an order.
+pub fn expected(rows: &[Row], order_by: &str, passes: impl Fn(&Row) -> bool) -> Vec<String> {
+    let mut rows: Vec<_> = rows.iter().filter(|row| passes(row)).collect();
+    match order_by {
+        "" | "create_time desc" => rows.sort_by_key(|row| Reverse((row.create_time, row.id))),
+        "create_time" => rows.sort_by_key(|row| (row.create_time, row.id)),
+        "update_time desc" => rows.sort_by_key(|row| Reverse((row.update_time, row.id))),
+        "name" => rows.sort_by_key(|row| row.name.as_bytes()),
+        _ => panic!("{order_by} is not an order"),
+    }
+    rows.iter().map(|row| row.id.to_string()).collect()
+}
+
+/// A page of prompts and where it stands.
+#[derive(Debug)]
+pub struct Page {
+    pub prompts: Vec<Prompt>,
+    pub page: PageResponse,
+}
+
+impl Page {
+    pub fn ids(&self) -> Vec<&str> {
+        self.prompts.iter().map(|prompt| prompt.id.as_str()).collect()
+    }
+
+    pub fn next(&self) -> &str {
+        &self.page.next_page_token
+    }
+
+    pub fn previous(&self) -> &str {
+        &self.page.previous_page_token
+    }
+}
+
+/// Asks for a page, as a caller of the workspace `default`.
+pub async fn list(client: &Client, request: &ListPromptsRequest) -> Result<Page, Status> {
+    list_in(client, "default", request).await
+}
+
+/// Asks for a page, as a caller of this workspace.
+pub async fn list_in(client: &Client, workspace: &str, request: &ListPromptsRequest) -> Result<Page, Status> {
+    let response = client.clone().list_prompts(from(workspace, request.clone())).await?;
+    let ListPromptsResponse { prompts, page } = response.into_inner();
+    Ok(Page { prompts, page: page.unwrap() })
+}
+
+/// Asks for prompts in an order.
+pub fn by(order_by: &str) -> ListPromptsRequest {
+    ListPromptsRequest { order_by: order_by.to_owned(), ..Default::default() }
+}
+
+/// The request for this page.
+pub fn paged(request: &ListPromptsRequest, page: PageRequest) -> ListPromptsRequest {
+    ListPromptsRequest { page: Some(page), ..request.clone() }
+}
+
+/// The request with this page size and token, and nothing else of paging.
+pub fn at(request: &ListPromptsRequest, page_size: i32, page_token: &str) -> ListPromptsRequest {
+    paged(request, PageRequest { page_size, page_token: page_token.to_owned(), ..Default::default() })
+}
+
+/// The pages from the first to the last, each by the token of the one before.
+pub async fn pages(client: &Client, request: &ListPromptsRequest, page_size: i32) -> Vec<Page> {
+    let mut pages = vec![list(client, &at(request, page_size, "")).await.unwrap()];
+    while let Some(token) = pages.last().map(Page::next).filter(|token| !token.is_empty()) {
+        assert!(pages.len() < 1_000, "the walk does not end");
+        let page = list(client, &at(request, page_size, token)).await.unwrap();
+        assert!(!page.previous().is_empty(), "a page reached by a token has one before it");
+        pages.push(page);
+    }
+    pages
+}
+
+/// The pages from the one that this token leads to, back to the first; that one comes last.
+pub async fn pages_back(client: &Client, request: &ListPromptsRequest, page_size: i32, token: &str) -> Vec<Page> {
+    let mut pages = Vec::new();
+    let mut token = token.to_owned();
+    while !token.is_empty() {
+        assert!(pages.len() < 1_000, "the walk does not end");
+        let page = list(client, &at(request, page_size, &token)).await.unwrap();
+        assert!(!page.next().is_empty(), "a page reached backwards has one after it");
+        page.previous().clone_into(&mut token);
+        pages.push(page);
+    }
+    pages
+}
+
+/// The ids on pages, in the sequence of the pages.
+pub fn ids(pages: &[Page]) -> Vec<&str> {
+    pages.iter().flat_map(Page::ids).collect()
+}
+
+/// What a caller is told: the code and the message, then what the details say of fields, reasons and resources.
+pub fn told(status: &Status) -> String {
+    let details = status.get_error_details();
+    let mut lines = vec![format!("{:?}: {}", status.code(), status.message())];
+    if let Some(bad_request) = details.bad_request() {
+        let each = bad_request.field_violations.iter();
+        lines.extend(each.map(|violation| format!("  {}: {}", violation.field, violation.description)));
+    }
+    if let Some(info) = details.error_info() {
+        let metadata: BTreeMap<_, _> = info.metadata.iter().collect();
+        lines.push(format!("  {} of {} {metadata:?}", info.reason, info.domain));
+    }
+    if let Some(resource) = details.resource_info() {
+        lines.push(format!("  {} {:?}", resource.resource_type, resource.resource_name));
+    }
+    lines.join("\n")
+}
