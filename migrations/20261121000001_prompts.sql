@@ -18,6 +18,10 @@ create table prompts (
     unique (workspace_id, name)
 );
 
+-- While all prompts have one surface, its index would seem to be worth nothing, and Postgres would pass over every row for
+-- another surface.
+alter table prompts alter column surface set (n_distinct = 1000);
+
 create index prompts_create_time on prompts (workspace_id, create_time, id);
 create index prompts_surface_create_time on prompts (workspace_id, surface, create_time, id);
 create index prompts_update_time on prompts (workspace_id, update_time, id);
@@ -60,6 +64,8 @@ create table deployments (
     create_time timestamptz not null,
     primary key (workspace_id, id)
 );
+
+alter table deployments alter column prompt_id set (n_distinct = 1000);
 
 create index deployments_create_time on deployments (workspace_id, create_time, id);
 create index deployments_prompt_create_time on deployments (workspace_id, prompt_id, create_time, id);

@@ -83,6 +83,7 @@ async fn check_all(pool: &PgPool, listing: &'static Listing) -> Result<Types, Fa
             constraints::check(&mut transaction, listing, order, &expressions).await?;
             indexes::check(listing, order, &expressions, &indexes)?;
         }
+        indexes::check_distinct(&mut transaction, listing).await?;
     }
     transaction.rollback().await?;
     Ok(types::names(listing, &expressions))

@@ -95,10 +95,11 @@ impl<'a> Conformance<'a> {
         seed(FEW..MANY).await;
         self.check_values_are_rare().await;
         if self.list.listing().is_table() {
-            self.check_work("before ANALYZE").await;
+            // Postgres takes any two filters together for so rare that it cannot tell their indexes apart.
+            self.check_work("before ANALYZE", 1).await;
             let analyze = format!("analyze {}", self.list.listing().from);
             sqlx::raw_sql(sqlx::AssertSqlSafe(analyze)).execute(&self.list.paging.pool).await.unwrap_or_else(fail);
-            self.check_work("after ANALYZE").await;
+            self.check_work("after ANALYZE", self.list.listing().filters.len()).await;
         }
     }
 

@@ -6,7 +6,7 @@ use sqlx::{PgPool, Row};
 use crate::{
     Paging,
     select::HIT,
-    statement::{Bounds, Selection, Statement, or_true},
+    statement::{Purpose, Selection, Statement, or_true},
 };
 
 /// Where a capped count stops.
@@ -74,7 +74,7 @@ impl Selection<'_> {
     /// The statement that selects `what` from all the rows that match.
     fn matching(&self, what: &str) -> Statement {
         let mut statement = Statement::default();
-        let source = self.source(&mut statement, Bounds::Both, false);
+        let source = self.source(&mut statement, Purpose::All);
         let conditions: Vec<String> = source.conditions.into_iter().chain(source.hit).collect();
         statement.text = format!("select {what} from {} where {}", source.from, or_true(&conditions));
         statement

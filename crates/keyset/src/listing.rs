@@ -82,14 +82,17 @@ impl Listing {
 }
 
 /// One order of a list.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Order {
     /// What `order_by` calls it, written as AIP-132 does: `"create_time desc"`.
     pub name: &'static str,
     /// One to four keys that together are unique within the scope: end with the primary key.
     pub keys: &'static [Key],
     /// For each index that serves this order under filters, the names of those filters. An index of `(scope…, columns
-    /// of the filters…, keys…)` must exist for each. Filters of a request that none of them covers are tested row by row
+    /// of the filters…, keys…)` must exist for each, and each of these columns must be set to have many distinct values:
+    /// `alter table books alter column shelf set (n_distinct = 1000)`. Postgres guesses what an index is worth from the
+    /// values that it has seen. While it has seen one only, it takes the index that has the keys alone for as good, and for
+    /// another value that means to pass over every row. Filters of a request that none of them covers are tested row by row
     /// instead, over at most [`Listing::examined_rows`]. Prefixes and bounds of the first key's column are always served
     /// by the order's own index and are not named here.
     pub indexed: &'static [&'static [&'static str]],
@@ -237,6 +240,14 @@ impl Filter {
     /// Whether the value is an array.
     pub(crate) fn takes_set(&self) -> bool {
         matches!(self.test, Test::AnyOf(_))
+    }
+
+    /// The column of which this filter fixes the value, if that is what it does.
+    pub(crate) fn equal_column(&self) -> Option<&'static str> {
+        match self.test {
+            Test::Equal(column) | Test::AnyOf(column) => Some(column),
+            Test::Prefix(_) | Test::AtLeast(_) | Test::LessThan(_) | Test::Condition(_) => None,
+        }
     }
 
     /// The column whose values this filter bounds, if that is what it does.

@@ -52,13 +52,13 @@ fn behind(run: &[Anchor], inclusive: bool) -> Vec<String> {
         [Anchor { key: Key { expression, .. }, value: None }] if inclusive => vec![format!("{expression} is null")],
         [Anchor { value: None, .. }] => vec![],
         [Anchor { key: Key { expression, nulls: Nulls::Last, .. }, .. }] => {
-            vec![compare(run, inclusive), format!("{expression} is null")]
+            vec![beyond(run, inclusive), format!("{expression} is null")]
         }
-        _ => vec![compare(run, inclusive)],
+        _ => vec![beyond(run, inclusive)],
     }
 }
 
-fn compare(run: &[Anchor], inclusive: bool) -> String {
+fn beyond(run: &[Anchor], inclusive: bool) -> String {
     let operator = match (run.first().map(|anchor| anchor.key.sort), inclusive) {
         (Some(Sort::Descending), false) => "<",
         (Some(Sort::Descending), true) => "<=",

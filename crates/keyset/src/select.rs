@@ -11,9 +11,9 @@ use pagination::{Direction, MAX_PAGE_SIZE, MAX_SKIP, Position};
 
 use crate::{
     MAX_PAGE_BYTES,
-    listing::Key,
+    listing::{Key, Nulls, Sort},
     seek::{Anchor, branches},
-    statement::{Bounds, Selection, Source, Statement, or_true},
+    statement::{Purpose, Selection, Source, Statement, or_true},
     value::Value,
 };
 
@@ -53,26 +53,22 @@ impl Selection<'_> {
     /// The statement that fetches the rows of a page, nearest to its position first.
     pub(crate) fn page(&self, direction: Direction, position: &Position, extent: Extent) -> Statement {
         let mut statement = Statement::default();
-        let keys = self.keys(direction);
-        let bounds = self.bounds(direction, position);
-        let source = self.source(&mut statement, bounds, true);
-        let select = Select { selection: self, source, keys };
-        let conditions = select.seek(&mut statement, position);
+        let select = self.select(&mut statement, direction);
+        let conditions = select.conditions(&mut statement, position);
         let page = if select.source.hit.is_some() {
             let examined = self.listing.examined_rows.to_string();
-            let rows = select.rows(&conditions, &examined, None);
-            let rows = select.merge(rows, &examined, None);
+            let rows = select.merge(&conditions, &examined, &examined);
             let limit = statement.bind(limit_value(extent.limit));
             select.hits(&rows, &limit)
         } else {
             let limit = statement.bind(limit_value(extent.limit));
             if extent.skip == 0 {
-                select.merge(select.rows(&conditions, &MAX_LIMIT.to_string(), Some(&limit)), &limit, None)
+                select.merge(&conditions, &MAX_LIMIT.to_string(), &limit)
             } else {
-                let skip = statement.bind(limit_value(extent.skip));
                 let reach = statement.bind(limit_value(extent.skip + extent.limit));
-                let rows = select.rows(&conditions, &(MAX_SKIP + MAX_LIMIT).to_string(), Some(&reach));
-                select.merge(rows, &limit, Some(&skip))
+                let offset = format!(" offset {}", statement.bind(limit_value(extent.skip)));
+                let rows = select.merge(&conditions, &(MAX_SKIP + MAX_LIMIT).to_string(), &reach);
+                format!("select * from ({rows}) as page order by {} limit {limit}{offset}", select.order())
             }
         };
         statement.text = if self.listing.weight.is_some() { select.cut(&page) } else { page };
@@ -82,95 +78,98 @@ impl Selection<'_> {
     /// The statement that reads as many rows as matter to a capped count, and for each whether it is a hit.
     pub(crate) fn examine(&self, limit: u32) -> Statement {
         let mut statement = Statement::default();
-        let source = self.source(&mut statement, Bounds::Both, true);
-        let select = Select { selection: self, source, keys: self.keys(Direction::Forward) };
-        let hit = select.source.hit.as_deref().unwrap_or("true");
-        let columns = select.columns(&format!("{hit} as {HIT}"));
-        let rows = select.leaf(&columns, None, &limit.to_string());
-        statement.text = format!("select {HIT} from ({}) as rows limit {limit}", select.look_up(&rows, None));
+        let select = self.select(&mut statement, Direction::Forward);
+        let conditions = select.conditions(&mut statement, &Position::Start);
+        let limit = limit.to_string();
+        let rows = select.merge(&conditions, &limit, &limit);
+        let hit = if select.source.hit.is_some() { HIT } else { "true" };
+        statement.text = format!("select {hit} as {HIT} from ({rows}) as rows");
         statement
     }
 
-    fn keys(&self, direction: Direction) -> Vec<Key> {
+    fn select(&self, statement: &mut Statement, direction: Direction) -> Select<'_> {
         let keys = self.order.keys.iter().copied();
-        match direction {
+        let keys = match direction {
             Direction::Forward => keys.collect(),
             Direction::Backward => keys.map(Key::reversed).collect(),
-        }
-    }
-
-    fn bounds(&self, direction: Direction, position: &Position) -> Bounds {
-        use crate::listing::Sort::{Ascending, Descending};
-        let first = self.keys(direction).first().map(|key| key.sort);
-        match (position, first) {
-            (Position::Start, _) | (_, None) => Bounds::Both,
-            (Position::After(_) | Position::At(_), Some(Ascending)) => Bounds::UpperOnly,
-            (Position::After(_) | Position::At(_), Some(Descending)) => Bounds::LowerOnly,
-        }
+        };
+        Select { selection: self, source: self.source(statement, Purpose::Page), keys }
     }
 }
 
 impl Select<'_> {
-    /// One condition for each branch of the seek; none at all for the first page.
-    fn seek(&self, statement: &mut Statement, position: &Position) -> Vec<Option<String>> {
-        let (values, inclusive) = match position {
-            Position::Start => return vec![None],
-            Position::After(values) => (values, false),
-            Position::At(values) => (values, true),
-        };
-        let types = &self.selection.key_types;
-        let anchors = self.keys.iter().zip(types.iter()).zip(values).map(|((&key, key_type), value)| {
+    /// The condition of each range of the index that has rows of the page, nearest first.
+    fn conditions(&self, statement: &mut Statement, position: &Position) -> Vec<String> {
+        let is_anchored = *position != Position::Start;
+        let ranges = self.bounds(is_anchored);
+        let all: Vec<String> = self.source.conditions.iter().cloned().chain(ranges).collect();
+        let with = |branch: String| or_true(&all.iter().cloned().chain(std::iter::once(branch)).collect::<Vec<_>>());
+        match position {
+            Position::Start => vec![or_true(&all)],
+            Position::After(keys) => self.seek(statement, keys, false).into_iter().map(with).collect(),
+            Position::At(keys) => self.seek(statement, keys, true).into_iter().map(with).collect(),
+        }
+    }
+
+    /// The bounds that filters give the first key.
+    ///
+    /// Behind an anchor, the bound on the anchor's side holds anyway, and writing it can have Postgres begin at that bound
+    /// and pass over every index entry up to the anchor: 18 does, 15 does not. Only where the key may be null does the
+    /// anchor not say that the bound holds.
+    fn bounds(&self, is_anchored: bool) -> Vec<String> {
+        let Some(first) = self.keys.first() else { return Vec::new() };
+        let bound = |operator, value: &String| format!("{} {operator} {value}", first.expression);
+        let lower = self.source.lower.iter().map(|value| bound(">=", value));
+        let upper = self.source.upper.iter().map(|value| bound("<", value));
+        match (is_anchored && first.nulls == Nulls::Never, first.sort) {
+            (false, _) => lower.chain(upper).collect(),
+            (true, Sort::Ascending) => upper.collect(),
+            (true, Sort::Descending) => lower.collect(),
+        }
+    }
+
+    /// The branches of the seek behind an anchor.
+    fn seek(&self, statement: &mut Statement, values: &[Option<Vec<u8>>], inclusive: bool) -> Vec<String> {
+        let types = self.selection.key_types.iter();
+        let anchors = self.keys.iter().zip(types).zip(values).map(|((&key, key_type), value)| {
             let bind = |value: &Vec<u8>| format!("{}::{key_type}", statement.bind(Value::key(Some(value.clone()))));
             Anchor { key, value: value.as_ref().map(bind) }
         });
         let branches = branches(&anchors.collect::<Vec<_>>(), inclusive);
-        if branches.is_empty() { vec![Some("false".to_owned())] } else { branches.into_iter().map(Some).collect() }
+        if branches.is_empty() { vec!["false".to_owned()] } else { branches }
     }
 
-    /// The rows of each branch of the seek.
-    fn rows(&self, conditions: &[Option<String>], ceiling: &str, limit: Option<&str>) -> Vec<String> {
-        let hit = self.source.hit.iter().map(|hit| format!(", {hit} as {HIT}"));
-        let weight = self.selection.listing.weight.iter().map(|weight| format!(", ({weight}) as keyset_weight"));
-        let columns = hit.chain(weight).fold(self.columns(self.selection.listing.columns), |all, column| all + &column);
-        let leaves = conditions.iter().map(|condition| self.leaf(&columns, condition.as_deref(), ceiling));
-        leaves.map(|leaf| self.look_up(&leaf, limit)).collect()
+    /// The rows of all ranges, in order and limited. Where there are several, each is limited on its own as well.
+    fn merge(&self, conditions: &[String], ceiling: &str, limit: &str) -> String {
+        let leaves = conditions.iter().map(|condition| self.leaf(condition, ceiling));
+        let is_one = conditions.len() == 1 && self.source.lookups.is_empty();
+        let rows: Vec<String> =
+            if is_one { leaves.collect() } else { leaves.map(|leaf| self.look_up(&leaf, limit)).collect() };
+        let rows = rows.join(") union all (");
+        format!("select * from (({rows})) as page order by {} limit {limit}", self.order())
     }
 
-    /// The columns, with those that carry the keys. Rows are ordered by these, since to ORDER BY a name means a column of the
-    /// result before one of the table.
-    fn columns(&self, columns: &str) -> String {
+    /// A range of an index, read in order. Its rows are ordered by the columns that carry the keys, since to ORDER BY a
+    /// name means a column of the result before one of the table.
+    fn leaf(&self, condition: &str, ceiling: &str) -> String {
+        let listing = self.selection.listing;
         let keys = self.keys.iter().enumerate();
         let keys = keys.map(|(place, key)| format!(", {} as {}", key.expression, key_column(place)));
-        keys.fold(columns.to_owned(), |all, key| all + &key)
+        let hit = self.source.hit.iter().map(|hit| format!(", {hit} as {HIT}"));
+        let weight = listing.weight.iter().map(|weight| format!(", ({weight}) as keyset_weight"));
+        let columns: String = keys.chain(hit).chain(weight).collect();
+        let (from, order) = (&self.source.from, self.order());
+        format!("select {}{columns} from {from} where {condition} order by {order} limit {ceiling}", listing.columns)
     }
 
-    /// A range of an index, read in order.
-    fn leaf(&self, columns: &str, condition: Option<&str>, ceiling: &str) -> String {
-        let conditions: Vec<String> =
-            self.source.conditions.iter().cloned().chain(condition.map(str::to_owned)).collect();
-        format!(
-            "select {columns} from {} where {} order by {} limit {ceiling}",
-            self.source.from,
-            or_true(&conditions),
-            self.order(),
-        )
-    }
-
-    /// A leaf limited to the rows wanted of it; where a filter is a set of values, one for each of them.
-    fn look_up(&self, leaf: &str, limit: Option<&str>) -> String {
-        let limit = limit.map(|limit| format!(" limit {limit}")).unwrap_or_default();
-        let leaf = format!("select * from ({leaf}) as leaf{limit}");
+    /// A leaf limited to the rows wanted of it; where a filter is a set of values, one for each of them. To say its order
+    /// again would sort it again: Postgres does not see that a key which the condition fixes sorts nothing.
+    fn look_up(&self, leaf: &str, limit: &str) -> String {
+        let leaf = format!("select * from ({leaf}) as leaf limit {limit}");
         if self.source.lookups.is_empty() {
             return leaf;
         }
         format!("select looked_up.* from {} cross join lateral ({leaf}) as looked_up", self.source.lookups.join(", "))
-    }
-
-    /// The rows of all branches, in order and limited.
-    fn merge(&self, rows: Vec<String>, limit: &str, skip: Option<&str>) -> String {
-        let rows = rows.join(") union all (");
-        let skip = skip.map(|skip| format!(" offset {skip}")).unwrap_or_default();
-        format!("select * from (({rows})) as page order by {} limit {limit}{skip}", self.order())
     }
 
     /// The rows that pass the filter that no index serves, and the last one that was examined.

@@ -55,13 +55,13 @@ pub(crate) struct Types {
     pub(crate) filters: Vec<String>,
 }
 
-/// Which bounds of a range are written. Behind an anchor, the bound on the anchor's side holds anyway, and writing it can
-/// have Postgres begin at that bound and pass over every index entry up to the anchor: 18 does, 15 does not.
+/// What a statement reads its rows for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bounds {
-    Both,
-    LowerOnly,
-    UpperOnly,
+pub(crate) enum Purpose {
+    /// For all of them, in any way that Postgres likes.
+    All,
+    /// For the first of them in the order of an index.
+    Page,
 }
 
 /// FROM and WHERE of a selection.
@@ -69,15 +69,19 @@ pub(crate) enum Bounds {
 pub(crate) struct Source {
     /// What stands behind FROM.
     pub(crate) from: String,
-    /// One for each filter that is a set of values: the set, to be looked up a value at a time.
-    pub(crate) lookups: Vec<String>,
-    /// Conditions that an index serves.
+    /// Conditions that hold for all rows wanted.
     pub(crate) conditions: Vec<String>,
     /// The condition that no index serves.
     pub(crate) hit: Option<String>,
+    /// For a page: one for each filter that is a set of values, to be looked up a value at a time.
+    pub(crate) lookups: Vec<String>,
+    /// For a page: what the first key is not less than.
+    pub(crate) lower: Vec<String>,
+    /// For a page: what the first key is less than.
+    pub(crate) upper: Vec<String>,
 }
 
-impl<'a> Selection<'a> {
+impl Selection<'_> {
     /// The filters that the request has, as their places in the listing.
     fn given(&self) -> impl Iterator<Item = (usize, &'static Filter, &Value)> {
         let filters = self.listing.filters.iter().zip(&self.filters).enumerate();
@@ -109,75 +113,80 @@ impl<'a> Selection<'a> {
         self.given().any(|(_, filter, _)| !self.is_indexed(filter))
     }
 
-    /// Binds the scope, the parameters and the filters. `in_order` is for statements that read an index in its order:
-    /// there a set of values becomes a lookup for each.
-    pub(crate) fn source(&self, statement: &mut Statement, bounds: Bounds, in_order: bool) -> Source {
-        let mut conditions: Vec<String> = self
-            .listing
-            .scope
-            .iter()
-            .zip(&self.scope)
-            .map(|(column, value)| format!("{column} = {}", statement.bind(value.clone())))
-            .collect();
-        let mut lookups = Vec::new();
+    /// Binds the scope, the parameters and the filters.
+    pub(crate) fn source(&self, statement: &mut Statement, purpose: Purpose) -> Source {
+        let scope = self.listing.scope.iter().zip(&self.scope);
+        let mut source = Source {
+            from: self.listing.from.to_owned(),
+            conditions: scope.map(|(column, value)| format!("{column} = {}", statement.bind(value.clone()))).collect(),
+            hit: None,
+            lookups: Vec::new(),
+            lower: Vec::new(),
+            upper: Vec::new(),
+        };
         let mut hits = Vec::new();
         for (place, filter, value) in self.given() {
-            let indexed = self.is_indexed(filter);
-            match filter.test {
-                Test::AnyOf(column) if indexed && in_order && !self.listing.places_conditions() => {
-                    let alias = format!("keyset_lookup_{}", lookups.len() + 1);
-                    let element = self.filter_types.get(place).map(String::as_str).unwrap_or_default();
-                    let values = statement.bind(value.clone());
-                    lookups.push(format!("(select distinct unnest({values}::{element}[]) as keyset_value) as {alias}"));
-                    conditions.push(format!("{column} = {alias}.keyset_value"));
+            match (self.is_indexed(filter), purpose) {
+                (true, Purpose::Page) if !self.listing.places_conditions() => {
+                    self.add_range(&mut source, statement, place, value);
                 }
-                Test::Equal(_)
-                | Test::AnyOf(_)
-                | Test::Prefix(_)
-                | Test::AtLeast(_)
-                | Test::LessThan(_)
-                | Test::Condition(_) => {
-                    let bounds = if indexed { bounds } else { Bounds::Both };
-                    let condition = test(statement, filter, value, bounds);
-                    if indexed { conditions.extend(condition) } else { hits.extend(condition) }
-                }
+                (true, _) => source.conditions.extend(test(statement, filter, value)),
+                (false, _) => hits.extend(test(statement, filter, value)),
             }
         }
-        let hit = self.is_scanned().then(|| format!("({}) is true", or_true(&hits)));
-        let mut from = self.listing.from.to_owned();
+        source.hit = self.is_scanned().then(|| format!("({}) is true", or_true(&hits)));
+        self.fill_from(&mut source, statement);
+        source
+    }
+
+    /// Makes a filter part of the range of an index that a page reads.
+    fn add_range(&self, source: &mut Source, statement: &mut Statement, place: usize, value: &Value) {
+        let Some(filter) = self.listing.filters.get(place) else { return };
+        match filter.test {
+            Test::AnyOf(column) => {
+                let alias = format!("keyset_lookup_{}", source.lookups.len() + 1);
+                let element = self.filter_types.get(place).map(String::as_str).unwrap_or_default();
+                let values = statement.bind(value.clone());
+                source.lookups.push(format!("(select distinct unnest({values}::{element}[]) as value) as {alias}"));
+                source.conditions.push(format!("{column} = {alias}.value"));
+            }
+            Test::Prefix(_) => {
+                source.lower.push(statement.bind(value.clone()));
+                source.upper.extend(successor(value).map(|end| statement.bind(end)));
+            }
+            Test::AtLeast(_) => source.lower.push(statement.bind(value.clone())),
+            Test::LessThan(_) => source.upper.push(statement.bind(value.clone())),
+            Test::Equal(_) | Test::Condition(_) => source.conditions.extend(test(statement, filter, value)),
+        }
+    }
+
+    /// Puts the values of parameters, and the conditions, where `from` has their names.
+    fn fill_from(&self, source: &mut Source, statement: &mut Statement) {
         for (name, value) in self.listing.parameters.iter().zip(&self.parameters) {
             let marker = format!("{{{name}}}");
-            if from.contains(&marker) {
-                from = from.replace(&marker, &statement.bind(value.clone()));
+            if source.from.contains(&marker) {
+                source.from = source.from.replace(&marker, &statement.bind(value.clone()));
             }
         }
         if self.listing.places_conditions() {
-            from = from.replace(WHERE, &or_true(&conditions));
-            conditions.clear();
+            source.from = source.from.replace(WHERE, &or_true(&source.conditions));
+            source.conditions.clear();
         }
-        Source { from, lookups, conditions, hit }
     }
 }
 
 /// The conditions of a filter: none when every row passes.
-fn test(statement: &mut Statement, filter: &Filter, value: &Value, bounds: Bounds) -> Vec<String> {
-    let mut bind = |value: &Value| statement.bind(value.clone());
+fn test(statement: &mut Statement, filter: &Filter, value: &Value) -> Vec<String> {
+    let bound = statement.bind(value.clone());
     match filter.test {
-        Test::Equal(column) => vec![format!("{column} = {}", bind(value))],
-        Test::AnyOf(column) => vec![format!("{column} = any({})", bind(value))],
-        Test::AtLeast(_) if bounds == Bounds::UpperOnly => vec![],
-        Test::AtLeast(column) => vec![format!("{column} >= {}", bind(value))],
-        Test::LessThan(_) if bounds == Bounds::LowerOnly => vec![],
-        Test::LessThan(column) => vec![format!("{column} < {}", bind(value))],
-        Test::Condition(condition) => {
-            let marker = format!("{{{}}}", filter.name);
-            vec![format!("({})", condition.replace(&marker, &bind(value)))]
-        }
+        Test::Equal(column) => vec![format!("{column} = {bound}")],
+        Test::AnyOf(column) => vec![format!("{column} = any({bound})")],
+        Test::AtLeast(column) => vec![format!("{column} >= {bound}")],
+        Test::LessThan(column) => vec![format!("{column} < {bound}")],
+        Test::Condition(condition) => vec![format!("({})", condition.replace(&format!("{{{}}}", filter.name), &bound))],
         Test::Prefix(column) => {
-            let lower = (bounds != Bounds::UpperOnly).then(|| format!("{column} >= {}", bind(value)));
-            let end = successor(value).filter(|_| bounds != Bounds::LowerOnly);
-            let upper = end.map(|end| format!("{column} < {}", bind(&end)));
-            lower.into_iter().chain(upper).collect()
+            let upper = successor(value).map(|end| format!("{column} < {}", statement.bind(end)));
+            std::iter::once(format!("{column} >= {bound}")).chain(upper).collect()
         }
     }
 }

@@ -48,13 +48,13 @@ const TYPES: &[(&str, &[&str])] = &[
     ("pg_lsn", &["'0/0'", "'16/B374D848'"]),
     ("int4range", &["'empty'", "'[1,5)'", "'[1,)'", "'(,)'"]),
     ("tstzrange", &["'[2026-01-01,2026-01-02)'"]),
-    ("int4[] check (octet_length(%::text) <= 64)", &["'{}'", "'{1,NULL}'", "'{1,2}'"]),
-    ("jsonb check (octet_length(%::text) <= 64)", &["'null'", "'{\"a\": 1.10}'", "'[1]'"]),
+    ("int4[] check (octet_length(%::text) <= 32)", &["'{}'", "'{1,NULL}'", "'{1,2}'"]),
+    ("jsonb check (octet_length(%::text) <= 32)", &["'null'", "'{\"a\": 1.10}'", "'[1]'"]),
     ("mood", &["'sad'", "'ok'", "'happy'"]),
-    ("pair check (octet_length(%::text) <= 64)", &["'(1,a)'", "'(1,b)'", "'(2,)'"]),
+    ("pair check (octet_length(%::text) <= 32)", &["'(1,a)'", "'(1,b)'", "'(2,)'"]),
     ("small", &["1", "99"]),
     ("handle", &["'a'", "'B'"]),
-    ("tsvector check (octet_length(%::text) <= 64)", &["''", "'a:1'"]),
+    ("tsvector check (octet_length(%::text) <= 32)", &["''", "'a:1'"]),
 ];
 
 const SETUP: &str = r#"

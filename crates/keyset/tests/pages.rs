@@ -36,6 +36,7 @@ async fn things(count: u32) -> (PgPool, List) {
         &format!(
             "create table things (tenant int4 not null, id int8 not null, color text collate \"C\" not null,
                 size int2 not null, content text, primary key (tenant, id), check (octet_length(color) <= 20));
+            alter table things alter column color set (n_distinct = 1000), alter column size set (n_distinct = 1000);
             create index on things (tenant, color, id);
             create index on things (tenant, color, size, id);
             create index on things (tenant, color desc, id);

@@ -223,7 +223,7 @@ async fn what_is_wrong_is_named_by_its_field() {
         ("65 entries", metadata((0..65).map(|key| (key.to_string(), String::new())).collect())),
         (
             "8 KiB and 1 byte",
-            metadata((0..8).map(|key| (key.to_string(), "x".repeat(1_024 - (key + 7) / 8))).collect()),
+            metadata((0..8_usize).map(|key| (key.to_string(), "x".repeat(1_024 - key.div_ceil(8)))).collect()),
         ),
         ("1 MiB and 1 byte", with_content("x".repeat((1 << 20) + 1))),
         ("NUL in the content", with_content("a\0b")),

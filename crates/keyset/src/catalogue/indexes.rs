@@ -5,7 +5,7 @@
 use sqlx::{FromRow, PgConnection};
 
 use super::{Fault, plain, types::Expression};
-use crate::listing::{Filter, Key, Listing, Nulls, Order, Sort, Test};
+use crate::listing::{Key, Listing, Nulls, Order, Sort};
 
 /// A column of an index.
 #[derive(Debug, FromRow)]
@@ -59,51 +59,84 @@ pub(super) fn check(
     indexes: &[IndexColumn],
 ) -> Result<(), Fault> {
     for filters in std::iter::once(&[][..]).chain(order.indexed.iter().copied()) {
-        let leading = leading_columns(listing, filters);
-        let serves = |index: &[IndexColumn]| serves(index, &leading, order, expressions).unwrap_or(false);
+        let wanted = Wanted::new(listing, order, filters);
+        let serves = |index: &[IndexColumn]| wanted.is_served_by(index, expressions).unwrap_or(false);
         if !indexes.chunk_by(|a, b| a.index == b.index).any(serves) {
-            return Err(missing(listing, order, filters, &leading).into());
+            let under = if filters.is_empty() { String::new() } else { format!(" with {}", filters.join(" and ")) };
+            let (name, from) = (order.name, listing.from);
+            return Err(
+                format!("no index serves the order \"{name}\"{under}: create index on {from} ({wanted})").into()
+            );
         }
     }
     Ok(())
 }
 
-/// Whether an index has the leading columns first and then the keys; nothing when it has too few columns.
-fn serves(index: &[IndexColumn], leading: &[&str], order: &Order, expressions: &[Expression]) -> Option<bool> {
-    let find = |text: &str| expressions.iter().find(|expression| expression.text == text);
-    let (head, tail) = index.split_at_checked(leading.len())?;
-    let leads = |column: &&str| find(column).is_some_and(|expression| head.iter().any(|found| found.is(expression)));
-    // A key that a condition fixes to one value sorts nothing.
-    let keys: Vec<&Key> = order.keys.iter().filter(|key| !leading.contains(&key.expression)).collect();
-    let tail = tail.get(..keys.len())?;
-    let pairs = || tail.iter().zip(&keys);
-    let is_same = pairs().all(|(column, key)| find(key.expression).is_some_and(|expression| column.is(expression)));
-    let sorts = pairs().all(|(column, key)| column.sorts_as(key));
-    let sorts_reversed = pairs().all(|(column, key)| column.sorts_as(&key.reversed()));
-    Some(leading.iter().all(leads) && is_same && (sorts || sorts_reversed))
+/// An index that is looked for.
+struct Wanted {
+    /// Its first columns, in any order and sorted in any way.
+    fixed: Vec<&'static str>,
+    /// The columns after those.
+    keys: Vec<Key>,
 }
 
-fn leading_columns(listing: &Listing, filters: &[&str]) -> Vec<&'static str> {
-    let named = |name: &&str| listing.filters.iter().find(|filter| filter.name == *name).and_then(equal_column);
-    listing.scope.iter().copied().chain(filters.iter().filter_map(named)).collect()
-}
+impl Wanted {
+    fn new(listing: &Listing, order: &Order, filters: &[&str]) -> Self {
+        let column = |name: &&str| listing.filters.iter().find(|filter| filter.name == *name)?.equal_column();
+        let fixed: Vec<_> = listing.scope.iter().copied().chain(filters.iter().filter_map(column)).collect();
+        // A key that a condition fixes to one value sorts nothing.
+        let keys = order.keys.iter().filter(|key| !fixed.contains(&key.expression)).copied().collect();
+        Self { fixed, keys }
+    }
 
-/// The column of which a filter fixes the value.
-pub(super) fn equal_column(filter: &Filter) -> Option<&'static str> {
-    match filter.test {
-        Test::Equal(column) | Test::AnyOf(column) => Some(column),
-        Test::Prefix(_) | Test::AtLeast(_) | Test::LessThan(_) | Test::Condition(_) => None,
+    /// Whether an index is such a one; nothing when it has too few columns.
+    fn is_served_by(&self, index: &[IndexColumn], expressions: &[Expression]) -> Option<bool> {
+        let is = |column: &IndexColumn, text: &str| {
+            expressions.iter().any(|expression| expression.text == text && column.is(expression))
+        };
+        let (first, then) = index.split_at_checked(self.fixed.len())?;
+        let then = then.get(..self.keys.len())?;
+        let pairs = || then.iter().zip(&self.keys);
+        let has_fixed = self.fixed.iter().all(|text| first.iter().any(|column| is(column, text)));
+        let has_keys = pairs().all(|(column, key)| is(column, key.expression));
+        let sorts = pairs().all(|(column, key)| column.sorts_as(key));
+        let sorts_reversed = pairs().all(|(column, key)| column.sorts_as(&key.reversed()));
+        Some(has_fixed && has_keys && (sorts || sorts_reversed))
     }
 }
 
-fn missing(listing: &Listing, order: &Order, filters: &[&str], leading: &[&str]) -> String {
-    let under = if filters.is_empty() { String::new() } else { format!(" with {}", filters.join(" and ")) };
-    let parenthesized = |expression: &str| {
-        let is_column = expression.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '"'));
-        if is_column { expression.to_owned() } else { format!("({expression})") }
-    };
-    let keys = order.keys.iter().filter(|key| !leading.contains(&key.expression));
-    let keys = keys.map(|key| key.order_by(&parenthesized(key.expression)));
-    let columns = leading.iter().copied().map(parenthesized).chain(keys).collect::<Vec<_>>().join(", ");
-    format!("no index serves the order \"{}\"{under}: create index on {} ({columns})", order.name, listing.from)
+/// As CREATE INDEX has it.
+impl std::fmt::Display for Wanted {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let parenthesized = |expression: &str| {
+            let is_column = expression.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '"'));
+            if is_column { expression.to_owned() } else { format!("({expression})") }
+        };
+        let fixed = self.fixed.iter().copied().map(parenthesized);
+        let keys = self.keys.iter().map(|key| key.order_by(&parenthesized(key.expression)));
+        formatter.write_str(&fixed.chain(keys).collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// Looks at how many values Postgres takes the columns of indexed filters to have: see [`Order::indexed`].
+pub(super) async fn check_distinct(connection: &mut PgConnection, listing: &Listing) -> Result<(), Fault> {
+    let unset = "
+        select true from pg_attribute
+        where attrelid = $1::regclass and quote_ident(attname) = $2 and not exists (
+            select from pg_options_to_table(attoptions)
+            where option_name = 'n_distinct' and (option_value::float8 >= 100 or option_value::float8 < 0)
+        )";
+    for name in listing.orders.iter().flat_map(|order| order.indexed).copied().flatten() {
+        let filter = listing.filters.iter().find(|filter| filter.name == *name);
+        let Some(column) = filter.and_then(|filter| filter.equal_column()) else { continue };
+        if sqlx::query(unset).bind(listing.from).bind(column).fetch_optional(&mut *connection).await?.is_some() {
+            return Err(format!(
+                "Postgres may take another index than that of the filter {name} while {column} has few values: alter \
+                 table {} alter column {column} set (n_distinct = 1000)",
+                listing.from
+            )
+            .into());
+        }
+    }
+    Ok(())
 }

@@ -2,11 +2,11 @@
 
 use sqlx::{FromRow, PgConnection, Row, postgres::types::Oid};
 
-use super::{Fault, indexes::equal_column};
+use super::Fault;
 use crate::{
     listing::{Listing, Test},
     plan,
-    statement::{Bounds, Selection, Statement, Types, or_true},
+    statement::{Purpose, Selection, Statement, Types, or_true},
 };
 
 /// An expression of a listing.
@@ -67,7 +67,7 @@ impl ValueType {
 /// orders.
 pub(super) async fn find(connection: &mut PgConnection, listing: &'static Listing) -> Result<Vec<Expression>, Fault> {
     let keys = listing.orders.iter().flat_map(|order| order.keys).map(|key| key.expression);
-    let filters = listing.filters.iter().filter_map(|filter| equal_column(filter).or(filter.bounded_column()));
+    let filters = listing.filters.iter().filter_map(|filter| filter.equal_column().or(filter.bounded_column()));
     // What `from` places within itself need not be there outside.
     let inside = listing.scope.iter().copied().chain(filters).filter(|_| !listing.places_conditions());
     let mut found: Vec<Expression> = Vec::new();
@@ -103,7 +103,7 @@ pub(super) fn names(listing: &Listing, expressions: &[Expression]) -> Types {
     let keys = |order: &crate::Order| order.keys.iter().map(|key| name(key.expression)).collect();
     Types {
         keys: listing.orders.iter().map(keys).collect(),
-        filters: listing.filters.iter().map(|filter| equal_column(filter).map(name).unwrap_or_default()).collect(),
+        filters: listing.filters.iter().map(|filter| filter.equal_column().map(name).unwrap_or_default()).collect(),
     }
 }
 
@@ -142,7 +142,7 @@ async fn definition(connection: &mut PgConnection, listing: &'static Listing, te
 /// A statement that is never to give a row, about what stands behind FROM.
 fn select(listing: &'static Listing, text: impl FnOnce(String) -> String) -> Statement {
     let mut statement = Statement::default();
-    let source = Selection::of_nulls(listing).source(&mut statement, Bounds::Both, false);
+    let source = Selection::of_nulls(listing).source(&mut statement, Purpose::All);
     statement.text = text(format!("from {} where {}", source.from, or_true(&source.conditions)));
     statement
 }

@@ -8,7 +8,7 @@ use crate::{
     listing::Order,
     page::Page,
     select::key_column,
-    statement::{Bounds, Statement, or_true},
+    statement::{Purpose, Statement, or_true},
 };
 
 /// The keys of a row, as Postgres's own bytes.
@@ -43,7 +43,7 @@ impl Conformance<'_> {
     pub(super) async fn expected(&self, order: &Order, filters: &Filters) -> Vec<KeyRow> {
         let selection = self.selection(order, filters);
         let mut statement = Statement::default();
-        let source = selection.source(&mut statement, Bounds::Both, false);
+        let source = selection.source(&mut statement, Purpose::All);
         let conditions: Vec<String> = source.conditions.into_iter().chain(source.hit).collect();
         let keys = selection.order.keys.iter().enumerate();
         let columns: Vec<_> = keys.map(|(place, key)| format!("{} as {}", key.expression, key_column(place))).collect();

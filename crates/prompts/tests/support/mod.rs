@@ -9,16 +9,12 @@ use quire_proto::{
     pagination::v1::{PageRequest, PageResponse},
     prompts::v1::{
         BatchCreatePromptsRequest, CreatePromptRequest, ListPromptsRequest, ListPromptsResponse, Prompt, PromptVersion,
-        prompt_service_client::PromptServiceClient, prompt_service_server::PromptServiceServer,
+        prompt_service_client::PromptServiceClient,
     },
 };
 use sqlx::{FromRow, PgPool};
 use time::OffsetDateTime;
-use tokio::net::TcpListener;
-use tonic::{
-    Request, Status,
-    transport::{Channel, Endpoint, Server, server::TcpIncoming},
-};
+use tonic::{Request, Status, transport::Channel};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
@@ -37,16 +33,7 @@ pub async fn start() -> (Platform, Client) {
 /// The service on a platform that a test made.
 pub async fn start_on(platform: &Platform) -> Client {
     let prompts = Prompts::open(platform).await.unwrap();
-    PromptServiceClient::new(serve(prompts.server()).await)
-}
-
-/// As [`testing::serve`] does, but without Nagle's algorithm, which has an answer wait 40 ms for an acknowledgement.
-async fn serve(service: PromptServiceServer<Prompts>) -> Channel {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
-    Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
+    PromptServiceClient::new(testing::serve(prompts.server()).await)
 }
 
 /// A message from a caller of this workspace.
