@@ -49,8 +49,17 @@ pub async fn new_database() -> PgConnectOptions {
             migrate(&options("template")).await.unwrap();
         })
         .await;
+    next_database("template").await
+}
+
+/// How to connect to a new database with nothing in it.
+pub async fn empty_database() -> PgConnectOptions {
+    next_database("template0").await
+}
+
+async fn next_database(template: &str) -> PgConnectOptions {
     let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-    create(&name, "template").await;
+    create(&name, template).await;
     options(&name)
 }
 

@@ -294,6 +294,29 @@ async fn a_token_outlives_the_row_that_it_stands_on() {
 }
 
 #[tokio::test]
+async fn the_way_back_from_an_empty_page_begins_with_the_row_that_its_token_stood_on() {
+    let (platform, client) = start().await;
+    for order_by in ORDERS {
+        let get = async |token: &str| list(&client, &at(&by(order_by), 3, token)).await.unwrap();
+        for is_end in [true, false] {
+            sqlx::query("truncate prompts cascade").execute(&platform.paging.pool).await.unwrap();
+            make(&client, "default", &(0..6).map(|place| named(place.to_string())).collect::<Vec<_>>()).await;
+            let expected = expected(&rows(&platform.paging.pool, "default").await, order_by, |_| true);
+            let first = get("").await;
+            let second = get(first.next()).await;
+            let (gone, left) = if is_end { (&expected[3..], &expected[..3]) } else { expected.split_at(3) };
+            for id in gone {
+                delete(&client, id).await;
+            }
+            let empty = get(if is_end { first.next() } else { second.previous() }).await;
+            assert_eq!(empty.ids(), [""; 0], "{order_by}");
+            let back = get(if is_end { empty.previous() } else { empty.next() }).await;
+            assert_eq!(back.ids(), left, "{order_by}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn no_statement_is_run_for_a_request_that_is_wrong() {
     let (platform, client) = start().await;
     make_five(&client, "default").await;
