@@ -155,12 +155,10 @@ fn all<T>(values: Vec<Option<T>>, names: impl Iterator<Item = &'static str>) -> 
 }
 
 fn skip_refused(selection: &Selection<'_>) -> InvalidArgument {
-    let filters = selection.listing.filters.iter().zip(&selection.filters);
-    let given: Vec<_> = filters.filter(|(_, value)| value.is_some()).map(|(Filter { name, .. }, _)| *name).collect();
-    let given = given.join(" and ");
+    let scanned = selection.scanned().collect::<Vec<_>>().join(" and ");
     InvalidArgument::field(
         "page.skip",
-        format!("must be 0 in this order with {given}, which no index serves; follow the page tokens"),
+        format!("must be 0 with {scanned}, which no index serves in this order; follow the page tokens"),
     )
 }
 

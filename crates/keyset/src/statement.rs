@@ -82,10 +82,11 @@ pub(crate) struct Source {
 }
 
 impl Selection<'_> {
-    /// The filters that the request has, as their places in the listing.
+    /// The filters that the request has, as their places in the listing. Every row begins with the empty prefix.
     fn given(&self) -> impl Iterator<Item = (usize, &'static Filter, &Value)> {
         let filters = self.listing.filters.iter().zip(&self.filters).enumerate();
-        filters.filter_map(|(place, (filter, value))| Some((place, filter, value.as_ref()?)))
+        let given = filters.filter_map(|(place, (filter, value))| Some((place, filter, value.as_ref()?)));
+        given.filter(|(_, filter, value)| !matches!(filter.test, Test::Prefix(_)) || value.as_text() != Some(""))
     }
 
     /// Whether an index of this order serves the filter, given which other filters the request has. What `from` is to place
@@ -108,9 +109,14 @@ impl Selection<'_> {
         usable.max_by_key(|names| names.len()).copied().unwrap_or_default()
     }
 
+    /// The names of the filters that are tested row by row.
+    pub(crate) fn scanned(&self) -> impl Iterator<Item = &'static str> {
+        self.given().filter(|(_, filter, _)| !self.is_indexed(filter)).map(|(_, filter, _)| filter.name)
+    }
+
     /// Whether the request has a filter that is tested row by row.
     pub(crate) fn is_scanned(&self) -> bool {
-        self.given().any(|(_, filter, _)| !self.is_indexed(filter))
+        self.scanned().next().is_some()
     }
 
     /// Binds the scope, the parameters and the filters.

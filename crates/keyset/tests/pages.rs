@@ -116,9 +116,9 @@ async fn skip_is_refused_with_a_filter_that_no_index_serves() {
     let indexed = Filters { color: Some("red"), sizes: Some(vec![0, 3]), odd: None };
     assert_eq!(ids(&fetch(&list, skip(), indexed).await), [15, 18, 30]);
     let scanned = Filters { odd: Some(true), ..Filters::default() };
-    insta::assert_snapshot!(violation(try_fetch(&list, skip(), "", scanned).await), @"page.skip: must be 0 in this order with odd, which no index serves; follow the page tokens");
+    insta::assert_snapshot!(violation(try_fetch(&list, skip(), "", scanned).await), @"page.skip: must be 0 with odd, which no index serves in this order; follow the page tokens");
     let scanned = Filters { color: Some("red"), ..Filters::default() };
-    insta::assert_snapshot!(violation(try_fetch(&list, skip(), "color desc", scanned).await), @"page.skip: must be 0 in this order with color, which no index serves; follow the page tokens");
+    insta::assert_snapshot!(violation(try_fetch(&list, skip(), "color desc", scanned).await), @"page.skip: must be 0 with color, which no index serves in this order; follow the page tokens");
 }
 
 #[tokio::test]

@@ -22,8 +22,9 @@ impl FieldViolation {
 
 /// A request that cannot be answered, whatever the state of the data: `INVALID_ARGUMENT`.
 ///
-/// As a [`Status`] it carries a `google.rpc.BadRequest` with one violation for each field, and for a refused page token
-/// also a `google.rpc.ErrorInfo` with its reason.
+/// As a [`Status`] it carries a `google.rpc.BadRequest` with the violations, and for a refused page token also a
+/// `google.rpc.ErrorInfo` with its reason. Of many violations it carries the first eight: a status travels in HTTP/2
+/// headers, of which clients take a few kilobytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidArgument {
     /// Fields that are not what they must be.
@@ -81,7 +82,7 @@ impl From<InvalidArgument> for Status {
         let mut details = ErrorDetails::new();
         match error {
             InvalidArgument::Fields(violations) => {
-                for FieldViolation { field, description } in violations {
+                for FieldViolation { field, description } in violations.into_iter().take(MAX_VIOLATIONS) {
                     details.add_bad_request_violation(field, description);
                 }
             }
@@ -94,7 +95,14 @@ impl From<InvalidArgument> for Status {
     }
 }
 
+/// Most violations that a status carries.
+const MAX_VIOLATIONS: usize = 8;
+
 fn summary(violations: &[FieldViolation]) -> String {
     let each = violations.iter().map(|FieldViolation { field, description }| format!("{field}: {description}"));
-    each.collect::<Vec<_>>().join("; ")
+    let first = each.take(MAX_VIOLATIONS).collect::<Vec<_>>().join("; ");
+    match violations.len().saturating_sub(MAX_VIOLATIONS) {
+        0 => first,
+        more => format!("{first}; and {more} more"),
+    }
 }

@@ -10,7 +10,7 @@ use crate::Error;
 pub struct Violations(Vec<FieldViolation>);
 
 impl Violations {
-    /// Says that `field` must be as `description` says.
+    /// Says that `field` must be as `description` says. Neither repeats what the caller sent, which may be long.
     pub fn add(&mut self, field: impl Display, description: impl Into<String>) {
         self.0.push(FieldViolation::new(field.to_string(), description));
     }

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use keyset::MAX_PAGE_BYTES;
 use pagination::InvalidArgument;
 use platform::{Error, Ids, Platform, Violations, now};
+use prost::Message;
 use quire_proto::prompts::v1::{CreatePromptRequest, Prompt};
 use sha2::{Digest, Sha256};
 use sqlx::types::Json;
@@ -17,6 +19,8 @@ const MAX_CONTENT_BYTES: usize = 1 << 20;
 const MAX_TAGS: usize = 32;
 const MAX_METADATA_ENTRIES: usize = 64;
 const MAX_METADATA_BYTES: usize = 8 << 10;
+const MAX_KEY_BYTES: usize = 64;
+const MAX_VALUE_BYTES: usize = 1_024;
 
 /// The id that a field names.
 pub(crate) fn id(field: &str, text: &str) -> Result<Uuid, Error> {
@@ -46,22 +50,38 @@ pub(crate) fn new_prompts(requests: Vec<CreatePromptRequest>, platform: &Platfor
         return Err(InvalidArgument::field("requests", description).into());
     }
     let mut violations = Violations::default();
+    check_unique(&mut violations, &requests);
     let create_time = now(&platform.clock);
-    let (mut ids, mut names) = (HashSet::new(), HashSet::new());
     let mut new = Vec::with_capacity(requests.len());
     for (place, request) in requests.into_iter().enumerate() {
-        let path = request_path(place);
-        let one = read(&mut violations, &path, request, &platform.ids, create_time);
-        if !ids.insert(one.prompt.id) && !one.prompt.id.is_nil() {
-            violations.add(format!("{path}prompt.id"), "must not be that of another request of the batch");
-        }
-        if !names.insert(one.prompt.name.clone()) {
-            violations.add(format!("{path}prompt.name"), "must not be that of another request of the batch");
-        }
-        new.push(one);
+        new.push(read(&mut violations, &request_path(place), request, &platform.ids, create_time));
     }
     violations.check()?;
+    let bytes: usize = new.iter().map(|new| Prompt::from(new.prompt.clone()).encoded_len()).sum();
+    if bytes > MAX_PAGE_BYTES as usize {
+        let description =
+            format!("the prompts, without their versions, must have at most {MAX_PAGE_BYTES} bytes in all");
+        return Err(InvalidArgument::field("requests", description).into());
+    }
     Ok(new)
+}
+
+/// Looks for ids and names that two requests of a batch give.
+fn check_unique(violations: &mut Violations, requests: &[CreatePromptRequest]) {
+    let (mut ids, mut names) = (HashSet::new(), HashSet::new());
+    for (place, prompt) in
+        requests.iter().enumerate().filter_map(|(place, request)| Some((place, request.prompt.as_ref()?)))
+    {
+        for (field, value, seen) in
+            [("id", prompt.id.to_lowercase(), &mut ids), ("name", prompt.name.clone(), &mut names)]
+        {
+            if !value.is_empty() && !seen.insert(value) {
+                let path = request_path(place);
+                violations
+                    .add(format_args!("{path}prompt.{field}"), "must not be that of another request of the batch");
+            }
+        }
+    }
 }
 
 fn read(
@@ -116,6 +136,7 @@ fn check_prompt(violations: &mut Violations, path: &str, prompt: &Prompt) {
 fn check_tags(violations: &mut Violations, field: &str, tags: &[String]) {
     if tags.len() > MAX_TAGS {
         violations.add(field, format!("must be at most {MAX_TAGS}; there are {}", tags.len()));
+        return;
     }
     let mut seen = HashSet::new();
     for (place, tag) in tags.iter().enumerate() {
@@ -129,14 +150,22 @@ fn check_tags(violations: &mut Violations, field: &str, tags: &[String]) {
 fn check_metadata(violations: &mut Violations, field: &str, metadata: &BTreeMap<String, String>) {
     if metadata.len() > MAX_METADATA_ENTRIES {
         violations.add(field, format!("must have at most {MAX_METADATA_ENTRIES} entries; it has {}", metadata.len()));
+        return;
     }
     let bytes: usize = metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
     if bytes > MAX_METADATA_BYTES {
         violations.add(field, format!("must have at most {MAX_METADATA_BYTES} bytes in all; it has {bytes}"));
     }
     for (key, value) in metadata {
-        violations.text(format_args!("{field} key {key:?}"), key, 1..=64);
-        violations.text(format_args!("{field}[{key:?}]"), value, 0..=1_024);
+        if !(1..=MAX_KEY_BYTES).contains(&key.len()) {
+            violations.add(field, format!("a key must have 1 to {MAX_KEY_BYTES} bytes; one has {}", key.len()));
+        } else if value.len() > MAX_VALUE_BYTES {
+            violations
+                .add(field, format!("a value must have at most {MAX_VALUE_BYTES} bytes; one has {}", value.len()));
+        }
+        if key.contains('\0') || value.contains('\0') {
+            violations.add(field, "must not contain NUL");
+        }
     }
 }
 

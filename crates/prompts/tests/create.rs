@@ -274,20 +274,20 @@ async fn what_is_wrong_is_named_by_its_field() {
     InvalidArgument: prompt.tags: must be at most 32; there are 33
       prompt.tags: must be at most 32; there are 33
     an empty key
-    InvalidArgument: prompt.metadata key "": must have 1 to 64 bytes; it has 0
-      prompt.metadata key "": must have 1 to 64 bytes; it has 0
+    InvalidArgument: prompt.metadata: a key must have 1 to 64 bytes; one has 0
+      prompt.metadata: a key must have 1 to 64 bytes; one has 0
     65 bytes of key
-    InvalidArgument: prompt.metadata key "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk": must have 1 to 64 bytes; it has 65
-      prompt.metadata key "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk": must have 1 to 64 bytes; it has 65
+    InvalidArgument: prompt.metadata: a key must have 1 to 64 bytes; one has 65
+      prompt.metadata: a key must have 1 to 64 bytes; one has 65
     NUL in a key
-    InvalidArgument: prompt.metadata key "a\0": must not contain NUL
-      prompt.metadata key "a\0": must not contain NUL
+    InvalidArgument: prompt.metadata: must not contain NUL
+      prompt.metadata: must not contain NUL
     1,025 bytes of value
-    InvalidArgument: prompt.metadata["key"]: must have 0 to 1024 bytes; it has 1025
-      prompt.metadata["key"]: must have 0 to 1024 bytes; it has 1025
+    InvalidArgument: prompt.metadata: a value must have at most 1024 bytes; one has 1025
+      prompt.metadata: a value must have at most 1024 bytes; one has 1025
     NUL in a value
-    InvalidArgument: prompt.metadata["key"]: must not contain NUL
-      prompt.metadata["key"]: must not contain NUL
+    InvalidArgument: prompt.metadata: must not contain NUL
+      prompt.metadata: must not contain NUL
     65 entries
     InvalidArgument: prompt.metadata: must have at most 64 entries; it has 65
       prompt.metadata: must have at most 64 entries; it has 65
@@ -412,7 +412,6 @@ async fn a_message_that_is_too_large_leaves_the_channel_working() {
 }
 
 #[tokio::test]
-#[ignore = "the answer outgrows the headers that a client reads, and comes as INTERNAL"]
 async fn however_much_is_wrong_the_answer_says_so() {
     let (_platform, client) = start().await;
     let long_key = [("k".repeat(10_000), String::new())].into();

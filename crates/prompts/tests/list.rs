@@ -247,17 +247,17 @@ async fn what_is_wrong_is_named_by_its_field() {
     InvalidArgument: order_by: must be one of "create_time desc", "create_time", "update_time desc", "name"
       order_by: must be one of "create_time desc", "create_time", "update_time desc", "name"
     a skip with a tag
-    InvalidArgument: page.skip: must be 0 in this order with tag, which no index serves; follow the page tokens
-      page.skip: must be 0 in this order with tag, which no index serves; follow the page tokens
+    InvalidArgument: page.skip: must be 0 with tag, which no index serves in this order; follow the page tokens
+      page.skip: must be 0 with tag, which no index serves in this order; follow the page tokens
     a skip with a surface by name
-    InvalidArgument: page.skip: must be 0 in this order with surface, which no index serves; follow the page tokens
-      page.skip: must be 0 in this order with surface, which no index serves; follow the page tokens
+    InvalidArgument: page.skip: must be 0 with surface, which no index serves in this order; follow the page tokens
+      page.skip: must be 0 with surface, which no index serves in this order; follow the page tokens
     a skip with a prefix by time
-    InvalidArgument: page.skip: must be 0 in this order with name_prefix, which no index serves; follow the page tokens
-      page.skip: must be 0 in this order with name_prefix, which no index serves; follow the page tokens
+    InvalidArgument: page.skip: must be 0 with name_prefix, which no index serves in this order; follow the page tokens
+      page.skip: must be 0 with name_prefix, which no index serves in this order; follow the page tokens
     a skip with everything
-    InvalidArgument: page.skip: must be 0 in this order with surface and name_prefix and tag, which no index serves; follow the page tokens
-      page.skip: must be 0 in this order with surface and name_prefix and tag, which no index serves; follow the page tokens
+    InvalidArgument: page.skip: must be 0 with tag, which no index serves in this order; follow the page tokens
+      page.skip: must be 0 with tag, which no index serves in this order; follow the page tokens
     NUL in a surface
     InvalidArgument: surface: must not contain NUL
       surface: must not contain NUL

@@ -1,0 +1,31 @@
+# Daily work. `just` lists the recipes.
+
+default:
+    @just --list
+
+# Serve the sample prompts from a private Postgres.
+serve *arguments:
+    cargo run --release -- serve --sample {{arguments}}
+
+# All tests. They start the Postgres that they need.
+test *arguments:
+    cargo test --workspace {{arguments}}
+
+# What CI looks at besides the tests.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --all-features -- --deny warnings
+    RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --all-features
+    npx --yes --package @bufbuild/buf buf lint
+
+# Licences and sources of the dependencies.
+deny:
+    cargo deny check licenses bans sources
+
+# All that CI does, in a clean clone.
+ci:
+    bash .ci/run
+
+# The property test of orders with many more cases than usual.
+orders cases="2000":
+    KEYSET_CASES={{cases}} cargo test -p keyset --test orders
