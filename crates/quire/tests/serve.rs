@@ -139,14 +139,29 @@ async fn hold_up_writes(database: &PgConnectOptions) -> PgConnection {
     lock
 }
 
-async fn wait_until_held_up(database: &PgConnectOptions) {
+/// Waits until so many calls wait for that.
+async fn wait_until_held_up(database: &PgConnectOptions, calls: i64) {
     let mut connection: PgConnection = database.connect().await.unwrap();
-    let sql = "select exists (select from pg_locks where not granted and relation = 'prompts'::regclass)";
-    eventually("the call waited for the lock", async || {
-        let waits: bool = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
-        waits.then_some(())
+    let sql = "select count(*) from pg_locks where not granted and relation = 'prompts'::regclass";
+    eventually("the calls waited for the lock", async || {
+        let waiting: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+        (waiting == calls).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn samples_that_three_servers_load_at_once_are_there_once() {
+    let (database, url) = database().await;
+    platform::migrate(&database).await.unwrap();
+    let lock = hold_up_writes(&database).await;
+    let mut servers = [(); 3].map(|()| Server::on_database(&url, &["--sample"]));
+    // Each has seen that there are no prompts yet.
+    wait_until_held_up(&database, 3).await;
+    drop(lock);
+    for server in &mut servers {
+        assert_eq!(names(&server.client().await).await.len(), 40);
+    }
 }
 
 #[tokio::test]
@@ -161,7 +176,7 @@ async fn a_call_in_flight_is_finished_before_the_end() {
     let lock = hold_up_writes(&database).await;
     let client = Client::new(channel);
     let call = tokio::spawn(async move { make(&client, "slow").await });
-    wait_until_held_up(&database).await;
+    wait_until_held_up(&database, 1).await;
     server.program.signal(Signal::SIGTERM);
     let told = within("health told", watch.message()).await;
     assert_eq!(told.unwrap().unwrap().status(), ServingStatus::NotServing);
@@ -182,7 +197,7 @@ async fn a_call_that_takes_too_long_does_not_prevent_the_end() {
     let client = server.client().await;
     let _lock = hold_up_writes(&database).await;
     let call = tokio::spawn(async move { make(&client, "stuck").await });
-    wait_until_held_up(&database).await;
+    wait_until_held_up(&database, 1).await;
     assert_eq!(server.program.stop().await, Some(0));
     within("the call failed", call).await.unwrap().unwrap_err();
 }
