@@ -183,7 +183,7 @@ fn token_keys_that_are_none() {
         (&zero, "an all-zero token key protects nothing; make one with: openssl rand -base64 32"),
         (&twice, "two token keys have the same id"),
     ] {
-        let secret = keys.split([':', ',']).filter(|part| part.len() > 4).last();
+        let secret = keys.split([':', ',']).rfind(|part| part.len() > 4);
         for is_argument in [false, true] {
             // An address that is refused as well, so that keys that are let through fail the test and serve nothing.
             let mut command = quire(&["serve", "--listen", "0.0.0.0:50051"]);
