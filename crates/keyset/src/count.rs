@@ -2,6 +2,7 @@
 
 use pagination::proto::{TotalCount, TotalCountPrecision};
 use sqlx::{PgPool, Row};
+use tokio::{sync::AcquireError, time::error::Elapsed};
 
 use crate::{
     Paging,
@@ -38,6 +39,9 @@ pub(crate) async fn total(paging: &Paging, selection: &Selection<'_>, kind: Tota
 }
 
 async fn exact(paging: &Paging, selection: &Selection<'_>) -> sqlx::Result<Total> {
+    let turn = tokio::time::timeout(paging.count_timeout, paging.counts.acquire()).await;
+    let _turn =
+        turn.map_err(|_: Elapsed| sqlx::Error::PoolTimedOut)?.map_err(|_: AcquireError| sqlx::Error::PoolClosed)?;
     let milliseconds = paging.count_timeout.as_millis().max(1);
     // The limit is Postgres's own, so that a count whose time is up stops working as well as being waited for.
     let begin = format!("begin read only; set local statement_timeout = {milliseconds}");

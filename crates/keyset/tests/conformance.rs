@@ -1,10 +1,11 @@
 //! The kit itself: it passes a list of every kind of filter and order, and finds what is wrong with one that is not right.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod support;
 
-use std::ops::Range;
+use std::{ops::Range, panic::AssertUnwindSafe};
 
+use futures_util::FutureExt;
 use keyset::{Filter, List, Listing, Order, asc, conformance::Conformance, desc};
 use sqlx::{PgPool, types::time::OffsetDateTime};
 use support::{database, open, run};
@@ -150,4 +151,34 @@ async fn filters_that_an_index_serves_together_conform() {
         .value("created_after", time(START + 365 * 86_400))
         .check(async |numbers| seed(&pool, numbers).await)
         .await;
+}
+
+const BY_CREATION: Listing = Listing {
+    filters: &[Filter::equal("owner", "owner"), Filter::condition("word", "data like '%' || {word}")],
+    orders: &[Order { name: "create_time desc", keys: &[desc("create_time"), desc("id")], indexed: &[] }],
+    ..JOBS
+};
+
+/// What the kit says of a list of jobs, after the table was changed in this way.
+async fn complaint(change: &str, owner: &str) -> String {
+    let pool = database().await;
+    run(&pool, TABLE).await;
+    let list = open(&pool, BY_CREATION).await;
+    run(&pool, change).await;
+    let conformance = Conformance::of(&list).scope("a").value("owner", owner).value("word", "rare");
+    let check = AssertUnwindSafe(conformance.check(async |numbers| seed(&pool, numbers).await));
+    let panic = check.catch_unwind().await.expect_err("the kit finds nothing wrong");
+    panic.downcast_ref::<String>().cloned().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn what_does_not_conform_is_found() {
+    let lost_index = complaint("drop index jobs_tenant_create_time_id_idx", "rare").await;
+    assert!(lost_index.contains("Rows, of jobs") || lost_index.contains("is sorted"), "{lost_index}");
+    let other_index =
+        "drop index jobs_tenant_create_time_id_idx; create index on jobs (tenant, priority, create_time, id)";
+    let other_index = complaint(other_index, "rare").await;
+    assert!(other_index.contains("Rows, of jobs") || other_index.contains("is sorted"), "{other_index}");
+    let not_rare = complaint("select", "same").await;
+    assert!(not_rare.contains("should have a value of the filter owner"), "{not_rare}");
 }
