@@ -7,7 +7,6 @@ use serde_json::Value;
 pub(crate) struct Node<'a> {
     json: &'a Value,
     /// Whether a Sort above takes in everything that this node gives.
-    #[cfg_attr(not(feature = "conformance"), expect(dead_code))]
     pub(crate) is_sorted_whole: bool,
 }
 

@@ -14,7 +14,15 @@ const MIGRATION_LOCK: i64 = 0x71_75_69_72_65;
 /// Why the database could not be migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
-    /// The database failed or could not be reached.
+    /// There is no connection to be had.
+    #[error("cannot reach the database at {address}: {source}; start it, or correct the database URL")]
+    Unreachable {
+        /// Where the database should be.
+        address: String,
+        /// What went wrong.
+        source: sqlx::Error,
+    },
+    /// The database failed.
     #[error("cannot migrate the database: {0}")]
     Database(#[from] sqlx::Error),
     /// A migration failed, or the database was migrated by something else.
@@ -39,7 +47,14 @@ pub fn connect(options: PgConnectOptions) -> PgPool {
 ///
 /// See [`MigrationError`]. What was done before a failure stays done, a file at a time.
 pub async fn migrate(options: &PgConnectOptions) -> Result<(), MigrationError> {
-    let mut connection = options.clone().application_name("quire migrate").connect().await?;
+    let connection = options.clone().application_name("quire migrate").connect().await;
+    let mut connection = connection.map_err(|source| {
+        let address = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", options.get_host(), options.get_port()),
+        };
+        MigrationError::Unreachable { address, source }
+    })?;
     let done = migrate_alone(&mut connection).await;
     // Closing the connection lets go of the lock, also after a failure.
     let closed = connection.close().await;

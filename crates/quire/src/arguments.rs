@@ -1,7 +1,6 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
-use pagination::TokenKeys;
+use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
 
 /// gRPC services over Postgres whose every list is paged the same way.
 #[derive(Debug, Parser)]
@@ -40,7 +39,7 @@ pub(crate) struct Serve {
     /// The keys that seal page tokens, as `id:base64,…`, each of 32 bytes: the first seals, all open. Required with a
     /// database URL; otherwise one is made and kept in the data directory
     #[arg(long, env = "QUIRE_TOKEN_KEYS", hide_env_values = true)]
-    pub(crate) token_keys: Option<TokenKeys>,
+    pub(crate) token_keys: Option<String>,
 
     /// How long a page token can be used
     #[arg(long, env = "QUIRE_TOKEN_TTL", default_value = "72h", value_parser = humantime::parse_duration)]
@@ -51,7 +50,7 @@ pub(crate) struct Serve {
     pub(crate) drain_timeout: Duration,
 
     /// Load sample prompts into the workspace `default` if it has none
-    #[arg(long, env = "QUIRE_SAMPLE")]
+    #[arg(long, env = "QUIRE_SAMPLE", value_parser = BoolishValueParser::new())]
     pub(crate) sample: bool,
 }
 

@@ -29,10 +29,10 @@ pub(crate) async fn migrate(Migrate { database_url }: Migrate) -> Result<(), Err
     Ok(platform::migrate(&parse_url(&database_url)?).await?)
 }
 
-/// Opens the database that the arguments name.
-pub(crate) async fn open(arguments: &Serve) -> Result<Database, Error> {
+/// Opens the database that the arguments name, with these token keys or those that it keeps.
+pub(crate) async fn open(arguments: &Serve, token_keys: Option<TokenKeys>) -> Result<Database, Error> {
     if let Some(url) = &arguments.database_url {
-        let token_keys = arguments.token_keys.clone().ok_or(Error::NoTokenKeys)?;
+        let token_keys = token_keys.ok_or(Error::NoTokenKeys)?;
         return Ok(Database { options: parse_url(url)?, token_keys, server: None });
     }
     let data_dir = arguments.data_dir.clone().map_or_else(default_data_dir, Ok)?;
@@ -45,12 +45,15 @@ pub(crate) async fn open(arguments: &Serve) -> Result<Database, Error> {
         .username(server.user())
         .database("postgres");
     // The data directory is this process's alone while its Postgres runs.
-    let token_keys = arguments.token_keys.clone().map_or_else(|| kept_token_keys(&data_dir.join("token-keys")), Ok)?;
+    let token_keys = token_keys.map_or_else(|| kept_token_keys(&data_dir.join("token-keys")), Ok)?;
     Ok(Database { options, token_keys, server: Some(server) })
 }
 
 fn parse_url(url: &str) -> Result<PgConnectOptions, Error> {
-    url.parse().map_err(Error::DatabaseUrl)
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(Error::DatabaseUrl("it does not begin with postgres://".to_owned()));
+    }
+    url.parse().map_err(|error: sqlx::Error| Error::DatabaseUrl(error.to_string()))
 }
 
 fn default_data_dir() -> Result<PathBuf, Error> {

@@ -24,8 +24,10 @@ pub(crate) enum Error {
     File { path: PathBuf, source: io::Error },
     #[error("no home directory to keep data in: name a directory with --data-dir")]
     NoDataDirectory,
+    #[error("--token-keys: {0}")]
+    TokenKeys(#[from] pagination::TokenKeysError),
     #[error("the database URL is not one: {0}; write postgres://user@host/name")]
-    DatabaseUrl(sqlx::Error),
+    DatabaseUrl(String),
     #[error(transparent)]
     PrivatePostgres(#[from] private_postgres::Error),
     #[error(transparent)]

@@ -14,6 +14,7 @@ use tokio::{
     sync::oneshot::{self, error::RecvError},
 };
 use tonic::{
+    server::NamedService,
     service::Routes,
     transport::{Server, server::TcpIncoming},
 };
@@ -39,13 +40,24 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let Started { listener, server, pool, prompts } = started;
     let (health, health_server) = tonic_health::server::health_reporter();
     let routes = routes(prompts, &health, health_server).await?;
-    tracing::info!(address = %arguments.listen, "serving");
+    tracing::info!(address = ?listener.local_addr().ok(), "serving");
     let served = run(listener, routes, health, stop, arguments.drain_timeout).await;
-    pool.close().await;
+    // A call that was given up still holds its connection, which ends with the process.
+    if let Ok(Drained::All) = served {
+        pool.close().await;
+    }
     if let Some(server) = server {
         tokio::task::spawn_blocking(move || server.stop()).await??;
     }
-    served
+    served.map(|_: Drained| ())
+}
+
+/// How serving ended.
+enum Drained {
+    /// Every call was answered.
+    All,
+    /// Some calls took too long.
+    Some,
 }
 
 /// Everything that serving needs.
@@ -57,8 +69,9 @@ struct Started {
 }
 
 async fn start(arguments: &Serve) -> Result<Started, Error> {
+    let token_keys = arguments.token_keys.as_deref().map(str::parse).transpose()?;
     let listener = bind(arguments).await?;
-    let Database { options, token_keys, server } = database::open(arguments).await?;
+    let Database { options, token_keys, server } = database::open(arguments, token_keys).await?;
     platform::migrate(&options).await?;
 
     let clock = Clock::system();
@@ -109,16 +122,19 @@ async fn routes(
 async fn run(
     listener: TcpListener,
     routes: Routes,
-    health: HealthReporter,
+    mut health: HealthReporter,
     mut stop: Stop,
     drain_timeout: Duration,
-) -> Result<(), Error> {
+) -> Result<Drained, Error> {
     let (begin_drain, drain) = oneshot::channel();
     let stopped = async move {
         stop.wait().await;
         tracing::info!("stopping: letting calls in flight finish");
-        health.set_service_status("", ServingStatus::NotServing).await;
-        health.set_not_serving::<PromptServiceServer<Prompts>>().await;
+        for service in ["", PromptServiceServer::<Prompts>::NAME] {
+            health.set_service_status(service, ServingStatus::NotServing).await;
+            // Those who watch are told, and are then calls in flight no more.
+            health.clear_service_status(service).await;
+        }
         // Nobody waits any more only when the server has failed.
         let _ = begin_drain.send(());
     };
@@ -131,10 +147,10 @@ async fn run(
         }
     };
     tokio::select! {
-        served = server => Ok(served?),
+        served = server => Ok(served.map(|()| Drained::All)?),
         () = out_of_time => {
             tracing::warn!("calls were still in flight after {}", humantime::format_duration(drain_timeout));
-            Ok(())
+            Ok(Drained::Some)
         }
     }
 }
