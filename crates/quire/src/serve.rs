@@ -40,10 +40,11 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let Started { listener, server, pool, prompts } = started;
     let (health, health_server) = tonic_health::server::health_reporter();
     let routes = routes(prompts, &health, health_server).await?;
-    tracing::info!(address = ?listener.local_addr().ok(), "serving");
+    let address = listener.local_addr().unwrap_or(arguments.listen);
+    tracing::info!(%address, "serving");
     let served = run(listener, routes, health, stop, arguments.drain_timeout).await;
     // A call that was given up still holds its connection, which ends with the process.
-    if let Ok(Drained::All) = served {
+    if let Ok(Drained::AllAnswered) = served {
         pool.close().await;
     }
     if let Some(server) = server {
@@ -55,9 +56,9 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
 /// How serving ended.
 enum Drained {
     /// Every call was answered.
-    All,
+    AllAnswered,
     /// Some calls took too long.
-    Some,
+    SomeGivenUp,
 }
 
 /// Everything that serving needs.
@@ -147,10 +148,10 @@ async fn run(
         }
     };
     tokio::select! {
-        served = server => Ok(served.map(|()| Drained::All)?),
+        served = server => Ok(served.map(|()| Drained::AllAnswered)?),
         () = out_of_time => {
             tracing::warn!("calls were still in flight after {}", humantime::format_duration(drain_timeout));
-            Ok(Drained::Some)
+            Ok(Drained::SomeGivenUp)
         }
     }
 }
