@@ -9,7 +9,10 @@ mod types;
 use indexes::IndexColumn;
 use sqlx::{PgPool, raw_sql};
 
-use crate::{listing::Listing, statement::Types};
+use crate::{
+    listing::Listing,
+    statement::{Selection, Types},
+};
 
 /// Why a list cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -55,8 +58,10 @@ impl From<String> for Fault {
     }
 }
 
-/// Has the planner prove what it can from constraints.
-const SETTINGS: &str = "set local constraint_exclusion = on";
+/// Has the planner prove what it can from constraints, and seek by an index however few rows there are.
+const SETTINGS: &str = "set local constraint_exclusion = on; set local plan_cache_mode = force_generic_plan; \
+    set local enable_seqscan = off; set local enable_bitmapscan = off; set local enable_sort = off; \
+    set local enable_incremental_sort = off; set local jit = off";
 
 /// Checks a listing, and finds the types of its keys and filters.
 pub(crate) async fn check(pool: &PgPool, listing: &'static Listing) -> Result<Types, CatalogueError> {
@@ -77,19 +82,17 @@ async fn check_all(pool: &PgPool, listing: &'static Listing) -> Result<Types, Fa
     types::check_columns(&mut transaction, listing).await?;
     let expressions = types::find(&mut transaction, listing).await?;
     declaration::check_prefixes(listing, &expressions)?;
+    let types = types::of(listing, &expressions);
     if listing.is_table() {
         let indexes = IndexColumn::all(&mut transaction, listing).await?;
-        for order in listing.orders {
+        for (order, key_types) in listing.orders.iter().zip(&types.keys) {
             constraints::check(&mut transaction, listing, order, &expressions).await?;
             indexes::check(listing, order, &expressions, &indexes)?;
+            let selection = Selection { order, key_types, ..Selection::of_nulls(listing) };
+            indexes::check_seek(&mut transaction, &selection, &expressions).await?;
         }
-        indexes::check_distinct(&mut transaction, listing).await?;
+        indexes::check_distinct(&mut transaction, listing, &expressions).await?;
     }
     transaction.rollback().await?;
-    Ok(types::names(listing, &expressions))
-}
-
-/// An expression without what Postgres writes otherwise than authors do.
-pub(crate) fn plain(expression: &str) -> String {
-    expression.chars().filter(|char| !matches!(char, '(' | ')' | ' ' | '"')).collect::<String>().to_lowercase()
+    Ok(types)
 }

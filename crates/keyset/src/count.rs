@@ -1,8 +1,10 @@
 //! The total of a list, when a request asks for it: a statement beside the page's, never a reason for the page to fail.
 
+use std::time::Duration;
+
 use pagination::proto::{TotalCount, TotalCountPrecision};
 use sqlx::{PgPool, Row};
-use tokio::{sync::AcquireError, time::error::Elapsed};
+use tokio::{sync::AcquireError, task::JoinError, time::error::Elapsed};
 
 use crate::{
     Paging,
@@ -38,18 +40,33 @@ pub(crate) async fn total(paging: &Paging, selection: &Selection<'_>, kind: Tota
     }
 }
 
+/// Counts in a task of its own. The task goes on when nobody waits for it any more, since a client that hangs up while the
+/// transaction begins would otherwise leave it open, and its connection in the pool with it: sqlx 0.9.0 does not undo a
+/// BEGIN that was not waited for.
 async fn exact(paging: &Paging, selection: &Selection<'_>) -> sqlx::Result<Total> {
-    let turn = tokio::time::timeout(paging.count_timeout, paging.counts.acquire()).await;
-    let _turn =
-        turn.map_err(|_: Elapsed| sqlx::Error::PoolTimedOut)?.map_err(|_: AcquireError| sqlx::Error::PoolClosed)?;
-    let milliseconds = paging.count_timeout.as_millis().max(1);
-    // The limit is Postgres's own, so that a count whose time is up stops working as well as being waited for.
-    let begin = format!("begin read only; set local statement_timeout = {milliseconds}");
-    let mut transaction = paging.pool.begin_with(sqlx::AssertSqlSafe(begin)).await?;
+    let (pool, timeout) = (paging.pool.clone(), paging.count_timeout);
     let statement = selection.matching("count(*)");
+    let turn = paging.counts.clone().acquire_owned();
+    let counted = async move {
+        let turn = turn.await.map_err(|_: AcquireError| sqlx::Error::PoolClosed)?;
+        let count = tokio::spawn(async move {
+            let _turn = turn;
+            count_within(&pool, statement, timeout).await
+        });
+        count.await.map_err(|_: JoinError| sqlx::Error::WorkerCrashed)?
+    };
+    let count = tokio::time::timeout(timeout, counted).await.map_err(|_: Elapsed| sqlx::Error::PoolTimedOut)??;
+    Ok(Total { count, precision: TotalCountPrecision::Exact })
+}
+
+/// The time is kept by Postgres, so that a count whose time is up stops working as well as being waited for.
+async fn count_within(pool: &PgPool, statement: Statement, timeout: Duration) -> sqlx::Result<i64> {
+    let milliseconds = timeout.as_millis().max(1);
+    let begin = format!("begin read only; set local statement_timeout = {milliseconds}");
+    let mut transaction = pool.begin_with(sqlx::AssertSqlSafe(begin)).await?;
     let count = statement.query().fetch_one(&mut *transaction).await?.try_get(0)?;
     transaction.rollback().await?;
-    Ok(Total { count, precision: TotalCountPrecision::Exact })
+    Ok(count)
 }
 
 async fn capped(pool: &PgPool, selection: &Selection<'_>) -> sqlx::Result<Total> {

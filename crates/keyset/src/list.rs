@@ -20,17 +20,17 @@ pub struct Paging {
     pub pool: PgPool,
     /// What seals and opens page tokens.
     pub tokens: PageTokens,
-    /// How long an exact count may take, and how long it may wait for its turn, before the estimate is given instead; at
-    /// least a millisecond.
+    /// How long an exact count may take, its wait for a connection included, before the estimate is given instead; at least
+    /// a millisecond.
     pub count_timeout: Duration,
-    /// Exact counts have half of the pool's connections at most, so that pages always have the others.
+    /// Exact counts have a quarter of the pool's connections at most, so that pages always have the others.
     pub(crate) counts: Arc<Semaphore>,
 }
 
 impl Paging {
     /// Pages of this database, with tokens sealed by these keys.
     pub fn new(pool: PgPool, tokens: PageTokens) -> Self {
-        let counts = (pool.options().get_max_connections() / 2).max(1);
+        let counts = (pool.options().get_max_connections() / 4).max(1);
         let counts = Arc::new(Semaphore::new(counts as usize));
         Self { pool, tokens, count_timeout: DEFAULT_COUNT_TIMEOUT, counts }
     }

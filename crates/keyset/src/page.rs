@@ -103,7 +103,7 @@ impl Plan<'_> {
         if !self.selection.is_scanned() {
             return Ok(false);
         }
-        Ok(row.try_get::<i64, _>(POSITION)? == i64::from(self.selection.listing.examined_rows))
+        Ok(row.try_get::<i64, _>(POSITION)? == i64::from(self.selection.examined_rows()))
     }
 
     fn is_cut(&self, row: &PgRow) -> sqlx::Result<bool> {

@@ -22,6 +22,11 @@ impl<'a> Node<'a> {
         self.json.get(name).and_then(Value::as_f64).unwrap_or_default()
     }
 
+    /// The first of the expressions that the node gives.
+    pub(crate) fn first_output(&self) -> &'a str {
+        self.json.pointer("/Output/0").and_then(Value::as_str).unwrap_or_default()
+    }
+
     /// Whether the node reads a table.
     pub(crate) fn is_scan(&self) -> bool {
         self.json.get("Relation Name").is_some()

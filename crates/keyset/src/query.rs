@@ -3,8 +3,8 @@ use sqlx::{Encode, Postgres, Type};
 
 use crate::{Error, List, listing::Filter, statement::Selection, value::Value};
 
-/// The most values that a filter of several values can have.
-pub const MAX_VALUES: usize = 100;
+/// The most values that a filter of several values can have, and the most combinations of those of several such filters.
+pub const MAX_VALUES: usize = 32;
 
 /// The query for one page, as a request asks for it: begun by [`List::page`], ended by [`Query::fetch`].
 ///
@@ -116,11 +116,17 @@ impl<'a> Query<'a> {
             listing: list,
             order,
             key_types,
-            filter_types: &self.list.types.filters,
+            set_types: &self.list.types.sets,
             scope: self.scope,
             parameters: values,
             filters,
         };
+        if selection.lookups() > MAX_VALUES {
+            let sets: Vec<_> =
+                list.filters.iter().filter(|filter| filter.takes_set()).map(|filter| filter.name).collect();
+            let description = format!("must have at most {MAX_VALUES} combinations of values");
+            return Err(InvalidArgument::field(sets.join(" and "), description).into());
+        }
         if parameters.skip > 0 && selection.is_scanned() {
             return Err(skip_refused(&selection).into());
         }

@@ -56,10 +56,10 @@ impl Selection<'_> {
         let select = self.select(&mut statement, direction);
         let conditions = select.conditions(&mut statement, position);
         let page = if select.source.hit.is_some() {
-            let examined = self.listing.examined_rows.to_string();
-            let rows = select.merge(&conditions, &examined, &examined);
+            let examined = statement.bind(limit_value(self.examined_rows()));
+            let rows = select.merge(&conditions, &self.listing.examined_rows.to_string(), &examined);
             let limit = statement.bind(limit_value(extent.limit));
-            select.hits(&rows, &limit)
+            select.hits(&rows, &examined, &limit)
         } else {
             let limit = statement.bind(limit_value(extent.limit));
             if extent.skip == 0 {
@@ -156,7 +156,8 @@ impl Select<'_> {
         let keys = self.keys.iter().enumerate();
         let keys = keys.map(|(place, key)| format!(", {} as {}", key.expression, key_column(place)));
         let hit = self.source.hit.iter().map(|hit| format!(", {hit} as {HIT}"));
-        let weight = listing.weight.iter().map(|weight| format!(", ({weight}) as keyset_weight"));
+        let weight =
+            listing.weight.iter().map(|weight| format!(", greatest(coalesce(({weight}), 0), 0) as keyset_weight"));
         let columns: String = keys.chain(hit).chain(weight).collect();
         let (from, order) = (&self.source.from, self.order());
         format!("select {}{columns} from {from} where {condition} order by {order} limit {ceiling}", listing.columns)
@@ -173,8 +174,8 @@ impl Select<'_> {
     }
 
     /// The rows that pass the filter that no index serves, and the last one that was examined.
-    fn hits(&self, rows: &str, limit: &str) -> String {
-        let (order, examined) = (self.order(), self.selection.listing.examined_rows);
+    fn hits(&self, rows: &str, examined: &str, limit: &str) -> String {
+        let order = self.order();
         format!(
             "select * from (select rows.*, row_number() over (order by {order}) as {POSITION} from ({rows}) as rows) \
              as examined where {HIT} or {POSITION} = {examined} order by {order} limit {limit}",

@@ -36,8 +36,8 @@ pub(crate) struct Selection<'a> {
     pub(crate) order: &'static Order,
     /// The name of each key's type, for casts.
     pub(crate) key_types: &'a [String],
-    /// The name of each filter's type: see [`Types`].
-    pub(crate) filter_types: &'a [String],
+    /// What the values of each filter's column are compared as.
+    pub(crate) set_types: &'a [SetType],
     /// One value for each column of the scope.
     pub(crate) scope: Vec<Value>,
     /// One value for each parameter.
@@ -51,8 +51,23 @@ pub(crate) struct Selection<'a> {
 pub(crate) struct Types {
     /// For each order, the type of each of its keys.
     pub(crate) keys: Vec<Vec<String>>,
-    /// For each filter that takes a set of values, the type of one; empty for the others.
-    pub(crate) filters: Vec<String>,
+    /// For each filter, what the values of its column are compared as.
+    pub(crate) sets: Vec<SetType>,
+}
+
+/// What the values of a column are compared as.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SetType {
+    pub(crate) name: String,
+    pub(crate) collation: Option<String>,
+}
+
+impl SetType {
+    /// The elements of an array of such values, which are told apart as those of the column are.
+    fn element(&self, values: &str) -> String {
+        let collate = self.collation.as_ref().map(|collation| format!(" collate {collation}")).unwrap_or_default();
+        format!("unnest({values}::{}[]){collate}", self.name)
+    }
 }
 
 /// What a statement reads its rows for.
@@ -119,6 +134,19 @@ impl Selection<'_> {
         self.scanned().next().is_some()
     }
 
+    /// How many lookups sets of values ask for: one for each combination of them.
+    pub(crate) fn lookups(&self) -> usize {
+        let sets = self.given().filter(|(_, filter, _)| filter.takes_set() && self.is_indexed(filter));
+        sets.map(|(_, _, value)| value.array_length().max(1)).product()
+    }
+
+    /// How many rows a page examines when a filter has no index. Each lookup may have to go through as many, so that all of
+    /// them together keep to what the listing allows.
+    pub(crate) fn examined_rows(&self) -> u32 {
+        let lookups = u32::try_from(self.lookups()).unwrap_or(u32::MAX);
+        (self.listing.examined_rows / lookups).max(1)
+    }
+
     /// Binds the scope, the parameters and the filters.
     pub(crate) fn source(&self, statement: &mut Statement, purpose: Purpose) -> Source {
         let scope = self.listing.scope.iter().zip(&self.scope);
@@ -151,9 +179,9 @@ impl Selection<'_> {
         match filter.test {
             Test::AnyOf(column) => {
                 let alias = format!("keyset_lookup_{}", source.lookups.len() + 1);
-                let element = self.filter_types.get(place).map(String::as_str).unwrap_or_default();
                 let values = statement.bind(value.clone());
-                source.lookups.push(format!("(select distinct unnest({values}::{element}[]) as value) as {alias}"));
+                let element = self.set_types.get(place).map(|set| set.element(&values)).unwrap_or_default();
+                source.lookups.push(format!("(select distinct {element} as value) as {alias}"));
                 source.conditions.push(format!("{column} = {alias}.value"));
             }
             Test::Prefix(_) => {

@@ -6,42 +6,40 @@ use pagination::MAX_KEY_BYTES;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{
-    Fault, plain,
-    types::{Expression, ValueType},
+    Fault,
+    types::{Expression, definition},
 };
 use crate::{
-    listing::{Key, Listing, Nulls, Order},
+    listing::{Listing, Nulls, Order},
     plan,
 };
 
 pub(super) async fn check(
     connection: &mut PgConnection,
-    listing: &Listing,
+    listing: &'static Listing,
     order: &Order,
     expressions: &[Expression],
 ) -> Result<(), Fault> {
     let name = order.name;
     let mut length = 0;
     for key in order.keys {
-        let expression = key.expression;
-        let Some(Expression { value_type, .. }) = expressions.iter().find(|found| found.text == expression) else {
-            continue;
-        };
-        if key.nulls == Nulls::Never && !is_never_null(connection, listing, key).await? {
+        let text = key.expression;
+        let Some(expression) = expressions.iter().find(|found| found.text == text) else { continue };
+        if key.nulls == Nulls::Never && !is_never_null(connection, listing, expression).await? {
             return Err(format!(
-                "order \"{name}\" declares that {expression} is never null, which the table does not: make it NOT NULL, \
-                 add check ({expression} is not null), or declare where its nulls come"
+                "order \"{name}\" declares that {text} is never null, which the table does not: make it NOT NULL, add \
+                 check ({text} is not null), or declare where its nulls come"
             )
             .into());
         }
-        if key.nulls != Nulls::Never && value_type.is_row {
-            return Err(format!("order \"{name}\": {expression} is of a row type and must never be null").into());
+        if key.nulls != Nulls::Never && expression.value_type.is_row {
+            return Err(format!("order \"{name}\": {text} is of a row type and must never be null").into());
         }
-        let Some(longest) = longest(connection, listing, key, value_type).await? else {
+        let Some(longest) = longest(connection, listing, expression).await? else {
             return Err(format!(
-                "order \"{name}\": nothing bounds the length of {expression}, so a page token may not hold it: add \
-                 check (octet_length({expression}) <= 1024) or less for text or bytea, or \
-                 check (octet_length({expression}::text) <= 128) or less for another type"
+                "order \"{name}\": nothing bounds the length of {text}, so a page token may not hold it: add \
+                 check (octet_length({text}) <= 1024) or less for text or bytea, or \
+                 check (octet_length({text}::text) <= 128) or less for another type"
             )
             .into());
         };
@@ -52,15 +50,24 @@ pub(super) async fn check(
             format!("order \"{name}\": its keys can have {length} bytes, a page token holds {MAX_KEY_BYTES}").into()
         );
     }
-    check_unique(connection, listing, order).await
+    check_unique(connection, listing, order, expressions).await
 }
 
-async fn is_never_null(connection: &mut PgConnection, listing: &Listing, key: &Key) -> Result<bool, Fault> {
-    let column = "select true from pg_attribute \
-        where attrelid = $1::regclass and quote_ident(attname) = $2 and attnotnull";
-    let column = sqlx::query(column).bind(listing.from).bind(key.expression).fetch_optional(&mut *connection).await?;
-    let is_null = format!("({}) is null", key.expression);
-    Ok(column.is_some() || is_impossible(connection, listing, &is_null).await?)
+/// Of a row type, IS NULL asks about the fields, so the planner has nothing to prove, and NOT NULL is looked for.
+async fn is_never_null(
+    connection: &mut PgConnection,
+    listing: &Listing,
+    expression: &Expression,
+) -> Result<bool, Fault> {
+    let column = "select true from pg_attribute a
+        where attrelid = $1::regclass and quote_ident(attname) = $2 and attnotnull and not exists (
+            select from pg_constraint where conrelid = attrelid and contype = 'n' and conkey[1] = attnum and not convalidated
+        )";
+    if expression.value_type.is_row {
+        let column = sqlx::query(column).bind(listing.from).bind(&expression.definition);
+        return Ok(column.fetch_optional(connection).await?.is_some());
+    }
+    is_impossible(connection, listing, &format!("({}) is null", expression.text)).await
 }
 
 /// Whether the table's constraints rule out every row of which the condition is true.
@@ -73,28 +80,27 @@ async fn is_impossible(connection: &mut PgConnection, listing: &Listing, conditi
 /// The most bytes that a key's value has, as it travels: as its type says, or a constraint.
 async fn longest(
     connection: &mut PgConnection,
-    listing: &Listing,
-    key: &Key,
-    value_type: &ValueType,
+    listing: &'static Listing,
+    expression: &Expression,
 ) -> Result<Option<usize>, Fault> {
     const STEPS: [usize; 8] = [16, 32, 64, 128, 256, 512, 1_024, 2_048];
 
+    let Expression { text: key, value_type, .. } = expression;
     if let Some(longest) = value_type.longest {
         return Ok(usize::try_from(longest).ok());
     }
-    if let Some(longest) = longest_by_modifier(connection, listing, key, value_type).await? {
+    if let Some(longest) = longest_by_modifier(connection, listing, expression).await? {
         return Ok(Some(longest));
     }
-    let expression = key.expression;
     for step in STEPS {
         let conditions = match value_type.name.as_str() {
             "text" | "character varying" | "bpchar" | "citext" => vec![
-                format!("octet_length({expression}) > {step}"),
-                format!("char_length({expression}) > {}", step / 4),
-                format!("length({expression}) > {}", step / 4),
+                format!("octet_length({key}) > {step}"),
+                format!("char_length({key}) > {}", step / 4),
+                format!("length({key}) > {}", step / 4),
             ],
-            "bytea" => vec![format!("octet_length({expression}) > {step}"), format!("length({expression}) > {step}")],
-            _ => return longest_as_text(connection, listing, expression).await,
+            "bytea" => vec![format!("octet_length({key}) > {step}"), format!("length({key}) > {step}")],
+            _ => return longest_as_text(connection, listing, key).await,
         };
         for condition in conditions {
             if is_impossible(connection, listing, &condition).await? {
@@ -109,30 +115,34 @@ async fn longest(
 /// so the planner proves nothing about it, and the constraint is read instead.
 async fn longest_as_text(
     connection: &mut PgConnection,
-    listing: &Listing,
-    expression: &str,
+    listing: &'static Listing,
+    key: &str,
 ) -> Result<Option<usize>, Fault> {
-    let constraints = "select pg_get_constraintdef(oid) from pg_constraint \
+    let constraints = "select pg_get_expr(conbin, conrelid) from pg_constraint \
         where conrelid = $1::regclass and contype = 'c' and convalidated";
     let constraints: Vec<String> =
         sqlx::query_scalar(constraints).bind(listing.from).fetch_all(&mut *connection).await?;
-    let bound = plain(&format!("check octet_length({expression}::text) <="));
-    let lengths = constraints.iter().filter_map(|check| plain(check).strip_prefix(&bound)?.parse::<usize>().ok());
+    let measure = definition(connection, listing, &format!("octet_length(({key})::text)")).await?;
+    let mut lengths = Vec::new();
+    for constraint in constraints {
+        let constraint = definition(connection, listing, &constraint).await?;
+        let length = constraint.strip_prefix(&format!("({measure} <= ")).and_then(|rest| rest.strip_suffix(')'));
+        lengths.extend(length.and_then(|length| length.parse::<usize>().ok()));
+    }
     // One character of text, such as a comma between two numbers or the fields of a row, may stand for a header of eight
     // bytes and a number of eight.
-    Ok(lengths.min().map(|length| 64 + 16 * length))
+    Ok(lengths.into_iter().min().map(|length| 64 + 16 * length))
 }
 
 /// The most bytes of a value whose column or domain has a modifier, as in `varchar(40)` or `numeric(12, 2)`.
 async fn longest_by_modifier(
     connection: &mut PgConnection,
     listing: &Listing,
-    key: &Key,
-    value_type: &ValueType,
+    Expression { definition, value_type, .. }: &Expression,
 ) -> Result<Option<usize>, Fault> {
     let column = "select atttypmod from pg_attribute where attrelid = $1::regclass and quote_ident(attname) = $2";
     let column: Option<i32> =
-        sqlx::query_scalar(column).bind(listing.from).bind(key.expression).fetch_optional(connection).await?;
+        sqlx::query_scalar(column).bind(listing.from).bind(definition).fetch_optional(connection).await?;
     let modifier = column.filter(|modifier| *modifier >= 0).unwrap_or(value_type.modifier);
     let Ok(modifier) = usize::try_from(modifier) else { return Ok(None) };
     Ok(match value_type.name.as_str() {
@@ -146,26 +156,39 @@ async fn longest_by_modifier(
     })
 }
 
-/// Whether some unique index has no columns but those of the scope and the keys, and none of its columns is ever null.
-async fn check_unique(connection: &mut PgConnection, listing: &Listing, order: &Order) -> Result<(), Fault> {
+/// Whether some unique index has no columns but those of the scope and the keys, none of which is ever null, and tells their
+/// values apart as the columns themselves do.
+async fn check_unique(
+    connection: &mut PgConnection,
+    listing: &Listing,
+    order: &Order,
+    expressions: &[Expression],
+) -> Result<(), Fault> {
     let unique = "
         select array_agg(quote_ident(a.attname))
         from pg_index i
-        join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any((i.indkey::int2[])[0:i.indnkeyatts - 1])
+        cross join generate_series(1, i.indnkeyatts) as place
+        join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[place - 1]
+        join pg_opclass o on o.oid = i.indclass[place - 1]
         where i.indrelid = $1::regclass and i.indisunique and i.indisvalid and i.indimmediate
             and i.indpred is null and i.indexprs is null
-        group by i.indexrelid having bool_and(a.attnotnull)";
+        group by i.indexrelid
+        having bool_and(a.attnotnull and i.indcollation[place - 1] = a.attcollation and o.opcdefault and not exists (
+            select from pg_constraint c
+            where c.conrelid = a.attrelid and c.contype = 'n' and c.conkey[1] = a.attnum and not c.convalidated
+        ))";
     let unique: Vec<Vec<String>> = sqlx::query_scalar(unique).bind(listing.from).fetch_all(connection).await?;
-    let fixed = listing.scope.iter().copied().chain(order.keys.iter().map(|key| key.expression));
-    let fixed: Vec<_> = fixed.collect();
-    if unique.iter().any(|columns| columns.iter().all(|column| fixed.contains(&column.as_str()))) {
+    let texts: Vec<_> = listing.scope.iter().copied().chain(order.keys.iter().map(|key| key.expression)).collect();
+    let fixed: Vec<_> = expressions.iter().filter(|found| texts.contains(&found.text)).collect();
+    let is_fixed = |column: &String| fixed.iter().any(|found| found.definition == *column);
+    if unique.iter().any(|columns| columns.iter().all(is_fixed)) {
         return Ok(());
     }
     Err(format!(
         "order \"{}\" is not unique: no unique index of columns that are NOT NULL lies within ({}); end the order with \
          the primary key",
         order.name,
-        fixed.join(", ")
+        texts.join(", ")
     )
     .into())
 }

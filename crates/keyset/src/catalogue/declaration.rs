@@ -12,6 +12,9 @@ pub(super) fn check(listing: &Listing) -> Result<(), Fault> {
     if !listing.is_table() && !listing.from.starts_with('(') {
         return Err("from must be the name of a table, without an alias, or a query in parentheses".to_owned().into());
     }
+    if listing.columns.contains('*') {
+        return Err("columns must name each column, or a column added one day changes what is read".to_owned().into());
+    }
     if !(1..=100_000).contains(&listing.examined_rows) {
         return Err("examined_rows must be 1 to 100000".to_owned().into());
     }
@@ -48,16 +51,21 @@ fn check_order(listing: &Listing, Order { name, keys, indexed }: &Order) -> Resu
 
 /// That the catalogue says of `from` what a list needs to know.
 pub(super) async fn check_table(connection: &mut PgConnection, listing: &Listing) -> Result<(), Fault> {
-    let kind = "select relkind::text from pg_class where oid = to_regclass($1)";
-    let kind: Option<String> = sqlx::query_scalar(kind).bind(listing.from).fetch_optional(connection).await?;
-    match kind.as_deref() {
-        Some("r" | "p" | "m") => Ok(()),
-        Some(_) => {
-            let from = listing.from;
-            Err(format!("{from} is not a table: select from it in a query, as in (select * from {from}) as rows")
-                .into())
-        }
-        None => Err(format!("there is no table {}", listing.from).into()),
+    let from = listing.from;
+    let kind = "
+        select case
+            when relkind = 'v' then 'a view: select from it in a query, as in (select * from it) as rows'
+            when relkind not in ('r', 'p') then 'not a table: select from it in a query, as in (select * from it) as rows'
+            when relkind = 'r' and relhassubclass then 'inherited from: what is true of it need not be of the tables below'
+            when relkind = 'p' and not relhassubclass then 'partitioned and has no partitions yet'
+            else ''
+        end
+        from pg_class where oid = to_regclass($1)";
+    let problem: Option<String> = sqlx::query_scalar(kind).bind(from).fetch_optional(connection).await?;
+    match problem.as_deref() {
+        Some("") => Ok(()),
+        Some(problem) => Err(format!("{from} is {problem}").into()),
+        None => Err(format!("there is no table {from}").into()),
     }
 }
 

@@ -1,11 +1,20 @@
 //! That an index serves an order: one that begins with the scope and the filters, in any order, and goes on with the keys
-//! as they sort, or all of them reversed. Which index Postgres would take is not asked here: that depends on what is in
-//! the table, and the conformance kit looks at it with enough in there.
+//! as they sort, or all of them reversed. Which index Postgres takes under filters is not asked here: that depends on what
+//! is in the table, and the conformance kit looks at it with enough in there.
 
-use sqlx::{FromRow, PgConnection};
+use pagination::{Direction, Position};
+use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, Row, SqlSafeStr, raw_sql};
 
-use super::{Fault, plain, types::Expression};
-use crate::listing::{Key, Listing, Nulls, Order, Sort};
+use super::{
+    Fault,
+    types::{Expression, definition},
+};
+use crate::{
+    listing::{Key, Listing, Nulls, Order, Sort},
+    plan,
+    select::Extent,
+    statement::Selection,
+};
 
 /// A column of an index.
 #[derive(Debug, FromRow)]
@@ -33,12 +42,18 @@ impl IndexColumn {
         where i.indrelid = $1::regclass and i.indisvalid and i.indpred is null and a.amname = 'btree' and o.opcdefault
         order by i.indexrelid, place";
 
-    pub(super) async fn all(connection: &mut PgConnection, listing: &Listing) -> Result<Vec<Self>, Fault> {
-        Ok(sqlx::query_as(Self::SELECT).bind(listing.from).fetch_all(connection).await?)
+    pub(super) async fn all(connection: &mut PgConnection, listing: &'static Listing) -> Result<Vec<Self>, Fault> {
+        let mut columns: Vec<Self> =
+            sqlx::query_as(Self::SELECT).bind(listing.from).fetch_all(&mut *connection).await?;
+        for column in &mut columns {
+            // Read once more, as the listing's expressions are: constants are then written alike.
+            column.definition = definition(connection, listing, &column.definition).await?;
+        }
+        Ok(columns)
     }
 
     fn is(&self, expression: &Expression) -> bool {
-        plain(&self.definition) == plain(&expression.definition) && self.collation == expression.collation
+        self.definition == expression.definition && self.collation == expression.collation
     }
 
     fn sorts_as(&self, key: &Key) -> bool {
@@ -119,21 +134,74 @@ impl std::fmt::Display for Wanted {
 }
 
 /// Looks at how many values Postgres takes the columns of indexed filters to have: see [`Order::indexed`].
-pub(super) async fn check_distinct(connection: &mut PgConnection, listing: &Listing) -> Result<(), Fault> {
-    let unset = "
-        select true from pg_attribute
-        where attrelid = $1::regclass and quote_ident(attname) = $2 and not exists (
+pub(super) async fn check_distinct(
+    connection: &mut PgConnection,
+    listing: &Listing,
+    expressions: &[Expression],
+) -> Result<(), Fault> {
+    let is_set = "
+        select exists (
             select from pg_options_to_table(attoptions)
             where option_name = 'n_distinct' and (option_value::float8 >= 100 or option_value::float8 < 0)
-        )";
+        )
+        from pg_attribute where attrelid = $1::regclass and quote_ident(attname) = $2";
     for name in listing.orders.iter().flat_map(|order| order.indexed).copied().flatten() {
         let filter = listing.filters.iter().find(|filter| filter.name == *name);
-        let Some(column) = filter.and_then(|filter| filter.equal_column()) else { continue };
-        if sqlx::query(unset).bind(listing.from).bind(column).fetch_optional(&mut *connection).await?.is_some() {
+        let column = filter.and_then(|filter| filter.equal_column());
+        let Some(Expression { definition, .. }) = expressions.iter().find(|found| Some(found.text) == column) else {
+            continue;
+        };
+        let is_set = sqlx::query_scalar(is_set).bind(listing.from).bind(definition).fetch_optional(&mut *connection);
+        match is_set.await? {
+            Some(true) => {}
+            Some(false) => {
+                return Err(format!(
+                    "Postgres may take another index than that of the filter {name} while {definition} has few values: \
+                     alter table {} alter column {definition} set (n_distinct = 1000)",
+                    listing.from
+                )
+                .into());
+            }
+            None => {
+                return Err(format!(
+                    "the filter {name} is indexed, and {definition} is not a column: add a generated column for it"
+                )
+                .into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Looks whether Postgres seeks by the index. An operator that it finds on the search_path need not be that of the index.
+pub(super) async fn check_seek(
+    connection: &mut PgConnection,
+    selection: &Selection<'_>,
+    expressions: &[Expression],
+) -> Result<(), Fault> {
+    let order = selection.order;
+    let first = order.keys.first().and_then(|key| expressions.iter().find(|found| found.text == key.expression));
+    let Some(Expression { definition, .. }) = first else { return Ok(()) };
+    let anchor = Position::After(vec![Some(Vec::new()); order.keys.len()]);
+    for direction in [Direction::Forward, Direction::Backward] {
+        let statement = selection.page(direction, &anchor, Extent { limit: 1, skip: 0 });
+        // What sqlx cannot read, a service could not either.
+        (&mut *connection).prepare(AssertSqlSafe(statement.text.clone()).into_sql_str()).await?;
+        let nulls = vec!["null"; statement.values.len()].join(", ");
+        let explain = format!(
+            "prepare keyset_check as {}; explain (format json) execute keyset_check({nulls}); deallocate keyset_check",
+            statement.text
+        );
+        let explained = raw_sql(AssertSqlSafe(explain)).fetch_one(&mut *connection).await?.try_get(0)?;
+        let nodes = plan::nodes(&explained);
+        let scans: Vec<_> = nodes.iter().filter(|node| node.is_scan()).collect();
+        // Where there are several branches, those that fix the first key may be read by another index; where there are
+        // partitions, none is read for nulls.
+        if !scans.is_empty() && !scans.iter().any(|scan| scan.text("Index Cond").contains(definition)) {
             return Err(format!(
-                "Postgres may take another index than that of the filter {name} while {column} has few values: alter \
-                 table {} alter column {column} set (n_distinct = 1000)",
-                listing.from
+                "the order \"{}\" cannot be sought by its index: are the operators of the type of {definition} on the \
+                 search_path?",
+                order.name
             )
             .into());
         }

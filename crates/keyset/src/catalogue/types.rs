@@ -1,12 +1,12 @@
 //! What Postgres makes of a listing's expressions.
 
-use sqlx::{FromRow, PgConnection, Row, postgres::types::Oid};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, Row, postgres::types::Oid};
 
 use super::Fault;
 use crate::{
-    listing::{Listing, Test},
+    listing::{Filter, Listing, Test},
     plan,
-    statement::{Purpose, Selection, Statement, Types, or_true},
+    statement::{Purpose, Selection, SetType, Statement, Types, or_true},
 };
 
 /// An expression of a listing.
@@ -94,16 +94,20 @@ pub(super) async fn check_columns(connection: &mut PgConnection, listing: &'stat
     Ok(())
 }
 
-/// The names of the types that a listing's statements cast to.
-pub(super) fn names(listing: &Listing, expressions: &[Expression]) -> Types {
+/// The types that a listing's statements cast to.
+pub(super) fn of(listing: &Listing, expressions: &[Expression]) -> Types {
     let name = |text: &str| {
         let found = expressions.iter().find(|expression| expression.text == text);
         found.map(|expression| expression.value_type.name.clone()).unwrap_or_default()
     };
     let keys = |order: &crate::Order| order.keys.iter().map(|key| name(key.expression)).collect();
+    let set = |filter: &Filter| {
+        let found = expressions.iter().find(|expression| filter.equal_column() == Some(expression.text));
+        found.map(|found| SetType { name: found.value_type.name.clone(), collation: found.collation.clone() })
+    };
     Types {
         keys: listing.orders.iter().map(keys).collect(),
-        filters: listing.filters.iter().map(|filter| filter.equal_column().map(name).unwrap_or_default()).collect(),
+        sets: listing.filters.iter().map(|filter| set(filter).unwrap_or_default()).collect(),
     }
 }
 
@@ -129,14 +133,28 @@ async fn find_one(
     Ok(Expression { text, definition, collation, value_type })
 }
 
-/// An expression as Postgres writes it, which is how it writes those of indexes.
-async fn definition(connection: &mut PgConnection, listing: &'static Listing, text: &str) -> Result<String, Fault> {
-    let explain = select(listing, |from| format!("explain (verbose, format json) select {text} {from}"));
-    let explained: serde_json::Value = explain.query().persistent(false).fetch_one(connection).await?.try_get(0)?;
-    let nodes = plan::nodes(&explained);
-    let output = explained.pointer("/0/Plan/Output/0").and_then(serde_json::Value::as_str).unwrap_or_default();
-    let alias = nodes.iter().map(|node| node.text("Alias")).find(|alias| !alias.is_empty()).unwrap_or_default();
-    Ok(output.replace(&format!("{alias}."), ""))
+/// An expression of a table as Postgres writes it once it has read it, so that two that are the same are written the same.
+pub(super) async fn definition(
+    connection: &mut PgConnection,
+    listing: &'static Listing,
+    text: &str,
+) -> Result<String, Fault> {
+    let explain = format!("explain (verbose, format json) select {text} from {}", listing.from);
+    let explained = sqlx::query_scalar(AssertSqlSafe(explain)).persistent(false).fetch_one(connection).await?;
+    let explained: serde_json::Value = explained;
+    let scans: Vec<_> = plan::nodes(&explained).into_iter().filter(plan::Node::is_scan).collect();
+    let (output, alias) = match scans.first() {
+        Some(scan) => (scan.first_output(), scan.text("Alias")),
+        None => ("", ""),
+    };
+    // A column stands behind the name of its table.
+    let alias = format!("{alias}.");
+    let is_part_of_name = |before: &str| before.ends_with(|last: char| last.is_alphanumeric() || "_$\"".contains(last));
+    let parts = output.split(alias.as_str());
+    Ok(parts.fold(String::new(), |whole, part| {
+        let separator = if is_part_of_name(&whole) { alias.as_str() } else { "" };
+        whole + separator + part
+    }))
 }
 
 /// A statement that is never to give a row, about what stands behind FROM.
@@ -149,14 +167,14 @@ fn select(listing: &'static Listing, text: impl FnOnce(String) -> String) -> Sta
 
 impl Selection<'static> {
     /// A selection that has nothing but nulls for values.
-    fn of_nulls(listing: &'static Listing) -> Self {
+    pub(super) fn of_nulls(listing: &'static Listing) -> Self {
         const NOTHING: crate::Order = crate::Order { name: "", keys: &[], indexed: &[] };
         let nulls = |count| vec![crate::value::Value::key(None); count];
         Self {
             listing,
             order: listing.orders.first().unwrap_or(&NOTHING),
             key_types: &[],
-            filter_types: &[],
+            set_types: &[],
             scope: nulls(listing.scope.len()),
             parameters: nulls(listing.parameters.len()),
             filters: vec![None; listing.filters.len()],
