@@ -86,7 +86,7 @@
 //!
 //! - Orders that a request makes up. Each order is named, has an index, and is checked.
 //! - A snapshot across pages. Rows that are inserted or moved during a walk are seen or not.
-//! - Databases other than Postgres, of which 15 to 18 are tried.
+//! - Databases other than Postgres, of which 15 and 18 are tried.
 //!
 //! Connections are best made with [`connect_options`]. Errors convert to a `tonic::Status` that tells a caller nothing of
 //! what is inside; the rest is logged with `tracing`.
