@@ -70,6 +70,11 @@ impl Listing {
         examined_rows: 2_000,
     };
 
+    /// The filter with this name.
+    pub(crate) fn filter(&self, name: &str) -> Option<&Filter> {
+        self.filters.iter().find(|filter| filter.name == name)
+    }
+
     /// Whether `from` says itself where the conditions of the scope and the filters belong.
     pub(crate) fn places_conditions(&self) -> bool {
         self.from.contains(WHERE)

@@ -118,7 +118,7 @@ impl Selection<'_> {
     }
 
     /// The filters of the index that covers most of the request's.
-    pub(crate) fn index(&self) -> &'static [&'static str] {
+    fn index(&self) -> &'static [&'static str] {
         let is_given = |name: &&str| self.given().any(|(_, filter, _)| filter.name == *name);
         let usable = self.order.indexed.iter().filter(|names| names.iter().all(is_given));
         usable.max_by_key(|names| names.len()).copied().unwrap_or_default()
@@ -168,7 +168,7 @@ impl Selection<'_> {
                 (false, _) => hits.extend(test(statement, filter, value)),
             }
         }
-        source.hit = self.is_scanned().then(|| format!("({}) is true", or_true(&hits)));
+        source.hit = (!hits.is_empty()).then(|| format!("({}) is true", hits.join(" and ")));
         self.fill_from(&mut source, statement);
         source
     }

@@ -31,6 +31,15 @@ const THINGS: Listing = Listing {
     ..Listing::DEFAULT
 };
 
+/// Things that weigh what their content does.
+const HEAVY: Listing = Listing {
+    columns: "id, content",
+    weight: Some("octet_length(content)"),
+    filters: &[],
+    orders: &[Order { name: "id", keys: &[asc("id")], indexed: &[] }],
+    ..THINGS
+};
+
 async fn things(count: u32) -> (PgPool, List) {
     let pool = database().await;
     run(
@@ -243,13 +252,6 @@ async fn an_exact_count_out_of_time_is_answered_with_the_estimate() {
 
 #[tokio::test]
 async fn a_page_of_large_rows_ends_early_on_both_sides() {
-    const HEAVY: Listing = Listing {
-        columns: "id, content",
-        weight: Some("octet_length(content)"),
-        filters: &[],
-        orders: &[Order { name: "id", keys: &[asc("id")], indexed: &[] }],
-        ..THINGS
-    };
     let (pool, _) = things(12).await;
     run(&pool, "update things set content = repeat('x', 1000000); update things set content = repeat('x', 9000000) where id = 8").await;
     let list = open(&pool, HEAVY).await;
@@ -269,16 +271,9 @@ async fn a_page_of_large_rows_ends_early_on_both_sides() {
 
 #[tokio::test]
 async fn a_row_without_a_weight_weighs_nothing() {
-    const WEIGHED: Listing = Listing {
-        columns: "id",
-        weight: Some("octet_length(content)"),
-        filters: &[],
-        orders: &[Order { name: "id", keys: &[asc("id")], indexed: &[] }],
-        ..THINGS
-    };
     let (pool, _) = things(5).await;
     run(&pool, "update things set content = 'x' where id in (3, 5)").await;
-    let list = open(&pool, WEIGHED).await;
+    let list = open(&pool, HEAVY).await;
     let first = list.page(Some(request(2, "")), "").scope(1).fetch::<Id>().await.unwrap();
     let next = request(9, &first.response.next_page_token);
     let second = list.page(Some(next), "").scope(1).fetch::<Id>().await.unwrap();

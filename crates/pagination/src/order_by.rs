@@ -1,8 +1,8 @@
 use crate::InvalidArgument;
 
 /// Finds an `order_by` among the orders that a list has, by their names, of which there is at least one. Empty means the
-/// first. Redundant spaces do not
-/// count, as [AIP-132](https://google.aip.dev/132#ordering) has it: `"create_time  desc , id"` is `"create_time desc, id"`.
+/// first. Redundant spaces do not count, as [AIP-132](https://google.aip.dev/132#ordering) has it: `"create_time  desc , id"`
+/// is `"create_time desc, id"`.
 ///
 /// # Errors
 ///

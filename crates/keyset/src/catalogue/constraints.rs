@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{
     Fault,
-    types::{Expression, definition},
+    types::{Expression, definition, named},
 };
 use crate::{
     listing::{Listing, Nulls, Order},
@@ -24,7 +24,7 @@ pub(super) async fn check(
     let mut length = 0;
     for key in order.keys {
         let text = key.expression;
-        let Some(expression) = expressions.iter().find(|found| found.text == text) else { continue };
+        let Some(expression) = named(expressions, text) else { continue };
         if key.nulls == Nulls::Never && !is_never_null(connection, listing, expression).await? {
             return Err(format!(
                 "order \"{name}\" declares that {text} is never null, which the table does not: make it NOT NULL, add \

@@ -2,7 +2,10 @@
 
 use sqlx::PgConnection;
 
-use super::{Fault, types::Expression};
+use super::{
+    Fault,
+    types::{Expression, named},
+};
 use crate::listing::{Filter, Listing, Order, Test};
 
 pub(super) fn check(listing: &Listing) -> Result<(), Fault> {
@@ -34,7 +37,7 @@ fn check_order(listing: &Listing, Order { name, keys, indexed }: &Order) -> Resu
         return Err(format!("order \"{name}\" must have one to four keys").into());
     }
     for filter in indexed.iter().copied().flatten() {
-        let declared = listing.filters.iter().find(|declared| declared.name == *filter).map(|filter| &filter.test);
+        let declared = listing.filter(filter).map(|filter| &filter.test);
         match declared {
             Some(Test::Equal(_) | Test::AnyOf(_)) => {}
             Some(Test::Prefix(_) | Test::AtLeast(_) | Test::LessThan(_) | Test::Condition(_)) => {
@@ -73,7 +76,7 @@ pub(super) async fn check_table(connection: &mut PgConnection, listing: &Listing
 pub(super) fn check_prefixes(listing: &Listing, expressions: &[Expression]) -> Result<(), Fault> {
     for Filter { name, test } in listing.filters {
         let Test::Prefix(column) = test else { continue };
-        let found = expressions.iter().find(|expression| expression.text == *column);
+        let found = named(expressions, column);
         let collation = found.map(|expression| expression.collation.as_deref());
         if !matches!(collation, None | Some(Some("\"C\"" | "\"POSIX\""))) {
             return Err(format!(

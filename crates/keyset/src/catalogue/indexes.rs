@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, Row, SqlSafeStr, raw_
 
 use super::{
     Fault,
-    types::{Expression, definition},
+    types::{Expression, definition, named},
 };
 use crate::{
     listing::{Key, Listing, Nulls, Order, Sort},
@@ -97,7 +97,7 @@ struct Wanted {
 
 impl Wanted {
     fn new(listing: &Listing, order: &Order, filters: &[&str]) -> Self {
-        let column = |name: &&str| listing.filters.iter().find(|filter| filter.name == *name)?.equal_column();
+        let column = |name: &&str| listing.filter(name)?.equal_column();
         let fixed: Vec<_> = listing.scope.iter().copied().chain(filters.iter().filter_map(column)).collect();
         // A key that a condition fixes to one value sorts nothing.
         let keys = order.keys.iter().filter(|key| !fixed.contains(&key.expression)).copied().collect();
@@ -106,9 +106,8 @@ impl Wanted {
 
     /// Whether an index is such a one; nothing when it has too few columns.
     fn is_served_by(&self, index: &[IndexColumn], expressions: &[Expression]) -> Option<bool> {
-        let is = |column: &IndexColumn, text: &str| {
-            expressions.iter().any(|expression| expression.text == text && column.is(expression))
-        };
+        let is =
+            |column: &IndexColumn, text: &str| named(expressions, text).is_some_and(|expression| column.is(expression));
         let (first, then) = index.split_at_checked(self.fixed.len())?;
         let then = then.get(..self.keys.len())?;
         let pairs = || then.iter().zip(&self.keys);
@@ -146,9 +145,8 @@ pub(super) async fn check_distinct(
         )
         from pg_attribute where attrelid = $1::regclass and quote_ident(attname) = $2";
     for name in listing.orders.iter().flat_map(|order| order.indexed).copied().flatten() {
-        let filter = listing.filters.iter().find(|filter| filter.name == *name);
-        let column = filter.and_then(|filter| filter.equal_column());
-        let Some(Expression { definition, .. }) = expressions.iter().find(|found| Some(found.text) == column) else {
+        let column = listing.filter(name).and_then(|filter| filter.equal_column());
+        let Some(Expression { definition, .. }) = column.and_then(|column| named(expressions, column)) else {
             continue;
         };
         let is_set = sqlx::query_scalar(is_set).bind(listing.from).bind(definition).fetch_optional(&mut *connection);
@@ -180,7 +178,7 @@ pub(super) async fn check_seek(
     expressions: &[Expression],
 ) -> Result<(), Fault> {
     let order = selection.order;
-    let first = order.keys.first().and_then(|key| expressions.iter().find(|found| found.text == key.expression));
+    let first = order.keys.first().and_then(|key| named(expressions, key.expression));
     let Some(Expression { definition, .. }) = first else { return Ok(()) };
     let anchor = Position::After(vec![Some(Vec::new()); order.keys.len()]);
     for direction in [Direction::Forward, Direction::Backward] {

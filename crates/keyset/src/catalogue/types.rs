@@ -21,6 +21,11 @@ pub(super) struct Expression {
     pub(super) value_type: ValueType,
 }
 
+/// The expression that a listing has as this text.
+pub(super) fn named<'a>(expressions: &'a [Expression], text: &str) -> Option<&'a Expression> {
+    expressions.iter().find(|expression| expression.text == text)
+}
+
 /// A type that values are compared as: for a domain, the type that it is over.
 #[derive(Debug, Clone, FromRow)]
 pub(super) struct ValueType {
@@ -72,7 +77,7 @@ pub(super) async fn find(connection: &mut PgConnection, listing: &'static Listin
     let inside = listing.scope.iter().copied().chain(filters).filter(|_| !listing.places_conditions());
     let mut found: Vec<Expression> = Vec::new();
     for text in keys.chain(inside) {
-        if !found.iter().any(|expression| expression.text == text) {
+        if named(&found, text).is_none() {
             found.push(find_one(connection, listing, text).await?);
         }
     }
@@ -96,13 +101,11 @@ pub(super) async fn check_columns(connection: &mut PgConnection, listing: &'stat
 
 /// The types that a listing's statements cast to.
 pub(super) fn of(listing: &Listing, expressions: &[Expression]) -> Types {
-    let name = |text: &str| {
-        let found = expressions.iter().find(|expression| expression.text == text);
-        found.map(|expression| expression.value_type.name.clone()).unwrap_or_default()
-    };
+    let name =
+        |text: &str| named(expressions, text).map(|expression| expression.value_type.name.clone()).unwrap_or_default();
     let keys = |order: &crate::Order| order.keys.iter().map(|key| name(key.expression)).collect();
     let set = |filter: &Filter| {
-        let found = expressions.iter().find(|expression| filter.equal_column() == Some(expression.text));
+        let found = filter.equal_column().and_then(|column| named(expressions, column));
         found.map(|found| SetType { name: found.value_type.name.clone(), collation: found.collation.clone() })
     };
     Types {
