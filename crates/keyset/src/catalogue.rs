@@ -7,9 +7,10 @@ mod indexes;
 mod types;
 
 use indexes::IndexColumn;
-use sqlx::{PgPool, raw_sql};
+use sqlx::{Connection, raw_sql};
 
 use crate::{
+    Database,
     listing::Listing,
     statement::{Selection, Types},
 };
@@ -64,17 +65,18 @@ const SETTINGS: &str = "set local constraint_exclusion = on; set local plan_cach
     set local enable_incremental_sort = off; set local jit = off";
 
 /// Checks a listing, and finds the types of its keys and filters.
-pub(crate) async fn check(pool: &PgPool, listing: &'static Listing) -> Result<Types, CatalogueError> {
+pub(crate) async fn check(database: &Database, listing: &'static Listing) -> Result<Types, CatalogueError> {
     let list = listing.name;
-    check_all(pool, listing).await.map_err(|fault| match fault {
+    check_all(database, listing).await.map_err(|fault| match fault {
         Fault::Declaration(problem) => CatalogueError::Declaration { list, problem },
         Fault::Database(source) => CatalogueError::Database { list, source },
     })
 }
 
-async fn check_all(pool: &PgPool, listing: &'static Listing) -> Result<Types, Fault> {
+async fn check_all(database: &Database, listing: &'static Listing) -> Result<Types, Fault> {
     declaration::check(listing)?;
-    let mut transaction = pool.begin().await?;
+    let mut connection = database.acquire().await?;
+    let mut transaction = connection.begin().await?;
     raw_sql(SETTINGS).execute(&mut *transaction).await?;
     if listing.is_table() {
         declaration::check_table(&mut transaction, listing).await?;
@@ -94,5 +96,6 @@ async fn check_all(pool: &PgPool, listing: &'static Listing) -> Result<Types, Fa
         indexes::check_distinct(&mut transaction, listing, &expressions).await?;
     }
     transaction.rollback().await?;
+    connection.release();
     Ok(types)
 }

@@ -45,9 +45,9 @@
 //!     # let _ = (page.rows.first().map(|book| (book.id, &book.title)), page.response);
 //!     Ok(())
 //! }
-//! # async fn open(pool: sqlx::PgPool, tokens: pagination::PageTokens) -> Result<List, keyset::CatalogueError> {
-//! // Once, when the service starts:
-//! let books: List = keyset::Paging::new(pool, tokens).open(&BOOKS).await?;
+//! # async fn open(options: sqlx::postgres::PgConnectOptions, tokens: pagination::PageTokens) -> Result<List, keyset::CatalogueError> {
+//! // Once, when the service starts, with at most 16 connections:
+//! let books: List = keyset::Paging::new(keyset::Database::new(options, 16), tokens).open(&BOOKS).await?;
 //! # Ok(books) }
 //! ```
 //!
@@ -88,13 +88,14 @@
 //! - A snapshot across pages. Rows that are inserted or moved during a walk are seen or not.
 //! - Databases other than Postgres, of which 15 and 18 are tried.
 //!
-//! Connections are best made with [`connect_options`]. Errors convert to a `tonic::Status` that tells a caller nothing of
-//! what is inside; the rest is logged with `tracing`.
+//! Connections are a [`Database`]'s. Errors convert to a `tonic::Status` that tells a caller nothing of what is inside; the
+//! rest is logged with `tracing`.
 
 mod catalogue;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod count;
+mod database;
 mod error;
 mod list;
 mod listing;
@@ -109,8 +110,9 @@ mod value;
 
 pub use catalogue::CatalogueError;
 pub use count::COUNT_CAP;
+pub use database::{Connection, Database};
 pub use error::{Error, database_status, internal_status};
-pub use list::{DEFAULT_COUNT_TIMEOUT, List, Paging, connect_options};
+pub use list::{DEFAULT_COUNT_TIMEOUT, List, Paging};
 pub use listing::{Filter, Key, Listing, Nulls, Order, Sort, Test, asc, desc};
 pub use page::{MAX_PAGE_BYTES, Page};
 pub use query::{MAX_VALUES, Query};

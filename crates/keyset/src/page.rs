@@ -79,7 +79,7 @@ impl Plan<'_> {
         let size = self.parameters.size;
         let extent = Extent { limit: size + 1, skip: self.parameters.skip };
         let statement = self.selection.page(cursor.direction, &cursor.position, extent);
-        let mut rows = statement.query().fetch_all(&paging.pool).await?;
+        let mut rows = paging.database.read_rows(|| statement.query()).await?;
 
         let size = size as usize;
         let has_another = rows.get(size).map(|row| self.is_hit(row)).transpose()?.unwrap_or(false);

@@ -23,9 +23,9 @@ impl Statement {
     }
 
     /// The statement, to be run: prepared once for its text on each connection.
-    pub(crate) fn query(self) -> Query<'static, Postgres, PgArguments> {
-        let query = sqlx::query(AssertSqlSafe(self.text));
-        self.values.into_iter().fold(query, Query::bind)
+    pub(crate) fn query(&self) -> Query<'static, Postgres, PgArguments> {
+        let query = sqlx::query(AssertSqlSafe(self.text.clone()));
+        self.values.iter().cloned().fold(query, Query::bind)
     }
 }
 

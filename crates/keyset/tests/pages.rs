@@ -280,36 +280,13 @@ async fn a_row_without_a_weight_weighs_nothing() {
     assert_eq!([ids(&first), ids(&second)], [vec![1, 2], vec![3, 4, 5]]);
 }
 
-/// A connection that a count left in a transaction would refuse the next write, or lose it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_caller_that_hangs_up_leaves_no_transaction_open() {
-    let (pool, list) = things(2_000).await;
-    let request = PageRequest { total_count: TotalCount::Exact.into(), ..request(1, "") };
-    for attempt in 0..600 {
-        // Given up after so many turns of the runtime, at one moment or another of the call.
-        let given_up = async {
-            for _ in 0..attempt % 100 {
-                tokio::task::yield_now().await;
-            }
-        };
-        let call = try_fetch(&list, request.clone(), "", Filters::default());
-        futures_util::future::select(std::pin::pin!(given_up), std::pin::pin!(call)).await;
-        let mut connections = Vec::new();
-        for _ in 0..pool.size() {
-            let mut connection = pool.acquire().await.unwrap();
-            let state = "select current_setting('statement_timeout') || current_setting('transaction_read_only')";
-            let state: String = sqlx::query_scalar(state).fetch_one(&mut *connection).await.unwrap();
-            assert_eq!(state, "0off", "a transaction is open after {attempt} turns");
-            connections.push(connection);
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_token_of_another_query_is_refused_before_any_statement() {
-    let (pool, list) = things(30).await;
+    let (pool, _) = things(30).await;
+    let paging = support::paging(&pool);
+    let list = paging.open(&THINGS).await.unwrap();
     let token = fetch(&list, request(5, ""), Filters::default()).await.response.next_page_token;
-    pool.close().await;
+    paging.database.close();
     let refused = |result: Result<Page<Id>, Error>| match result {
         Err(Error::Request(InvalidArgument::PageToken(reason))) => Some(reason),
         _ => None,
@@ -321,7 +298,7 @@ async fn a_token_of_another_query_is_refused_before_any_statement() {
     let other = list.page(Some(request(5, &token)), "").scope(2).filter::<&str>("color", None);
     let other = other.filter::<Vec<i16>>("sizes", None).filter::<bool>("odd", None).fetch().await;
     assert_eq!(refused(other), changed);
-    // The right query gets as far as the pool, which is closed.
+    // The right query gets as far as the database, which is closed.
     let right = try_fetch(&list, request(5, &token), "id", Filters::default()).await;
     assert!(matches!(right, Err(Error::Database(sqlx::Error::PoolClosed))), "{right:?}");
 }

@@ -1,12 +1,16 @@
 use std::time::Duration;
 
+use keyset::Database;
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool,
+    ConnectOptions, Connection, PgConnection,
     migrate::{MigrateError, Migrator},
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::PgConnectOptions,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+
+/// What Postgres shows as the name of the connections.
+const APPLICATION_NAME: &str = "quire";
 
 /// The name of the lock that one migrator at a time holds: "quire" in ASCII.
 const MIGRATION_LOCK: i64 = 0x71_75_69_72_65;
@@ -30,12 +34,9 @@ pub enum MigrationError {
     Migration(#[from] MigrateError),
 }
 
-/// A pool of connections fit for pages, opened as they are needed.
-pub fn connect(options: PgConnectOptions) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(16)
-        .acquire_timeout(Duration::from_secs(5))
-        .connect_lazy_with(keyset::connect_options(options).application_name("quire"))
+/// The database that a server's services share, with at most 16 connections, made as they are needed.
+pub fn connect(options: PgConnectOptions) -> Database {
+    Database::new(options.application_name(APPLICATION_NAME), 16)
 }
 
 /// Brings the database's schema up to date. Safe to run from several processes at once.

@@ -15,15 +15,15 @@ pub enum Error {
     /// What was to be made is there already.
     #[error("{0} already exists")]
     AlreadyExists(Resource),
+    /// What was to be changed is not as the caller took it to be.
+    #[error("{0} has changed meanwhile; read it again")]
+    Aborted(Resource),
     /// A page cannot be given.
     #[error(transparent)]
     List(#[from] keyset::Error),
     /// The database failed.
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
-    /// The call is part of the contract and not served yet.
-    #[error("{0} is not served yet")]
-    Unimplemented(&'static str),
 }
 
 /// A thing that an error is about.
@@ -51,10 +51,10 @@ impl From<Error> for Status {
             Error::InvalidArgument(error) => error.into(),
             Error::NotFound(resource) => about(Code::NotFound, message, "NOT_FOUND", &resource),
             Error::AlreadyExists(resource) => about(Code::AlreadyExists, message, "ALREADY_EXISTS", &resource),
+            Error::Aborted(resource) => about(Code::Aborted, message, "ABORTED", &resource),
             Error::List(keyset::Error::Request(error)) => error.into(),
             Error::List(keyset::Error::Database(error)) | Error::Database(error) => database_status(&error),
             Error::List(error @ (keyset::Error::Listing { .. } | keyset::Error::Seal(_))) => internal_status(&error),
-            Error::Unimplemented(_) => Status::unimplemented(message),
         }
     }
 }

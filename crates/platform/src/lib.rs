@@ -1,6 +1,7 @@
 //! What every service of Quire needs, so that a service holds its domain and nothing else: who is calling, the database
 //! handle, the sources of time and ids, validation, and the one conversion of errors to a `Status`.
 
+mod availability;
 mod caller;
 mod database;
 mod error;
@@ -10,6 +11,7 @@ pub mod testing;
 mod time;
 mod validation;
 
+pub use availability::{Availability, WhileAvailable};
 pub use caller::{Caller, WORKSPACE_METADATA};
 pub use database::{MigrationError, connect, migrate};
 pub use error::{Error, Resource};

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use keyset::Paging;
+use keyset::{Database, Paging};
 use pagination::{Clock, PageTokens};
 use private_postgres::Server;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, postgres::PgConnectOptions, raw_sql};
@@ -76,10 +76,15 @@ pub async fn platform() -> Platform {
 }
 
 /// The same on a database that is there already.
-pub fn platform_on(pool: PgPool) -> Platform {
+pub fn platform_on(database: Database) -> Platform {
     let clock = Clock::system();
     let tokens = PageTokens::new(TOKEN_KEYS.parse().unwrap());
-    Platform { paging: Paging::new(pool, tokens), ids: Ids::by_time(clock.clone()), clock }
+    Platform { paging: Paging::new(database, tokens), ids: Ids::by_time(clock.clone()), clock }
+}
+
+/// A pool of connections to the platform's database for what a test itself asks it.
+pub fn pool(platform: &Platform) -> PgPool {
+    PgPool::connect_lazy_with(platform.paging.database.options())
 }
 
 /// Serves a service on a free port of the loopback interface for as long as the test's runtime lives, and connects to it.

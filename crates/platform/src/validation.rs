@@ -34,6 +34,13 @@ impl Violations {
         })
     }
 
+    /// Requires a number to be so much or more.
+    pub fn at_least(&mut self, field: impl Display, number: i32, least: i32) {
+        if number < least {
+            self.add(field, format!("must be at least {least}"));
+        }
+    }
+
     /// Nothing when all is well.
     ///
     /// # Errors

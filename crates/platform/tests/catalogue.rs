@@ -1,7 +1,7 @@
 //! The rules that every table keeps, so that the same migrations run on Citus: see the README of the migrations.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use platform::{connect, migrate, testing};
+use platform::{migrate, testing};
 use sqlx::{AssertSqlSafe, PgPool};
 
 async fn violations(pool: &PgPool, sql: &str) -> Vec<String> {
@@ -13,7 +13,7 @@ const TABLES: &str = "select oid, relname from pg_class where relnamespace = 'pu
 
 #[tokio::test]
 async fn the_workspace_comes_first_everywhere() {
-    let pool = connect(testing::new_database().await);
+    let pool = PgPool::connect_lazy_with(testing::new_database().await);
     let tables = violations(&pool, &format!("select relname::text from ({TABLES}) t")).await;
     assert!(tables.len() >= 4, "{tables:?}");
     let no_primary_key = format!(
@@ -34,7 +34,7 @@ async fn the_workspace_comes_first_everywhere() {
 
 #[tokio::test]
 async fn nothing_that_citus_refuses_is_there() {
-    let pool = connect(testing::new_database().await);
+    let pool = PgPool::connect_lazy_with(testing::new_database().await);
     let triggers = format!(
         "select tgname::text from ({TABLES}) t join pg_trigger g on g.tgrelid = t.oid where not g.tgisinternal"
     );
@@ -49,8 +49,8 @@ async fn nothing_that_citus_refuses_is_there() {
 
 #[tokio::test]
 async fn several_migrate_at_once_and_again() {
-    let pool = connect(testing::empty_database().await);
-    let options = pool.connect_options();
+    let options = testing::empty_database().await;
+    let pool = PgPool::connect_lazy_with(options.clone());
     let migrations = (0..4).map(|_| migrate(&options));
     for migrated in futures_util::future::join_all(migrations).await {
         migrated.unwrap();

@@ -1,21 +1,35 @@
 //! Requests, made into rows once they are known to be right.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::RangeInclusive,
+};
 
 use keyset::MAX_PAGE_BYTES;
 use pagination::InvalidArgument;
 use platform::{Error, Ids, Platform, Violations, now};
 use prost::Message;
-use quire_proto::prompts::v1::{CreatePromptRequest, Prompt};
+use quire_proto::prompts::v1::{
+    AssignLabelRequest, CreatePromptRequest, GetPromptVersionRequest, Prompt, PromptVersion, ResolvePromptRequest,
+    UpdatePromptRequest,
+};
 use sha2::{Digest, Sha256};
 use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::rows::{NewPrompt, PromptRow, VersionRow};
+use crate::rows::{Change, LabelRow, NewPrompt, PromptRow, VersionRow};
 
 const MAX_BATCH: usize = 1_000;
-const MAX_CONTENT_BYTES: usize = 1 << 20;
+const NAME_BYTES: RangeInclusive<usize> = 1..=256;
+const SURFACE_BYTES: RangeInclusive<usize> = 0..=64;
+const CONTENT_BYTES: RangeInclusive<usize> = 1..=1 << 20;
+const MODEL_BYTES: RangeInclusive<usize> = 0..=128;
+/// Of an author, or of who moves a label.
+const PERSON_BYTES: RangeInclusive<usize> = 0..=128;
+const LABEL_BYTES: RangeInclusive<usize> = 1..=64;
+/// The label that a program means when it names none.
+const DEFAULT_LABEL: &str = "production";
 const MAX_TAGS: usize = 32;
 const MAX_METADATA_ENTRIES: usize = 64;
 const MAX_METADATA_BYTES: usize = 8 << 10;
@@ -31,14 +45,14 @@ pub(crate) fn id(field: &str, text: &str) -> Result<Uuid, Error> {
 }
 
 /// The path of a batch's request, with the dot behind it.
-pub(crate) fn request_path(place: usize) -> String {
+fn request_path(place: usize) -> String {
     format!("requests[{place}].")
 }
 
 /// The prompt that a request asks for.
 pub(crate) fn new_prompt(request: CreatePromptRequest, platform: &Platform) -> Result<NewPrompt, Error> {
     let mut violations = Violations::default();
-    let new = read(&mut violations, "", request, &platform.ids, now(&platform.clock));
+    let new = read(&mut violations, String::new(), request, &platform.ids, now(&platform.clock));
     violations.check()?;
     Ok(new)
 }
@@ -54,7 +68,7 @@ pub(crate) fn new_prompts(requests: Vec<CreatePromptRequest>, platform: &Platfor
     let create_time = now(&platform.clock);
     let mut new = Vec::with_capacity(requests.len());
     for (place, request) in requests.into_iter().enumerate() {
-        new.push(read(&mut violations, &request_path(place), request, &platform.ids, create_time));
+        new.push(read(&mut violations, request_path(place), request, &platform.ids, create_time));
     }
     violations.check()?;
     let bytes: usize = new.iter().map(|new| Prompt::from(new.prompt.clone()).encoded_len()).sum();
@@ -64,6 +78,87 @@ pub(crate) fn new_prompts(requests: Vec<CreatePromptRequest>, platform: &Platfor
         return Err(InvalidArgument::field("requests", description).into());
     }
     Ok(new)
+}
+
+/// The version that a request asks to be added.
+pub(crate) fn new_version(version: PromptVersion, platform: &Platform) -> Result<VersionRow, Error> {
+    let mut violations = Violations::default();
+    let prompt_id = violations.id("version.prompt_id", &version.prompt_id);
+    let version = read_version(&mut violations, "", version, prompt_id, now(&platform.clock));
+    violations.check()?;
+    Ok(version)
+}
+
+/// The label that a request asks for.
+pub(crate) fn label(request: AssignLabelRequest, platform: &Platform) -> Result<LabelRow, Error> {
+    let mut violations = Violations::default();
+    let prompt_id = violations.id("prompt_id", &request.prompt_id);
+    violations.text("label", &request.label, LABEL_BYTES);
+    violations.at_least("version", request.version, 1);
+    violations.text("assigned_by", &request.assigned_by, PERSON_BYTES);
+    violations.check()?;
+    let AssignLabelRequest { label, version, assigned_by, .. } = request;
+    Ok(LabelRow { prompt_id, label, version, assigned_by, assign_time: now(&platform.clock) })
+}
+
+/// The prompt and the number of the version that a request asks for.
+pub(crate) fn version(request: &GetPromptVersionRequest) -> Result<(Uuid, i32), Error> {
+    let mut violations = Violations::default();
+    let prompt_id = violations.id("prompt_id", &request.prompt_id);
+    violations.at_least("version", request.version, 1);
+    violations.check()?;
+    Ok((prompt_id, request.version))
+}
+
+/// The name and the label that a request asks for.
+pub(crate) fn name_and_label(request: ResolvePromptRequest) -> Result<(String, String), Error> {
+    let ResolvePromptRequest { name, label } = request;
+    let label = label.unwrap_or_else(|| DEFAULT_LABEL.to_owned());
+    let mut violations = Violations::default();
+    violations.text("name", &name, NAME_BYTES);
+    violations.text("label", &label, LABEL_BYTES);
+    violations.check()?;
+    Ok((name, label))
+}
+
+/// Which prompt a request asks to change, and how.
+///
+/// As [AIP-134](https://google.aip.dev/134) has it, a mask that is left out names the fields that are not empty, and `*`
+/// names all of them.
+pub(crate) fn change(request: UpdatePromptRequest, platform: &Platform) -> Result<(Uuid, Change), Error> {
+    let prompt = request.prompt.unwrap_or_default();
+    let paths = request.update_mask.unwrap_or_default().paths;
+    let mut violations = Violations::default();
+    let id = violations.id("prompt.id", &prompt.id);
+    let names = |field, is_empty: bool| match paths.as_slice() {
+        [] => !is_empty,
+        paths => paths.iter().any(|path| path == field || path == "*"),
+    };
+    let change = Change {
+        name: names("name", prompt.name.is_empty()).then_some(prompt.name),
+        surface: names("surface", prompt.surface.is_empty()).then_some(prompt.surface),
+        tags: names("tags", prompt.tags.is_empty()).then_some(prompt.tags),
+        metadata: names("metadata", prompt.metadata.is_empty()).then_some(prompt.metadata),
+        expected_etag: prompt.etag,
+        new_etag: platform.ids.next(),
+        update_time: now(&platform.clock),
+    };
+    check_change(&mut violations, &paths, &change);
+    violations.check()?;
+    Ok((id, change))
+}
+
+fn check_change(violations: &mut Violations, paths: &[String], change: &Change) {
+    const MUTABLE: [&str; 5] = ["name", "surface", "tags", "metadata", "*"];
+    let Change { name, surface, tags, metadata, .. } = change;
+    let is_nothing = name.is_none() && surface.is_none() && tags.is_none() && metadata.is_none();
+    if is_nothing || !paths.iter().all(|path| MUTABLE.contains(&path.as_str())) {
+        violations.add("update_mask", "must name fields to change, out of name, surface, tags and metadata");
+    }
+    name.iter().for_each(|name| violations.text("prompt.name", name, NAME_BYTES));
+    surface.iter().for_each(|surface| violations.text("prompt.surface", surface, SURFACE_BYTES));
+    tags.iter().for_each(|tags| check_tags(violations, "prompt.tags", tags));
+    metadata.iter().for_each(|metadata| check_metadata(violations, "prompt.metadata", metadata));
 }
 
 /// Looks for ids and names that two requests of a batch give.
@@ -86,32 +181,19 @@ fn check_unique(violations: &mut Violations, requests: &[CreatePromptRequest]) {
 
 fn read(
     violations: &mut Violations,
-    path: &str,
+    path: String,
     request: CreatePromptRequest,
     ids: &Ids,
     create_time: OffsetDateTime,
 ) -> NewPrompt {
     let prompt = request.prompt.unwrap_or_default();
-    let version = request.version.unwrap_or_default();
-    check_prompt(violations, path, &prompt);
-    violations.text(format_args!("{path}version.content"), &version.content, 1..=MAX_CONTENT_BYTES);
-    violations.text(format_args!("{path}version.model"), &version.model, 0..=128);
-    violations.text(format_args!("{path}version.author"), &version.author, 0..=128);
-    let id = match prompt.id.as_str() {
-        "" => ids.next(),
-        given => violations.id(format_args!("{path}prompt.id"), given),
-    };
+    check_prompt(violations, &path, &prompt);
+    let is_id_given = !prompt.id.is_empty();
+    let id = if is_id_given { violations.id(format_args!("{path}prompt.id"), &prompt.id) } else { ids.next() };
     NewPrompt {
-        version: VersionRow {
-            prompt_id: id,
-            version: 1,
-            variables: variables(&version.content),
-            content_hash: Sha256::digest(&version.content).to_vec(),
-            content: version.content,
-            model: version.model,
-            author: version.author,
-            create_time,
-        },
+        version: read_version(violations, &path, request.version.unwrap_or_default(), id, create_time),
+        path,
+        is_id_given,
         prompt: PromptRow {
             id,
             name: prompt.name,
@@ -126,9 +208,32 @@ fn read(
     }
 }
 
+/// Version 1 of a prompt, until it is known to be another.
+fn read_version(
+    violations: &mut Violations,
+    path: &str,
+    version: PromptVersion,
+    prompt_id: Uuid,
+    create_time: OffsetDateTime,
+) -> VersionRow {
+    violations.text(format_args!("{path}version.content"), &version.content, CONTENT_BYTES);
+    violations.text(format_args!("{path}version.model"), &version.model, MODEL_BYTES);
+    violations.text(format_args!("{path}version.author"), &version.author, PERSON_BYTES);
+    VersionRow {
+        prompt_id,
+        version: 1,
+        variables: variables(&version.content),
+        content_hash: Sha256::digest(&version.content).to_vec(),
+        content: version.content,
+        model: version.model,
+        author: version.author,
+        create_time,
+    }
+}
+
 fn check_prompt(violations: &mut Violations, path: &str, prompt: &Prompt) {
-    violations.text(format_args!("{path}prompt.name"), &prompt.name, 1..=256);
-    violations.text(format_args!("{path}prompt.surface"), &prompt.surface, 0..=64);
+    violations.text(format_args!("{path}prompt.name"), &prompt.name, NAME_BYTES);
+    violations.text(format_args!("{path}prompt.surface"), &prompt.surface, SURFACE_BYTES);
     check_tags(violations, &format!("{path}prompt.tags"), &prompt.tags);
     check_metadata(violations, &format!("{path}prompt.metadata"), &prompt.metadata);
 }

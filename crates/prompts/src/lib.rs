@@ -3,7 +3,7 @@
 mod input;
 mod rows;
 
-use keyset::{CatalogueError, List};
+use keyset::{CatalogueError, Database, List};
 use platform::{Caller, Error, MAX_REQUEST_BYTES, Platform, Resource};
 use quire_proto::prompts::v1::{
     AssignLabelRequest, AssignLabelResponse, BatchCreatePromptsRequest, BatchCreatePromptsResponse,
@@ -14,19 +14,21 @@ use quire_proto::prompts::v1::{
     ResolvePromptRequest, ResolvePromptResponse, UpdatePromptRequest, UpdatePromptResponse,
     prompt_service_server::{PromptService, PromptServiceServer},
 };
-pub use rows::PROMPTS;
+pub use rows::{DEPLOYMENTS, LABELS, PROMPTS, VERSIONS};
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
-use crate::rows::PromptRow;
-
-/// The message type of a prompt.
-const PROMPT: &str = "prompts.v1.Prompt";
+use crate::rows::{DeploymentRow, LABEL, LabelRow, NewPrompt, PROMPT, PromptRow, VERSION, VersionRow};
 
 /// The service.
 #[derive(Debug, Clone)]
 pub struct Prompts {
     platform: Platform,
+    database: Database,
     prompts: List,
+    versions: List,
+    labels: List,
+    deployments: List,
 }
 
 impl Prompts {
@@ -36,12 +38,25 @@ impl Prompts {
     ///
     /// [`CatalogueError`] when the database is not as the service's lists need it.
     pub async fn open(platform: &Platform) -> Result<Self, CatalogueError> {
-        Ok(Self { platform: platform.clone(), prompts: platform.paging.open(&PROMPTS).await? })
+        Ok(Self {
+            platform: platform.clone(),
+            database: platform.paging.database.clone(),
+            prompts: platform.paging.open(&PROMPTS).await?,
+            versions: platform.paging.open(&VERSIONS).await?,
+            labels: platform.paging.open(&LABELS).await?,
+            deployments: platform.paging.open(&DEPLOYMENTS).await?,
+        })
     }
 
     /// The service as tonic serves it.
     pub fn server(self) -> PromptServiceServer<Self> {
         PromptServiceServer::new(self).max_decoding_message_size(MAX_REQUEST_BYTES)
+    }
+
+    /// That there is a prompt, asked only when a page of what belongs to it is empty.
+    async fn check_prompt(&self, workspace: &str, id: Uuid) -> Result<(), Error> {
+        let prompt = PromptRow::get(&self.database, workspace, id).await?;
+        prompt.map(|_: PromptRow| ()).ok_or_else(|| no_prompt("prompt_id", id))
     }
 }
 
@@ -52,8 +67,7 @@ impl PromptService for Prompts {
     async fn create_prompt(&self, request: Request<CreatePromptRequest>) -> Answer<CreatePromptResponse> {
         let caller = Caller::of(&request)?;
         let new = input::new_prompt(request.into_inner(), &self.platform)?;
-        rows::insert(&self.platform.paging.pool, &caller.workspace, std::slice::from_ref(&new), |_| String::new())
-            .await?;
+        NewPrompt::insert(&self.database, &caller.workspace, std::slice::from_ref(&new)).await?;
         Ok(Response::new(CreatePromptResponse { prompt: Some(new.prompt.into()), version: Some(new.version.into()) }))
     }
 
@@ -62,18 +76,23 @@ impl PromptService for Prompts {
         request: Request<BatchCreatePromptsRequest>,
     ) -> Answer<BatchCreatePromptsResponse> {
         let caller = Caller::of(&request)?;
-        let new = input::new_prompts(request.into_inner().requests, &self.platform)?;
-        rows::insert(&self.platform.paging.pool, &caller.workspace, &new, input::request_path).await?;
-        let prompts = new.into_iter().map(|new| new.prompt.into()).collect();
+        let BatchCreatePromptsRequest { requests, pass_over_existing } = request.into_inner();
+        let new = input::new_prompts(requests, &self.platform)?;
+        let prompts = if pass_over_existing {
+            NewPrompt::insert_missing(&self.database, &caller.workspace, &new).await?
+        } else {
+            NewPrompt::insert(&self.database, &caller.workspace, &new).await?;
+            new.into_iter().map(|new| new.prompt).collect()
+        };
+        let prompts = prompts.into_iter().map(Into::into).collect();
         Ok(Response::new(BatchCreatePromptsResponse { prompts }))
     }
 
     async fn get_prompt(&self, request: Request<GetPromptRequest>) -> Answer<GetPromptResponse> {
         let caller = Caller::of(&request)?;
-        let GetPromptRequest { id } = request.into_inner();
-        let key = input::id("id", &id)?;
-        let prompt = PromptRow::get(&self.platform.paging.pool, &caller.workspace, key).await?;
-        let prompt = prompt.ok_or_else(|| no_prompt(id))?;
+        let id = input::id("id", &request.into_inner().id)?;
+        let prompt = PromptRow::get(&self.database, &caller.workspace, id).await?;
+        let prompt = prompt.ok_or_else(|| no_prompt("id", id))?;
         Ok(Response::new(GetPromptResponse { prompt: Some(prompt.into()) }))
     }
 
@@ -93,50 +112,118 @@ impl PromptService for Prompts {
         Ok(Response::new(ListPromptsResponse { prompts: page.rows, page: Some(page.response) }))
     }
 
-    async fn update_prompt(&self, _: Request<UpdatePromptRequest>) -> Answer<UpdatePromptResponse> {
-        Err(Error::Unimplemented("UpdatePrompt").into())
+    async fn update_prompt(&self, request: Request<UpdatePromptRequest>) -> Answer<UpdatePromptResponse> {
+        let caller = Caller::of(&request)?;
+        let (id, change) = input::change(request.into_inner(), &self.platform)?;
+        let Some(prompt) = PromptRow::update(&self.database, &caller.workspace, id, &change).await? else {
+            let prompt = PromptRow::get(&self.database, &caller.workspace, id).await?;
+            let missing = prompt.is_none();
+            let prompt = named_prompt("prompt.id", id);
+            return Err(if missing { Error::NotFound(prompt) } else { Error::Aborted(prompt) }.into());
+        };
+        Ok(Response::new(UpdatePromptResponse { prompt: Some(prompt.into()) }))
     }
 
     async fn delete_prompt(&self, request: Request<DeletePromptRequest>) -> Answer<DeletePromptResponse> {
         let caller = Caller::of(&request)?;
-        let DeletePromptRequest { id } = request.into_inner();
-        let key = input::id("id", &id)?;
-        let existed = PromptRow::delete(&self.platform.paging.pool, &caller.workspace, key).await?;
-        if existed { Ok(Response::new(DeletePromptResponse {})) } else { Err(no_prompt(id).into()) }
+        let id = input::id("id", &request.into_inner().id)?;
+        let existed = PromptRow::delete(&self.database, &caller.workspace, id).await?;
+        if existed { Ok(Response::new(DeletePromptResponse {})) } else { Err(no_prompt("id", id).into()) }
     }
 
     async fn create_prompt_version(
         &self,
-        _: Request<CreatePromptVersionRequest>,
+        request: Request<CreatePromptVersionRequest>,
     ) -> Answer<CreatePromptVersionResponse> {
-        Err(Error::Unimplemented("CreatePromptVersion").into())
+        let caller = Caller::of(&request)?;
+        let new = input::new_version(request.into_inner().version.unwrap_or_default(), &self.platform)?;
+        let prompt_id = new.prompt_id;
+        let version = new.add(&self.database, &caller.workspace, self.platform.ids.next()).await?;
+        let version = version.ok_or_else(|| no_prompt("version.prompt_id", prompt_id))?;
+        Ok(Response::new(CreatePromptVersionResponse { version: Some(version.into()) }))
     }
 
-    async fn get_prompt_version(&self, _: Request<GetPromptVersionRequest>) -> Answer<GetPromptVersionResponse> {
-        Err(Error::Unimplemented("GetPromptVersion").into())
+    async fn get_prompt_version(&self, request: Request<GetPromptVersionRequest>) -> Answer<GetPromptVersionResponse> {
+        let caller = Caller::of(&request)?;
+        let (prompt_id, number) = input::version(&request.into_inner())?;
+        let version = VersionRow::get(&self.database, &caller.workspace, prompt_id, number).await?;
+        let version = version.ok_or_else(|| no_version(prompt_id, number))?;
+        Ok(Response::new(GetPromptVersionResponse { version: Some(version.into()) }))
     }
 
-    async fn list_prompt_versions(&self, _: Request<ListPromptVersionsRequest>) -> Answer<ListPromptVersionsResponse> {
-        Err(Error::Unimplemented("ListPromptVersions").into())
+    async fn list_prompt_versions(
+        &self,
+        request: Request<ListPromptVersionsRequest>,
+    ) -> Answer<ListPromptVersionsResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let prompt_id = input::id("prompt_id", &request.prompt_id)?;
+        let page = self.versions.page(request.page, &request.order_by).scope(&caller.workspace).scope(prompt_id);
+        let page = page.fetch::<VersionRow>().await?.map(Into::into);
+        if page.rows.is_empty() {
+            self.check_prompt(&caller.workspace, prompt_id).await?;
+        }
+        Ok(Response::new(ListPromptVersionsResponse { versions: page.rows, page: Some(page.response) }))
     }
 
-    async fn assign_label(&self, _: Request<AssignLabelRequest>) -> Answer<AssignLabelResponse> {
-        Err(Error::Unimplemented("AssignLabel").into())
+    async fn assign_label(&self, request: Request<AssignLabelRequest>) -> Answer<AssignLabelResponse> {
+        let caller = Caller::of(&request)?;
+        let new = input::label(request.into_inner(), &self.platform)?;
+        let (prompt_id, number) = (new.prompt_id, new.version);
+        let label = new.assign(&self.database, &caller.workspace, self.platform.ids.next()).await?;
+        let label = label.ok_or_else(|| no_version(prompt_id, number))?;
+        Ok(Response::new(AssignLabelResponse { label: Some(label.into()) }))
     }
 
-    async fn list_labels(&self, _: Request<ListLabelsRequest>) -> Answer<ListLabelsResponse> {
-        Err(Error::Unimplemented("ListLabels").into())
+    async fn list_labels(&self, request: Request<ListLabelsRequest>) -> Answer<ListLabelsResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let prompt_id = input::id("prompt_id", &request.prompt_id)?;
+        let page = self.labels.page(request.page, &request.order_by).scope(&caller.workspace).scope(prompt_id);
+        let page = page.fetch::<LabelRow>().await?.map(Into::into);
+        if page.rows.is_empty() {
+            self.check_prompt(&caller.workspace, prompt_id).await?;
+        }
+        Ok(Response::new(ListLabelsResponse { labels: page.rows, page: Some(page.response) }))
     }
 
-    async fn list_deployments(&self, _: Request<ListDeploymentsRequest>) -> Answer<ListDeploymentsResponse> {
-        Err(Error::Unimplemented("ListDeployments").into())
+    async fn list_deployments(&self, request: Request<ListDeploymentsRequest>) -> Answer<ListDeploymentsResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let prompt_id = request.prompt_id.map(|id| input::id("prompt_id", &id)).transpose()?;
+        let page = self
+            .deployments
+            .page(request.page, &request.order_by)
+            .scope(caller.workspace)
+            .filter("prompt_id", prompt_id)
+            .filter("label", request.label)
+            .fetch::<DeploymentRow>()
+            .await?
+            .map(Into::into);
+        Ok(Response::new(ListDeploymentsResponse { deployments: page.rows, page: Some(page.response) }))
     }
 
-    async fn resolve_prompt(&self, _: Request<ResolvePromptRequest>) -> Answer<ResolvePromptResponse> {
-        Err(Error::Unimplemented("ResolvePrompt").into())
+    async fn resolve_prompt(&self, request: Request<ResolvePromptRequest>) -> Answer<ResolvePromptResponse> {
+        let caller = Caller::of(&request)?;
+        let (name, label) = input::name_and_label(request.into_inner())?;
+        let version = VersionRow::resolve(&self.database, &caller.workspace, &name, &label).await?;
+        let version = version.ok_or_else(|| no_label(&name, &label))?;
+        Ok(Response::new(ResolvePromptResponse { version: Some(version.into()) }))
     }
 }
 
-fn no_prompt(id: String) -> Error {
-    Error::NotFound(Resource { kind: PROMPT, field: "id".to_owned(), name: id })
+fn no_prompt(field: &str, id: Uuid) -> Error {
+    Error::NotFound(named_prompt(field, id))
+}
+
+fn named_prompt(field: &str, id: Uuid) -> Resource {
+    Resource { kind: PROMPT, field: field.to_owned(), name: id.to_string() }
+}
+
+fn no_version(prompt_id: Uuid, version: i32) -> Error {
+    Error::NotFound(Resource { kind: VERSION, field: "version".to_owned(), name: format!("{prompt_id}/{version}") })
+}
+
+fn no_label(name: &str, label: &str) -> Error {
+    Error::NotFound(Resource { kind: LABEL, field: "label".to_owned(), name: format!("{name}/{label}") })
 }

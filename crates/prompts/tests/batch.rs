@@ -4,6 +4,7 @@
 mod support;
 
 use platform::Platform;
+use platform::testing;
 use quire_proto::{
     pagination::v1::{PageRequest, TotalCount},
     prompts::v1::{BatchCreatePromptsRequest, CreatePromptRequest, GetPromptRequest, Prompt, PromptVersion},
@@ -12,7 +13,7 @@ use support::{Client, at, by, list, make, named, paged, start, told, with};
 use tonic::{Code, Status};
 
 async fn create(client: &Client, requests: Vec<CreatePromptRequest>) -> Result<Vec<Prompt>, Status> {
-    let request = BatchCreatePromptsRequest { requests };
+    let request = BatchCreatePromptsRequest { requests, ..Default::default() };
     Ok(client.clone().batch_create_prompts(request).await?.into_inner().prompts)
 }
 
@@ -32,7 +33,7 @@ fn shuffled(count: usize) -> Vec<CreatePromptRequest> {
 /// How many prompts, and how many versions, there are in all.
 async fn counts(platform: &Platform) -> (i64, i64) {
     let sql = "select (select count(*) from prompts), (select count(*) from prompt_versions)";
-    sqlx::query_as(sql).fetch_one(&platform.paging.pool).await.unwrap()
+    sqlx::query_as(sql).fetch_one(&testing::pool(platform)).await.unwrap()
 }
 
 #[tokio::test]
@@ -69,7 +70,7 @@ async fn each_prompt_has_its_own_version() {
         select name, content, model, array_to_string(variables, ' '), content_hash = sha256(convert_to(name, 'UTF8'))
         from prompts join prompt_versions using (workspace_id) where prompt_id = id order by prompt_id";
     let rows: Vec<(String, String, String, String, bool)> =
-        sqlx::query_as(sql).fetch_all(&platform.paging.pool).await.unwrap();
+        sqlx::query_as(sql).fetch_all(&testing::pool(&platform)).await.unwrap();
     let expected = [("one {{a}}", "a"), ("two {{b}} {{c}}", "b c"), ("three", "")];
     let expected = expected.map(|(text, variables)| (text.into(), text.into(), text.into(), variables.into(), true));
     assert_eq!(rows, expected);

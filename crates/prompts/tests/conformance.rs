@@ -25,7 +25,7 @@ async fn seed(pool: &PgPool, numbers: Range<u32>) {
 async fn prompts_conform() {
     let platform = testing::platform().await;
     let list = platform.paging.open(&PROMPTS).await.unwrap();
-    let pool = &platform.paging.pool;
+    let pool = &testing::pool(&platform);
     Conformance::of(&list)
         .scope("default")
         .value("surface", "rare")

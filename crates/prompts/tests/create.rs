@@ -43,7 +43,7 @@ fn with_content(content: impl Into<String>) -> CreatePromptRequest {
 /// How many prompts, and how many versions, there are in all.
 async fn counts(platform: &Platform) -> (i64, i64) {
     let sql = "select (select count(*) from prompts), (select count(*) from prompt_versions)";
-    sqlx::query_as(sql).fetch_one(&platform.paging.pool).await.unwrap()
+    sqlx::query_as(sql).fetch_one(&testing::pool(platform)).await.unwrap()
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn version_1_is_written_with_the_prompt() {
         where prompt_id = $1";
     type Version = (String, i32, String, String, String, Vec<String>, Vec<u8>);
     let id: Uuid = prompt.id.parse().unwrap();
-    let row: Version = sqlx::query_as(sql).bind(id).fetch_one(&platform.paging.pool).await.unwrap();
+    let row: Version = sqlx::query_as(sql).bind(id).fetch_one(&testing::pool(&platform)).await.unwrap();
     let PromptVersion { content, model, author, variables, content_hash, .. } = answered;
     assert_eq!(row, ("default".to_owned(), 1, content, model, author, variables, content_hash));
 }

@@ -3,6 +3,7 @@
 
 mod support;
 
+use platform::testing;
 use quire_proto::{
     pagination::v1::{PageRequest, TotalCount, TotalCountPrecision},
     prompts::v1::{ListPromptsRequest, Prompt},
@@ -55,7 +56,7 @@ async fn every_filter_and_every_combination_in_every_order() {
     let (platform, client) = start().await;
     make_mixed(&platform, &client, "default", 210).await;
     make_mixed(&platform, &client, "other", 210).await;
-    let rows = rows(&platform.paging.pool, "default").await;
+    let rows = rows(&testing::pool(&platform), "default").await;
     let is_tagged = |row: &Row, tag: &str| row.tags.iter().any(|other| other == tag);
     let cases: [Case<'_>; 13] = [
         (by(""), &|_| true),
@@ -113,7 +114,7 @@ async fn a_prefix_is_one_of_bytes() {
         "A",
     ];
     make(&client, "default", &names.map(named)).await;
-    let rows = rows(&platform.paging.pool, "default").await;
+    let rows = rows(&testing::pool(&platform), "default").await;
     for wanted in [
         "a",
         "a%",
@@ -152,7 +153,7 @@ async fn a_rare_tag_is_found_behind_pages_that_are_empty() {
         with(Prompt { name: format!("{place:04}"), tags: [tags, once].concat(), ..Default::default() })
     };
     make(&client, "default", &(0..5_001).map(tagged).collect::<Vec<_>>()).await;
-    let rows = rows(&platform.paging.pool, "default").await;
+    let rows = rows(&testing::pool(&platform), "default").await;
     let is_tagged = |row: &Row, tag: &str| row.tags.iter().any(|other| other == tag);
     let cases: [Case<'_>; 3] = [
         (tag("rare"), &|row| is_tagged(row, "rare")),
@@ -215,7 +216,7 @@ async fn a_count_is_of_what_the_filters_match_on_every_page() {
     let (platform, client) = start().await;
     make_mixed(&platform, &client, "default", 210).await;
     make_mixed(&platform, &client, "other", 30).await;
-    let rows = rows(&platform.paging.pool, "default").await;
+    let rows = rows(&testing::pool(&platform), "default").await;
     let cases: [Case<'_>; 6] = [
         (by(""), &|_| true),
         (surface(""), &|row| row.surface.is_empty()),
@@ -286,7 +287,7 @@ async fn a_capped_count_stops_at_ten_thousand() {
     // Exact is exact beyond the cap, and the estimate is the planner's once it knows the table.
     let exact = total(&client, &by(""), TotalCount::Exact, "").await;
     assert_eq!((exact.1, exact.2), (10_001, EXACT));
-    sqlx::query("analyze prompts").execute(&platform.paging.pool).await.unwrap();
+    sqlx::query("analyze prompts").execute(&testing::pool(&platform)).await.unwrap();
     let (_, count, precision) = total(&client, &by(""), TotalCount::Estimated, "").await;
     assert!((9_000..=11_000).contains(&count) && precision == ESTIMATE, "{count} {precision}");
     let (_, count, precision) = total(&client, &surface("rare"), TotalCount::Estimated, "").await;

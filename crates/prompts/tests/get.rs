@@ -6,11 +6,7 @@ mod support;
 use platform::{connect, testing};
 use quire_proto::{
     pagination::v1::{PageRequest, TotalCount},
-    prompts::v1::{
-        AssignLabelRequest, BatchCreatePromptsRequest, CreatePromptVersionRequest, DeletePromptRequest,
-        GetPromptRequest, GetPromptVersionRequest, ListDeploymentsRequest, ListLabelsRequest,
-        ListPromptVersionsRequest, Prompt, ResolvePromptRequest, UpdatePromptRequest,
-    },
+    prompts::v1::{BatchCreatePromptsRequest, DeletePromptRequest, GetPromptRequest, Prompt},
 };
 use sqlx::PgPool;
 use support::{Client, by, from, list, list_in, make, named, paged, start, start_on, told, with};
@@ -92,7 +88,7 @@ async fn parts(pool: &PgPool, workspace: &str, id: Uuid) -> [i64; 3] {
 async fn versions_and_labels_go_with_the_prompt_and_deployments_stay() {
     let options = testing::new_database().await;
     let client = start_on(&testing::platform_on(connect(options.clone()))).await;
-    let pool = connect(options);
+    let pool = PgPool::connect_lazy_with(options);
     let id = Uuid::from_u128(1);
     let request = |id: Uuid, name: &str| with(Prompt { id: id.into(), name: name.into(), ..Default::default() });
     make(&client, "ours", &[request(id, "a"), request(Uuid::from_u128(2), "b")]).await;
@@ -156,7 +152,7 @@ async fn a_workspace_has_a_name_of_few_characters() {
             request
         }
         let id = || Uuid::from_u128(1).to_string();
-        let batch = BatchCreatePromptsRequest { requests: vec![named("x")] };
+        let batch = BatchCreatePromptsRequest { requests: vec![named("x")], ..Default::default() };
         let mut client = client.clone();
         answers.extend(client.create_prompt(from(&name, named("x"))).await.err().as_ref().map(told));
         answers.extend(client.batch_create_prompts(from(&name, batch)).await.err().as_ref().map(told));
@@ -170,32 +166,5 @@ async fn a_workspace_has_a_name_of_few_characters() {
     insta::assert_snapshot!(answers.join("\n"), @"
     InvalidArgument: quire-workspace: must be 1 to 63 of a-z, 0-9 and -
       quire-workspace: must be 1 to 63 of a-z, 0-9 and -
-    ");
-}
-
-#[tokio::test]
-async fn the_rest_is_not_served_yet() {
-    let (_platform, client) = start().await;
-    let mut client = client;
-    let answers = [
-        client.update_prompt(UpdatePromptRequest::default()).await.err(),
-        client.create_prompt_version(CreatePromptVersionRequest::default()).await.err(),
-        client.get_prompt_version(GetPromptVersionRequest::default()).await.err(),
-        client.list_prompt_versions(ListPromptVersionsRequest::default()).await.err(),
-        client.assign_label(AssignLabelRequest::default()).await.err(),
-        client.list_labels(ListLabelsRequest::default()).await.err(),
-        client.list_deployments(ListDeploymentsRequest::default()).await.err(),
-        client.resolve_prompt(ResolvePromptRequest::default()).await.err(),
-    ];
-    let answers = answers.map(|answer| told(&answer.unwrap()));
-    insta::assert_snapshot!(answers.join("\n"), @"
-    Unimplemented: UpdatePrompt is not served yet
-    Unimplemented: CreatePromptVersion is not served yet
-    Unimplemented: GetPromptVersion is not served yet
-    Unimplemented: ListPromptVersions is not served yet
-    Unimplemented: AssignLabel is not served yet
-    Unimplemented: ListLabels is not served yet
-    Unimplemented: ListDeployments is not served yet
-    Unimplemented: ResolvePrompt is not served yet
     ");
 }

@@ -3,6 +3,7 @@
 
 mod support;
 
+use platform::testing;
 use quire_proto::{
     pagination::v1::PageRequest,
     prompts::v1::{GetPromptRequest, ListPromptsRequest, Prompt},
@@ -46,7 +47,7 @@ async fn every_order_forward_and_backward_at_every_page_size() {
     // The size 3 divides 24, and no size divides 403.
     for (workspace, count, page_sizes) in [("few", 24, &[0, 1, 3][..]), ("many", 403, &[0, 200, 201, i32::MAX])] {
         make_mixed(&platform, &client, workspace, count).await;
-        let rows = rows(&platform.paging.pool, workspace).await;
+        let rows = rows(&testing::pool(&platform), workspace).await;
         for order_by in ORDERS {
             let expected = expected(&rows, order_by, |_| true);
             assert_eq!(expected.len(), count);
@@ -65,7 +66,7 @@ async fn every_order_forward_and_backward_at_every_page_size() {
 async fn the_latest_come_first_unless_told_otherwise() {
     let (platform, client) = start().await;
     make_mixed(&platform, &client, "default", 60).await;
-    let expected = expected(&rows(&platform.paging.pool, "default").await, "create_time desc", |_| true);
+    let expected = expected(&rows(&testing::pool(&platform), "default").await, "create_time desc", |_| true);
     for order_by in ["", "create_time desc", "  create_time   desc "] {
         // Without `page` as with an empty one: the first 50.
         assert_eq!(list(&client, &by(order_by)).await.unwrap().ids(), expected[..50], "{order_by:?}");
@@ -131,7 +132,7 @@ async fn the_heaviest_page_is_one_that_any_client_reads() {
 async fn a_skip_passes_over_rows_in_the_direction_of_the_page() {
     let (platform, client) = start().await;
     make_mixed(&platform, &client, "default", 24).await;
-    let rows = rows(&platform.paging.pool, "default").await;
+    let rows = rows(&testing::pool(&platform), "default").await;
     let page =
         |page_size, skip, token: &str| PageRequest { page_size, skip, page_token: token.into(), ..Default::default() };
     for order_by in ORDERS {
@@ -174,7 +175,7 @@ async fn a_skip_passes_over_rows_in_the_direction_of_the_page() {
 async fn the_largest_skip_reaches_row_10001() {
     let (platform, client) = start().await;
     make(&client, "default", &(0..10_001).map(|place| named(format!("{place:05}"))).collect::<Vec<_>>()).await;
-    let rows = rows(&platform.paging.pool, "default").await;
+    let rows = rows(&testing::pool(&platform), "default").await;
     for order_by in ORDERS {
         let page = PageRequest { skip: 10_000, ..Default::default() };
         let page = list(&client, &paged(&by(order_by), page)).await.unwrap();
@@ -285,7 +286,7 @@ async fn what_is_wrong_is_named_by_its_field() {
 async fn pages_back_from_the_end_hold_every_row_once() {
     let (platform, client) = start().await;
     make_mixed(&platform, &client, "default", 50).await;
-    let rows = rows(&platform.paging.pool, "default").await;
+    let rows = rows(&testing::pool(&platform), "default").await;
     for order_by in ORDERS {
         let past = PageRequest { skip: 10_000, ..Default::default() };
         let end = list(&client, &paged(&by(order_by), past)).await.unwrap();

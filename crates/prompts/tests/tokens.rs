@@ -18,7 +18,6 @@ use quire_proto::{
     pagination::v1::{PageRequest, TotalCount},
     prompts::v1::{DeletePromptRequest, ListPromptsRequest, Prompt},
 };
-use sqlx::PgPool;
 use support::{Client, ORDERS, at, by, expected, list, list_in, make, named, paged, rows, start, start_on, told, with};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -173,9 +172,10 @@ async fn a_token_changed_or_cut_anywhere_is_refused() {
 }
 
 /// The service on the same database, with these token keys.
-async fn with_keys(pool: &PgPool, keys: &str) -> Client {
+async fn with_keys(platform: &Platform, keys: &str) -> Client {
     let tokens = PageTokens::new(keys.parse().unwrap());
-    start_on(&Platform { paging: Paging::new(pool.clone(), tokens), ..testing::platform_on(pool.clone()) }).await
+    let paging = Paging::new(platform.paging.database.clone(), tokens);
+    start_on(&Platform { paging, ..platform.clone() }).await
 }
 
 #[tokio::test]
@@ -183,19 +183,18 @@ async fn any_server_with_the_key_opens_a_token_and_no_other() {
     const OTHER: &str = "other:ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
     let (platform, client) = start().await;
     make_five(&client, "default").await;
-    let pool = &platform.paging.pool;
     let request = at(&by("name"), 2, &token(&client, &by("name")).await);
     let second = list(&client, &request).await.unwrap();
 
-    let replica = with_keys(pool, testing::TOKEN_KEYS).await;
+    let replica = with_keys(&platform, testing::TOKEN_KEYS).await;
     assert_eq!(list(&replica, &request).await.unwrap().prompts, second.prompts);
-    let other = with_keys(pool, OTHER).await;
+    let other = with_keys(&platform, OTHER).await;
     assert_eq!(reason(&other, "default", &request).await, "PAGE_TOKEN_UNTRUSTED");
-    let same_id = with_keys(pool, &OTHER.replace("other", "test")).await;
+    let same_id = with_keys(&platform, &OTHER.replace("other", "test")).await;
     assert_eq!(reason(&same_id, "default", &request).await, "PAGE_TOKEN_UNTRUSTED");
 
     // After a rotation: what the old key sealed still opens, and what the new one seals is news to the old server.
-    let rotated = with_keys(pool, &format!("{OTHER},{}", testing::TOKEN_KEYS)).await;
+    let rotated = with_keys(&platform, &format!("{OTHER},{}", testing::TOKEN_KEYS)).await;
     let second = list(&rotated, &request).await.unwrap();
     let request = at(&by("name"), 2, second.next());
     assert_eq!(reason(&client, "default", &request).await, "PAGE_TOKEN_UNTRUSTED");
@@ -263,9 +262,9 @@ async fn delete(client: &Client, id: &str) {
 async fn a_token_outlives_the_row_that_it_stands_on() {
     let (platform, client) = start().await;
     for order_by in ORDERS {
-        sqlx::query("truncate prompts cascade").execute(&platform.paging.pool).await.unwrap();
+        sqlx::query("truncate prompts cascade").execute(&testing::pool(&platform)).await.unwrap();
         make(&client, "default", &(0..9).map(|place| named(place.to_string())).collect::<Vec<_>>()).await;
-        let expected = expected(&rows(&platform.paging.pool, "default").await, order_by, |_| true);
+        let expected = expected(&rows(&testing::pool(&platform), "default").await, order_by, |_| true);
         let get = async |token: &str| list(&client, &at(&by(order_by), 3, token)).await.unwrap();
         let first = get("").await;
         let second = get(first.next()).await;
@@ -299,9 +298,9 @@ async fn the_way_back_from_an_empty_page_begins_with_the_row_that_its_token_stoo
     for order_by in ORDERS {
         let get = async |token: &str| list(&client, &at(&by(order_by), 3, token)).await.unwrap();
         for is_end in [true, false] {
-            sqlx::query("truncate prompts cascade").execute(&platform.paging.pool).await.unwrap();
+            sqlx::query("truncate prompts cascade").execute(&testing::pool(&platform)).await.unwrap();
             make(&client, "default", &(0..6).map(|place| named(place.to_string())).collect::<Vec<_>>()).await;
-            let expected = expected(&rows(&platform.paging.pool, "default").await, order_by, |_| true);
+            let expected = expected(&rows(&testing::pool(&platform), "default").await, order_by, |_| true);
             let first = get("").await;
             let second = get(first.next()).await;
             let (gone, left) = if is_end { (&expected[3..], &expected[..3]) } else { expected.split_at(3) };
@@ -329,7 +328,7 @@ async fn no_statement_is_run_for_a_request_that_is_wrong() {
     list(&client, &good).await.unwrap();
 
     // From here on, whatever needs the database fails for want of it.
-    platform.paging.pool.close().await;
+    platform.paging.database.close();
     let unavailable = told(&list(&client, &good).await.unwrap_err());
     insta::assert_snapshot!(unavailable, @"Unavailable: the database is unavailable; try again");
     assert_eq!(told(&list(&client, &by("name")).await.unwrap_err()), unavailable);

@@ -3,6 +3,7 @@
 
 mod support;
 
+use platform::testing;
 use std::collections::HashSet;
 
 use futures_util::TryStreamExt;
@@ -90,7 +91,7 @@ async fn assert_walk(client: Client, pool: PgPool, workspace: &'static str, orde
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stays_is_seen_exactly_once_whatever_is_written_meanwhile() {
     let (platform, client) = start().await;
-    let pool = &platform.paging.pool;
+    let pool = &testing::pool(&platform);
     let requests: Vec<_> = (0..ROWS).map(|place| named(format!("{:05}", place * 7_919 % 10_007))).collect();
     tokio::join!(make(&client, "ours", &requests), make(&client, "theirs", &requests));
     let update = "update prompts set update_time = create_time + ascii(right(name, 1)) % 5 * interval '1 hour'";

@@ -14,14 +14,15 @@ use tempfile::NamedTempFile;
 use crate::{
     arguments::{Migrate, Serve},
     error::Error,
+    private,
 };
 
 /// The database to serve, and the keys that seal its page tokens.
 pub(crate) struct Database {
     pub(crate) options: PgConnectOptions,
     pub(crate) token_keys: TokenKeys,
-    /// The private Postgres, if that is what it is; it stops when it is dropped.
-    pub(crate) server: Option<Server>,
+    /// The private Postgres, if that is what it is, and what it was started with; it stops when it is dropped.
+    pub(crate) private: Option<(Server, Settings)>,
 }
 
 /// `quire migrate`.
@@ -33,20 +34,15 @@ pub(crate) async fn migrate(Migrate { database_url }: Migrate) -> Result<(), Err
 pub(crate) async fn open(arguments: &Serve, token_keys: Option<TokenKeys>) -> Result<Database, Error> {
     if let Some(url) = &arguments.database_url {
         let token_keys = token_keys.ok_or(Error::NoTokenKeys)?;
-        return Ok(Database { options: parse_url(url)?, token_keys, server: None });
+        return Ok(Database { options: parse_url(url)?, token_keys, private: None });
     }
     let data_dir = arguments.data_dir.clone().map_or_else(default_data_dir, Ok)?;
     let settings = Settings { data_dir: data_dir.clone(), durable: true, extra: Vec::new() };
-    let server = tokio::task::spawn_blocking(move || Server::start(&settings)).await??;
+    let server = private::start(&settings).await?;
     tracing::info!(data_dir = %data_dir.display(), "started a private Postgres");
-    let options = PgConnectOptions::new_without_pgpass()
-        .socket(server.socket_dir())
-        .port(server.port())
-        .username(server.user())
-        .database("postgres");
     // The data directory is this process's alone while its Postgres runs.
     let token_keys = token_keys.map_or_else(|| kept_token_keys(&data_dir.join("token-keys")), Ok)?;
-    Ok(Database { options, token_keys, server: Some(server) })
+    Ok(Database { options: private::options(&server), token_keys, private: Some((server, settings)) })
 }
 
 fn parse_url(url: &str) -> Result<PgConnectOptions, Error> {

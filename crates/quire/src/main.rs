@@ -3,6 +3,7 @@
 mod arguments;
 mod database;
 mod error;
+mod private;
 mod sample;
 mod serve;
 

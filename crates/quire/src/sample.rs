@@ -21,7 +21,8 @@ pub(crate) async fn load(prompts: &Prompts) -> Result<(), Error> {
     }
     let requests = requests(PROMPTS)?;
     let count = requests.len();
-    match prompts.batch_create_prompts(Request::new(BatchCreatePromptsRequest { requests })).await {
+    let request = BatchCreatePromptsRequest { requests, ..Default::default() };
+    match prompts.batch_create_prompts(Request::new(request)).await {
         Ok(_) => tracing::info!(count, "loaded the sample prompts"),
         // Another process that started at the same time was first.
         Err(status) if status.code() == Code::AlreadyExists => {}

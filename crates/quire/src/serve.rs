@@ -4,10 +4,9 @@ use std::{io, time::Duration};
 
 use keyset::Paging;
 use pagination::{Clock, PageTokens};
-use platform::{Ids, Platform};
+use platform::{Availability, Ids, Platform};
 use prompts::Prompts;
 use quire_proto::prompts::v1::prompt_service_server::PromptServiceServer;
-use sqlx::PgPool;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -20,14 +19,16 @@ use tonic::{
 };
 use tonic_health::{
     ServingStatus,
-    pb::health_server::{Health, HealthServer},
+    pb::health_server::{Health as HealthService, HealthServer},
     server::HealthReporter,
 };
+use tower_layer::Layer;
 
 use crate::{
     arguments::Serve,
     database::{self, Database},
     error::Error,
+    private::Keeper,
     sample,
 };
 
@@ -37,18 +38,20 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
         started = start(&arguments) => started?,
         () = stop.wait() => return Ok(()),
     };
-    let Started { listener, server, pool, prompts } = started;
+    let Started { listener, keeper, database, prompts } = started;
     let (health, health_server) = tonic_health::server::health_reporter();
-    let routes = routes(prompts, &health, health_server).await?;
+    let availability = Availability::watch(database.clone());
+    let routes = routes(prompts, &availability, &health, health_server).await?;
     let address = listener.local_addr().unwrap_or(arguments.listen);
     tracing::info!(%address, "serving");
+    let health = Health { reporter: health, availability };
     let served = run(listener, routes, health, stop, arguments.drain_timeout).await;
     // A call that was given up still holds its connection, which ends with the process.
     if let Ok(Drained::AllAnswered) = served {
-        pool.close().await;
+        database.close();
     }
-    if let Some(server) = server {
-        tokio::task::spawn_blocking(move || server.stop()).await??;
+    if let Some(keeper) = keeper {
+        keeper.stop().await?;
     }
     served.map(|_: Drained| ())
 }
@@ -64,27 +67,28 @@ enum Drained {
 /// Everything that serving needs.
 struct Started {
     listener: TcpListener,
-    server: Option<private_postgres::Server>,
-    pool: PgPool,
+    keeper: Option<Keeper>,
+    database: keyset::Database,
     prompts: Prompts,
 }
 
 async fn start(arguments: &Serve) -> Result<Started, Error> {
     let token_keys = arguments.token_keys.as_deref().map(str::parse).transpose()?;
     let listener = bind(arguments).await?;
-    let Database { options, token_keys, server } = database::open(arguments, token_keys).await?;
+    let Database { options, token_keys, private } = database::open(arguments, token_keys).await?;
     platform::migrate(&options).await?;
 
     let clock = Clock::system();
     let tokens = PageTokens { keys: token_keys, time_to_live: arguments.token_ttl, clock: clock.clone() };
-    let pool = platform::connect(options);
-    let paging = Paging::new(pool.clone(), tokens);
+    let database = platform::connect(options);
+    let keeper = private.map(|(server, settings)| Keeper::new(server, settings, database.clone()));
+    let paging = Paging::new(database.clone(), tokens);
     let platform = Platform { paging, ids: Ids::by_time(clock.clone()), clock };
     let prompts = Prompts::open(&platform).await?;
     if arguments.sample {
         sample::load(&prompts).await?;
     }
-    Ok(Started { listener, server, pool, prompts })
+    Ok(Started { listener, keeper, database, prompts })
 }
 
 async fn bind(arguments: &Serve) -> Result<TcpListener, Error> {
@@ -101,8 +105,9 @@ async fn bind(arguments: &Serve) -> Result<TcpListener, Error> {
 /// The services, with health and reflection.
 async fn routes(
     prompts: Prompts,
+    availability: &Availability,
     health: &HealthReporter,
-    health_server: HealthServer<impl Health>,
+    health_server: HealthServer<impl HealthService>,
 ) -> Result<Routes, Error> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -115,7 +120,7 @@ async fn routes(
     Ok(Routes::new(health_server)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
-        .add_service(prompts.server())
+        .add_service(availability.layer(prompts.server()))
         .prepare())
 }
 
@@ -123,19 +128,18 @@ async fn routes(
 async fn run(
     listener: TcpListener,
     routes: Routes,
-    mut health: HealthReporter,
+    mut health: Health,
     mut stop: Stop,
     drain_timeout: Duration,
 ) -> Result<Drained, Error> {
     let (begin_drain, drain) = oneshot::channel();
     let stopped = async move {
-        stop.wait().await;
-        tracing::info!("stopping: letting calls in flight finish");
-        for service in ["", PromptServiceServer::<Prompts>::NAME] {
-            health.set_service_status(service, ServingStatus::NotServing).await;
-            // Those who watch are told, and are then calls in flight no more.
-            health.clear_service_status(service).await;
+        tokio::select! {
+            () = stop.wait() => {}
+            () = health.follow() => {}
         }
+        tracing::info!("stopping: letting calls in flight finish");
+        health.end().await;
         // Nobody waits any more only when the server has failed.
         let _ = begin_drain.send(());
     };
@@ -152,6 +156,36 @@ async fn run(
         () = out_of_time => {
             tracing::warn!("calls were still in flight after {}", humantime::format_duration(drain_timeout));
             Ok(Drained::SomeGivenUp)
+        }
+    }
+}
+
+/// What health tells of each service: whether the database answers.
+struct Health {
+    reporter: HealthReporter,
+    availability: Availability,
+}
+
+impl Health {
+    const SERVICES: [&str; 2] = ["", PromptServiceServer::<Prompts>::NAME];
+
+    /// Tells each change, and never ends.
+    async fn follow(&mut self) {
+        loop {
+            let is_available = self.availability.changed().await;
+            let status = if is_available { ServingStatus::Serving } else { ServingStatus::NotServing };
+            for service in Self::SERVICES {
+                self.reporter.set_service_status(service, status).await;
+            }
+        }
+    }
+
+    /// Tells that nothing is served any more.
+    async fn end(&mut self) {
+        for service in Self::SERVICES {
+            self.reporter.set_service_status(service, ServingStatus::NotServing).await;
+            // Those who watch are told, and are then calls in flight no more.
+            self.reporter.clear_service_status(service).await;
         }
     }
 }

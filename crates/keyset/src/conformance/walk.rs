@@ -55,7 +55,8 @@ impl Conformance<'_> {
             or_true(&conditions),
             order.join(", ")
         );
-        let rows = statement.query().persistent(false).fetch_all(&self.list.paging.pool).await.unwrap_or_else(fail);
+        let query = || statement.query().persistent(false);
+        let rows = self.list.paging.database.read_rows(query).await.unwrap_or_else(fail);
         rows.iter().map(|row| KeyRow::from_row(row).unwrap_or_else(fail)).collect()
     }
 

@@ -49,22 +49,26 @@ impl Conformance<'_> {
              deallocate keyset_conformance; commit",
             statement.text
         );
-        let rows = raw_sql(AssertSqlSafe(explain)).fetch_all(&self.list.paging.pool).await.unwrap_or_else(fail);
+        let mut connection = self.list.paging.database.acquire().await.unwrap_or_else(fail);
+        let rows = raw_sql(AssertSqlSafe(explain)).fetch_all(&mut *connection).await.unwrap_or_else(fail);
+        connection.release();
         rows.last().map(|row| row.try_get(0).unwrap_or_else(fail)).unwrap_or_default()
     }
 
     /// The types of a statement's values, and the values, as SQL has them.
     async fn literals(&self, statement: &Statement) -> (Vec<String>, Vec<String>) {
-        let pool = &self.list.paging.pool;
+        let mut connection = self.list.paging.database.acquire().await.unwrap_or_else(fail);
         let declared: Vec<_> = statement.values.iter().map(Value::declared_type).collect();
         let text = AssertSqlSafe(statement.text.clone()).into_sql_str();
-        let prepared = pool.prepare_with(text, &declared).await.unwrap_or_else(fail);
+        let prepared = connection.prepare_with(text, &declared).await.unwrap_or_else(fail);
         let types = prepared.parameters().and_then(Either::left).unwrap_or_default();
         let mut literals = Vec::new();
         for (value, type_info) in statement.values.iter().zip(types) {
             let literal = sqlx::query_scalar("select quote_nullable($1::text)").persistent(false);
-            literals.push(literal.bind(value.of_type(type_info.clone())).fetch_one(pool).await.unwrap_or_else(fail));
+            let literal = literal.bind(value.of_type(type_info.clone()));
+            literals.push(literal.fetch_one(&mut *connection).await.unwrap_or_else(fail));
         }
+        connection.release();
         (types.iter().map(|type_info| type_info.name().to_owned()).collect(), literals)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use keyset::{List, Listing, Page, Paging, connect_options};
+use keyset::{Database, List, Listing, Page, Paging};
 use pagination::{PageTokens, proto::PageRequest};
 use private_postgres::Server;
 use sqlx::{
@@ -31,13 +31,14 @@ pub async fn database() -> PgPool {
     let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
     let mut connection = PgConnection::connect_with(&server()).await.unwrap();
     connection.execute(sqlx::AssertSqlSafe(format!("create database {name}"))).await.unwrap();
-    let options = connect_options(server().database(&name));
-    PgPoolOptions::new().max_connections(8).connect_with(options).await.unwrap()
+    PgPoolOptions::new().max_connections(8).connect_with(server().database(&name)).await.unwrap()
 }
 
+/// Pages of the database of this pool, by connections of their own.
 pub fn paging(pool: &PgPool) -> Paging {
     let keys = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".parse().unwrap();
-    Paging::new(pool.clone(), PageTokens::new(keys))
+    let database = Database::new(pool.connect_options().as_ref().clone(), 8);
+    Paging::new(database, PageTokens::new(keys))
 }
 
 pub async fn run(pool: &PgPool, sql: &str) {

@@ -58,7 +58,7 @@ pub fn named(name: impl Into<String>) -> CreatePromptRequest {
 pub async fn make_by(client: &Client, workspace: &str, batch: usize, requests: &[CreatePromptRequest]) -> Vec<Prompt> {
     let mut made = Vec::with_capacity(requests.len());
     for requests in requests.chunks(batch) {
-        let requests = BatchCreatePromptsRequest { requests: requests.to_vec() };
+        let requests = BatchCreatePromptsRequest { requests: requests.to_vec(), ..Default::default() };
         let response = client.clone().batch_create_prompts(from(workspace, requests)).await.unwrap();
         made.extend(response.into_inner().prompts);
     }
@@ -90,7 +90,7 @@ pub async fn make_mixed(platform: &Platform, client: &Client, workspace: &str, c
     make_by(client, workspace, 10, &requests).await;
     let update = "update prompts set update_time = create_time + ascii(right(name, 1)) % 5 * interval '1 hour'
         where workspace_id = $1";
-    sqlx::query(update).bind(workspace).execute(&platform.paging.pool).await.unwrap();
+    sqlx::query(update).bind(workspace).execute(&testing::pool(platform)).await.unwrap();
 }
 
 /// A prompt as the table has it.

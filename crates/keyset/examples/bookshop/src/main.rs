@@ -13,23 +13,24 @@ use bookshop::{
     books::{BOOKS, Books},
     proto::book_service_server::BookServiceServer,
 };
-use keyset::{Paging, connect_options};
+use keyset::{Database, Paging};
 use pagination::PageTokens;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tonic::transport::Server;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let database = variable("DATABASE_URL")?.parse()?;
+    let options: PgConnectOptions = variable("DATABASE_URL")?.parse()?;
     // Kept outside the program: pages go on after a restart, and on another replica, with the same keys.
     let tokens = PageTokens::new(variable("TOKEN_KEYS")?.parse()?);
     let mut interrupt = signal(SignalKind::interrupt())?;
 
-    let pool = PgPoolOptions::new().connect_with(connect_options(database)).await?;
-    sqlx::raw_sql(SCHEMA).execute(&pool).await?;
+    let mut connection = options.connect().await?;
+    sqlx::raw_sql(SCHEMA).execute(&mut connection).await?;
+    connection.close().await?;
     // Where the table or an index is not as the list needs it, this says so, rather than a page that is slow one day.
-    let list = Paging::new(pool.clone(), tokens).open(&BOOKS).await?;
+    let list = Paging::new(Database::new(options, 16), tokens).open(&BOOKS).await?;
 
     let address = SocketAddr::from(([127, 0, 0, 1], 50052));
     Server::builder()
@@ -38,7 +39,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
             interrupt.recv().await;
         })
         .await?;
-    pool.close().await;
     Ok(())
 }
 

@@ -13,16 +13,12 @@ use bookshop::{
 };
 use futures_util::{StreamExt, TryStreamExt};
 use keyset::{
-    List, Paging,
+    Database, List, Paging,
     conformance::{Conformance, RARE},
-    connect_options,
 };
 use pagination::{PageTokens, proto::PageRequest, walk};
 use private_postgres::Server as Postgres;
-use sqlx::{
-    AssertSqlSafe, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{AssertSqlSafe, PgPool, postgres::PgConnectOptions};
 use tonic::{
     Code, Status,
     transport::{Channel, Endpoint, Server, server::TcpIncoming},
@@ -55,11 +51,11 @@ impl Shop {
             .port(postgres.port())
             .username(postgres.user())
             .database("postgres");
-        let pool = PgPoolOptions::new().connect_with(connect_options(options)).await.unwrap();
+        let pool = PgPool::connect_with(options.clone()).await.unwrap();
         sqlx::raw_sql(SCHEMA).execute(&pool).await.unwrap();
 
         let keys = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".parse().unwrap();
-        let list = Paging::new(pool.clone(), PageTokens::new(keys)).open(&BOOKS).await.unwrap();
+        let list = Paging::new(Database::new(options, 8), PageTokens::new(keys)).open(&BOOKS).await.unwrap();
         // A server that is given its listener leaves Nagle's algorithm on, which has a small answer wait for 40 ms.
         let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap().with_nodelay(Some(true));
         let address = incoming.local_addr().unwrap();
