@@ -58,9 +58,10 @@
 //!   on is deleted.
 //! - **Keys are exact.** The values of a row's keys go into the token and back as Postgres's own bytes: no float, numeric,
 //!   microsecond or collation is rounded on the way. Any type that has an order and a binary form will do.
-//! - **A page reads a page.** Each statement reads as many entries of an index as it returns rows, and one more, or
-//!   [`Listing::examined_rows`] where a filter has no index. The index is checked when the list is opened, and the work by
-//!   the [conformance kit](conformance) (feature `conformance`), in one call for each list.
+//! - **A page reads a page.** A statement reads as many entries of an index as the page has rows, and one more, from each
+//!   range that may hold its rows: one range, or a few where keys differ in direction or may be null, and one for each value
+//!   of a filter of several. Where a filter has no index it reads [`Listing::examined_rows`]. The index is checked when the
+//!   list is opened, and the work by the [conformance kit](conformance) (feature `conformance`), in one call for each list.
 //! - **Tokens are bound to the query.** What is bound to the statement is bound to the token by the same call. A token of
 //!   another list, scope, filter or order is refused, and no statement is run for it.
 //! - **A count never costs the page.** It is a statement beside the page's, with a time of its own; what cannot be counted

@@ -20,6 +20,9 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Bring the schema of a database up to date, which `serve` does as well
     Migrate(Migrate),
+    /// Work with the prompts of a server that runs
+    #[command(subcommand)]
+    Prompts(Prompts),
 }
 
 #[derive(Debug, Args)]
@@ -52,6 +55,27 @@ pub(crate) struct Serve {
     /// Load sample prompts into the workspace `default` if it has none
     #[arg(long, env = "QUIRE_SAMPLE", value_parser = BoolishValueParser::new())]
     pub(crate) sample: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Prompts {
+    /// Make prompts from a file that has a CreatePrompt request on each line, in protobuf's JSON. Prompts that are there
+    /// already, and the same, are passed over: an import that was cut off is simply run again
+    Import(Import),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The file, or `-` for standard input
+    pub(crate) file: PathBuf,
+
+    /// The server
+    #[arg(long, env = "QUIRE_SERVER", default_value = "http://127.0.0.1:50051")]
+    pub(crate) server: String,
+
+    /// The workspace to make the prompts in
+    #[arg(long, env = "QUIRE_WORKSPACE", default_value = "default")]
+    pub(crate) workspace: String,
 }
 
 #[derive(Debug, Args)]

@@ -1,15 +1,17 @@
-//! `quire`: serves Quire's services, and migrates their database.
+//! `quire`: serves Quire's services, migrates their database, and imports what they keep.
 
 mod arguments;
 mod database;
 mod error;
+mod import;
 mod private;
+mod requests;
 mod sample;
 mod serve;
 
 use std::{io::IsTerminal, process::ExitCode};
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, Prompts};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
@@ -23,6 +25,7 @@ async fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Serve(serve) => serve::serve(serve).await,
         Command::Migrate(migrate) => database::migrate(migrate).await,
+        Command::Prompts(Prompts::Import(import)) => import::import(import).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,13 +1,10 @@
 //! The sample prompts.
 
 use prompts::Prompts;
-use prost_reflect::{DescriptorPool, DynamicMessage};
-use quire_proto::prompts::v1::{
-    BatchCreatePromptsRequest, CreatePromptRequest, ListPromptsRequest, prompt_service_server::PromptService,
-};
+use quire_proto::prompts::v1::{BatchCreatePromptsRequest, ListPromptsRequest, prompt_service_server::PromptService};
 use tonic::{Code, Request};
 
-use crate::error::Error;
+use crate::{error::Error, requests::Requests};
 
 /// One CreatePromptRequest a line, in protobuf's JSON.
 const PROMPTS: &str = include_str!("../samples/prompts.ndjson");
@@ -19,7 +16,9 @@ pub(crate) async fn load(prompts: &Prompts) -> Result<(), Error> {
     if !existing.into_inner().prompts.is_empty() {
         return Ok(());
     }
-    let requests = requests(PROMPTS)?;
+    let reader = Requests::new().map_err(Error::Descriptors)?;
+    let requests = PROMPTS.lines().map(|line| reader.read(line.as_bytes()));
+    let requests = requests.collect::<Result<Vec<_>, _>>().map_err(Error::Sample)?;
     let count = requests.len();
     let request = BatchCreatePromptsRequest { requests, ..Default::default() };
     match prompts.batch_create_prompts(Request::new(request)).await {
@@ -29,17 +28,4 @@ pub(crate) async fn load(prompts: &Prompts) -> Result<(), Error> {
         Err(status) => return Err(failed(status)),
     }
     Ok(())
-}
-
-fn requests(lines: &str) -> Result<Vec<CreatePromptRequest>, Error> {
-    let invalid = |error: &dyn std::fmt::Display| Error::Sample(error.to_string());
-    let pool = DescriptorPool::decode(quire_proto::FILE_DESCRIPTOR_SET).map_err(|error| invalid(&error))?;
-    let message = pool.get_message_by_name("prompts.v1.CreatePromptRequest");
-    let message = message.ok_or_else(|| invalid(&"no such message"))?;
-    let read = |line: &str| {
-        let mut json = serde_json::Deserializer::from_str(line);
-        let request = DynamicMessage::deserialize(message.clone(), &mut json).map_err(|error| invalid(&error))?;
-        request.transcode_to().map_err(|error| invalid(&error))
-    };
-    lines.lines().map(read).collect()
 }
