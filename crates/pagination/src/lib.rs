@@ -59,6 +59,7 @@ mod keys;
 mod order_by;
 mod request;
 mod token;
+mod version;
 mod walk;
 
 pub use clock::Clock;
@@ -72,4 +73,5 @@ pub use request::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_SKIP, PageParameters};
 pub use token::{
     Cursor, DEFAULT_TIME_TO_LIVE, Direction, MAX_KEY_BYTES, MAX_TOKEN_LENGTH, PageTokens, Position, SealError,
 };
+pub use version::{TokenVersion, TokenVersionError};
 pub use walk::walk;

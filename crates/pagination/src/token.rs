@@ -8,7 +8,7 @@ use chacha20poly1305::{
 use prost::Message;
 
 use crate::{
-    Clock, Fingerprint, PageTokenError, TokenKeys,
+    Clock, Fingerprint, PageTokenError, TokenKeys, TokenVersion,
     keys::{MAX_ID_LENGTH, TokenKey},
 };
 
@@ -19,7 +19,6 @@ pub const MAX_TOKEN_LENGTH: usize = 4_096;
 /// Values of up to 16 keys that have no more bytes than this together always fit in a token of [`MAX_TOKEN_LENGTH`].
 pub const MAX_KEY_BYTES: usize = MAX_TOKEN_LENGTH / 4 * 3 - 256;
 
-const VERSION: u8 = 1;
 const NONCE_LENGTH: usize = 24;
 
 /// Which way a page is read from its position. Its rows are in the list's order either way.
@@ -67,6 +66,8 @@ pub struct PageTokens {
     pub time_to_live: Duration,
     /// What tells the time of issue.
     pub clock: Clock,
+    /// The version that is written.
+    pub version: TokenVersion,
 }
 
 /// Why a token cannot be made. Neither is the caller's doing.
@@ -83,7 +84,8 @@ pub enum SealError {
 impl PageTokens {
     /// Tokens sealed with these keys, by the system's clock, that live for [`DEFAULT_TIME_TO_LIVE`].
     pub fn new(keys: TokenKeys) -> Self {
-        Self { keys, time_to_live: DEFAULT_TIME_TO_LIVE, clock: Clock::system() }
+        let (clock, version) = (Clock::system(), TokenVersion::Current);
+        Self { keys, time_to_live: DEFAULT_TIME_TO_LIVE, clock, version }
     }
 
     /// Makes the token of a cursor in the query with this fingerprint.
@@ -95,18 +97,11 @@ impl PageTokens {
     pub fn seal(&self, cursor: &Cursor, query: &Fingerprint) -> Result<String, SealError> {
         let mut nonce = [0; NONCE_LENGTH];
         getrandom::fill(&mut nonce)?;
-        self.seal_with_nonce(cursor, query, nonce)
-    }
-
-    fn seal_with_nonce(
-        &self,
-        cursor: &Cursor,
-        query: &Fingerprint,
-        nonce: [u8; NONCE_LENGTH],
-    ) -> Result<String, SealError> {
         let TokenKey { id, cipher } = &self.keys.first;
-        let mut token = header(id);
-        let contents = Contents::new(cursor, query, unix_seconds(self.clock.now())).encode_to_vec();
+        let version = self.version.number();
+        let mut token = header(version, id);
+        let fingerprint = TokenVersion::fingerprint(version, query);
+        let contents = Contents::new(cursor, fingerprint, unix_seconds(self.clock.now())).encode_to_vec();
         let sealed = cipher
             .encrypt(&XNonce::from(nonce), Payload { msg: &contents, aad: &token })
             .map_err(|chacha20poly1305::Error| SealError::KeysTooLong)?;
@@ -126,7 +121,7 @@ impl PageTokens {
             return Err(PageTokenError::Malformed);
         }
         let token = URL_SAFE_NO_PAD.decode(token).map_err(|_: base64::DecodeError| PageTokenError::Malformed)?;
-        let (header, id, nonce, sealed) = split(&token)?;
+        let Parts { version, header, id, nonce, sealed } = split(&token)?;
         let TokenKey { cipher, .. } = self.keys.find(id).ok_or(PageTokenError::Untrusted)?;
         let contents = cipher
             .decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad: header })
@@ -137,7 +132,7 @@ impl PageTokens {
         if u64::try_from(age).is_ok_and(|age| age > self.time_to_live.as_secs()) {
             return Err(PageTokenError::Expired);
         }
-        if contents.fingerprint != query.as_bytes() {
+        if contents.fingerprint != TokenVersion::fingerprint(version, query) {
             return Err(PageTokenError::QueryChanged);
         }
         contents.into_cursor().ok_or(PageTokenError::Malformed)
@@ -145,21 +140,31 @@ impl PageTokens {
 }
 
 /// The part of a token that is in clear: the version, and the id of its key behind the id's length.
-fn header(id: &str) -> Vec<u8> {
+fn header(version: u8, id: &str) -> Vec<u8> {
     // An id's length is at most MAX_ID_LENGTH, so it is never cut.
-    let mut header = vec![VERSION, id.len() as u8];
+    let mut header = vec![version, id.len() as u8];
     header.extend_from_slice(id.as_bytes());
     header
 }
 
-type Parts<'a> = (&'a [u8], &'a [u8], [u8; NONCE_LENGTH], &'a [u8]);
+/// A token taken apart.
+struct Parts<'a> {
+    version: u8,
+    /// The part that is in clear, with the version and the key's id.
+    header: &'a [u8],
+    id: &'a [u8],
+    nonce: [u8; NONCE_LENGTH],
+    /// The box.
+    sealed: &'a [u8],
+}
 
-/// Takes a token apart into its header, the key id within that, the nonce and the box.
 fn split(token: &[u8]) -> Result<Parts<'_>, PageTokenError> {
     let malformed = PageTokenError::Malformed;
     let (&version, rest) = token.split_first().ok_or(malformed)?;
-    if version != VERSION {
-        return Err(if version == 0 { malformed } else { PageTokenError::UnsupportedVersion });
+    match version {
+        0 => return Err(malformed),
+        1..=TokenVersion::NEXT => {}
+        _ => return Err(PageTokenError::UnsupportedVersion),
     }
     let (&id_length, rest) = rest.split_first().ok_or(malformed)?;
     let id_length = usize::from(id_length);
@@ -167,9 +172,9 @@ fn split(token: &[u8]) -> Result<Parts<'_>, PageTokenError> {
         return Err(malformed);
     }
     let (id, rest) = rest.split_at_checked(id_length).ok_or(malformed)?;
-    let (nonce, sealed) = rest.split_first_chunk().ok_or(malformed)?;
+    let (&nonce, sealed) = rest.split_first_chunk().ok_or(malformed)?;
     let (header, _) = token.split_at_checked(2 + id_length).ok_or(malformed)?;
-    Ok((header, id, *nonce, sealed))
+    Ok(Parts { version, header, id, nonce, sealed })
 }
 
 fn unix_seconds(time: SystemTime) -> i64 {
@@ -177,7 +182,7 @@ fn unix_seconds(time: SystemTime) -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// What is inside the box.
+/// What is inside the box. Fields that a later version adds are passed over.
 #[derive(Clone, PartialEq, Message)]
 struct Contents {
     #[prost(bytes = "vec", tag = "1")]
@@ -208,14 +213,14 @@ enum Place {
 }
 
 impl Contents {
-    fn new(cursor: &Cursor, query: &Fingerprint, issue_time: i64) -> Self {
+    fn new(cursor: &Cursor, fingerprint: &[u8], issue_time: i64) -> Self {
         let (place, keys) = match &cursor.position {
             Position::Start => (Place::Start, &[][..]),
             Position::After(keys) => (Place::After, &keys[..]),
             Position::At(keys) => (Place::At, &keys[..]),
         };
         Self {
-            fingerprint: query.as_bytes().to_vec(),
+            fingerprint: fingerprint.to_vec(),
             issue_time,
             backward: cursor.direction == Direction::Backward,
             place: place.into(),

@@ -13,7 +13,7 @@ use chacha20poly1305::{
 };
 use pagination::{
     Clock, Cursor, DEFAULT_TIME_TO_LIVE, Direction, Fingerprint, MAX_KEY_BYTES, MAX_TOKEN_LENGTH, PageTokenError,
-    PageTokens, Position, SealError, TokenKeys, TokenKeysError,
+    PageTokens, Position, SealError, TokenKeys, TokenKeysError, TokenVersion, TokenVersionError,
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -44,6 +44,10 @@ fn query() -> Fingerprint {
     Fingerprint::of("books.v1.Books").part("order", b"title").part("shelf", b"history").finish()
 }
 
+fn other_query() -> Fingerprint {
+    Fingerprint::of("books.v1.Books").part("order", b"title").part("shelf", b"poetry").finish()
+}
+
 fn after(keys: Keys) -> Cursor {
     Cursor { direction: Direction::Forward, position: Position::After(keys) }
 }
@@ -61,12 +65,22 @@ fn samples() -> [String; 3] {
 
 /// A token put together from its parts as the documentation of `PageTokens` has them.
 fn build(id: &str, key: [u8; 32], contents: &[u8]) -> String {
+    build_version(2, id, key, contents)
+}
+
+fn build_version(version: u8, id: &str, key: [u8; 32], contents: &[u8]) -> String {
     let nonce = [9; NONCE_LENGTH];
-    let mut token = vec![1, u8::try_from(id.len()).unwrap()];
+    let mut token = vec![version, u8::try_from(id.len()).unwrap()];
     token.extend_from_slice(id.as_bytes());
     let payload = Payload { msg: contents, aad: &token };
     let sealed = XChaCha20Poly1305::new(&key.into()).encrypt(&XNonce::from(nonce), payload).unwrap();
     URL_SAFE_NO_PAD.encode([token, nonce.to_vec(), sealed].concat())
+}
+
+/// The part of a token that is in clear.
+fn header(token: &str) -> Vec<u8> {
+    let token = URL_SAFE_NO_PAD.decode(token).unwrap();
+    token[..2 + usize::from(token[1])].to_vec()
 }
 
 /// What is inside the box of a token that was sealed with `KEY`.
@@ -82,10 +96,10 @@ fn contents(token: &str) -> Vec<u8> {
 fn refusal(token: &str) -> PageTokenError {
     let bytes = URL_SAFE_NO_PAD.decode(token).ok().filter(|_| token.len() <= MAX_TOKEN_LENGTH).unwrap_or_default();
     match bytes[..] {
-        [1, length @ 1..=16, ref rest @ ..] if rest.len() >= usize::from(length) + NONCE_LENGTH => {
+        [1..=3, length @ 1..=16, ref rest @ ..] if rest.len() >= usize::from(length) + NONCE_LENGTH => {
             PageTokenError::Untrusted
         }
-        [] | [0 | 1, ..] => PageTokenError::Malformed,
+        [] | [0..=3, ..] => PageTokenError::Malformed,
         [_, ..] => PageTokenError::UnsupportedVersion,
     }
 }
@@ -204,7 +218,7 @@ fn every_flipped_bit_of_a_byte_is_refused() {
         changed[index] ^= 1 << bit;
         let refusal = match index {
             0 if changed[0] == 0 => PageTokenError::Malformed,
-            0 => PageTokenError::UnsupportedVersion,
+            0 if changed[0] > 3 => PageTokenError::UnsupportedVersion,
             1 if changed[1] > 16 => PageTokenError::Malformed,
             _ => PageTokenError::Untrusted,
         };
@@ -272,17 +286,101 @@ proptest! {
 
     #[test]
     fn no_bytes_open(bytes in vec(any::<u8>(), 0..3_500), version in any::<u8>(), id_length in 0..40_u8) {
-        for start in [&[][..], &[version], &[1], &[1, id_length], b"\x01\x03key"] {
+        for start in [&[][..], &[version], &[2], &[2, id_length], b"\x02\x03key", b"\x03\x03key"] {
             let token = URL_SAFE_NO_PAD.encode([start, &bytes].concat());
             prop_assert_eq!(ours().open(&token, &query()), Err(refusal(&token)));
         }
     }
 }
 
+// Versions. What a token of a version says never changes: walks are under way with it, and other releases read it.
+
+/// Tokens that releases gave out, sealed with `KEY`: the version, and each with what it says.
+const GOLDEN: [(u8, [&str; 3]); 3] = [
+    (
+        1,
+        [
+            "AQNrZXk488ptuJ2CYSLjHK6d_PweuPc1P-QVMRvUk5UjcxarfqkV1Y6FIDRko5u8upJkl0SI-JnTtbAQbEUVe7DrXfB5OsRMf3_NeA-rOHAy0e7mDNmAjx3rOU8bfubCQdOJepnLeDwYqA",
+            "AQNrZXnN1u1JSBBRe2g4fQzsg7sbgLUKTfyZmd1IlG8xCsnAo8um5ZgCvxn5wFzd2UlfJqp7B2Skkr4oGAphmdkOl3j3QnsWr6966CWcZ_gWNzrOr3FOrG9mcb34h6hC2DRyyVZhAfLAPS4R",
+            "AQNrZXneIvpNSez5pqOM8oh-_QOwt-yuvLn38_xFiXRGVBpda4ijmsmVrmf_boWVphVGXH1iRmsZZLkwxGB6qubKNAi-NnI2MgrI2ivPbSX7bEYr3now",
+        ],
+    ),
+    (
+        2,
+        [
+            "AgNrZXl6XJJbNa2NPhaOOf0d6KMwnfD2YqmJBF9Oc3Q2HTudnfqiWcha2GBqV7tftt5zc6ZDWTGZv0kXBNR4pIkLdfl05rKuybCjU7tc723x7QtcMrKfK7zV",
+            "AgNrZXnd-RE3xz5FiG4SvIlyJEyrbkvZyQ7WRCJLjxTMX8qbl5ULxnasA0I-WMaNJnyh1IfBWV9rsVTqKlXQyLPZWGLs9BR7f1_L43v4LCjJMNLdW6OrHmCiRGA",
+            "AgNrZXm86_9gZKGwukSjQyqr5YNOCWsu5wHUjSf7h_CwHI1cdm5GXhQvcgRdRFO_ClqrZEMne9dDbzegMtRfmsJ4QnPk8eI",
+        ],
+    ),
+    // What another release may write: with a field that this one does not know.
+    (
+        3,
+        [
+            "AwNrZXkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQnTopk4c3hwAEvELNrmDlQIuu4a-AEvXCG20Z5R4uAor6JQkcR2DnJFy55VxNP1z_LgcUj1y1Cx4wUP1wD_cdHnGoXe",
+            "AwNrZXkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQnTopk4c3hwAEvELNrmDlQIuu4a-AEvXCGO0ZRYwuJvyY1G3vkyKXAMoJ5X5NHNy62LbkJGdlAflk7vmGsq2qWBUoSXP6A",
+            "AwNrZXkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQnTopk4c3hwAEvELNrmDlQIuu4a-AEvXCGO0YZehYYXpU6R7fIT20ujXaXd8utpvRE",
+        ],
+    ),
+];
+
+fn golden_cursors() -> [Cursor; 3] {
+    let keys = || vec![Some(b"Moby-Dick".to_vec()), None, Some(Vec::new())];
+    [
+        Cursor { direction: Direction::Forward, position: Position::After(keys()) },
+        Cursor { direction: Direction::Backward, position: Position::At(keys()) },
+        Cursor { direction: Direction::Backward, position: Position::Start },
+    ]
+}
+
+#[test]
+fn golden_tokens_say_what_they_always_said() {
+    for (version, tokens) in GOLDEN {
+        for (token, cursor) in tokens.into_iter().zip(golden_cursors()) {
+            assert_eq!(ours().open(token, &query()), Ok(cursor.clone()), "version {version}: {token}");
+            assert_eq!(ours().open(token, &other_query()), Err(PageTokenError::QueryChanged));
+        }
+    }
+}
+
+#[test]
+fn what_is_written_is_what_golden_tokens_hold() {
+    for version in [TokenVersion::Previous, TokenVersion::Current] {
+        let (_, golden) = GOLDEN.into_iter().find(|(number, _)| *number == version.number()).unwrap();
+        for (golden, cursor) in golden.into_iter().zip(golden_cursors()) {
+            let token = PageTokens { version, ..ours() }.seal(&cursor, &query()).unwrap();
+            assert_eq!(ours().open(&token, &query()), Ok(cursor));
+            assert_eq!(contents(&token), contents(golden), "version {}", version.number());
+            assert_eq!(header(&token), header(golden));
+        }
+    }
+}
+
+#[test]
+fn a_version_cannot_be_taken_for_another() {
+    for (version, tokens) in GOLDEN {
+        for (other, token) in (1..=3).flat_map(|other| tokens.map(|token| (other, token))) {
+            let mut bytes = URL_SAFE_NO_PAD.decode(token).unwrap();
+            bytes[0] = other;
+            let opened = ours().open(&URL_SAFE_NO_PAD.encode(bytes), &query()).map(drop);
+            assert_eq!(opened, if other == version { Ok(()) } else { Err(PageTokenError::Untrusted) });
+        }
+    }
+}
+
+#[test]
+fn versions_that_can_be_written_have_a_number() {
+    assert_eq!("1".parse(), Ok(TokenVersion::Previous));
+    assert_eq!("2".parse(), Ok(TokenVersion::Current));
+    for text in ["", "0", "3", "02", " 2", "+2", "2.0", "two"] {
+        assert_eq!(text.parse::<TokenVersion>(), Err(TokenVersionError), "{text:?}");
+    }
+}
+
 #[test]
 fn versions_to_come_are_told_from_nonsense() {
     let mut token = URL_SAFE_NO_PAD.decode(ours().seal(&moby_dick(), &query()).unwrap()).unwrap();
-    for version in (0..=u8::MAX).filter(|version| *version != 1) {
+    for version in (0..=u8::MAX).filter(|version| !(1..=3).contains(version)) {
         token[0] = version;
         let refusal = if version == 0 { PageTokenError::Malformed } else { PageTokenError::UnsupportedVersion };
         for bytes in [&token[..], &[version]] {
@@ -419,7 +517,8 @@ fn token_keys_that_protect_nothing_are_refused() {
 fn keys_are_not_shown() {
     let tokens = tokens(&[entry("new", KEY), entry("old", [1; 32])].join(","));
     assert_eq!(format!("{:?}", tokens.keys), r#"TokenKeys(["new", "old"])"#);
-    let shown = r#"PageTokens { keys: TokenKeys(["new", "old"]), time_to_live: 259200s, clock: Clock }"#;
+    let shown =
+        r#"PageTokens { keys: TokenKeys(["new", "old"]), time_to_live: 259200s, clock: Clock, version: Current }"#;
     assert_eq!(format!("{tokens:?}"), shown);
 }
 

@@ -120,7 +120,7 @@ async fn what_no_server_gave_out_is_refused() {
     make_five(&client, "default").await;
     let token = token(&client, &by("")).await;
     // The version byte and the length of the key's id, in base64url.
-    let body = token.strip_prefix("AQ").unwrap();
+    let body = token.strip_prefix("Ag").unwrap();
     let (begin, end) = token.split_at(token.len() / 2);
     let flip = |(place, char)| match char {
         _ if place != token.len() / 2 => char,
@@ -129,7 +129,9 @@ async fn what_no_server_gave_out_is_refused() {
     };
     let flipped = token.chars().enumerate().map(flip).collect();
     let cases = [
-        ("PAGE_TOKEN_UNSUPPORTED_VERSION", format!("Ag{body}")),
+        ("PAGE_TOKEN_UNTRUSTED", format!("AQ{body}")),
+        ("PAGE_TOKEN_UNTRUSTED", format!("Aw{body}")),
+        ("PAGE_TOKEN_UNSUPPORTED_VERSION", format!("BA{body}")),
         ("PAGE_TOKEN_UNSUPPORTED_VERSION", format!("_w{body}")),
         ("PAGE_TOKEN_MALFORMED", format!("AA{body}")),
         ("PAGE_TOKEN_UNTRUSTED", flipped),
@@ -355,7 +357,7 @@ async fn each_reason_says_how_to_go_on() {
         refused(by("name"), &token).await,
         refused(by(""), &format!("{token}AAAA")).await,
         refused(by(""), &format!("{token}=")).await,
-        refused(by(""), &format!("Ag{body}")).await,
+        refused(by(""), &format!("BA{body}")).await,
     ];
     insta::assert_snapshot!(answers.join("\n"), @"
     InvalidArgument: page.page_token: was given out for another query; send the same filters and order_by with it, or begin again without one

@@ -1,6 +1,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
+use pagination::TokenVersion;
 
 /// gRPC services over Postgres whose every list is paged the same way.
 #[derive(Debug, Parser)]
@@ -47,6 +48,11 @@ pub(crate) struct Serve {
     /// How long a page token can be used
     #[arg(long, env = "QUIRE_TOKEN_TTL", default_value = "72h", value_parser = humantime::parse_duration)]
     pub(crate) token_ttl: Duration,
+
+    /// The version of page tokens to write, 1 or 2. While servers of the release before are in use, which read no other,
+    /// write 1
+    #[arg(long, env = "QUIRE_TOKEN_VERSION", default_value = "2")]
+    pub(crate) token_version: TokenVersion,
 
     /// How long calls in flight may take to finish once the server is told to stop
     #[arg(long, env = "QUIRE_DRAIN_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]

@@ -79,7 +79,12 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     platform::migrate(&options).await?;
 
     let clock = Clock::system();
-    let tokens = PageTokens { keys: token_keys, time_to_live: arguments.token_ttl, clock: clock.clone() };
+    let tokens = PageTokens {
+        keys: token_keys,
+        time_to_live: arguments.token_ttl,
+        clock: clock.clone(),
+        version: arguments.token_version,
+    };
     let database = platform::connect(options);
     let keeper = private.map(|(server, settings)| Keeper::new(server, settings, database.clone()));
     let paging = Paging::new(database.clone(), tokens);

@@ -222,6 +222,7 @@ fn help_names_every_setting_and_no_secret() {
           --log <LOG>                      What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
           --token-keys <TOKEN_KEYS>        The keys that seal page tokens, as `id:base64,…`, each of 32 bytes: the first seals, all open. Required with a database URL; otherwise one is made and kept in the data directory [env: QUIRE_TOKEN_KEYS]
           --token-ttl <TOKEN_TTL>          How long a page token can be used [env: QUIRE_TOKEN_TTL=] [default: 72h]
+          --token-version <TOKEN_VERSION>  The version of page tokens to write, 1 or 2. While servers of the release before are in use, which read no other, write 1 [env: QUIRE_TOKEN_VERSION=] [default: 2]
           --drain-timeout <DRAIN_TIMEOUT>  How long calls in flight may take to finish once the server is told to stop [env: QUIRE_DRAIN_TIMEOUT=] [default: 30s]
           --sample                         Load sample prompts into the workspace `default` if it has none [env: QUIRE_SAMPLE=]
       -h, --help                           Print help
@@ -237,5 +238,20 @@ fn help_names_every_setting_and_no_secret() {
           --log <LOG>                    What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
       -h, --help                         Print help
       -V, --version                      Print version
+    ");
+    insta::assert_snapshot!(help(&["prompts", "import", "--help"]), @r"
+    Make prompts from a file that has a CreatePrompt request on each line, in protobuf's JSON. Prompts that are there already, and the same, are passed over: an import that was cut off is simply run again
+
+    Usage: quire prompts import [OPTIONS] <FILE>
+
+    Arguments:
+      <FILE>  The file, or `-` for standard input
+
+    Options:
+          --server <SERVER>        The server [env: QUIRE_SERVER=] [default: http://127.0.0.1:50051]
+          --log <LOG>              What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
+          --workspace <WORKSPACE>  The workspace to make the prompts in [env: QUIRE_WORKSPACE=] [default: default]
+      -h, --help                   Print help
+      -V, --version                Print version
     ");
 }

@@ -45,6 +45,35 @@ async fn a_data_directory_survives_a_restart() {
     assert_eq!(fs::read_to_string(data_dir.file("token-keys")).unwrap(), keys);
 }
 
+/// Some servers of a fleet write the version of tokens before, as while it is upgraded or rolled back.
+#[tokio::test]
+async fn a_walk_goes_on_at_servers_that_write_other_versions_of_tokens() {
+    let (_, url) = database().await;
+    let mut servers = [
+        Server::on_database(&url, &["--token-version", "1", "--sample"]),
+        Server::on_database(&url, &["--token-version", "2"]),
+        Server::on_database(&url, &[]),
+    ];
+    let mut clients = Vec::new();
+    for server in &mut servers {
+        clients.push(server.client().await);
+    }
+    let expected = names(&clients[0]).await;
+    let (mut walked, mut token, mut versions) = (Vec::new(), String::new(), BTreeSet::new());
+    for client in clients.iter().cycle() {
+        let (names, page) = list(client, &token).await.unwrap();
+        walked.extend(names);
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+        versions.insert(token[..2].to_owned());
+    }
+    assert_eq!((walked, expected.len()), (expected, 40));
+    // The version and the length of the key's id, in base64url.
+    assert_eq!(versions.iter().collect::<Vec<_>>(), ["AQ", "Ag"]);
+}
+
 #[tokio::test]
 async fn what_was_acknowledged_survives_a_kill() {
     let data_dir = DataDir::new();
