@@ -28,6 +28,8 @@ const MODEL_BYTES: RangeInclusive<usize> = 0..=128;
 /// Of an author, or of who moves a label.
 const PERSON_BYTES: RangeInclusive<usize> = 0..=128;
 const LABEL_BYTES: RangeInclusive<usize> = 1..=64;
+/// Of one to compare with, which may be any text.
+const ETAG_BYTES: RangeInclusive<usize> = 0..=256;
 /// The label that a program means when it names none.
 const DEFAULT_LABEL: &str = "production";
 const MAX_TAGS: usize = 32;
@@ -143,6 +145,7 @@ pub(crate) fn change(request: UpdatePromptRequest, platform: &Platform) -> Resul
         new_etag: platform.ids.next(),
         update_time: now(&platform.clock),
     };
+    violations.text("prompt.etag", &change.expected_etag, ETAG_BYTES);
     check_change(&mut violations, &paths, &change);
     violations.check()?;
     Ok((id, change))

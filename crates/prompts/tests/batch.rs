@@ -3,13 +3,17 @@
 
 mod support;
 
-use platform::Platform;
-use platform::testing;
+use std::time::Duration;
+
+use platform::{Platform, testing};
 use quire_proto::{
     pagination::v1::{PageRequest, TotalCount},
-    prompts::v1::{BatchCreatePromptsRequest, CreatePromptRequest, GetPromptRequest, Prompt, PromptVersion},
+    prompts::v1::{
+        BatchCreatePromptsRequest, CreatePromptRequest, GetPromptRequest, Prompt, PromptVersion, UpdatePromptRequest,
+    },
 };
-use support::{Client, at, by, list, make, named, paged, start, told, with};
+use sqlx::PgPool;
+use support::{Client, add, at, by, get, list, make, named, paged, start, text, told, with};
 use tonic::{Code, Status};
 
 async fn create(client: &Client, requests: Vec<CreatePromptRequest>) -> Result<Vec<Prompt>, Status> {
@@ -217,4 +221,181 @@ async fn what_a_batch_may_ask_for_its_answer_can_hold() {
     insta::assert_snapshot!(refused.message(), @"requests: the prompts, without their versions, must have at most 3670016 bytes in all");
     let made = create(&client, (0..400).map(|place| with(prompt(place))).collect()).await;
     assert_eq!(made.unwrap().len(), 400);
+}
+
+/// Asks for prompts of which those that exist are passed over.
+async fn make_missing(client: &Client, requests: &[CreatePromptRequest]) -> Result<Vec<Prompt>, Status> {
+    let request = BatchCreatePromptsRequest { requests: requests.to_vec(), pass_over_existing: true };
+    Ok(client.clone().batch_create_prompts(request).await?.into_inner().prompts)
+}
+
+/// A request in which everything is given but, unless it is not empty, the id.
+fn full(id: &str, name: &str) -> CreatePromptRequest {
+    CreatePromptRequest {
+        prompt: Some(Prompt {
+            id: id.into(),
+            name: name.into(),
+            surface: "chat".into(),
+            tags: vec!["b".into(), "a".into()],
+            metadata: [("team".into(), "web".into()), ("tier".into(), "1".into())].into(),
+            ..Default::default()
+        }),
+        version: Some(PromptVersion {
+            content: "Hello".into(),
+            model: "m".into(),
+            author: "ada".into(),
+            ..Default::default()
+        }),
+    }
+}
+
+/// Every row there is, with the transaction that wrote it.
+async fn rows(platform: &Platform) -> Vec<String> {
+    let sql = "select xmin || ' ' || prompts::text as row from prompts
+        union all select xmin || ' ' || prompt_versions::text from prompt_versions order by row";
+    sqlx::query_scalar(sql).fetch_all(&testing::pool(platform)).await.unwrap()
+}
+
+const ID: &str = "abcdef00-8a3b-7c21-9d55-0242ac120002";
+const OTHER_ID: &str = "abcdef00-8a3b-7c21-9d55-0242ac120003";
+
+#[tokio::test]
+async fn what_exists_as_asked_for_is_passed_over() {
+    let (platform, client) = start().await;
+    // What another workspace has is not what exists.
+    make(&client, "other", &[full("", "a"), full(ID, "b")]).await;
+    let requests = [full("", "a"), full(ID, "b"), full("", "c"), full(OTHER_ID, "d"), named("e")];
+    let first = make_missing(&client, &requests[1..3]).await.unwrap();
+    assert_eq!(first.iter().map(|prompt| prompt.name.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+    let all = make_missing(&client, &requests).await.unwrap();
+    assert_eq!(all.iter().map(|prompt| prompt.name.as_str()).collect::<Vec<_>>(), ["a", "b", "c", "d", "e"]);
+    assert_eq!(all[1..3], first);
+    assert_eq!((all[1].id.as_str(), all[3].id.as_str()), (ID, OTHER_ID));
+    for prompt in &all {
+        assert_eq!(get(&client, &prompt.id).await.unwrap(), *prompt);
+    }
+
+    // All of it again, in another order, and whether the ids are given or not, is what there is.
+    let before = rows(&platform).await;
+    assert_eq!(make_missing(&client, &requests).await.unwrap(), all);
+    let given = [4, 2, 0, 3, 1].map(|place| {
+        let prompt = Prompt { id: all[place].id.to_uppercase(), ..requests[place].prompt.clone().unwrap() };
+        CreatePromptRequest { prompt: Some(prompt), version: requests[place].version.clone() }
+    });
+    let answered = make_missing(&client, &given).await.unwrap();
+    assert_eq!(answered, [4, 2, 0, 3, 1].map(|place: usize| all[place].clone()));
+    let left_out = [full("", "d"), full("", "b")];
+    assert_eq!(make_missing(&client, &left_out).await.unwrap(), [all[3].clone(), all[1].clone()]);
+    assert_eq!(rows(&platform).await, before);
+    // Without the flag they are in the way.
+    assert_eq!(create(&client, requests.into()).await.unwrap_err().code(), Code::AlreadyExists);
+}
+
+#[tokio::test]
+async fn a_prompt_that_has_come_further_is_still_the_one_asked_for() {
+    let (platform, client) = start().await;
+    let request = full("", "a");
+    let id = make_missing(&client, std::slice::from_ref(&request)).await.unwrap().remove(0).id;
+    for content in ["Bye", "Hello", "Bye"] {
+        add(&client, "default", text(&id, content)).await.unwrap();
+    }
+    // A change that leaves all as it was but the etag.
+    let same = Prompt { id: id.clone(), surface: "chat".into(), ..Default::default() };
+    client.clone().update_prompt(UpdatePromptRequest { prompt: Some(same), update_mask: None }).await.unwrap();
+    let kept = get(&client, &id).await.unwrap();
+    assert_eq!(kept.latest_version, 4);
+    let before = rows(&platform).await;
+    assert_eq!(make_missing(&client, &[request]).await.unwrap(), [kept]);
+    assert_eq!(rows(&platform).await, before);
+}
+
+#[tokio::test]
+async fn what_exists_otherwise_than_asked_for_is_in_the_way() {
+    let (platform, client) = start().await;
+    make_missing(&client, &[full(ID, "a")]).await.unwrap();
+    let id = &make_missing(&client, &[full("", "b")]).await.unwrap()[0].id;
+    let before = rows(&platform).await;
+    let prompt = |request: CreatePromptRequest, change: fn(&mut Prompt)| {
+        let mut prompt = request.prompt.unwrap();
+        change(&mut prompt);
+        CreatePromptRequest { prompt: Some(prompt), ..request }
+    };
+    let version = |request: CreatePromptRequest, change: fn(&mut PromptVersion)| {
+        let mut version = request.version.unwrap();
+        change(&mut version);
+        CreatePromptRequest { version: Some(version), ..request }
+    };
+    let mut answers = Vec::new();
+    for (id, name) in [(ID, "a"), ("", "b")] {
+        let full = || full(id, name);
+        let different = [
+            prompt(full(), |prompt| prompt.surface.clear()),
+            prompt(full(), |prompt| prompt.tags.reverse()),
+            prompt(full(), |prompt| prompt.tags.truncate(1)),
+            prompt(full(), |prompt| prompt.metadata.values_mut().for_each(|value| value.push('x'))),
+            prompt(full(), |prompt| drop(prompt.metadata.pop_first())),
+            version(full(), |version| version.content.push(' ')),
+            version(full(), |version| version.model.clear()),
+            version(full(), |version| version.author = "bob".into()),
+        ];
+        for request in different {
+            let requests = [named("new"), named("newer"), request];
+            answers.push(told(&make_missing(&client, &requests).await.unwrap_err()));
+        }
+    }
+    // Another id, another name, the id of one with the name of another, and the other way round.
+    for request in [full(OTHER_ID, "a"), full(ID, "c"), full(ID, "b"), full(id, "a")] {
+        answers.push(told(&make_missing(&client, &[request]).await.unwrap_err()).replace(id, "<id>"));
+    }
+    answers.dedup();
+    insta::assert_snapshot!(answers.join("\n"), @r#"
+    AlreadyExists: prompts.v1.Prompt with requests[2].prompt.id "abcdef00-8a3b-7c21-9d55-0242ac120002" already exists
+      ALREADY_EXISTS of quire {"field": "requests[2].prompt.id"}
+      prompts.v1.Prompt "abcdef00-8a3b-7c21-9d55-0242ac120002"
+    AlreadyExists: prompts.v1.Prompt with requests[2].prompt.name "b" already exists
+      ALREADY_EXISTS of quire {"field": "requests[2].prompt.name"}
+      prompts.v1.Prompt "b"
+    AlreadyExists: prompts.v1.Prompt with requests[0].prompt.name "a" already exists
+      ALREADY_EXISTS of quire {"field": "requests[0].prompt.name"}
+      prompts.v1.Prompt "a"
+    AlreadyExists: prompts.v1.Prompt with requests[0].prompt.id "abcdef00-8a3b-7c21-9d55-0242ac120002" already exists
+      ALREADY_EXISTS of quire {"field": "requests[0].prompt.id"}
+      prompts.v1.Prompt "abcdef00-8a3b-7c21-9d55-0242ac120002"
+    AlreadyExists: prompts.v1.Prompt with requests[0].prompt.id "<id>" already exists
+      ALREADY_EXISTS of quire {"field": "requests[0].prompt.id"}
+      prompts.v1.Prompt "<id>"
+    "#);
+    assert_eq!(rows(&platform).await, before);
+}
+
+/// Waits until so many connections wait for a lock.
+async fn wait_for_waiting(pool: &PgPool, count: i64) {
+    let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await.unwrap() != count {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_sent_again_while_it_is_being_done_passes_over_what_that_makes() {
+    let (platform, client) = start().await;
+    let pool = testing::pool(&platform);
+    let call = |mut client: Client| async move {
+        let request = BatchCreatePromptsRequest { requests: vec![named("a")], pass_over_existing: true };
+        client.batch_create_prompts(request).await.map(|response| response.into_inner().prompts)
+    };
+    // The first call is held at its end by a trigger that waits for a lock.
+    let hold = "create function hold() returns trigger language plpgsql as
+            $$ begin perform pg_advisory_xact_lock_shared(1); return new; end $$;
+        create trigger hold after insert on prompt_versions for each row execute function hold()";
+    sqlx::raw_sql(hold).execute(&pool).await.unwrap();
+    let mut lock = pool.begin().await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock(1)").execute(&mut *lock).await.unwrap();
+    let first = tokio::spawn(call(client.clone()));
+    wait_for_waiting(&pool, 1).await;
+    let again = tokio::spawn(call(client.clone()));
+    wait_for_waiting(&pool, 2).await;
+    lock.rollback().await.unwrap();
+    let first = first.await.unwrap().unwrap();
+    assert_eq!(again.await.unwrap().map_err(|status| told(&status)), Ok(first));
 }

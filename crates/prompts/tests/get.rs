@@ -1,4 +1,4 @@
-//! GetPrompt and DeletePrompt, whose rows a caller sees, and the calls that are not served yet.
+//! GetPrompt and DeletePrompt, whose rows a caller sees, and what a workspace may be called.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
@@ -160,8 +160,19 @@ async fn a_workspace_has_a_name_of_few_characters() {
         answers.extend(client.list_prompts(from(&name, by(""))).await.err().as_ref().map(told));
         let delete = client.delete_prompt(from(&name, DeletePromptRequest { id: id() })).await;
         answers.extend(delete.err().as_ref().map(told));
+        fn nothing<T: Default>(name: &MetadataValue<tonic::metadata::Ascii>) -> Request<T> {
+            from(name, T::default())
+        }
+        answers.extend(client.update_prompt(nothing(&name)).await.err().as_ref().map(told));
+        answers.extend(client.create_prompt_version(nothing(&name)).await.err().as_ref().map(told));
+        answers.extend(client.get_prompt_version(nothing(&name)).await.err().as_ref().map(told));
+        answers.extend(client.list_prompt_versions(nothing(&name)).await.err().as_ref().map(told));
+        answers.extend(client.assign_label(nothing(&name)).await.err().as_ref().map(told));
+        answers.extend(client.list_labels(nothing(&name)).await.err().as_ref().map(told));
+        answers.extend(client.list_deployments(nothing(&name)).await.err().as_ref().map(told));
+        answers.extend(client.resolve_prompt(nothing(&name)).await.err().as_ref().map(told));
     }
-    assert_eq!(answers.len(), 5 * 11);
+    assert_eq!(answers.len(), 13 * 11);
     answers.dedup();
     insta::assert_snapshot!(answers.join("\n"), @"
     InvalidArgument: quire-workspace: must be 1 to 63 of a-z, 0-9 and -

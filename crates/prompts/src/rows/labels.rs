@@ -5,7 +5,7 @@ use sqlx::FromRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::LABEL;
+use super::{LABEL, VersionRow};
 
 /// The labels of a prompt.
 pub static LABELS: Listing = Listing {
@@ -30,6 +30,9 @@ pub(crate) struct LabelRow {
 impl LabelRow {
     /// Points the label at its version and records the deployment under this id: both or neither, and neither where it
     /// points there already. The label as it is kept; nothing when there is no such version.
+    ///
+    /// The version is locked before the label, as when a prompt is deleted. A label is moved later than the time before also
+    /// where the clocks of those who move it say otherwise.
     pub(crate) async fn assign(
         self,
         database: &Database,
@@ -37,12 +40,15 @@ impl LabelRow {
         deployment: Uuid,
     ) -> Result<Option<Self>, Error> {
         let sql = "
-            with assigned as (
+            with pointed as (
+                select version from prompt_versions where workspace_id = $1 and prompt_id = $2 and version = $4 for key share
+            ), assigned as (
                 insert into labels (workspace_id, prompt_id, label, version, assigned_by, assign_time)
-                values ($1, $2, $3, $4, $5, $6)
+                select $1, $2, $3, version, $5, $6 from pointed
                 on conflict (workspace_id, prompt_id, label) do update
                 set version = excluded.version, previous_version = labels.version,
-                    assigned_by = excluded.assigned_by, assign_time = excluded.assign_time
+                    assigned_by = excluded.assigned_by,
+                    assign_time = greatest(excluded.assign_time, labels.assign_time + interval '1 microsecond')
                 where labels.version <> excluded.version
                 returning prompt_id, label, version, previous_version, assigned_by, assign_time
             ), recorded as (
@@ -52,14 +58,11 @@ impl LabelRow {
             select prompt_id, label, version, assigned_by, assign_time from assigned";
         let query = sqlx::query(sql).bind(workspace).bind(self.prompt_id).bind(&self.label).bind(self.version);
         let query = query.bind(&self.assigned_by).bind(self.assign_time).bind(deployment);
-        match database.write(query).await {
-            Ok(mut assigned) => match assigned.pop() {
-                Some(assigned) => Ok(Some(assigned)),
-                None => self.kept(database, workspace).await.map(Some),
-            },
-            Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => Ok(None),
-            Err(error) => Err(error.into()),
+        let assigned = database.write(query).await?.pop();
+        if assigned.is_some() || !VersionRow::exists(database, workspace, self.prompt_id, self.version).await? {
+            return Ok(assigned);
         }
+        self.kept(database, workspace).await.map(Some)
     }
 
     /// The label where it points at its version already.

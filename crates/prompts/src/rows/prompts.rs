@@ -73,7 +73,8 @@ impl PromptRow {
     ) -> Result<Option<Self>, Error> {
         let sql = "
             update prompts set name = coalesce($4, name), surface = coalesce($5, surface), tags = coalesce($6, tags),
-                metadata = coalesce($7, metadata), etag = $8, update_time = $9
+                metadata = coalesce($7, metadata), etag = $8,
+                update_time = greatest($9, update_time + interval '1 microsecond')
             where workspace_id = $1 and id = $2 and ($3 = '' or etag::text = $3)
             returning id, name, surface, tags, metadata, latest_version, etag, create_time, update_time";
         let query = sqlx::query(sql).bind(workspace).bind(id).bind(&change.expected_etag);
@@ -146,6 +147,14 @@ impl NewPrompt {
         workspace: &str,
         new: &[Self],
     ) -> Result<Vec<PromptRow>, Error> {
+        match Self::try_insert_missing(database, workspace, new).await {
+            // Made since it was looked for, perhaps by this same call, sent twice.
+            Err(Error::AlreadyExists(_)) => Self::try_insert_missing(database, workspace, new).await,
+            done => done,
+        }
+    }
+
+    async fn try_insert_missing(database: &Database, workspace: &str, new: &[Self]) -> Result<Vec<PromptRow>, Error> {
         let existing = ExistingPrompts::find(database, workspace, new).await?;
         let (mut kept, mut missing) = (Vec::with_capacity(new.len()), Vec::new());
         for new in new {

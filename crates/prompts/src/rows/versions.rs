@@ -32,20 +32,22 @@ pub(crate) struct VersionRow {
 
 impl VersionRow {
     /// Adds the version behind the latest one, whatever its own number says, unless that has the same content. The prompt's
-    /// row is locked by what it says of its latest version, so that writers wait for each other and each sees the one before.
+    /// row is locked by what it says of its latest version, so that writers wait for each other and each sees the one before;
+    /// a version is made later than the one before also where the writers' clocks say otherwise.
     /// Nothing when there is no such prompt.
     pub(crate) async fn add(self, database: &Database, workspace: &str, etag: Uuid) -> Result<Option<Self>, Error> {
         let sql = "
             with added as (
-                update prompts set latest_version = latest_version + 1, latest_content_hash = $3, etag = $4, update_time = $5
+                update prompts set latest_version = latest_version + 1, latest_content_hash = $3, etag = $4,
+                    update_time = greatest($5, update_time + interval '1 microsecond')
                 where workspace_id = $1 and id = $2 and $3 <> coalesce(latest_content_hash, (
                     select content_hash from prompt_versions as latest
                     where latest.workspace_id = $1 and latest.prompt_id = $2 and latest.version = prompts.latest_version))
-                returning latest_version
+                returning latest_version, update_time
             )
             insert into prompt_versions (workspace_id, prompt_id, version, content, model, author, variables, content_hash,
                 create_time)
-            select $1, $2, latest_version, $6, $7, $8, $9, $3, $5 from added
+            select $1, $2, latest_version, $6, $7, $8, $9, $3, update_time from added
             returning prompt_id, version, content, model, author, variables, content_hash, create_time";
         let query = sqlx::query(sql).bind(workspace).bind(self.prompt_id).bind(&self.content_hash).bind(etag);
         let query = query.bind(self.create_time).bind(&self.content).bind(&self.model).bind(&self.author);
@@ -62,6 +64,18 @@ impl VersionRow {
             where workspace_id = $1 and prompt_id = $2 and content_hash = $3 order by version desc limit 1";
         let query = || sqlx::query(sql).bind(workspace).bind(self.prompt_id).bind(&self.content_hash);
         Ok(database.read(query).await?.pop())
+    }
+
+    pub(crate) async fn exists(
+        database: &Database,
+        workspace: &str,
+        prompt_id: Uuid,
+        version: i32,
+    ) -> Result<bool, Error> {
+        let sql = "select version from prompt_versions where workspace_id = $1 and prompt_id = $2 and version = $3";
+        let query = || sqlx::query(sql).bind(workspace).bind(prompt_id).bind(version);
+        let found: Vec<(i32,)> = database.read(query).await?;
+        Ok(!found.is_empty())
     }
 
     pub(crate) async fn get(

@@ -1,15 +1,22 @@
 //! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, UNIX_EPOCH},
+};
 
+use pagination::Clock;
 use platform::{Platform, WORKSPACE_METADATA, testing};
 use prompts::Prompts;
 use quire_proto::{
     pagination::v1::{PageRequest, PageResponse},
     prompts::v1::{
-        BatchCreatePromptsRequest, CreatePromptRequest, ListPromptsRequest, ListPromptsResponse, Prompt, PromptVersion,
-        prompt_service_client::PromptServiceClient,
+        AssignLabelRequest, BatchCreatePromptsRequest, CreatePromptRequest, CreatePromptVersionRequest, Deployment,
+        GetPromptRequest, Label, ListDeploymentsRequest, ListPromptsRequest, ListPromptsResponse, Prompt,
+        PromptVersion, prompt_service_client::PromptServiceClient,
     },
 };
 use sqlx::{FromRow, PgPool};
@@ -34,6 +41,15 @@ pub async fn start() -> (Platform, Client) {
 pub async fn start_on(platform: &Platform) -> Client {
     let prompts = Prompts::open(platform).await.unwrap();
     PromptServiceClient::new(testing::serve(prompts.server()).await)
+}
+
+/// The service on a new database, by a clock that is a second later each time it is asked.
+pub async fn start_ticking() -> (Platform, Client) {
+    let seconds = AtomicU64::new(1_800_000_000);
+    let clock = Clock::new(move || UNIX_EPOCH + Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed)));
+    let platform = Platform { clock, ..testing::platform().await };
+    let client = start_on(&platform).await;
+    (platform, client)
 }
 
 /// A message from a caller of this workspace.
@@ -68,6 +84,58 @@ pub async fn make_by(client: &Client, workspace: &str, batch: usize, requests: &
 /// Makes prompts, in as few batches as they fit in.
 pub async fn make(client: &Client, workspace: &str, requests: &[CreatePromptRequest]) -> Vec<Prompt> {
     make_by(client, workspace, 1_000, requests).await
+}
+
+/// Makes a prompt with this name in the workspace `default`.
+pub async fn one(client: &Client, name: &str) -> Prompt {
+    make(client, "default", &[named(name)]).await.remove(0)
+}
+
+/// Reads a prompt of the workspace `default`.
+pub async fn get(client: &Client, id: &str) -> Result<Prompt, Status> {
+    let response = client.clone().get_prompt(GetPromptRequest { id: id.to_owned() }).await?;
+    Ok(response.into_inner().prompt.unwrap())
+}
+
+/// A version with this content.
+pub fn text(prompt_id: &str, content: impl Into<String>) -> PromptVersion {
+    PromptVersion { prompt_id: prompt_id.to_owned(), content: content.into(), ..Default::default() }
+}
+
+/// Asks for a version to be added, as a caller of this workspace.
+pub async fn add(client: &Client, workspace: &str, version: PromptVersion) -> Result<PromptVersion, Status> {
+    let request = CreatePromptVersionRequest { version: Some(version) };
+    let response = client.clone().create_prompt_version(from(workspace, request)).await?;
+    Ok(response.into_inner().version.unwrap())
+}
+
+/// Points a label at a version, as a caller of this workspace.
+pub async fn assign(client: &Client, workspace: &str, request: AssignLabelRequest) -> Result<Label, Status> {
+    Ok(client.clone().assign_label(from(workspace, request)).await?.into_inner().label.unwrap())
+}
+
+/// Asks for a label to point at a version.
+pub fn label(prompt_id: &str, label: &str, version: i32) -> AssignLabelRequest {
+    AssignLabelRequest { prompt_id: prompt_id.to_owned(), label: label.to_owned(), version, ..Default::default() }
+}
+
+/// The deployments that a request asks for, up to 200, as a caller of this workspace.
+pub async fn deployments(client: &Client, workspace: &str, request: ListDeploymentsRequest) -> Vec<Deployment> {
+    let request =
+        ListDeploymentsRequest { page: Some(PageRequest { page_size: 200, ..Default::default() }), ..request };
+    client.clone().list_deployments(from(workspace, request)).await.unwrap().into_inner().deployments
+}
+
+/// Holds the moves of one label to leading from nowhere to this version: each begins where another ended.
+pub fn assert_lead_to(version: i32, moves: &[Deployment]) {
+    assert!(moves.iter().all(|moved| moved.version != moved.previous_version), "{moves:?}");
+    // It came to a version as often as it left it, but for where it began and where it is.
+    let mut balance = BTreeMap::from([(0, 1), (version, -1)]);
+    for moved in moves {
+        *balance.entry(moved.version).or_default() += 1;
+        *balance.entry(moved.previous_version).or_default() -= 1;
+    }
+    assert!(balance.values().all(|&balance| balance == 0), "to {version} by {moves:?}");
 }
 
 /// Prompts that no two orders bring in the same sequence: names that a language, or UTF-16, would sort otherwise than
@@ -195,6 +263,40 @@ pub async fn pages_back(client: &Client, request: &ListPromptsRequest, page_size
         pages.push(page);
     }
     pages
+}
+
+/// The rows of each page of any list, from the first to the last; the way back has brought the same rows.
+pub async fn there_and_back<T: PartialEq + Clone>(
+    page_size: i32,
+    fetch: impl AsyncFn(PageRequest) -> (Vec<T>, Option<PageResponse>),
+) -> Vec<Vec<T>> {
+    let fetch = async |token: &str| {
+        let page = PageRequest { page_size, page_token: token.to_owned(), ..Default::default() };
+        let (rows, response) = fetch(page).await;
+        (rows, response.unwrap())
+    };
+    let (first, mut response) = fetch("").await;
+    assert_eq!(response.previous_page_token, "", "the first page has none before it");
+    let (mut there, mut back) = (vec![first], Vec::new());
+    while !response.next_page_token.is_empty() {
+        assert!(there.len() < 1_000, "the walk does not end");
+        let rows;
+        (rows, response) = fetch(&response.next_page_token).await;
+        assert!(!response.previous_page_token.is_empty(), "a page reached by a token has one before it");
+        there.push(rows);
+    }
+    while !response.previous_page_token.is_empty() {
+        assert!(back.len() < 1_000, "the walk does not end");
+        let rows;
+        (rows, response) = fetch(&response.previous_page_token).await;
+        assert!(!response.next_page_token.is_empty(), "a page reached backwards has one after it");
+        back.push(rows);
+    }
+    back.reverse();
+    // Pages that are cut by weight are cut elsewhere on the way back.
+    let all_but_last = there.split_last().map(|(_, pages)| pages.concat());
+    assert!(Some(back.concat()) == all_but_last, "the way back has the same rows");
+    there
 }
 
 /// The ids on pages, in the sequence of the pages.

@@ -1,0 +1,3 @@
+-- no-transaction
+-- For the foreign key: deleting a prompt looks for the labels of each of its versions.
+create index concurrently labels_version on labels (workspace_id, prompt_id, version);
