@@ -10,7 +10,7 @@ use std::{
 
 use deadpool::{
     Runtime,
-    managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult, TimeoutType},
+    managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType},
 };
 use sqlx::{
     ConnectOptions, FromRow, Postgres,
@@ -18,10 +18,11 @@ use sqlx::{
     query::Query,
 };
 
-/// How long a statement waits for a connection while all of them are in use.
-const WAIT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a statement waits for a connection while all of them are in use: longer than whoever watches the database needs
+/// to find that it hangs, which is not the same as being at its limit.
+const WAIT_TIMEOUT: Duration = Duration::from_millis(1_200);
 /// How long a new connection may take. A wait and a connect together stay below two seconds.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(900);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(700);
 /// How old a connection becomes, so that what each keeps in the server's memory is let go of now and then.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
@@ -50,6 +51,8 @@ impl Database {
     pub fn new(options: PgConnectOptions, max_connections: usize) -> Self {
         let connector = Connector { options: RwLock::new(fit_for_pages(options)), generation: AtomicU64::new(0) };
         let pool = managed::Pool::builder(connector).max_size(max_connections).runtime(Runtime::Tokio1);
+        // The connection that was used last is the one whose backend is still in the processor's caches.
+        let pool = pool.queue_mode(QueueMode::Lifo);
         let pool = pool.wait_timeout(Some(WAIT_TIMEOUT)).create_timeout(Some(CONNECT_TIMEOUT)).build();
         // Building fails only for timeouts without a runtime.
         Self { pool: pool.unwrap_or_else(|error| unreachable!("{error}")) }
@@ -122,8 +125,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`sqlx::Error::PoolTimedOut`] when all stayed in use for a second, [`sqlx::Error::Io`] when there was no answer to a
-    /// new one, and whatever Postgres refuses it with.
+    /// [`sqlx::Error::PoolTimedOut`] when all stayed in use for 1.2 seconds, [`sqlx::Error::Io`] when there was no answer to
+    /// a new one, and whatever Postgres refuses it with.
     pub async fn acquire(&self) -> sqlx::Result<Connection> {
         match self.pool.get().await {
             Ok(mut place) => {

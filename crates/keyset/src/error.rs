@@ -108,6 +108,7 @@ impl Failure {
         const ADMIN_SHUTDOWN: &str = "57P01";
         const CRASH_SHUTDOWN: &str = "57P02";
         const CANNOT_CONNECT_NOW: &str = "57P03";
+        const IDLE_SESSION_TIMEOUT: &str = "57P05";
         const CONNECTION_EXCEPTION_CLASS: &str = "08";
         const INSUFFICIENT_RESOURCES_CLASS: &str = "53";
 
@@ -120,7 +121,8 @@ impl Failure {
             | QUERY_CANCELED
             | ADMIN_SHUTDOWN
             | CRASH_SHUTDOWN
-            | CANNOT_CONNECT_NOW => Self::Unavailable,
+            | CANNOT_CONNECT_NOW
+            | IDLE_SESSION_TIMEOUT => Self::Unavailable,
             state if state.starts_with(CONNECTION_EXCEPTION_CLASS) => Self::Unavailable,
             state if state.starts_with(INSUFFICIENT_RESOURCES_CLASS) => Self::Exhausted,
             _ => Self::Inside,

@@ -1,3 +1,4 @@
+use futures_util::FutureExt;
 use pagination::{Cursor, Direction, InvalidArgument, PageParameters, Position, proto::PageResponse};
 use sqlx::{FromRow, Row, ValueRef, postgres::PgRow};
 
@@ -53,9 +54,9 @@ impl Query<'_> {
         let plan = self.plan()?;
         let cursor = plan.cursor(paging)?;
         let page = plan.fetch(paging, &cursor);
-        let total = total(paging, &plan.selection, plan.parameters.total_count);
-        let (fetched, total) = futures_util::future::join(page, total).await;
-        let Fetched { rows, onward } = fetched?;
+        let total = total(paging, &plan.selection, plan.parameters.total_count).map(Ok);
+        // A page that fails does not wait for the total, which never does.
+        let (Fetched { rows, onward }, total) = futures_util::future::try_join(page, total).await?;
 
         let response = plan.response(paging, cursor.clone(), rows.first(), onward, total)?;
         let rows: Result<Vec<T>, sqlx::Error> = match cursor.direction {

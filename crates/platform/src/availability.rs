@@ -12,10 +12,10 @@ use tonic::{
 use tower_layer::Layer;
 
 /// How often the database is asked whether it answers.
-const INTERVAL: Duration = Duration::from_millis(250);
-/// How long its answer may take, a new connection included. With the interval, less than the two seconds within which a
-/// call is answered.
-const TIMEOUT: Duration = Duration::from_millis(1_250);
+const INTERVAL: Duration = Duration::from_millis(200);
+/// How long its answer may take, a new connection included. With the interval, less than a statement waits for a connection:
+/// calls that wait behind those that hang are answered UNAVAILABLE as well, and not that the database is at its limit.
+const TIMEOUT: Duration = Duration::from_millis(700);
 
 /// Whether the database answers. While it does not, calls are answered UNAVAILABLE at once, those in flight included: a
 /// database that hangs, unlike one that refuses, would otherwise hold each of them.
@@ -88,11 +88,13 @@ impl Probe {
 
     async fn ask(&mut self) -> sqlx::Result<()> {
         // Taken, so that one whose answer did not come in time is not asked again.
-        if let Some(mut connection) = self.connection.take()
-            && connection.ping().await.is_ok()
-        {
-            self.connection = Some(connection);
-            return Ok(());
+        if let Some(mut connection) = self.connection.take() {
+            if connection.ping().await.is_ok() {
+                self.connection = Some(connection);
+                return Ok(());
+            }
+            // A restart that is over before the next question ends the others too, and a write would be lost on each.
+            self.database.forget_connections();
         }
         self.connection = Some(self.database.options().connect().await?);
         Ok(())

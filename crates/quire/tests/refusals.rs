@@ -249,8 +249,8 @@ fn help_names_every_setting_and_no_secret() {
 
     Options:
           --server <SERVER>        The server [env: QUIRE_SERVER=] [default: http://127.0.0.1:50051]
-          --log <LOG>              What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
           --workspace <WORKSPACE>  The workspace to make the prompts in [env: QUIRE_WORKSPACE=] [default: default]
+          --log <LOG>              What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
       -h, --help                   Print help
       -V, --version                Print version
     ");

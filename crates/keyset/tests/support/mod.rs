@@ -1,9 +1,15 @@
 //! A database of its own for each test.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::panic, reason = "tests")]
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicU32, Ordering},
+pub mod connections;
+
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use keyset::{Database, List, Listing, Page, Paging};
@@ -43,6 +49,25 @@ pub fn paging(pool: &PgPool) -> Paging {
 
 pub async fn run(pool: &PgPool, sql: &str) {
     pool.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await.unwrap();
+}
+
+/// Waits until an attempt succeeds.
+pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+    let attempts = async {
+        loop {
+            if let Some(value) = attempt().await {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within(what, attempts).await
+}
+
+/// Waits for what is to come by itself: long enough for a busy machine, and never the reason why a test passes.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let Ok(value) = tokio::time::timeout(Duration::from_secs(60), future).await else { panic!("waited until {what}") };
+    value
 }
 
 pub fn request(page_size: i32, page_token: &str) -> PageRequest {

@@ -1,5 +1,9 @@
 //! The program as its users have it: a process of its own, called over a socket.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+pub mod postgres;
+pub mod storm;
 
 use std::{
     ffi::OsStr,
@@ -24,11 +28,12 @@ use quire_proto::{
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 use tempfile::{NamedTempFile, TempDir};
 use tonic::{
-    Status,
+    Status, Streaming,
     transport::{Channel, Endpoint},
 };
 use tonic_health::pb::{
-    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient as GeneratedHealthClient,
+    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
+    health_client::HealthClient as GeneratedHealthClient,
 };
 
 pub type Client = PromptServiceClient<Channel>;
@@ -146,8 +151,18 @@ impl Server {
         Self::start(command)
     }
 
-    fn start(mut command: Command) -> Self {
-        let address = free_address();
+    fn start(command: Command) -> Self {
+        Self::start_at(free_address(), command)
+    }
+
+    /// Serves a private Postgres where another served it before.
+    pub fn start_again(data_dir: &DataDir, address: SocketAddr) -> Self {
+        let mut command = quire(&["serve"]);
+        command.arg("--data-dir").arg(data_dir.path());
+        Self::start_at(address, command)
+    }
+
+    fn start_at(address: SocketAddr, mut command: Command) -> Self {
         command.arg("--listen").arg(address.to_string());
         Self { program: Program::start(command), address }
     }
@@ -181,17 +196,48 @@ pub async fn health(channel: &Channel, service: &str) -> ServingStatus {
     answer.unwrap().into_inner().status()
 }
 
+/// What health tells of the server from the moment when this is made.
+pub struct HealthWatch(Streaming<HealthCheckResponse>);
+
+impl HealthWatch {
+    pub async fn begin(channel: &Channel) -> Self {
+        let request = HealthCheckRequest { service: "prompts.v1.PromptService".to_owned() };
+        let mut watch = Self(HealthClient::new(channel.clone()).watch(request).await.unwrap().into_inner());
+        watch.tells(ServingStatus::Serving).await;
+        watch
+    }
+
+    /// Waits until the next thing told is this.
+    pub async fn tells(&mut self, status: ServingStatus) {
+        let told = within(&format!("health told {status:?}"), self.0.message()).await;
+        assert_eq!(told.unwrap().unwrap().status(), status);
+    }
+}
+
 /// Where a private Postgres is to keep its data. Declare it before the server on it, so that it is removed after.
-pub struct DataDir(TempDir);
+pub struct DataDir {
+    path: PathBuf,
+    _directory: TempDir,
+}
 
 impl DataDir {
     pub fn new() -> Self {
-        Self(TempDir::new().unwrap())
+        Self::called("data")
+    }
+
+    /// One whose path is too long for a socket, so that each Postgres on it has its socket elsewhere.
+    pub fn with_long_path() -> Self {
+        Self::called(&"data".repeat(30))
     }
 
     /// A directory that the first server has to make.
-    pub fn path(&self) -> PathBuf {
-        self.0.path().join("data")
+    fn called(name: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        Self { path: directory.path().join(name), _directory: directory }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     pub fn file(&self, name: impl AsRef<Path>) -> PathBuf {

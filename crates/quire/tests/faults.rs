@@ -1,0 +1,103 @@
+//! What goes wrong under 32 walkers and 8 writers: nothing that was acknowledged is lost, no walk skips or doubles a row,
+//! and all go on by themselves.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::time::Duration;
+
+use sqlx::{ConnectOptions, PgConnection};
+use support::{
+    DataDir, HealthWatch, Server,
+    postgres::{Frozen, Postgres, kill_process, postmaster},
+    storm::{Storm, is_unavailable, is_unavailable_or_broken},
+};
+use tonic_health::pb::health_check_response::ServingStatus::{NotServing, Serving};
+
+#[tokio::test]
+async fn a_private_postgres_that_is_killed() {
+    let data_dir = DataDir::with_long_path();
+    let mut server = Server::on_data_dir(&data_dir, &[]);
+    let channel = server.connect().await;
+    let mut health = HealthWatch::begin(&channel).await;
+    let mut storm = Storm::begin(&channel, is_unavailable).await;
+    for _ in 0..2 {
+        let killed = postmaster(&data_dir).unwrap();
+        // Who is to notice is held up, so that there is none for as long as it takes health to tell.
+        let keeper = Frozen::parent_of(killed);
+        kill_process(killed);
+        health.tells(NotServing).await;
+        drop(keeper);
+        health.tells(Serving).await;
+        assert_ne!(postmaster(&data_dir), Some(killed));
+        storm.goes_on().await;
+    }
+    storm.end().await;
+}
+
+#[tokio::test]
+async fn a_postgres_that_recovers_from_a_crash() {
+    let postgres = Postgres::start(&[]);
+    let mut server = Server::on_database(&postgres.url(), &[]);
+    let mut storm = Storm::begin(&server.connect().await, is_unavailable).await;
+    for _ in 0..2 {
+        let mut connection: PgConnection = postgres.options().connect().await.unwrap();
+        let sql =
+            "select pid from pg_stat_activity where application_name = 'quire' order by state <> 'active' limit 1";
+        let pid: i32 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+        let refused = storm.refused();
+        // Postgres ends all connections, this one too, and goes back to what it has on disk.
+        kill_process(pid.try_into().unwrap());
+        storm.goes_on().await;
+        assert!(storm.refused() > refused);
+    }
+    storm.end().await;
+}
+
+#[tokio::test]
+async fn a_postgres_that_is_restarted() {
+    let mut postgres = Postgres::start(&[]);
+    let mut server = Server::on_database(&postgres.url(), &[]);
+    let channel = server.connect().await;
+    let mut health = HealthWatch::begin(&channel).await;
+    let mut storm = Storm::begin(&channel, is_unavailable).await;
+    postgres.stop();
+    health.tells(NotServing).await;
+    postgres.start_again();
+    health.tells(Serving).await;
+    storm.goes_on().await;
+    storm.end().await;
+}
+
+#[tokio::test]
+async fn a_postgres_that_hangs() {
+    let postgres = Postgres::start(&[]);
+    let mut server = Server::on_database(&postgres.url(), &[]);
+    let channel = server.connect().await;
+    let mut health = HealthWatch::begin(&channel).await;
+    let mut storm = Storm::begin(&channel, is_unavailable).await;
+    let frozen = postgres.freeze();
+    health.tells(NotServing).await;
+    let refused = storm.refused();
+    // Calls are answered meanwhile, again and again.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(storm.refused() > refused + 100);
+    drop(frozen);
+    health.tells(Serving).await;
+    storm.goes_on().await;
+    storm.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed() {
+    let data_dir = DataDir::new();
+    let mut server = Server::on_data_dir(&data_dir, &[]);
+    let address = server.address;
+    let mut storm = Storm::begin(&server.connect().await, is_unavailable_or_broken).await;
+    for _ in 0..2 {
+        server.program.kill();
+        server = Server::start_again(&data_dir, address);
+        storm.goes_on().await;
+    }
+    storm.end().await;
+}

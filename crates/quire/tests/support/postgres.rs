@@ -1,0 +1,120 @@
+//! A Postgres that is not the server's own, and what can happen to a Postgres.
+
+use std::process::Command;
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use private_postgres::{Server, Settings};
+use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
+use tempfile::TempDir;
+
+use super::{DataDir, eventually};
+
+/// A Postgres that a test stops and starts as it likes. What it has acknowledged survives that.
+pub struct Postgres {
+    server: Option<Server>,
+    settings: Settings,
+    _directory: TempDir,
+}
+
+impl Postgres {
+    pub fn start(extra: &[(&str, &str)]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let extra = extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let settings = Settings { data_dir: directory.path().join("data"), durable: true, extra };
+        let server = Some(Server::start(&settings).unwrap());
+        Self { server, settings, _directory: directory }
+    }
+
+    /// Shuts it down as `pg_ctl stop -m fast` does: by SIGINT, after which it ends all connections.
+    pub fn stop(&mut self) {
+        self.server.take().unwrap().stop().unwrap();
+    }
+
+    pub fn start_again(&mut self) {
+        self.server = Some(Server::start(&self.settings).unwrap());
+    }
+
+    pub fn options(&self) -> PgConnectOptions {
+        let server = self.server.as_ref().unwrap();
+        let options = PgConnectOptions::new_without_pgpass().socket(server.socket_dir()).port(server.port());
+        options.username(server.user()).database("postgres")
+    }
+
+    pub fn url(&self) -> String {
+        self.options().to_url_lossy().to_string()
+    }
+
+    /// Holds up all its processes for as long as the answer is kept.
+    pub fn freeze(&self) -> Frozen {
+        let postmaster = self.server.as_ref().unwrap().process_id();
+        let mut frozen = Frozen(Vec::new());
+        // First, so that there are no new ones.
+        frozen.add([postmaster]);
+        let backends = processes().into_iter().filter(|(_, parent)| *parent == postmaster);
+        frozen.add(backends.map(|(pid, _)| pid));
+        frozen
+    }
+}
+
+/// Processes that are held up until this is dropped.
+pub struct Frozen(Vec<Pid>);
+
+impl Frozen {
+    pub fn parent_of(pid: u32) -> Self {
+        let mut frozen = Self(Vec::new());
+        frozen.add(processes().into_iter().filter(|(child, _)| *child == pid).map(|(_, parent)| parent));
+        frozen
+    }
+
+    fn add(&mut self, pids: impl IntoIterator<Item = u32>) {
+        let pids = pids.into_iter().map(|pid| Pid::from_raw(pid.try_into().unwrap()));
+        // One that has ended meanwhile is held up well enough.
+        self.0.extend(pids.filter(|pid| kill(*pid, Signal::SIGSTOP).is_ok()));
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            let _ = kill(*pid, Signal::SIGCONT);
+        }
+    }
+}
+
+/// Each process and its parent.
+fn processes() -> Vec<(u32, u32)> {
+    let output = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let process = |line: &str| {
+        let mut ids = line.split_whitespace().map(|id| id.parse().unwrap());
+        (ids.next().unwrap(), ids.next().unwrap())
+    };
+    lines.lines().map(process).collect()
+}
+
+/// The main process of a private Postgres.
+pub fn postmaster(data_dir: &DataDir) -> Option<u32> {
+    std::fs::read_to_string(data_dir.file("postgres/postmaster.pid")).ok()?.lines().next()?.parse().ok()
+}
+
+/// Ends a process with no chance to clean up.
+pub fn kill_process(pid: u32) {
+    kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGKILL).unwrap();
+}
+
+/// Waits until so many statements of the server wait for a lock.
+pub async fn wait_for_locked(options: &PgConnectOptions, statements: i64) {
+    let mut connection: PgConnection = options.connect().await.unwrap();
+    let sql = "
+        select count(*) from pg_stat_activity
+        where datname = current_database() and application_name = 'quire' and wait_event_type = 'Lock'";
+    let what = format!("{statements} statements waited for a lock");
+    eventually(&what, async || {
+        let waiting: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+        (waiting == statements).then_some(())
+    })
+    .await;
+}
