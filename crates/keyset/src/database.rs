@@ -94,7 +94,7 @@ impl Database {
     where
         T: for<'r> FromRow<'r, PgRow>,
     {
-        rows(&self.read_rows(query).await?)
+        rows(self.read_rows(query).await?.iter())
     }
 
     pub(crate) async fn read_rows<'q>(
@@ -118,7 +118,7 @@ impl Database {
     where
         T: for<'r> FromRow<'r, PgRow>,
     {
-        rows(&self.acquire().await?.run(query).await?)
+        rows(self.acquire().await?.run(query).await?.iter())
     }
 
     /// A connection for more than one statement: a transaction, say.
@@ -248,8 +248,13 @@ fn fit_for_pages(options: PgConnectOptions) -> PgConnectOptions {
     ])
 }
 
-fn rows<T: for<'r> FromRow<'r, PgRow>>(rows: &[PgRow]) -> sqlx::Result<Vec<T>> {
-    rows.iter().map(T::from_row).collect()
+pub(crate) fn rows<'r, T: FromRow<'r, PgRow>>(rows: impl ExactSizeIterator<Item = &'r PgRow>) -> sqlx::Result<Vec<T>> {
+    // To collect into a result would lose the length.
+    let mut read = Vec::with_capacity(rows.len());
+    for row in rows {
+        read.push(T::from_row(row)?);
+    }
+    Ok(read)
 }
 
 /// Whether no statement can be run on the connection after this error.

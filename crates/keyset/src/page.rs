@@ -5,6 +5,7 @@ use sqlx::{FromRow, Row, ValueRef, postgres::PgRow};
 use crate::{
     Error, Paging, Query,
     count::{Total, total},
+    database,
     listing::{Key, Nulls},
     query::Plan,
     select::{Extent, HIT, MORE, POSITION, key_column},
@@ -59,11 +60,11 @@ impl Query<'_> {
         let (Fetched { rows, onward }, total) = futures_util::future::try_join(page, total).await?;
 
         let response = plan.response(paging, cursor.clone(), rows.first(), onward, total)?;
-        let rows: Result<Vec<T>, sqlx::Error> = match cursor.direction {
-            Direction::Forward => rows.iter().map(T::from_row).collect(),
-            Direction::Backward => rows.iter().rev().map(T::from_row).collect(),
+        let rows = match cursor.direction {
+            Direction::Forward => database::rows(rows.iter())?,
+            Direction::Backward => database::rows(rows.iter().rev())?,
         };
-        Ok(Page { rows: rows?, response })
+        Ok(Page { rows, response })
     }
 }
 

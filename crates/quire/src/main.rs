@@ -15,6 +15,10 @@ use arguments::{Arguments, Command, Prompts};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
+/// A page is some two thousand small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();

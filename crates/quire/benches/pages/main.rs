@@ -1,0 +1,81 @@
+//! What a page costs, as ratios: each is measured in this one run on this one machine, and stands beside its target.
+//!
+//! ```sh
+//! cargo bench -p quire --bench pages
+//! cargo bench -p quire --bench pages -- --rows 10000000 --data-dir /var/tmp/pages --plot /tmp/pages.svg
+//! ```
+//!
+//! It knows of Quire what a user knows: the binary, started as a process of its own on a private Postgres that writes
+//! durably, and its gRPC API. Beside it stands `pgbench`, which sends the same statement to the same Postgres and does
+//! nothing with the rows. It needs Linux, for `/proc`, and leaves nothing behind but what `--data-dir` and `--plot` name.
+
+mod arguments;
+mod client;
+mod database;
+mod load;
+mod measure;
+mod pgbench;
+mod plot;
+mod processes;
+mod report;
+mod server;
+mod statement;
+mod timing;
+mod walk;
+
+use std::process::ExitCode;
+
+use arguments::Arguments;
+use clap::Parser;
+use database::Database;
+use measure::Bench;
+use report::Report;
+use server::Server;
+use tokio::signal::unix::{SignalKind, signal};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // Whichever way this ends, what was started is dropped before the process exits, and ends with that.
+    let done = tokio::select! {
+        done = run(&arguments) => done,
+        stopped = told_to_stop() => stopped.and(Err("it was told to stop".into())),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pages: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<()> {
+    let database = Database::start(arguments.data_dir.as_deref())?;
+    database.create().await?;
+    server::migrate(&database.url()).await?;
+    load::load(&database, arguments.rows).await?;
+
+    let server = Server::start(&database.url()).await?;
+    let mut report = Report::new(&database, arguments.rows).await?;
+    let bench = Bench::prepare(arguments, &database, &server).await?;
+    let depths = bench.measure(&mut report).await?;
+    if let Some(file) = &arguments.plot {
+        plot::write(file, &depths, arguments.rows)?;
+    }
+    report.print();
+    server.stop().await?;
+    database.stop()
+}
+
+async fn told_to_stop() -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! The table.
+#![expect(clippy::print_stdout, reason = "the table is what the benchmark is for")]
+
+use std::fmt;
+
+use sqlx::Connection;
+
+use crate::{Result, database::Database};
+
+/// What a number is to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target {
+    AtMost(f64),
+    AtLeast(f64),
+    Below(f64),
+    /// There is no target: the number is for the reader.
+    Shown,
+}
+
+impl Target {
+    fn verdict(self, value: f64) -> &'static str {
+        let is_reached = match self {
+            Self::AtMost(limit) => value <= limit,
+            Self::AtLeast(limit) => value >= limit,
+            Self::Below(limit) => value < limit,
+            Self::Shown => return "",
+        };
+        if is_reached { "reached" } else { "MISSED" }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::AtMost(limit) => format!("at most {limit}"),
+            Self::AtLeast(limit) => format!("at least {limit}"),
+            Self::Below(limit) => format!("below {limit}"),
+            Self::Shown => String::new(),
+        };
+        formatter.pad(&text)
+    }
+}
+
+/// What was measured, in the order in which it was.
+pub(crate) struct Report {
+    title: String,
+    lines: Vec<Line>,
+}
+
+struct Line {
+    what: String,
+    value: f64,
+    unit: &'static str,
+    target: Target,
+    /// The two numbers of a ratio.
+    from: String,
+}
+
+impl Report {
+    pub(crate) async fn new(database: &Database, rows: u64) -> Result<Self> {
+        let mut connection = database.connect().await?;
+        let version: String = sqlx::query_scalar("show server_version").fetch_one(&mut connection).await?;
+        connection.close().await?;
+        let processors = std::thread::available_parallelism()?;
+        let title = format!("Pages of 50 rows, of {}; Postgres {version}; {processors} processors", thousands(rows));
+        Ok(Self { title, lines: Vec::new() })
+    }
+
+    pub(crate) fn ratio(&mut self, what: &str, ratio: f64, target: Target, from: &str) {
+        self.value(what, (ratio, ""), target, from);
+    }
+
+    pub(crate) fn value(&mut self, what: &str, (value, unit): (f64, &'static str), target: Target, from: &str) {
+        self.lines.push(Line { what: what.to_owned(), value, unit, target, from: from.to_owned() });
+    }
+
+    pub(crate) fn print(&self) {
+        let width = self.lines.iter().map(|line| line.what.len()).max().unwrap_or_default();
+        println!("\n{}\n", self.title);
+        println!("{:width$}  {:>8}      {:13} {:8} from", "", "measured", "target", "");
+        for Line { what, value, unit, target, from } in &self.lines {
+            println!("{what:width$}  {value:8.2} {unit:4} {target:13} {:8} {from}", target.verdict(*value));
+        }
+        println!();
+    }
+}
+
+/// With commas, as in `900,000`.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,91 @@
+//! The binary, as its users have it.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    process::Stdio,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use platform::testing;
+use tokio::process::{Child, Command};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::Result;
+
+/// How long it may take until the server listens, and until it has stopped.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Brings the schema up to date.
+pub(crate) async fn migrate(url: &str) -> Result<()> {
+    let status = quire("migrate", url).status().await?;
+    if status.success() { Ok(()) } else { Err(format!("quire migrate: {status}").into()) }
+}
+
+/// `quire serve`, which is killed when it is dropped.
+pub(crate) struct Server {
+    process: Child,
+    process_id: u32,
+    endpoint: Endpoint,
+}
+
+impl Server {
+    pub(crate) async fn start(url: &str) -> Result<Self> {
+        let address = free_address()?;
+        let mut command = quire("serve", url);
+        command.args(["--listen", &address.to_string()]).env("QUIRE_TOKEN_KEYS", testing::TOKEN_KEYS);
+        let process = command.spawn()?;
+        let process_id = process.id().ok_or("quire serve has ended")?;
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
+        let mut server = Self { process, process_id, endpoint };
+        tokio::time::timeout(PATIENCE, server.listens()).await??;
+        Ok(server)
+    }
+
+    async fn listens(&mut self) -> Result<()> {
+        while self.connect().await.is_err() {
+            if let Some(status) = self.process.try_wait()? {
+                return Err(format!("quire serve: {status}").into());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// A connection of its own.
+    pub(crate) async fn connect(&self) -> Result<Channel> {
+        Ok(self.endpoint.connect().await?)
+    }
+
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process_id
+    }
+
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        kill(Pid::from_raw(self.process_id.try_into()?), Signal::SIGTERM)?;
+        let status = tokio::time::timeout(PATIENCE, self.process.wait()).await??;
+        if status.success() { Ok(()) } else { Err(format!("quire serve: {status}").into()) }
+    }
+}
+
+/// The program with no settings of whoever runs this.
+fn quire(subcommand: &str, url: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quire"));
+    for (name, _) in std::env::vars_os() {
+        let text = name.as_encoded_bytes();
+        if text.starts_with(b"QUIRE_") || text.starts_with(b"PG") {
+            command.env_remove(&name);
+        }
+    }
+    command.args([subcommand, "--log", "warn"]).env("DATABASE_URL", url);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// An address that nobody listens on.
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
