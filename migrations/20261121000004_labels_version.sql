@@ -1,3 +1,2 @@
--- no-transaction
 -- For the foreign key: deleting a prompt looks for the labels of each of its versions.
-create index concurrently labels_version on labels (workspace_id, prompt_id, version);
+create index labels_version on labels (workspace_id, prompt_id, version);

@@ -23,7 +23,7 @@ use sqlx::{
 const WAIT_TIMEOUT: Duration = Duration::from_millis(1_200);
 /// How long a new connection may take. A wait and a connect together stay below two seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(700);
-/// How old a connection becomes, so that what each keeps in the server's memory is let go of now and then.
+/// How old a connection becomes that is still taken, so that what each keeps in the server's memory is let go of.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
 /// A Postgres database, and the connections to it. Cloning it is cheap, and clones have the same connections.
@@ -46,8 +46,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// The database that these options name, with at most so many connections, made as they are needed. Ten times as many
-    /// as Postgres has cores is plenty.
+    /// The database that these options name, with at most so many connections, made as they are needed.
     pub fn new(options: PgConnectOptions, max_connections: usize) -> Self {
         let connector = Connector { options: RwLock::new(fit_for_pages(options)), generation: AtomicU64::new(0) };
         let pool = managed::Pool::builder(connector).max_size(max_connections).runtime(Runtime::Tokio1);
@@ -72,12 +71,18 @@ impl Database {
     pub fn move_to(&self, options: PgConnectOptions) {
         let connector = self.pool.manager();
         *connector.options.write().unwrap_or_else(PoisonError::into_inner) = fit_for_pages(options);
-        connector.generation.fetch_add(1, Ordering::Relaxed);
+        connector.generation.fetch_add(1, Ordering::Release);
+        self.close_idle();
     }
 
     /// Does not use the connections of before again, as when their server was seen to be gone.
     pub fn forget_connections(&self) {
-        self.pool.manager().generation.fetch_add(1, Ordering::Relaxed);
+        self.pool.manager().generation.fetch_add(1, Ordering::Release);
+        self.close_idle();
+    }
+
+    fn close_idle(&self) {
+        drop(self.pool.retain(|_, _| false));
     }
 
     /// Closes the connections that are idle, and each other one when it is given back. No statement can be run any more.
@@ -182,7 +187,7 @@ impl Connection {
         if let Some(pool) = Object::pool(&self.place) {
             let old = self.place.generation;
             // Where another has done so already, those since are live.
-            let _ = pool.manager().generation.compare_exchange(old, old + 1, Ordering::Relaxed, Ordering::Relaxed);
+            let _ = pool.manager().generation.compare_exchange(old, old + 1, Ordering::Release, Ordering::Relaxed);
         }
     }
 }
@@ -226,13 +231,14 @@ impl managed::Manager for Connector {
     type Error = sqlx::Error;
 
     async fn create(&self) -> sqlx::Result<Place> {
-        let generation = self.generation.load(Ordering::Relaxed);
+        // Before the options: one that is made by old options is to be of an old generation.
+        let generation = self.generation.load(Ordering::Acquire);
         let options = self.options.read().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(Place { connection: Some(options.connect().await?), generation })
     }
 
     async fn recycle(&self, place: &mut Place, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
-        let is_open = place.connection.is_some() && place.generation == self.generation.load(Ordering::Relaxed);
+        let is_open = place.connection.is_some() && place.generation == self.generation.load(Ordering::Acquire);
         if is_open && metrics.age() < MAX_AGE { Ok(()) } else { Err(RecycleError::message("closed, or too old")) }
     }
 }
@@ -259,27 +265,7 @@ pub(crate) fn rows<'r, T: FromRow<'r, PgRow>>(rows: impl ExactSizeIterator<Item 
 
 /// Whether no statement can be run on the connection after this error.
 fn ends_connection(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(error) => error
-            .try_downcast_ref::<PgDatabaseError>()
-            .is_none_or(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic)),
-        sqlx::Error::Configuration(_)
-        | sqlx::Error::InvalidArgument(_)
-        | sqlx::Error::RowNotFound
-        | sqlx::Error::TypeNotFound { .. }
-        | sqlx::Error::ColumnIndexOutOfBounds { .. }
-        | sqlx::Error::ColumnNotFound(_)
-        | sqlx::Error::ColumnDecode { .. }
-        | sqlx::Error::Encode(_)
-        | sqlx::Error::Decode(_)
-        | sqlx::Error::AnyDriverError(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::InvalidSavePointStatement
-        | sqlx::Error::BeginFailed
-        // What sqlx adds, or has behind features that are off here.
-        | _ => false,
-    }
+    let severity = || error.as_database_error()?.try_downcast_ref().map(PgDatabaseError::severity);
+    matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_))
+        || matches!(severity(), Some(PgSeverity::Fatal | PgSeverity::Panic))
 }

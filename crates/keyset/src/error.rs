@@ -44,8 +44,8 @@ pub fn internal_status(error: &dyn std::error::Error) -> Status {
 
 /// What a caller is told of a failure of the database: whether to try again, and none of the database's own text.
 ///
-/// UNAVAILABLE when the database cannot be reached or says that it cannot serve now, RESOURCE_EXHAUSTED when it or the
-/// pool has nothing left, INVALID_ARGUMENT when a text holds what Postgres cannot keep, otherwise
+/// UNAVAILABLE when the database cannot be reached or says that it cannot serve now, also for want of connections,
+/// RESOURCE_EXHAUSTED when all connections of the pool stay in use or Postgres lacks memory or disk, INVALID_ARGUMENT when a text holds what Postgres cannot keep, otherwise
 /// [INTERNAL](internal_status).
 pub fn database_status(error: &sqlx::Error) -> Status {
     match Failure::of(error) {

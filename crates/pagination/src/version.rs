@@ -6,7 +6,10 @@ use crate::Fingerprint;
 /// it and the one after it, so that a fleet can be upgraded and rolled back while walks are under way:
 ///
 /// 1. Upgrade every server, with the new ones told to write the version before, which all of them read.
-/// 2. Then let them write the current version. What they write is read by each of them, and by the release before.
+/// 2. Then let them write the current version, which each of them reads.
+///
+/// To go back to the release before, tell all servers to write the version before again, and exchange them when the walks of
+/// in between are done.
 ///
 /// | version | a token's box holds | |
 /// | --- | --- | --- |

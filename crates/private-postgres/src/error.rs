@@ -57,6 +57,12 @@ pub enum Error {
         /// The directory where the database would be.
         dir: PathBuf,
     },
+    /// The database of a server that is to be started again is not there.
+    #[error("the database in {} is gone: bring it back", dir.display())]
+    Gone {
+        /// The directory of the database.
+        dir: PathBuf,
+    },
     /// The caller is root, PostgreSQL refuses to run as root, and there is no user to run it as.
     #[error(
         "PostgreSQL does not run as root, and there is neither a user postgres nor a user nobody: \

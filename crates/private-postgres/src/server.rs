@@ -37,6 +37,7 @@ pub struct Server {
     // The first to be dropped, which stops the server while its directory is still locked.
     supervisor: Supervisor,
     socket: SocketDir,
+    log: PathBuf,
     _owner: OwnerLock,
     _scratch: Option<TempDir>,
 }
@@ -53,6 +54,19 @@ impl Server {
     /// Any [`Error`] other than [`Error::NotStopped`].
     pub fn start(settings: &Settings) -> Result<Self, Error> {
         Self::start_in(settings, None)
+    }
+
+    /// Starts a server that has died: never makes a new database where the old one is gone, as when its volume is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gone`] when there is no database, and those of [`Server::start`].
+    pub fn start_again(settings: &Settings) -> Result<Self, Error> {
+        let cluster = cluster::directory(&settings.data_dir);
+        match cluster::version(&cluster)? {
+            Some(_) => Self::start(settings),
+            None => Err(Error::Gone { dir: cluster }),
+        }
     }
 
     /// Starts a server for tests, which forgets everything: its directory is removed when it is
@@ -99,7 +113,7 @@ impl Server {
         };
         let (supervisor, socket) = start.run(&data_dir)?;
         tracing::debug!(pid = supervisor.pid(), dir = %cluster.display(), "PostgreSQL runs");
-        Ok(Self { supervisor, socket, _owner: owner, _scratch: scratch })
+        Ok(Self { supervisor, socket, log: log_path, _owner: owner, _scratch: scratch })
     }
 
     /// The directory of the socket. Its path is short enough for any client.
@@ -130,6 +144,12 @@ impl Server {
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.supervisor.is_running()
+    }
+
+    /// The last error in its log, which says why it has died if it could say so. A start empties the log.
+    #[must_use]
+    pub fn last_error(&self) -> String {
+        cluster::last_error(&self.log)
     }
 
     /// Ends all connections, shuts the server down, and returns once it has ended. One that has

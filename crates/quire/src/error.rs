@@ -36,15 +36,13 @@ pub(crate) enum Error {
     Catalogue(#[from] CatalogueError),
     #[error("the workspace is not one: it must be 1 to 63 of a-z, 0-9 and -")]
     Workspace,
-    #[error("{0} is not the address of a server: write http://127.0.0.1:50051")]
+    #[error("{0} is not the address of a server: write it as in http://127.0.0.1:50051, without TLS")]
     Server(String),
     #[error("cannot reach a server at {0}: start it, or name another with --server")]
     Unreachable(String),
     #[error("cannot read on: {0}; run the import again")]
     Read(io::Error),
-    #[error(
-        "what is on lines {first} to {last} was not imported, and {imported} prompts before that were; run the import again"
-    )]
+    #[error("stopped at lines {first} to {last}, behind {imported} prompts that are imported; run the import again")]
     Import { imported: usize, first: u64, last: u64 },
     #[error("the messages' descriptors cannot be read: {0}")]
     Descriptors(String),

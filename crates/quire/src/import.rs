@@ -5,6 +5,7 @@ use std::{
     io::{self, BufRead, BufReader, Read},
     ops::RangeInclusive,
     path::Path,
+    time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -15,30 +16,33 @@ use quire_proto::prompts::v1::{
 use tonic::{
     Code, Request, Status,
     metadata::{AsciiMetadataValue, errors::InvalidMetadataValue},
-    transport::{self, Channel, Endpoint},
+    transport::{self, Channel, Endpoint, Uri},
 };
 use tonic_types::StatusExt;
 
 use crate::{arguments::Import, error::Error, requests::Requests};
 
+/// What some programs begin a file with.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The most of a line, which is more than the escapes of any content need.
 const MAX_LINE_BYTES: u64 = 16 << 20;
 /// The most prompts of a batch, which is also the most that a call takes.
 const MAX_BATCH: usize = 1_000;
-/// The most bytes of a batch, below what a call takes.
+/// The most bytes of a batch of several prompts, below what a call takes.
 const MAX_BATCH_BYTES: usize = 8 << 20;
 /// The most bytes of a batch's prompts without their versions, which the answer repeats with what the service adds.
 const MAX_PROMPTS_BYTES: usize = 3 << 20;
+/// How many of a batch's mistakes a server tells at most.
+const MAX_TOLD: usize = 8;
+/// How long the server may be silent.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Imports prompts, a batch at a time, until a batch has a bad line or cannot be sent.
 pub(crate) async fn import(arguments: Import) -> Result<(), Error> {
     let Import { file, server, workspace } = arguments;
     let workspace = workspace.parse().map_err(|_: InvalidMetadataValue| Error::Workspace)?;
     let mut lines = Lines::open(&file)?;
-    let endpoint =
-        Endpoint::from_shared(server.clone()).map_err(|_: transport::Error| Error::Server(server.clone()))?;
-    let channel = endpoint.connect().await.map_err(|_: transport::Error| Error::Unreachable(server))?;
-    let client = PromptServiceClient::new(channel);
+    let client = PromptServiceClient::new(connect(server).await?);
 
     let mut imported = 0;
     while let Some(batch) = lines.batch()? {
@@ -47,7 +51,8 @@ pub(crate) async fn import(arguments: Import) -> Result<(), Error> {
             lines.progress.finish_and_clear();
             problems.sort();
             for (line, why) in problems {
-                eprintln!("{}:{line}: {why}", file.display());
+                // What a line holds does not reach the terminal as it is.
+                eprintln!("{}:{line}: {}", file.display(), why.replace(char::is_control, "\u{fffd}"));
             }
             return Err(Error::Import { imported, first: *range.start(), last: *range.end() });
         }
@@ -57,6 +62,15 @@ pub(crate) async fn import(arguments: Import) -> Result<(), Error> {
     lines.progress.finish_and_clear();
     tracing::info!(prompts = imported, "imported; those that were there already are among them");
     Ok(())
+}
+
+/// A connection that notices when the server does not answer.
+async fn connect(server: String) -> Result<Channel, Error> {
+    let uri: Option<Uri> = server.parse().ok();
+    let uri = uri.filter(|uri| uri.scheme_str() == Some("http")).ok_or_else(|| Error::Server(server.clone()))?;
+    let endpoint = Endpoint::from(uri).connect_timeout(PATIENCE).http2_keep_alive_interval(PATIENCE);
+    let channel = endpoint.keep_alive_timeout(PATIENCE).connect().await;
+    channel.map_err(|_: transport::Error| Error::Unreachable(server))
 }
 
 /// Lines that are wrong, and why.
@@ -73,16 +87,21 @@ struct Batch {
 }
 
 impl Batch {
-    fn is_full(&self) -> bool {
-        self.requests.len() + self.problems.len() == MAX_BATCH
-            || self.bytes >= MAX_BATCH_BYTES
-            || self.prompts_bytes >= MAX_PROMPTS_BYTES
+    /// Takes one more request, or gives it back where it is for the next batch.
+    fn add(&mut self, line: u64, request: CreatePromptRequest) -> Option<(u64, CreatePromptRequest)> {
+        let bytes = self.bytes + request.encoded_len();
+        let prompts_bytes = self.prompts_bytes + request.prompt.as_ref().map_or(0, Message::encoded_len);
+        let fits = bytes <= MAX_BATCH_BYTES && prompts_bytes <= MAX_PROMPTS_BYTES;
+        if !fits && !self.requests.is_empty() {
+            return Some((line, request));
+        }
+        (self.bytes, self.prompts_bytes) = (bytes, prompts_bytes);
+        self.requests.push((line, request));
+        None
     }
 
-    fn add(&mut self, line: u64, request: CreatePromptRequest) {
-        self.bytes += request.encoded_len();
-        self.prompts_bytes += request.prompt.as_ref().map_or(0, Message::encoded_len);
-        self.requests.push((line, request));
+    fn len(&self) -> usize {
+        self.requests.len() + self.problems.len()
     }
 
     /// The numbers of its first and its last line.
@@ -99,6 +118,8 @@ struct Lines {
     reader: Box<dyn BufRead + Send>,
     /// The number of the line last read.
     number: u64,
+    /// What did not fit in the batch before.
+    left: Option<(u64, CreatePromptRequest)>,
     /// Shown on a terminal only.
     progress: ProgressBar,
 }
@@ -107,22 +128,28 @@ impl Lines {
     fn open(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::File { path: path.to_owned(), source };
         let requests = Requests::new().map_err(Error::Descriptors)?;
-        let (reader, progress): (Box<dyn BufRead + Send>, _) = if path == Path::new("-") {
-            (Box::new(BufReader::new(io::stdin())), ProgressBar::new_spinner())
+        let mut progress = ProgressBar::new_spinner();
+        let reader: Box<dyn BufRead + Send> = if path == Path::new("-") {
+            Box::new(BufReader::new(io::stdin()))
         } else {
             let file = File::open(path).map_err(failed)?;
-            let bytes = file.metadata().map_err(failed)?.len();
+            let metadata = file.metadata().map_err(failed)?;
             let style = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {msg} {eta}");
-            let progress = ProgressBar::new(bytes);
-            (Box::new(BufReader::new(file)), style.map_or(progress.clone(), |style| progress.with_style(style)))
+            if let (true, Ok(style)) = (metadata.is_file(), style) {
+                progress = ProgressBar::new(metadata.len()).with_style(style);
+            }
+            Box::new(BufReader::new(file))
         };
-        Ok(Self { requests, reader, number: 0, progress })
+        Ok(Self { requests, reader, number: 0, left: None, progress })
     }
 
     /// The next lines, as many as go into one call. Nothing at the end.
     fn batch(&mut self) -> Result<Option<Batch>, Error> {
         let mut batch = Batch::default();
-        while !batch.is_full() {
+        if let Some((line, request)) = self.left.take() {
+            self.left = batch.add(line, request);
+        }
+        while batch.len() < MAX_BATCH && self.left.is_none() {
             let mut line = Vec::new();
             let read = self.reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line);
             let bytes = read.map_err(Error::Read)?;
@@ -131,19 +158,18 @@ impl Lines {
             }
             self.number += 1;
             self.progress.inc(bytes as u64);
-            let line = line.trim_ascii();
+            let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line).trim_ascii();
             if bytes as u64 == MAX_LINE_BYTES {
                 batch.problems.push((self.number, format!("is longer than {MAX_LINE_BYTES} bytes")));
                 break;
             }
             match self.requests.read(line) {
                 _ if line.is_empty() => {}
-                Ok(request) => batch.add(self.number, request),
+                Ok(request) => self.left = batch.add(self.number, request),
                 Err(why) => batch.problems.push((self.number, why)),
             }
         }
-        let is_empty = batch.requests.is_empty() && batch.problems.is_empty();
-        Ok(if is_empty { None } else { Some(batch) })
+        Ok(if batch.len() == 0 { None } else { Some(batch) })
     }
 }
 
@@ -180,10 +206,13 @@ fn problems(status: &Status, lines: &[u64]) -> Problems {
             None => (first(lines), format!("{field}: {why}")),
         })
         .collect();
-    if problems.is_empty() {
-        vec![(first(lines), format!("{}: {}", status.code(), status.message()))]
-    } else {
-        problems
+    match problems.len() {
+        0 => vec![(first(lines), format!("{}: {}", status.code(), status.message()))],
+        MAX_TOLD => {
+            let last = lines.last().copied().unwrap_or_default();
+            problems.into_iter().chain([(last, "and perhaps more up to here".to_owned())]).collect()
+        }
+        _ => problems,
     }
 }
 

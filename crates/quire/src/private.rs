@@ -32,6 +32,11 @@ pub(crate) async fn start(settings: &Settings) -> Result<Server, Error> {
     Ok(spawn_blocking(move || Server::start(&settings)).await??)
 }
 
+async fn start_again(settings: &Settings) -> Result<Server, Error> {
+    let settings = settings.clone();
+    Ok(spawn_blocking(move || Server::start_again(&settings)).await??)
+}
+
 /// Looks after a private Postgres that runs, until it is told to stop it.
 pub(crate) struct Keeper {
     stop: Sender<()>,
@@ -62,12 +67,15 @@ async fn keep(
     loop {
         tokio::select! {
             _ = &mut stopped => return Ok(spawn_blocking(move || server.stop()).await??),
-            () = death(&server) => tracing::error!("the private Postgres has died; starting it again"),
+            () = death(&server) => {
+                let reason = server.last_error();
+                tracing::error!(reason, "the private Postgres has died; starting it again");
+            }
         }
         // Until then it holds its data directory.
         spawn_blocking(move || drop(server)).await?;
         server = loop {
-            match start(&settings).await {
+            match start_again(&settings).await {
                 Ok(server) => break server,
                 Err(error) => tracing::error!(%error, "the private Postgres was not started; trying again"),
             }

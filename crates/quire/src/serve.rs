@@ -34,6 +34,7 @@ use crate::{
 
 pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let mut stop = Stop::listen()?;
+    tokio::spawn(end_when_told_twice(Stop::listen()?));
     let started = tokio::select! {
         started = start(&arguments) => started?,
         () = stop.wait() => return Ok(()),
@@ -159,7 +160,7 @@ async fn run(
     tokio::select! {
         served = server => Ok(served.map(|()| Drained::AllAnswered)?),
         () = out_of_time => {
-            tracing::warn!("calls were still in flight after {}", humantime::format_duration(drain_timeout));
+            tracing::warn!("calls or connections were left open after {}", humantime::format_duration(drain_timeout));
             Ok(Drained::SomeGivenUp)
         }
     }
@@ -193,6 +194,15 @@ impl Health {
             self.reporter.clear_service_status(service).await;
         }
     }
+}
+
+/// Ends the process at once when it is told to stop a second time: what it does to stop may take a minute, as when its
+/// Postgres hangs. Its Postgres ends with it.
+async fn end_when_told_twice(mut stop: Stop) {
+    stop.wait().await;
+    stop.wait().await;
+    tracing::warn!("told to stop again: ending at once");
+    std::process::exit(1);
 }
 
 /// The signals that ask the program to stop.

@@ -6,9 +6,10 @@ mod support;
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use sqlx::{ConnectOptions, PgConnection};
 use support::{
-    DataDir, HealthWatch, Server,
+    Client, DataDir, HealthWatch, Server, eventually, names,
     postgres::{Frozen, Postgres, kill_process, postmaster},
     storm::{Storm, is_unavailable, is_unavailable_or_broken},
 };
@@ -100,4 +101,36 @@ async fn a_server_that_is_killed() {
         storm.goes_on().await;
     }
     storm.end().await;
+}
+
+/// A volume that is not there any more must not come back as an empty database.
+#[tokio::test]
+async fn a_private_postgres_whose_data_is_gone_is_not_made_anew() {
+    let data_dir = DataDir::new();
+    let mut server = Server::on_data_dir(&data_dir, &["--sample"]);
+    let channel = server.connect().await;
+    let mut health = HealthWatch::begin(&channel).await;
+    let (cluster, elsewhere) = (data_dir.file("postgres"), data_dir.file("elsewhere"));
+    let killed = postmaster(&data_dir).unwrap();
+    std::fs::rename(&cluster, &elsewhere).unwrap();
+    kill_process(killed);
+    health.tells(NotServing).await;
+    eventually("it was told", async || server.program.stderr().contains("is gone: bring it back").then_some(())).await;
+    assert!(!cluster.exists());
+    std::fs::rename(&elsewhere, &cluster).unwrap();
+    health.tells(Serving).await;
+    assert_eq!(names(&Client::new(channel)).await.len(), 40);
+}
+
+#[tokio::test]
+async fn a_server_that_is_told_to_stop_twice_ends_at_once() {
+    let data_dir = DataDir::new();
+    let mut server = Server::on_data_dir(&data_dir, &[]);
+    server.connect().await;
+    let frozen = Frozen::process(postmaster(&data_dir).unwrap());
+    server.program.signal(Signal::SIGTERM);
+    eventually("it was stopping", async || server.program.stderr().contains("stopping").then_some(())).await;
+    server.program.signal(Signal::SIGTERM);
+    assert_eq!(server.program.exit_code().await, Some(1));
+    drop(frozen);
 }

@@ -92,7 +92,7 @@ async fn of_a_batch_with_a_bad_line_nothing_is_written() {
     FILE:1021: unrecognized field name 'nam' at column 17
     FILE:1031: trailing characters at column 96
     FILE:1051: expected value at column 1
-    quire: what is on lines 1001 to 1500 was not imported, and 1000 prompts before that were; run the import again
+    quire: stopped at lines 1001 to 1500, behind 1000 prompts that are imported; run the import again
     ");
 
     let refused = file([
@@ -109,15 +109,29 @@ async fn of_a_batch_with_a_bad_line_nothing_is_written() {
     FILE:3: prompt.id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
     FILE:3: version.content: must have 1 to 1048576 bytes; it has 0
     FILE:4: prompt.name: must not be that of another request of the batch
-    quire: what is on lines 1 to 4 was not imported, and 0 prompts before that were; run the import again
+    quire: stopped at lines 1 to 4, behind 0 prompts that are imported; run the import again
     ");
+
+    // A line that is too large is told by its own number, after those before it; and the server tells eight mistakes.
+    let heavy = |number: usize| line(number).replace("Hello", &"x".repeat(1_000_000));
+    let too_large = line(4_100).replace("Hello", &"x".repeat(10_000_000));
+    let mixed = file((4_000..4_008).map(heavy).chain([too_large]));
+    let output = run(import(&server, &mixed)).await;
+    assert_eq!((output.status.code(), total(&client).await), (Some(1), 1_008));
+    assert_snapshot!(told(&output, &mixed), @"
+    FILE:9: version.content: must have 1 to 1048576 bytes; it has 10000014
+    quire: stopped at lines 9 to 9, behind 8 prompts that are imported; run the import again
+    ");
+    let many = file((0..20).map(|_| r#"{"prompt": {"name": "x"}}"#.to_owned()));
+    let output = run(import(&server, &many)).await;
+    assert!(told(&output, &many).contains("FILE:20: and perhaps more up to here"), "{}", told(&output, &many));
 
     let differs = file([line(3_000), line(7).replace("Hello", "Goodbye")]);
     let output = run(import(&server, &differs)).await;
-    assert_eq!((output.status.code(), total(&client).await), (Some(1), 1_000));
+    assert_eq!((output.status.code(), total(&client).await), (Some(1), 1_008));
     assert_snapshot!(told(&output, &differs), @"
     FILE:2: prompt.name: is that of another prompt that is there already
-    quire: what is on lines 1 to 2 was not imported, and 0 prompts before that were; run the import again
+    quire: stopped at lines 1 to 2, behind 0 prompts that are imported; run the import again
     ");
 }
 
@@ -151,10 +165,11 @@ async fn what_keeps_an_import_from_beginning_is_told_in_a_line() {
     let address = format!("http://{}", server.address);
     assert_snapshot!(refusal(&["/nowhere/at/all", "--server", &address]).await, @"quire: cannot use /nowhere/at/all: No such file or directory (os error 2)");
     assert_snapshot!(refusal(&[path, "--server", "http://127.0.0.1:1"]).await, @"quire: cannot reach a server at http://127.0.0.1:1: start it, or name another with --server");
-    assert_snapshot!(refusal(&[path, "--server", "not an address"]).await, @"quire: not an address is not the address of a server: write http://127.0.0.1:50051");
+    assert_snapshot!(refusal(&[path, "--server", "not an address"]).await, @"quire: not an address is not the address of a server: write it as in http://127.0.0.1:50051, without TLS");
+    assert_snapshot!(refusal(&[path, "--server", "https://127.0.0.1:1"]).await, @"quire: https://127.0.0.1:1 is not the address of a server: write it as in http://127.0.0.1:50051, without TLS");
     assert_snapshot!(refusal(&[path, "--server", &address, "--workspace", "Ä"]).await, @"
     FILE:1: quire-workspace: must be 1 to 63 of a-z, 0-9 and -
-    quire: what is on lines 1 to 1 was not imported, and 0 prompts before that were; run the import again
+    quire: stopped at lines 1 to 1, behind 0 prompts that are imported; run the import again
     ");
     assert_eq!(server.program.stop().await, Some(0));
 }

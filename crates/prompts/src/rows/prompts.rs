@@ -114,6 +114,9 @@ impl From<PromptRow> for Prompt {
     }
 }
 
+/// How often prompts are tried to be made while others make and delete the same.
+const ATTEMPTS: usize = 8;
+
 /// A prompt to be made, and its version 1.
 #[derive(Debug, Clone)]
 pub(crate) struct NewPrompt {
@@ -128,16 +131,17 @@ pub(crate) struct NewPrompt {
 impl NewPrompt {
     /// Makes prompts with their first versions, all or none.
     pub(crate) async fn insert(database: &Database, workspace: &str, new: &[Self]) -> Result<(), Error> {
-        match Self::try_insert(database, workspace, new).await {
-            Ok(()) => Ok(()),
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                let existing = ExistingPrompts::find(database, workspace, new).await?;
-                let taken = new.iter().find_map(|new| Some(existing.of(new)?.conflict(new)));
-                // It may have been deleted since.
-                Err(taken.unwrap_or(Error::Database(sqlx::Error::Database(error))))
+        for _ in 0..ATTEMPTS {
+            if Self::try_insert(database, workspace, new).await? {
+                return Ok(());
             }
-            Err(error) => Err(error.into()),
+            let existing = ExistingPrompts::find(database, workspace, new).await?;
+            if let Some(conflict) = new.iter().find_map(|new| Some(existing.of(new)?.conflict(new))) {
+                return Err(conflict);
+            }
+            // What was in the way was deleted since.
         }
+        Err(contended(new))
     }
 
     /// Makes those prompts that are not there yet, all or none, and gives all of them as they are kept. Those that are
@@ -147,33 +151,29 @@ impl NewPrompt {
         workspace: &str,
         new: &[Self],
     ) -> Result<Vec<PromptRow>, Error> {
-        match Self::try_insert_missing(database, workspace, new).await {
-            // Made since it was looked for, perhaps by this same call, sent twice.
-            Err(Error::AlreadyExists(_)) => Self::try_insert_missing(database, workspace, new).await,
-            done => done,
-        }
-    }
-
-    async fn try_insert_missing(database: &Database, workspace: &str, new: &[Self]) -> Result<Vec<PromptRow>, Error> {
-        let existing = ExistingPrompts::find(database, workspace, new).await?;
-        let (mut kept, mut missing) = (Vec::with_capacity(new.len()), Vec::new());
-        for new in new {
-            match existing.of(new) {
-                None => {
-                    kept.push(new.prompt.clone());
-                    missing.push(new.clone());
+        for _ in 0..ATTEMPTS {
+            let existing = ExistingPrompts::find(database, workspace, new).await?;
+            let (mut kept, mut missing) = (Vec::with_capacity(new.len()), Vec::new());
+            for new in new {
+                match existing.of(new) {
+                    None => {
+                        kept.push(new.prompt.clone());
+                        missing.push(new.clone());
+                    }
+                    Some(existing) if existing.is_as(new) => kept.push(existing.prompt.clone()),
+                    Some(existing) => return Err(existing.conflict(new)),
                 }
-                Some(existing) if existing.is_as(new) => kept.push(existing.prompt.clone()),
-                Some(existing) => return Err(existing.conflict(new)),
             }
+            if missing.is_empty() || Self::try_insert(database, workspace, &missing).await? {
+                return Ok(kept);
+            }
+            // Some were made since they were looked for, perhaps by this same call, sent twice.
         }
-        if !missing.is_empty() {
-            Self::insert(database, workspace, &missing).await?;
-        }
-        Ok(kept)
+        Err(contended(new))
     }
 
-    async fn try_insert(database: &Database, workspace: &str, new: &[Self]) -> sqlx::Result<()> {
+    /// Whether they were made: none is when one of their ids or names is taken.
+    async fn try_insert(database: &Database, workspace: &str, new: &[Self]) -> Result<bool, Error> {
         let sql = "
             with given as (
                 select * from unnest($2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::uuid[],
@@ -185,7 +185,8 @@ impl NewPrompt {
                     etag, create_time, update_time)
                 select $1, id, name, surface, array(select jsonb_array_elements_text(tags)), metadata, 1, content_hash, etag,
                     create_time, create_time
-                from given
+                -- Two batches that have prompts in common take them in the same order, so that neither waits for the other.
+                from given order by name
             )
             insert into prompt_versions (workspace_id, prompt_id, version, content, model, author, variables, content_hash,
                 create_time)
@@ -208,8 +209,19 @@ impl NewPrompt {
             .bind(versions().map(|version| version.author.as_str()).collect::<Vec<_>>())
             .bind(versions().map(|version| Json(&version.variables)).collect::<Vec<_>>())
             .bind(versions().map(|version| version.content_hash.as_slice()).collect::<Vec<_>>());
-        database.write::<()>(query).await.map(|_: Vec<()>| ())
+        match database.write::<()>(query).await {
+            Ok(_) => Ok(true),
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
+}
+
+/// That others were faster each time.
+fn contended(new: &[NewPrompt]) -> Error {
+    let first = new.first().map(|new| (new.path.as_str(), new.prompt.name.clone()));
+    let (path, name) = first.unwrap_or_default();
+    Error::Aborted(Resource { kind: PROMPT, field: format!("{path}prompt.name"), name })
 }
 
 /// A prompt that is there, with what its version 1 was made of.

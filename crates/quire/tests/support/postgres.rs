@@ -63,6 +63,12 @@ impl Postgres {
 pub struct Frozen(Vec<Pid>);
 
 impl Frozen {
+    pub fn process(pid: u32) -> Self {
+        let mut frozen = Self(Vec::new());
+        frozen.add([pid]);
+        frozen
+    }
+
     pub fn parent_of(pid: u32) -> Self {
         let mut frozen = Self(Vec::new());
         frozen.add(processes().into_iter().filter(|(child, _)| *child == pid).map(|(_, parent)| parent));
