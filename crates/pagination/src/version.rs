@@ -55,7 +55,7 @@ impl FromStr for TokenVersion {
     type Err = TokenVersionError;
 
     fn from_str(text: &str) -> Result<Self, TokenVersionError> {
-        let versions = [Self::Previous, Self::Current].into_iter();
-        versions.into_iter().find(|version| version.number().to_string() == text).ok_or(TokenVersionError)
+        let mut versions = [Self::Previous, Self::Current].into_iter();
+        versions.find(|version| version.number().to_string() == text).ok_or(TokenVersionError)
     }
 }
