@@ -69,19 +69,13 @@ impl Database {
 
     /// Takes the database to be where these options say from now on. Connections of before are not used again.
     pub fn move_to(&self, options: PgConnectOptions) {
-        let connector = self.pool.manager();
-        *connector.options.write().unwrap_or_else(PoisonError::into_inner) = fit_for_pages(options);
-        connector.generation.fetch_add(1, Ordering::Release);
-        self.close_idle();
+        *self.pool.manager().options.write().unwrap_or_else(PoisonError::into_inner) = fit_for_pages(options);
+        self.forget_connections();
     }
 
     /// Does not use the connections of before again, as when their server was seen to be gone.
     pub fn forget_connections(&self) {
         self.pool.manager().generation.fetch_add(1, Ordering::Release);
-        self.close_idle();
-    }
-
-    fn close_idle(&self) {
         drop(self.pool.retain(|_, _| false));
     }
 

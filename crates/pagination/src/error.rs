@@ -96,7 +96,7 @@ impl From<InvalidArgument> for Status {
 }
 
 /// Most violations that a status carries.
-const MAX_VIOLATIONS: usize = 8;
+pub const MAX_VIOLATIONS: usize = 8;
 
 fn summary(violations: &[FieldViolation]) -> String {
     let each = violations.iter().map(|FieldViolation { field, description }| format!("{field}: {description}"));

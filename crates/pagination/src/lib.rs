@@ -63,7 +63,7 @@ mod version;
 mod walk;
 
 pub use clock::Clock;
-pub use error::{ERROR_DOMAIN, FieldViolation, InvalidArgument, PageTokenError};
+pub use error::{ERROR_DOMAIN, FieldViolation, InvalidArgument, MAX_VIOLATIONS, PageTokenError};
 pub use fingerprint::{Fingerprint, FingerprintBuilder};
 pub use keys::{TokenKeys, TokenKeysError};
 pub use order_by::find_order;

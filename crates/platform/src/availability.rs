@@ -46,15 +46,10 @@ impl Availability {
         Self(receiver)
     }
 
-    /// Whether it answers now.
-    pub fn is_available(&self) -> bool {
-        *self.0.borrow()
-    }
-
-    /// Waits until that has changed, and tells what it is then. Never ends once nobody watches.
+    /// Waits until it answers no more, or again, and tells which. Never ends once nobody watches.
     pub async fn changed(&mut self) -> bool {
         match self.0.changed().await {
-            Ok(()) => self.is_available(),
+            Ok(()) => *self.0.borrow(),
             Err(watch::error::RecvError { .. }) => std::future::pending().await,
         }
     }

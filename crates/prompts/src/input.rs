@@ -20,7 +20,8 @@ use uuid::Uuid;
 
 use crate::rows::{Change, LabelRow, NewPrompt, PromptRow, VersionRow};
 
-const MAX_BATCH: usize = 1_000;
+/// The most prompts that one call makes.
+pub const MAX_BATCH: usize = 1_000;
 const NAME_BYTES: RangeInclusive<usize> = 1..=256;
 const SURFACE_BYTES: RangeInclusive<usize> = 0..=64;
 const CONTENT_BYTES: RangeInclusive<usize> = 1..=1 << 20;

@@ -3,6 +3,7 @@
 mod input;
 mod rows;
 
+pub use input::MAX_BATCH;
 use keyset::{CatalogueError, Database, List};
 use platform::{Caller, Error, MAX_REQUEST_BYTES, Platform, Resource};
 use quire_proto::prompts::v1::{

@@ -9,17 +9,10 @@ use prompts::{DEPLOYMENTS, LABELS, PROMPTS, VERSIONS};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-/// Inserts prompts with these numbers into the workspace `default`, and as many into another.
-async fn seed(pool: &PgPool, numbers: Range<u32>) {
-    let sql = "
-        insert into prompts (workspace_id, id, name, surface, tags, metadata, latest_version, etag, create_time, update_time)
-        select workspace, gen_random_uuid(), (case when n % $3 = 0 then 'rare/' else 'common/' end) || n,
-            case when n % $3 = 0 then 'rare' else 'common' end,
-            array[case when n % $3 = 0 then 'rare' else 'common' end], '{}', 1, gen_random_uuid(),
-            timestamptz '2026-01-01' + n % 977 * interval '1 s', timestamptz '2026-01-01' + n % 31 * interval '1 s'
-        from generate_series($1, $2 - 1) as n, (values ('default'), ('other')) as workspaces (workspace)";
+/// Runs a statement for these numbers: `$1` to `$2`, where `$3` divides the rare ones.
+async fn insert(pool: &PgPool, sql: &'static str, numbers: Range<u32>) {
     let [first, end, rare] = [numbers.start, numbers.end, RARE].map(i64::from);
-    sqlx::query(sql).bind(first).bind(end).bind(rare).execute(pool).await.unwrap();
+    sqlx::query(sql).bind(first).bind(end - 1).bind(rare).execute(pool).await.unwrap();
 }
 
 #[tokio::test]
@@ -27,6 +20,13 @@ async fn prompts_conform() {
     let platform = testing::platform().await;
     let list = platform.paging.open(&PROMPTS).await.unwrap();
     let pool = &testing::pool(&platform);
+    let sql = "
+        insert into prompts (workspace_id, id, name, surface, tags, metadata, latest_version, etag, create_time, update_time)
+        select workspace, gen_random_uuid(), (case when n % $3 = 0 then 'rare/' else 'common/' end) || n,
+            case when n % $3 = 0 then 'rare' else 'common' end,
+            array[case when n % $3 = 0 then 'rare' else 'common' end], '{}', 1, gen_random_uuid(),
+            timestamptz '2026-01-01' + n % 977 * interval '1 s', timestamptz '2026-01-01' + n % 31 * interval '1 s'
+        from generate_series($1, $2) as n, (values ('default'), ('other')) as workspaces (workspace)";
     Conformance::of(&list)
         .scope("default")
         .value("surface", "rare")
@@ -35,14 +35,8 @@ async fn prompts_conform() {
         .value("name_prefix", "common/1")
         .value("tag", "rare")
         .value("tag", "common")
-        .check(async |numbers| seed(pool, numbers).await)
+        .check(async |numbers| insert(pool, sql, numbers).await)
         .await;
-}
-
-/// Runs a statement for these numbers: `$1` to `$2`, where `$3` divides the rare ones.
-async fn insert(pool: &PgPool, sql: &'static str, numbers: Range<u32>) {
-    let [first, end, rare] = [numbers.start, numbers.end, RARE].map(i64::from);
-    sqlx::query(sql).bind(first).bind(end - 1).bind(rare).execute(pool).await.unwrap();
 }
 
 /// Two prompts in each of two workspaces, for which other rows can be made.

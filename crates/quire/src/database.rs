@@ -38,7 +38,7 @@ pub(crate) async fn open(arguments: &Serve, token_keys: Option<TokenKeys>) -> Re
     }
     let data_dir = arguments.data_dir.clone().map_or_else(default_data_dir, Ok)?;
     let settings = Settings { data_dir: data_dir.clone(), durable: true, extra: Vec::new() };
-    let server = private::start(&settings).await?;
+    let server = private::start(&settings, Server::start).await?;
     tracing::info!(data_dir = %data_dir.display(), "started a private Postgres");
     // The data directory is this process's alone while its Postgres runs.
     let token_keys = token_keys.map_or_else(|| kept_token_keys(&data_dir.join("token-keys")), Ok)?;

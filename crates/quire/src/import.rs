@@ -9,6 +9,8 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
+use pagination::MAX_VIOLATIONS;
+use prompts::MAX_BATCH;
 use prost::Message;
 use quire_proto::prompts::v1::{
     BatchCreatePromptsRequest, CreatePromptRequest, prompt_service_client::PromptServiceClient,
@@ -26,14 +28,10 @@ use crate::{arguments::Import, error::Error, requests::Requests};
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The most of a line, which is more than the escapes of any content need.
 const MAX_LINE_BYTES: u64 = 16 << 20;
-/// The most prompts of a batch, which is also the most that a call takes.
-const MAX_BATCH: usize = 1_000;
 /// The most bytes of a batch of several prompts, below what a call takes.
 const MAX_BATCH_BYTES: usize = 8 << 20;
 /// The most bytes of a batch's prompts without their versions, which the answer repeats with what the service adds.
 const MAX_PROMPTS_BYTES: usize = 3 << 20;
-/// How many of a batch's mistakes a server tells at most.
-const MAX_TOLD: usize = 8;
 /// How long the server may be silent.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -127,7 +125,7 @@ struct Lines {
 impl Lines {
     fn open(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::File { path: path.to_owned(), source };
-        let requests = Requests::new().map_err(Error::Descriptors)?;
+        let requests = Requests::new()?;
         let mut progress = ProgressBar::new_spinner();
         let reader: Box<dyn BufRead + Send> = if path == Path::new("-") {
             Box::new(BufReader::new(io::stdin()))
@@ -208,7 +206,7 @@ fn problems(status: &Status, lines: &[u64]) -> Problems {
         .collect();
     match problems.len() {
         0 => vec![(first(lines), format!("{}: {}", status.code(), status.message()))],
-        MAX_TOLD => {
+        MAX_VIOLATIONS => {
             let last = lines.last().copied().unwrap_or_default();
             problems.into_iter().chain([(last, "and perhaps more up to here".to_owned())]).collect()
         }

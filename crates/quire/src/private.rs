@@ -26,15 +26,13 @@ pub(crate) fn options(server: &Server) -> PgConnectOptions {
         .database("postgres")
 }
 
-/// Starts a private Postgres.
-pub(crate) async fn start(settings: &Settings) -> Result<Server, Error> {
-    let settings = settings.clone();
-    Ok(spawn_blocking(move || Server::start(&settings)).await??)
-}
+/// What starts a private Postgres: [`Server::start`] or [`Server::start_again`].
+type Start = fn(&Settings) -> Result<Server, private_postgres::Error>;
 
-async fn start_again(settings: &Settings) -> Result<Server, Error> {
+/// Starts a private Postgres.
+pub(crate) async fn start(settings: &Settings, start: Start) -> Result<Server, Error> {
     let settings = settings.clone();
-    Ok(spawn_blocking(move || Server::start_again(&settings)).await??)
+    Ok(spawn_blocking(move || start(&settings)).await??)
 }
 
 /// Looks after a private Postgres that runs, until it is told to stop it.
@@ -75,7 +73,7 @@ async fn keep(
         // Until then it holds its data directory.
         spawn_blocking(move || drop(server)).await?;
         server = loop {
-            match start_again(&settings).await {
+            match start(&settings, Server::start_again).await {
                 Ok(server) => break server,
                 Err(error) => tracing::error!(%error, "the private Postgres was not started; trying again"),
             }

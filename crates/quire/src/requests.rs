@@ -4,6 +4,8 @@ use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use quire_proto::prompts::v1::CreatePromptRequest;
 use serde_json::Deserializer;
 
+use crate::error::Error;
+
 /// Reads lines as requests to create a prompt.
 pub(crate) struct Requests(MessageDescriptor);
 
@@ -11,10 +13,13 @@ impl Requests {
     /// # Errors
     ///
     /// What is wrong with the descriptors that the program was built with.
-    pub(crate) fn new() -> Result<Self, String> {
-        let pool = DescriptorPool::decode(quire_proto::FILE_DESCRIPTOR_SET).map_err(|error| error.to_string())?;
+    pub(crate) fn new() -> Result<Self, Error> {
+        let pool = DescriptorPool::decode(quire_proto::FILE_DESCRIPTOR_SET);
+        let pool = pool.map_err(|error| Error::Descriptors(error.to_string()))?;
         let message = pool.get_message_by_name("prompts.v1.CreatePromptRequest");
-        message.map(Self).ok_or_else(|| "prompts.v1.CreatePromptRequest is not described".to_owned())
+        message
+            .map(Self)
+            .ok_or_else(|| Error::Descriptors("prompts.v1.CreatePromptRequest is not described".to_owned()))
     }
 
     /// The request on one line.

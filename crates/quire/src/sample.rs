@@ -16,7 +16,7 @@ pub(crate) async fn load(prompts: &Prompts) -> Result<(), Error> {
     if !existing.into_inner().prompts.is_empty() {
         return Ok(());
     }
-    let reader = Requests::new().map_err(Error::Descriptors)?;
+    let reader = Requests::new()?;
     let requests = PROMPTS.lines().map(|line| reader.read(line.as_bytes()));
     let requests = requests.collect::<Result<Vec<_>, _>>().map_err(Error::Sample)?;
     let count = requests.len();

@@ -59,24 +59,25 @@ impl LabelRow {
         let query = sqlx::query(sql).bind(workspace).bind(self.prompt_id).bind(&self.label).bind(self.version);
         let query = query.bind(&self.assigned_by).bind(self.assign_time).bind(deployment);
         let assigned = database.write(query).await?.pop();
-        if assigned.is_some() || !VersionRow::exists(database, workspace, self.prompt_id, self.version).await? {
+        if assigned.is_some() {
             return Ok(assigned);
         }
-        self.kept(database, workspace).await.map(Some)
+        let kept = self.kept(database, workspace).await?;
+        if kept.is_some() || !VersionRow::exists(database, workspace, self.prompt_id, self.version).await? {
+            return Ok(kept);
+        }
+        // It pointed there, and was moved since.
+        let name = format!("{}/{}", self.prompt_id, self.label);
+        Err(Error::Aborted(Resource { kind: LABEL, field: "label".to_owned(), name }))
     }
 
     /// The label where it points at its version already.
-    async fn kept(self, database: &Database, workspace: &str) -> Result<Self, Error> {
+    async fn kept(&self, database: &Database, workspace: &str) -> Result<Option<Self>, Error> {
         let sql = "
             select prompt_id, label, version, assigned_by, assign_time from labels
             where workspace_id = $1 and prompt_id = $2 and label = $3 and version = $4";
         let query = || sqlx::query(sql).bind(workspace).bind(self.prompt_id).bind(&self.label).bind(self.version);
-        let kept = database.read(query).await?.pop();
-        // It was moved since.
-        kept.ok_or_else(|| {
-            let name = format!("{}/{}", self.prompt_id, self.label);
-            Error::Aborted(Resource { kind: LABEL, field: "label".to_owned(), name })
-        })
+        Ok(database.read(query).await?.pop())
     }
 }
 
