@@ -26,5 +26,45 @@ pub mod prompts {
     }
 }
 
+/// MemoryService: `memory/v1/memory.proto`.
+#[cfg(feature = "memory")]
+pub mod memory {
+    /// Version 1 of the package.
+    #[allow(missing_docs, clippy::all, reason = "generated from the proto")]
+    pub mod v1 {
+        tonic::include_proto!("memory.v1");
+    }
+}
+
+/// RegistryService: `registry/v1/registry.proto`.
+#[cfg(feature = "registry")]
+pub mod registry {
+    /// Version 1 of the package.
+    #[allow(missing_docs, clippy::all, reason = "generated from the proto")]
+    pub mod v1 {
+        tonic::include_proto!("registry.v1");
+    }
+}
+
+/// MeterService: `meter/v1/meter.proto`.
+#[cfg(feature = "meter")]
+pub mod meter {
+    /// Version 1 of the package.
+    #[allow(missing_docs, clippy::all, reason = "generated from the proto")]
+    pub mod v1 {
+        tonic::include_proto!("meter.v1");
+    }
+}
+
+/// IdentityService: `identity/v1/identity.proto`.
+#[cfg(feature = "identity")]
+pub mod identity {
+    /// Version 1 of the package.
+    #[allow(missing_docs, clippy::all, reason = "generated from the proto")]
+    pub mod v1 {
+        tonic::include_proto!("identity.v1");
+    }
+}
+
 /// The compiled descriptors of every proto that the features ask for, with comments: what gRPC reflection answers from.
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("descriptors");
