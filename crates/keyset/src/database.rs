@@ -67,6 +67,12 @@ impl Database {
         self.pool.status().max_size
     }
 
+    /// The connections that are in use.
+    pub fn connections_in_use(&self) -> usize {
+        let status = self.pool.status();
+        status.size.saturating_sub(status.available)
+    }
+
     /// Takes the database to be where these options say from now on. Connections of before are not used again.
     pub fn move_to(&self, options: PgConnectOptions) {
         *self.pool.manager().options.write().unwrap_or_else(PoisonError::into_inner) = fit_for_pages(options);

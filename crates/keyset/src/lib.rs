@@ -89,7 +89,8 @@
 //! - A snapshot across pages. Rows that are inserted or moved during a walk are seen or not.
 //! - Databases other than Postgres, of which 15 and 18 are tried.
 //!
-//! Connections are a [`Database`]'s. Errors convert to a `tonic::Status` that tells a caller nothing of what is inside; the
+//! Connections are a [`Database`]'s. What is served is counted by the facade `metrics`: for each list pages, rows, rows
+//! examined, totals and refused page tokens. Errors convert to a `tonic::Status` that tells a caller nothing of what is inside; the
 //! rest is logged with `tracing`.
 
 mod catalogue;
@@ -100,6 +101,7 @@ mod database;
 mod error;
 mod list;
 mod listing;
+mod measure;
 mod page;
 mod plan;
 mod prefix;

@@ -7,6 +7,7 @@ use crate::{
     count::{Total, total},
     database,
     listing::{Key, Nulls},
+    measure,
     query::Plan,
     select::{Extent, HIT, MORE, POSITION, key_column},
 };
@@ -39,6 +40,8 @@ struct Fetched {
     rows: Vec<PgRow>,
     /// The keys of the row that the list goes on behind; nothing when it ends here.
     onward: Option<Keys>,
+    /// How many index entries are known to have been examined.
+    examined: u64,
 }
 
 impl Query<'_> {
@@ -57,7 +60,10 @@ impl Query<'_> {
         let page = plan.fetch(paging, &cursor);
         let total = total(paging, &plan.selection, plan.parameters.total_count).map(Ok);
         // A page that fails does not wait for the total, which never does.
-        let (Fetched { rows, onward }, total) = futures_util::future::try_join(page, total).await?;
+        let (Fetched { rows, onward, examined }, total) = futures_util::future::try_join(page, total).await?;
+        let list = plan.selection.listing.name;
+        measure::page(list, rows.len(), examined);
+        total.iter().for_each(|total| measure::count(list, total.precision));
 
         let response = plan.response(paging, cursor.clone(), rows.first(), onward, total)?;
         let rows = match cursor.direction {
@@ -74,7 +80,8 @@ impl Plan<'_> {
         if self.parameters.token.is_empty() {
             return Ok(Cursor { direction: Direction::Forward, position: Position::Start });
         }
-        Ok(paging.tokens.open(&self.parameters.token, &self.fingerprint)?)
+        let opened = paging.tokens.open(&self.parameters.token, &self.fingerprint);
+        Ok(opened.inspect_err(|error| measure::refused_token(self.selection.listing.name, *error))?)
     }
 
     async fn fetch(&self, paging: &Paging, cursor: &Cursor) -> Result<Fetched, Error> {
@@ -83,22 +90,31 @@ impl Plan<'_> {
         let statement = self.selection.page(cursor.direction, &cursor.position, extent);
         let mut rows = paging.database.read_rows(|| statement.query()).await?;
 
+        let examined = self.examined(&rows)?;
         let size = size as usize;
         let has_another = rows.get(size).map(|row| self.is_hit(row)).transpose()?.unwrap_or(false);
         if has_another {
             rows.truncate(size);
         }
-        let Some(last) = rows.last() else { return Ok(Fetched { rows, onward: None }) };
+        let Some(last) = rows.last() else { return Ok(Fetched { rows, onward: None, examined }) };
         let goes_on = has_another || self.is_cut(last)? || self.is_last_examined(last)?;
         let onward = if goes_on { Some(self.keys(last)?) } else { None };
         if !self.is_hit(last)? {
             rows.pop();
         }
-        Ok(Fetched { rows, onward })
+        Ok(Fetched { rows, onward, examined })
     }
 
     fn is_hit(&self, row: &PgRow) -> sqlx::Result<bool> {
         if self.selection.is_scanned() { row.try_get(HIT) } else { Ok(true) }
+    }
+
+    /// How many index entries the statement has examined, as far as its rows tell.
+    fn examined(&self, rows: &[PgRow]) -> sqlx::Result<u64> {
+        match rows.last() {
+            Some(last) if self.selection.is_scanned() => Ok(last.try_get::<i64, _>(POSITION)?.unsigned_abs()),
+            Some(_) | None => Ok(rows.len() as u64),
+        }
     }
 
     fn is_last_examined(&self, row: &PgRow) -> sqlx::Result<bool> {

@@ -54,6 +54,11 @@ impl Availability {
         }
     }
 
+    /// Whether it answers.
+    pub fn is_available(&self) -> bool {
+        *self.0.borrow()
+    }
+
     async fn lost(&mut self) {
         if self.0.wait_for(|is_available| !is_available).await.is_err() {
             std::future::pending::<()>().await;

@@ -1,4 +1,5 @@
-use pagination::InvalidArgument;
+use std::{collections::BTreeSet, fmt};
+
 use tonic::Request;
 
 use crate::Error;
@@ -6,33 +7,44 @@ use crate::Error;
 /// The metadata that names the workspace of a call while there is no authentication.
 pub const WORKSPACE_METADATA: &str = "quire-workspace";
 
-const DEFAULT_WORKSPACE: &str = "default";
+/// The workspace of a call that names none, while there is no authentication.
+pub const DEFAULT_WORKSPACE: &str = "default";
 
-/// Who is calling.
+/// Who is calling. [`Access`](crate::Access) finds it out before a call reaches its service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The workspace that everything in the call belongs to: 1 to 63 of `[a-z0-9-]`.
     pub workspace: String,
+    /// The program or person that calls; empty while there is no authentication.
+    pub subject: String,
+    /// What the caller may do.
+    pub scopes: BTreeSet<Scope>,
 }
 
 impl Caller {
-    /// Who makes this call: the workspace is the one that its metadata names, otherwise `default`.
+    /// Who makes this call.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] when that is not a workspace's name.
+    /// [`Error::Unauthenticated`] when nobody has found out.
     pub fn of<T>(request: &Request<T>) -> Result<Self, Error> {
-        let Some(workspace) = request.metadata().get(WORKSPACE_METADATA) else {
-            return Ok(Self { workspace: DEFAULT_WORKSPACE.to_owned() });
-        };
-        let name = workspace.to_str().ok().filter(|name| is_workspace(name));
-        let name =
-            name.ok_or_else(|| InvalidArgument::field(WORKSPACE_METADATA, "must be 1 to 63 of a-z, 0-9 and -"))?;
-        Ok(Self { workspace: name.to_owned() })
+        request.extensions().get::<Self>().cloned().ok_or(Error::Unauthenticated)
     }
 }
 
-fn is_workspace(name: &str) -> bool {
+/// Whether this can be the name of a workspace: 1 to 63 of `[a-z0-9-]`.
+pub fn is_workspace(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// What a caller may do with a service: `<service>:read` or `<service>:write`, where the service is the first part of its
+/// package, as in `memory:read`. Neither includes the other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Scope(pub String);
+
+impl fmt::Display for Scope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
 }

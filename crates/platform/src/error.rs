@@ -3,6 +3,8 @@ use pagination::{ERROR_DOMAIN, InvalidArgument};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::Scope;
+
 /// What a service fails with. Handlers convert it to a [`Status`] with `?`; nothing else builds one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -18,6 +20,21 @@ pub enum Error {
     /// What was to be changed is not as the caller took it to be.
     #[error("{0} has changed meanwhile; read it again")]
     Aborted(Resource),
+    /// The request is right, and cannot be done in the state that things are in: why not.
+    #[error("{0}")]
+    FailedPrecondition(&'static str),
+    /// It is not known who calls. Every reason gets the same answer.
+    #[error("a valid credential is required")]
+    Unauthenticated,
+    /// The caller does not have this scope.
+    #[error("the scope {0} is required")]
+    PermissionDenied(Scope),
+    /// The operating system has no randomness for a secret.
+    #[error("no randomness for a secret: {0}")]
+    Random(#[from] getrandom::Error),
+    /// An access token cannot be signed.
+    #[error("an access token cannot be signed: {0}")]
+    Signature(#[from] jsonwebtoken::errors::Error),
     /// A page cannot be given.
     #[error(transparent)]
     List(#[from] keyset::Error),
@@ -52,6 +69,15 @@ impl From<Error> for Status {
             Error::NotFound(resource) => about(Code::NotFound, message, "NOT_FOUND", &resource),
             Error::AlreadyExists(resource) => about(Code::AlreadyExists, message, "ALREADY_EXISTS", &resource),
             Error::Aborted(resource) => about(Code::Aborted, message, "ABORTED", &resource),
+            Error::FailedPrecondition(_) => Status::failed_precondition(message),
+            Error::Unauthenticated => Status::unauthenticated(message),
+            Error::PermissionDenied(Scope(scope)) => {
+                let mut details = ErrorDetails::new();
+                details.set_error_info("PERMISSION_DENIED", ERROR_DOMAIN, [("scope".to_owned(), scope)]);
+                Status::with_error_details(Code::PermissionDenied, message, details)
+            }
+            Error::Random(error) => internal_status(&error),
+            Error::Signature(error) => internal_status(&error),
             Error::List(keyset::Error::Request(error)) => error.into(),
             Error::List(keyset::Error::Database(error)) | Error::Database(error) => database_status(&error),
             Error::List(error @ (keyset::Error::Listing { .. } | keyset::Error::Seal(_))) => internal_status(&error),

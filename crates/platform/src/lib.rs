@@ -1,28 +1,38 @@
 //! What every service of Quire needs, so that a service holds its domain and nothing else: who is calling, the database
 //! handle, the sources of time and ids, validation, and the one conversion of errors to a `Status`.
 
+mod access;
+mod access_tokens;
 mod availability;
 mod caller;
+mod create;
 mod database;
 mod error;
 mod ids;
+mod measure;
+mod signing_keys;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
+mod update_mask;
 mod validation;
 
+pub use access::{Access, Methods, WithAccess};
+pub use access_tokens::{ACCESS_TOKEN_TIME_TO_LIVE, AccessToken, AccessTokens, NO_SIGNING_KEYS};
 pub use availability::{Availability, WhileAvailable};
-pub use caller::{Caller, WORKSPACE_METADATA};
+pub use caller::{Caller, DEFAULT_WORKSPACE, Scope, WORKSPACE_METADATA, is_workspace};
+pub use create::{Existing, NewRow, create};
 pub use database::{MigrationError, connect, migrate};
 pub use error::{Error, Resource};
 pub use ids::Ids;
 use keyset::Paging;
+pub use measure::{Measure, Measured};
 use pagination::Clock;
+pub use signing_keys::{SigningKeys, SigningKeysError};
+pub use update_mask::UpdateMask;
+pub use validation::{MAX_BATCH, TimeRange, Violations, check_batch, parse_id, request_path};
 
-pub use crate::{
-    time::{now, timestamp},
-    validation::Violations,
-};
+pub use crate::time::{now, timestamp};
 
 /// The most bytes of a message that a server reads: 16 MiB, enough for a batch of a thousand ordinary texts.
 pub const MAX_REQUEST_BYTES: usize = 16 << 20;
@@ -36,4 +46,6 @@ pub struct Platform {
     pub clock: Clock,
     /// What makes ids.
     pub ids: Ids,
+    /// What signs and checks access tokens; nothing while there is no authentication.
+    pub access_tokens: Option<AccessTokens>,
 }

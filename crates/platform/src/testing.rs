@@ -1,6 +1,14 @@
 //! For the tests of services: a Postgres of the test binary's own, a migrated database for each test, and a service behind
 //! a real socket.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its database or its server has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set up its database or its server has failed"
+)]
+
+mod calls;
+mod reads;
 
 use std::{
     convert::Infallible,
@@ -10,9 +18,13 @@ use std::{
     },
 };
 
+use aws_lc_rs::{rand::SystemRandom, signature::Ed25519KeyPair};
+pub use calls::{from, there_and_back, told};
 use keyset::{Database, Paging};
 use pagination::{Clock, PageTokens};
+use pem::Pem;
 use private_postgres::Server;
+pub use reads::Many;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, postgres::PgConnectOptions, raw_sql};
 use tokio::{net::TcpListener, sync::OnceCell};
 use tonic::{
@@ -21,8 +33,9 @@ use tonic::{
     server::NamedService,
     transport::{Channel, Endpoint, server::TcpIncoming},
 };
+use tower_layer::Layer;
 
-use crate::{Ids, Platform, connect, migrate};
+use crate::{Access, AccessTokens, Ids, Methods, Platform, SigningKeys, connect, migrate};
 
 /// The text of the token keys in tests: one key, with the id `test`.
 pub const TOKEN_KEYS: &str = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -70,7 +83,8 @@ async fn create(name: &str, template: &str) {
     connection.close().await.unwrap();
 }
 
-/// What a service is opened with: a new database, tokens sealed by [`TOKEN_KEYS`], and the system's clock.
+/// What a service is opened with: a new database, tokens sealed by [`TOKEN_KEYS`], the system's clock, and no
+/// authentication.
 pub async fn platform() -> Platform {
     platform_on(connect(new_database().await))
 }
@@ -79,7 +93,19 @@ pub async fn platform() -> Platform {
 pub fn platform_on(database: Database) -> Platform {
     let clock = Clock::system();
     let tokens = PageTokens::new(TOKEN_KEYS.parse().unwrap());
-    Platform { paging: Paging::new(database, tokens), ids: Ids::by_time(clock.clone()), clock }
+    Platform { paging: Paging::new(database, tokens), ids: Ids::by_time(clock.clone()), clock, access_tokens: None }
+}
+
+/// A new private key for access tokens, in PEM.
+pub fn new_signing_key() -> String {
+    let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+    pem::encode(&Pem::new("PRIVATE KEY", key.as_ref()))
+}
+
+/// Access tokens signed with a new key, by this clock.
+pub fn new_access_tokens(clock: &Clock) -> AccessTokens {
+    let keys: SigningKeys = new_signing_key().parse().unwrap();
+    AccessTokens { keys, clock: clock.clone() }
 }
 
 /// A pool of connections to the platform's database for what a test itself asks it.
@@ -87,8 +113,23 @@ pub fn pool(platform: &Platform) -> PgPool {
     PgPool::connect_lazy_with(platform.paging.database.options())
 }
 
-/// Serves a service on a free port of the loopback interface for as long as the test's runtime lives, and connects to it.
+/// Serves a service to everybody, on a free port of the loopback interface for as long as the test's runtime lives, and
+/// connects to it.
 pub async fn serve<S>(service: S) -> Channel
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
+        + NamedService
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+{
+    serve_to(None, service).await
+}
+
+/// Serves a service to those who have such an access token.
+pub async fn serve_to<S>(access_tokens: Option<AccessTokens>, service: S) -> Channel
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
         + NamedService
@@ -100,7 +141,8 @@ where
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = tonic::transport::Server::builder().add_service(service);
+    let access = Access::new(Methods::of_contract().unwrap(), access_tokens);
+    let server = tonic::transport::Server::builder().add_service(access.layer(service));
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))));
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }

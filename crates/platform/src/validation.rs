@@ -1,9 +1,25 @@
-use std::{fmt::Display, ops::RangeInclusive};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt::Display,
+    ops::RangeInclusive,
+};
 
 use pagination::{FieldViolation, InvalidArgument};
+use prost_types::Timestamp;
+use time::{Duration, OffsetDateTime};
 use uuid::{Uuid, fmt::Hyphenated};
 
 use crate::Error;
+
+/// The most rows that one call makes.
+pub const MAX_BATCH: usize = 1_000;
+
+const MAX_WORDS: usize = 32;
+const WORD_BYTES: RangeInclusive<usize> = 1..=64;
+const MAX_METADATA_ENTRIES: usize = 64;
+const MAX_METADATA_BYTES: usize = 8 << 10;
+const MAX_KEY_BYTES: usize = 64;
+const MAX_VALUE_BYTES: usize = 1_024;
 
 /// Gathers everything that is wrong with a request, so that one answer names all of it.
 #[derive(Debug, Default)]
@@ -41,6 +57,79 @@ impl Violations {
         }
     }
 
+    /// Requires words, such as tags, to be at most 32 of 1 to 64 bytes each, none of them twice.
+    pub fn words(&mut self, field: impl Display, words: &[String]) {
+        if words.len() > MAX_WORDS {
+            self.add(field, format!("must be at most {MAX_WORDS}; there are {}", words.len()));
+            return;
+        }
+        let mut seen = HashSet::new();
+        for (place, word) in words.iter().enumerate() {
+            self.text(format_args!("{field}[{place}]"), word, WORD_BYTES);
+            if !seen.insert(word) {
+                self.add(format_args!("{field}[{place}]"), "must not be given twice");
+            }
+        }
+    }
+
+    /// Requires metadata to have at most 64 entries, their keys 1 to 64 bytes, their values at most 1,024, and all of them
+    /// together at most 8 KiB.
+    pub fn metadata(&mut self, field: impl Display, metadata: &BTreeMap<String, String>) {
+        if metadata.len() > MAX_METADATA_ENTRIES {
+            self.add(field, format!("must have at most {MAX_METADATA_ENTRIES} entries; it has {}", metadata.len()));
+            return;
+        }
+        let bytes: usize = metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
+        if bytes > MAX_METADATA_BYTES {
+            self.add(&field, format!("must have at most {MAX_METADATA_BYTES} bytes in all; it has {bytes}"));
+        }
+        for (key, value) in metadata {
+            if !(1..=MAX_KEY_BYTES).contains(&key.len()) {
+                self.add(&field, format!("a key must have 1 to {MAX_KEY_BYTES} bytes; one has {}", key.len()));
+            } else if value.len() > MAX_VALUE_BYTES {
+                let description = format!("a value must have at most {MAX_VALUE_BYTES} bytes; one has {}", value.len());
+                self.add(&field, description);
+            }
+            if key.contains('\0') || value.contains('\0') {
+                self.add(&field, "must not contain NUL");
+            }
+        }
+    }
+
+    /// Requires a time to be one of the years 1 to 9999, and cuts what is finer than a microsecond. It is the epoch when it
+    /// is not one.
+    pub fn time(&mut self, field: impl Display, Timestamp { seconds, nanos }: Timestamp) -> OffsetDateTime {
+        let time = OffsetDateTime::from_unix_timestamp(seconds).ok().filter(|time| (1..=9999).contains(&time.year()));
+        let time = time.filter(|_| (0..1_000_000_000).contains(&nanos));
+        let Some(time) = time else {
+            self.add(field, "must be a time of the years 1 to 9999");
+            return OffsetDateTime::UNIX_EPOCH;
+        };
+        time + Duration::microseconds(i64::from(nanos / 1_000))
+    }
+
+    /// Requires a time range, whose ends may be left out, not to end before it begins.
+    pub fn time_range(&mut self, start: Option<Timestamp>, end: Option<Timestamp>) -> TimeRange {
+        let range = TimeRange {
+            start: start.map(|time| self.time("start_time", time)),
+            end: end.map(|time| self.time("end_time", time)),
+        };
+        if range.start.zip(range.end).is_some_and(|(start, end)| end < start) {
+            self.add("end_time", "must not be before start_time");
+        }
+        range
+    }
+
+    /// Requires values that the requests of a batch give, each with its field, to differ. Empty ones are not given.
+    pub fn unique<F: Display>(&mut self, values: impl Iterator<Item = (F, String)>) {
+        let mut seen = HashSet::new();
+        for (field, value) in values {
+            if !value.is_empty() && !seen.insert(value) {
+                self.add(field, "must not be that of another request of the batch");
+            }
+        }
+    }
+
     /// Nothing when all is well.
     ///
     /// # Errors
@@ -49,4 +138,42 @@ impl Violations {
     pub fn check(self) -> Result<(), Error> {
         if self.0.is_empty() { Ok(()) } else { Err(InvalidArgument::Fields(self.0).into()) }
     }
+}
+
+/// A range of time, from its start on and before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeRange {
+    /// Where it begins.
+    pub start: Option<OffsetDateTime>,
+    /// Where it ends.
+    pub end: Option<OffsetDateTime>,
+}
+
+/// The id that a field names.
+///
+/// # Errors
+///
+/// [`Error::InvalidArgument`] when it is not a UUID.
+pub fn parse_id(field: &str, text: &str) -> Result<Uuid, Error> {
+    let mut violations = Violations::default();
+    let id = violations.id(field, text);
+    violations.check()?;
+    Ok(id)
+}
+
+/// Requires a batch to have 1 to [`MAX_BATCH`] requests.
+///
+/// # Errors
+///
+/// [`Error::InvalidArgument`] when it has none, or more.
+pub fn check_batch(field: &str, length: usize) -> Result<(), Error> {
+    if (1..=MAX_BATCH).contains(&length) {
+        return Ok(());
+    }
+    Err(InvalidArgument::field(field, format!("must be 1 to {MAX_BATCH}; there are {length}")).into())
+}
+
+/// The path of a batch's request, with the dot behind it.
+pub fn request_path(place: usize) -> String {
+    format!("requests[{place}].")
 }

@@ -31,5 +31,7 @@ mod supervisor;
 pub use error::Error;
 pub use server::{Server, Settings};
 
-const PORT: u16 = 5432;
-const USER: &str = "quire";
+/// The port of every server, which is part of its socket's name.
+pub const PORT: u16 = 5432;
+/// The superuser of every server, who connects without a password.
+pub const USER: &str = "quire";

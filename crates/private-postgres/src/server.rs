@@ -116,6 +116,13 @@ impl Server {
         Ok(Self { supervisor, socket, log: log_path, _owner: owner, _scratch: scratch })
     }
 
+    /// Where the socket is of a server that another process runs with this data directory. Its path may be too long for a
+    /// client.
+    #[must_use]
+    pub fn socket_dir_of(data_dir: &Path) -> PathBuf {
+        cluster::directory(data_dir)
+    }
+
     /// The directory of the socket. Its path is short enough for any client.
     #[must_use]
     pub fn socket_dir(&self) -> &Path {

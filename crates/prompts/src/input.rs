@@ -7,7 +7,7 @@ use std::{
 
 use keyset::MAX_PAGE_BYTES;
 use pagination::InvalidArgument;
-use platform::{Error, Ids, Platform, Violations, now};
+use platform::{Error, Ids, Platform, UpdateMask, Violations, check_batch, now, request_path};
 use prost::Message;
 use quire_proto::prompts::v1::{
     AssignLabelRequest, CreatePromptRequest, GetPromptVersionRequest, Prompt, PromptVersion, ResolvePromptRequest,
@@ -20,8 +20,6 @@ use uuid::Uuid;
 
 use crate::rows::{Change, LabelRow, NewPrompt, PromptRow, VersionRow};
 
-/// The most prompts that one call makes.
-pub const MAX_BATCH: usize = 1_000;
 const NAME_BYTES: RangeInclusive<usize> = 1..=256;
 const SURFACE_BYTES: RangeInclusive<usize> = 0..=64;
 const CONTENT_BYTES: RangeInclusive<usize> = 1..=1 << 20;
@@ -33,24 +31,6 @@ const LABEL_BYTES: RangeInclusive<usize> = 1..=64;
 const ETAG_BYTES: RangeInclusive<usize> = 0..=256;
 /// The label that a program means when it names none.
 const DEFAULT_LABEL: &str = "production";
-const MAX_TAGS: usize = 32;
-const MAX_METADATA_ENTRIES: usize = 64;
-const MAX_METADATA_BYTES: usize = 8 << 10;
-const MAX_KEY_BYTES: usize = 64;
-const MAX_VALUE_BYTES: usize = 1_024;
-
-/// The id that a field names.
-pub(crate) fn id(field: &str, text: &str) -> Result<Uuid, Error> {
-    let mut violations = Violations::default();
-    let id = violations.id(field, text);
-    violations.check()?;
-    Ok(id)
-}
-
-/// The path of a batch's request, with the dot behind it.
-fn request_path(place: usize) -> String {
-    format!("requests[{place}].")
-}
 
 /// The prompt that a request asks for.
 pub(crate) fn new_prompt(request: CreatePromptRequest, platform: &Platform) -> Result<NewPrompt, Error> {
@@ -62,10 +42,7 @@ pub(crate) fn new_prompt(request: CreatePromptRequest, platform: &Platform) -> R
 
 /// The prompts that a batch asks for.
 pub(crate) fn new_prompts(requests: Vec<CreatePromptRequest>, platform: &Platform) -> Result<Vec<NewPrompt>, Error> {
-    if !(1..=MAX_BATCH).contains(&requests.len()) {
-        let description = format!("must be 1 to {MAX_BATCH}; there are {}", requests.len());
-        return Err(InvalidArgument::field("requests", description).into());
-    }
+    check_batch("requests", requests.len())?;
     let mut violations = Violations::default();
     check_unique(&mut violations, &requests);
     let create_time = now(&platform.clock);
@@ -125,62 +102,38 @@ pub(crate) fn name_and_label(request: ResolvePromptRequest) -> Result<(String, S
 }
 
 /// Which prompt a request asks to change, and how.
-///
-/// As [AIP-134](https://google.aip.dev/134) has it, a mask that is left out names the fields that are not empty, and `*`
-/// names all of them.
 pub(crate) fn change(request: UpdatePromptRequest, platform: &Platform) -> Result<(Uuid, Change), Error> {
     let prompt = request.prompt.unwrap_or_default();
-    let paths = request.update_mask.unwrap_or_default().paths;
+    let mut mask = UpdateMask::new(request.update_mask);
     let mut violations = Violations::default();
     let id = violations.id("prompt.id", &prompt.id);
-    let names = |field, is_empty: bool| match paths.as_slice() {
-        [] => !is_empty,
-        paths => paths.iter().any(|path| path == field || path == "*"),
-    };
     let change = Change {
-        name: names("name", prompt.name.is_empty()).then_some(prompt.name),
-        surface: names("surface", prompt.surface.is_empty()).then_some(prompt.surface),
-        tags: names("tags", prompt.tags.is_empty()).then_some(prompt.tags),
-        metadata: names("metadata", prompt.metadata.is_empty()).then_some(prompt.metadata),
+        name: mask.take("name", prompt.name, String::is_empty),
+        surface: mask.take("surface", prompt.surface, String::is_empty),
+        tags: mask.take("tags", prompt.tags, Vec::is_empty),
+        metadata: mask.take("metadata", prompt.metadata, BTreeMap::is_empty),
         expected_etag: prompt.etag,
         new_etag: platform.ids.next(),
         update_time: now(&platform.clock),
     };
-    violations.text("prompt.etag", &change.expected_etag, ETAG_BYTES);
-    check_change(&mut violations, &paths, &change);
+    mask.check(&mut violations, &["name", "surface", "tags", "metadata"]);
+    let Change { name, surface, tags, metadata, expected_etag, .. } = &change;
+    violations.text("prompt.etag", expected_etag, ETAG_BYTES);
+    name.iter().for_each(|name| violations.text("prompt.name", name, NAME_BYTES));
+    surface.iter().for_each(|surface| violations.text("prompt.surface", surface, SURFACE_BYTES));
+    tags.iter().for_each(|tags| violations.words("prompt.tags", tags));
+    metadata.iter().for_each(|metadata| violations.metadata("prompt.metadata", metadata));
     violations.check()?;
     Ok((id, change))
 }
 
-fn check_change(violations: &mut Violations, paths: &[String], change: &Change) {
-    const MUTABLE: [&str; 5] = ["name", "surface", "tags", "metadata", "*"];
-    let Change { name, surface, tags, metadata, .. } = change;
-    let is_nothing = name.is_none() && surface.is_none() && tags.is_none() && metadata.is_none();
-    if is_nothing || !paths.iter().all(|path| MUTABLE.contains(&path.as_str())) {
-        violations.add("update_mask", "must name fields to change, out of name, surface, tags and metadata");
-    }
-    name.iter().for_each(|name| violations.text("prompt.name", name, NAME_BYTES));
-    surface.iter().for_each(|surface| violations.text("prompt.surface", surface, SURFACE_BYTES));
-    tags.iter().for_each(|tags| check_tags(violations, "prompt.tags", tags));
-    metadata.iter().for_each(|metadata| check_metadata(violations, "prompt.metadata", metadata));
-}
-
 /// Looks for ids and names that two requests of a batch give.
 fn check_unique(violations: &mut Violations, requests: &[CreatePromptRequest]) {
-    let (mut ids, mut names) = (HashSet::new(), HashSet::new());
-    for (place, prompt) in
-        requests.iter().enumerate().filter_map(|(place, request)| Some((place, request.prompt.as_ref()?)))
-    {
-        for (field, value, seen) in
-            [("id", prompt.id.to_lowercase(), &mut ids), ("name", prompt.name.clone(), &mut names)]
-        {
-            if !value.is_empty() && !seen.insert(value) {
-                let path = request_path(place);
-                violations
-                    .add(format_args!("{path}prompt.{field}"), "must not be that of another request of the batch");
-            }
-        }
-    }
+    let prompts = || requests.iter().enumerate().filter_map(|(place, request)| Some((place, request.prompt.as_ref()?)));
+    let ids = prompts().map(|(place, prompt)| (format!("{}prompt.id", request_path(place)), prompt.id.to_lowercase()));
+    violations.unique(ids);
+    let names = prompts().map(|(place, prompt)| (format!("{}prompt.name", request_path(place)), prompt.name.clone()));
+    violations.unique(names);
 }
 
 fn read(
@@ -238,44 +191,8 @@ fn read_version(
 fn check_prompt(violations: &mut Violations, path: &str, prompt: &Prompt) {
     violations.text(format_args!("{path}prompt.name"), &prompt.name, NAME_BYTES);
     violations.text(format_args!("{path}prompt.surface"), &prompt.surface, SURFACE_BYTES);
-    check_tags(violations, &format!("{path}prompt.tags"), &prompt.tags);
-    check_metadata(violations, &format!("{path}prompt.metadata"), &prompt.metadata);
-}
-
-fn check_tags(violations: &mut Violations, field: &str, tags: &[String]) {
-    if tags.len() > MAX_TAGS {
-        violations.add(field, format!("must be at most {MAX_TAGS}; there are {}", tags.len()));
-        return;
-    }
-    let mut seen = HashSet::new();
-    for (place, tag) in tags.iter().enumerate() {
-        violations.text(format_args!("{field}[{place}]"), tag, 1..=64);
-        if !seen.insert(tag) {
-            violations.add(format_args!("{field}[{place}]"), "must not be given twice");
-        }
-    }
-}
-
-fn check_metadata(violations: &mut Violations, field: &str, metadata: &BTreeMap<String, String>) {
-    if metadata.len() > MAX_METADATA_ENTRIES {
-        violations.add(field, format!("must have at most {MAX_METADATA_ENTRIES} entries; it has {}", metadata.len()));
-        return;
-    }
-    let bytes: usize = metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
-    if bytes > MAX_METADATA_BYTES {
-        violations.add(field, format!("must have at most {MAX_METADATA_BYTES} bytes in all; it has {bytes}"));
-    }
-    for (key, value) in metadata {
-        if !(1..=MAX_KEY_BYTES).contains(&key.len()) {
-            violations.add(field, format!("a key must have 1 to {MAX_KEY_BYTES} bytes; one has {}", key.len()));
-        } else if value.len() > MAX_VALUE_BYTES {
-            violations
-                .add(field, format!("a value must have at most {MAX_VALUE_BYTES} bytes; one has {}", value.len()));
-        }
-        if key.contains('\0') || value.contains('\0') {
-            violations.add(field, "must not contain NUL");
-        }
-    }
+    violations.words(format_args!("{path}prompt.tags"), &prompt.tags);
+    violations.metadata(format_args!("{path}prompt.metadata"), &prompt.metadata);
 }
 
 /// The names in double braces, each once, in the order in which they first appear.

@@ -3,9 +3,8 @@
 mod input;
 mod rows;
 
-pub use input::MAX_BATCH;
 use keyset::{CatalogueError, Database, List};
-use platform::{Caller, Error, MAX_REQUEST_BYTES, Platform, Resource};
+use platform::{Caller, Error, Existing, MAX_REQUEST_BYTES, Platform, Resource, create, parse_id};
 use quire_proto::prompts::v1::{
     AssignLabelRequest, AssignLabelResponse, BatchCreatePromptsRequest, BatchCreatePromptsResponse,
     CreatePromptRequest, CreatePromptResponse, CreatePromptVersionRequest, CreatePromptVersionResponse,
@@ -19,7 +18,7 @@ pub use rows::{DEPLOYMENTS, LABELS, PROMPTS, VERSIONS};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::rows::{DeploymentRow, LABEL, LabelRow, NewPrompt, PROMPT, PromptRow, VERSION, VersionRow};
+use crate::rows::{DeploymentRow, LABEL, LabelRow, PROMPT, PromptRow, VERSION, VersionRow};
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -68,7 +67,7 @@ impl PromptService for Prompts {
     async fn create_prompt(&self, request: Request<CreatePromptRequest>) -> Answer<CreatePromptResponse> {
         let caller = Caller::of(&request)?;
         let new = input::new_prompt(request.into_inner(), &self.platform)?;
-        NewPrompt::insert(&self.database, &caller.workspace, std::slice::from_ref(&new)).await?;
+        create(&self.database, &caller.workspace, std::slice::from_ref(&new), Existing::Refused).await?;
         Ok(Response::new(CreatePromptResponse { prompt: Some(new.prompt.into()), version: Some(new.version.into()) }))
     }
 
@@ -79,19 +78,16 @@ impl PromptService for Prompts {
         let caller = Caller::of(&request)?;
         let BatchCreatePromptsRequest { requests, pass_over_existing } = request.into_inner();
         let new = input::new_prompts(requests, &self.platform)?;
-        let prompts = if pass_over_existing {
-            NewPrompt::insert_missing(&self.database, &caller.workspace, &new).await?
-        } else {
-            NewPrompt::insert(&self.database, &caller.workspace, &new).await?;
-            new.into_iter().map(|new| new.prompt).collect()
-        };
-        let prompts = prompts.into_iter().map(Into::into).collect();
-        Ok(Response::new(BatchCreatePromptsResponse { prompts }))
+        let existing_is = if pass_over_existing { Existing::PassedOver } else { Existing::Refused };
+        let existing = create(&self.database, &caller.workspace, &new, existing_is).await?;
+        let prompts = new.into_iter().zip(existing);
+        let prompts = prompts.map(|(new, existing)| existing.map_or(new.prompt, |existing| existing.prompt).into());
+        Ok(Response::new(BatchCreatePromptsResponse { prompts: prompts.collect() }))
     }
 
     async fn get_prompt(&self, request: Request<GetPromptRequest>) -> Answer<GetPromptResponse> {
         let caller = Caller::of(&request)?;
-        let id = input::id("id", &request.into_inner().id)?;
+        let id = parse_id("id", &request.into_inner().id)?;
         let prompt = PromptRow::get(&self.database, &caller.workspace, id).await?;
         let prompt = prompt.ok_or_else(|| no_prompt("id", id))?;
         Ok(Response::new(GetPromptResponse { prompt: Some(prompt.into()) }))
@@ -127,7 +123,7 @@ impl PromptService for Prompts {
 
     async fn delete_prompt(&self, request: Request<DeletePromptRequest>) -> Answer<DeletePromptResponse> {
         let caller = Caller::of(&request)?;
-        let id = input::id("id", &request.into_inner().id)?;
+        let id = parse_id("id", &request.into_inner().id)?;
         let existed = PromptRow::delete(&self.database, &caller.workspace, id).await?;
         if existed { Ok(Response::new(DeletePromptResponse {})) } else { Err(no_prompt("id", id).into()) }
     }
@@ -158,7 +154,7 @@ impl PromptService for Prompts {
     ) -> Answer<ListPromptVersionsResponse> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
-        let prompt_id = input::id("prompt_id", &request.prompt_id)?;
+        let prompt_id = parse_id("prompt_id", &request.prompt_id)?;
         let page = self.versions.page(request.page, &request.order_by).scope(&caller.workspace).scope(prompt_id);
         let page = page.fetch::<VersionRow>().await?.map(Into::into);
         if page.rows.is_empty() {
@@ -179,7 +175,7 @@ impl PromptService for Prompts {
     async fn list_labels(&self, request: Request<ListLabelsRequest>) -> Answer<ListLabelsResponse> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
-        let prompt_id = input::id("prompt_id", &request.prompt_id)?;
+        let prompt_id = parse_id("prompt_id", &request.prompt_id)?;
         let page = self.labels.page(request.page, &request.order_by).scope(&caller.workspace).scope(prompt_id);
         let page = page.fetch::<LabelRow>().await?.map(Into::into);
         if page.rows.is_empty() {
@@ -191,7 +187,7 @@ impl PromptService for Prompts {
     async fn list_deployments(&self, request: Request<ListDeploymentsRequest>) -> Answer<ListDeploymentsResponse> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
-        let prompt_id = request.prompt_id.map(|id| input::id("prompt_id", &id)).transpose()?;
+        let prompt_id = request.prompt_id.map(|id| parse_id("prompt_id", &id)).transpose()?;
         let page = self
             .deployments
             .page(request.page, &request.order_by)

@@ -3,9 +3,7 @@
 
 mod support;
 
-use std::{collections::BTreeMap, time::Duration};
-
-use platform::{connect, testing};
+use platform::testing::Many;
 use quire_proto::{
     pagination::v1::{PageRequest, PageResponse},
     prompts::v1::{
@@ -14,11 +12,7 @@ use quire_proto::{
         ResolvePromptRequest, UpdatePromptRequest,
     },
 };
-use sqlx::{
-    PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
-use support::{Client, ORDERS, add, assign, at, by, from, label, list_in, named, start_on, text, with};
+use support::{ORDERS, add, assign, at, by, from, label, list_in, named, start_on, text, with};
 use uuid::Uuid;
 
 /// 20,000 prompts in five workspaces, three versions and two labels of each; and of the prompt number 1 in each workspace
@@ -46,66 +40,6 @@ const SEED: [&str; 6] = [
     "analyze",
 ];
 
-/// What was read of each table: how many sequential scans there were, how many rows an index led to, and how many pages of
-/// its indexes were looked at, which tells of entries that were passed over.
-async fn reads(pool: &PgPool) -> BTreeMap<String, [i64; 3]> {
-    let sql = "select relname::text, seq_scan, idx_tup_fetch, idx_blks_read + idx_blks_hit
-        from pg_stat_user_tables join pg_statio_user_tables using (relid, relname) where idx_scan is not null";
-    let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(sql).fetch_all(pool).await.unwrap();
-    rows.into_iter().map(|(table, scans, rows, pages)| (table, [scans, rows, pages])).collect()
-}
-
-/// A database with many rows, and what looks at it.
-struct Many {
-    options: PgConnectOptions,
-    pool: PgPool,
-}
-
-impl Many {
-    async fn new() -> Self {
-        let options = testing::new_database().await;
-        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
-        for sql in SEED {
-            sqlx::raw_sql(sql).execute(&pool).await.unwrap();
-        }
-        // What a connection has read is certain to be counted when it has ended.
-        pool.close().await;
-        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
-        let many = Self { options, pool };
-        many.wait().await;
-        many
-    }
-
-    /// Waits until no connection but this one is left.
-    async fn wait(&self) {
-        let sql = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
-            and backend_type = 'client backend'";
-        for _ in 0..3_000 {
-            if sqlx::query_scalar::<_, i64>(sql).fetch_one(&self.pool).await.unwrap() == 0 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("a connection stays");
-    }
-
-    /// Holds calls to reading at most so many rows in all, each by an index.
-    async fn assert_reads(&self, what: &str, most: i64, calls: impl AsyncFn(Client)) {
-        let before = reads(&self.pool).await;
-        let platform = testing::platform_on(connect(self.options.clone()));
-        calls(start_on(&platform).await).await;
-        platform.paging.database.close();
-        self.wait().await;
-        let after = reads(&self.pool).await;
-        let read = before.iter().map(|(table, before)| (table, std::array::from_fn(|i| after[table][i] - before[i])));
-        let read: BTreeMap<_, [i64; 3]> = read.collect();
-        let [scans, rows, pages] = std::array::from_fn(|place| read.values().map(|read| read[place]).sum::<i64>());
-        assert_eq!(scans, 0, "{what} scans a table: {read:?}");
-        assert!((1..=most).contains(&rows), "{what} reads {rows} rows: {read:?}");
-        assert!(pages <= most * 10 + 20, "{what} reads {pages} pages: {read:?}");
-    }
-}
-
 fn id(number: u128) -> String {
     Uuid::from_u128(number).to_string()
 }
@@ -120,18 +54,21 @@ fn page(page_token: &str) -> Option<PageRequest> {
 
 #[tokio::test]
 async fn no_call_about_one_prompt_scans_a_table() {
-    let many = Many::new().await;
-    many.assert_reads("CreatePrompt", 4, async |mut client| {
+    let many = Many::new(&SEED).await;
+    many.assert_reads("CreatePrompt", 4, async |platform| {
+        let mut client = start_on(platform).await;
         client.create_prompt(from("w1", named("new"))).await.unwrap();
         // One that exists is looked for by its id and by its name.
         client.create_prompt(from("w1", named("name 2000"))).await.unwrap_err();
     })
     .await;
-    many.assert_reads("GetPrompt", 1, async |mut client| {
+    many.assert_reads("GetPrompt", 1, async |platform| {
+        let mut client = start_on(platform).await;
         client.get_prompt(from("w1", GetPromptRequest { id: id(2_000) })).await.unwrap();
     })
     .await;
-    many.assert_reads("UpdatePrompt", 4, async |mut client| {
+    many.assert_reads("UpdatePrompt", 4, async |platform| {
+        let mut client = start_on(platform).await;
         let change = |id, name: &str| UpdatePromptRequest {
             prompt: Some(Prompt { id, name: name.into(), ..Default::default() }),
             update_mask: None,
@@ -141,11 +78,13 @@ async fn no_call_about_one_prompt_scans_a_table() {
         client.update_prompt(from("w1", change(id(9_999), "x"))).await.unwrap_err();
     })
     .await;
-    many.assert_reads("DeletePrompt", 8, async |mut client| {
+    many.assert_reads("DeletePrompt", 8, async |platform| {
+        let mut client = start_on(platform).await;
         client.delete_prompt(from("w1", DeletePromptRequest { id: id(2_002) })).await.unwrap();
     })
     .await;
-    many.assert_reads("CreatePromptVersion", 20, async |client| {
+    many.assert_reads("CreatePromptVersion", 20, async |platform| {
+        let client = start_on(platform).await;
         for number in [1, 2_003] {
             for content in ["new", "new", "newer"] {
                 add(&client, "w1", text(&id(number), content)).await.unwrap();
@@ -155,19 +94,22 @@ async fn no_call_about_one_prompt_scans_a_table() {
         }
     })
     .await;
-    many.assert_reads("GetPromptVersion", 1, async |mut client| {
+    many.assert_reads("GetPromptVersion", 1, async |platform| {
+        let mut client = start_on(platform).await;
         let request = GetPromptVersionRequest { prompt_id: id(1), version: 1_000 };
         client.get_prompt_version(from("w1", request)).await.unwrap();
     })
     .await;
-    many.assert_reads("AssignLabel", 13, async |client| {
+    many.assert_reads("AssignLabel", 13, async |platform| {
+        let client = start_on(platform).await;
         for (name, version) in [("new", 1), ("new", 2), ("new", 2), ("label 1000", 7)] {
             assign(&client, "w1", label(&id(1), name, version)).await.unwrap();
         }
         assign(&client, "w1", label(&id(1), "new", 9_999)).await.unwrap_err();
     })
     .await;
-    many.assert_reads("ResolvePrompt", 6, async |mut client| {
+    many.assert_reads("ResolvePrompt", 6, async |platform| {
+        let mut client = start_on(platform).await;
         for label in [None, Some("label 2".to_owned())] {
             let request = ResolvePromptRequest { name: "name 1".into(), label };
             client.resolve_prompt(from("w1", request)).await.unwrap();
@@ -178,7 +120,7 @@ async fn no_call_about_one_prompt_scans_a_table() {
 
 #[tokio::test]
 async fn no_batch_scans_a_table() {
-    let many = Many::new().await;
+    let many = Many::new(&SEED).await;
     let batch = |names: std::ops::Range<u32>, pass_over_existing| {
         let requests = names.map(|number| {
             let mut request = with(Prompt { name: format!("name {number}"), ..Default::default() });
@@ -189,16 +131,19 @@ async fn no_batch_scans_a_table() {
         });
         from("w1", BatchCreatePromptsRequest { requests: requests.collect(), pass_over_existing })
     };
-    many.assert_reads("BatchCreatePrompts", 400, async |mut client| {
+    many.assert_reads("BatchCreatePrompts", 400, async |platform| {
+        let mut client = start_on(platform).await;
         client.batch_create_prompts(batch(5_001..5_101, false)).await.unwrap();
         client.batch_create_prompts(batch(3_000..3_100, false)).await.unwrap_err();
     })
     .await;
-    many.assert_reads("BatchCreatePrompts that passes over some", 400, async |mut client| {
+    many.assert_reads("BatchCreatePrompts that passes over some", 400, async |platform| {
+        let mut client = start_on(platform).await;
         client.batch_create_prompts(batch(3_901..4_101, true)).await.unwrap();
     })
     .await;
-    many.assert_reads("BatchCreatePrompts that passes over 1,000", 3_000, async |mut client| {
+    many.assert_reads("BatchCreatePrompts that passes over 1,000", 3_000, async |platform| {
+        let mut client = start_on(platform).await;
         client.batch_create_prompts(batch(2_000..3_000, true)).await.unwrap();
     })
     .await;
@@ -206,8 +151,9 @@ async fn no_batch_scans_a_table() {
 
 #[tokio::test]
 async fn no_list_scans_a_table() {
-    let many = Many::new().await;
-    many.assert_reads("ListPrompts", 110, async |client| {
+    let many = Many::new(&SEED).await;
+    many.assert_reads("ListPrompts", 110, async |platform| {
+        let client = start_on(platform).await;
         let of_surface = ListPromptsRequest { surface: Some("surface 1".into()), ..by("") };
         for request in ORDERS.map(by).iter().chain([&of_surface]) {
             let first = list_in(&client, "w1", &at(request, 10, "")).await.unwrap();
@@ -215,7 +161,8 @@ async fn no_list_scans_a_table() {
         }
     })
     .await;
-    many.assert_reads("ListPromptVersions", 22, async |mut client| {
+    many.assert_reads("ListPromptVersions", 22, async |platform| {
+        let mut client = start_on(platform).await;
         let request =
             |token: &str| ListPromptVersionsRequest { page: page(token), prompt_id: id(1), ..Default::default() };
         let first = client.list_prompt_versions(from("w1", request(""))).await.unwrap();
@@ -227,7 +174,8 @@ async fn no_list_scans_a_table() {
         client.list_prompt_versions(from("nobody", request(""))).await.unwrap_err();
     })
     .await;
-    many.assert_reads("ListLabels", 22, async |mut client| {
+    many.assert_reads("ListLabels", 22, async |platform| {
+        let mut client = start_on(platform).await;
         let request = |token: &str| ListLabelsRequest { page: page(token), prompt_id: id(1), ..Default::default() };
         let first = client.list_labels(from("w1", request(""))).await.unwrap();
         let token = token(first.into_inner().page);
@@ -236,7 +184,8 @@ async fn no_list_scans_a_table() {
     })
     .await;
     for prompt_id in [None, Some(id(1))] {
-        many.assert_reads("ListDeployments", 22, async |mut client| {
+        many.assert_reads("ListDeployments", 22, async |platform| {
+            let mut client = start_on(platform).await;
             let request = |token: &str| ListDeploymentsRequest {
                 page: page(token),
                 prompt_id: prompt_id.clone(),
@@ -250,7 +199,8 @@ async fn no_list_scans_a_table() {
         .await;
     }
     // At most 2,000 rows are looked at for a label that few have.
-    many.assert_reads("ListDeployments of a label", 2_000, async |mut client| {
+    many.assert_reads("ListDeployments of a label", 2_000, async |platform| {
+        let mut client = start_on(platform).await;
         let request = ListDeploymentsRequest { page: page(""), label: Some("label 1000".into()), ..Default::default() };
         client.list_deployments(from("w1", request)).await.unwrap();
     })

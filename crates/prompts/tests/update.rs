@@ -262,12 +262,12 @@ async fn what_is_wrong_is_named_by_its_field() {
     }
     insta::assert_snapshot!(answers, @"
     nothing to change
-    InvalidArgument: update_mask: must name fields to change, out of name, surface, tags and metadata
-      update_mask: must name fields to change, out of name, surface, tags and metadata
+    InvalidArgument: update_mask: must name fields to change, out of name, surface, tags, metadata
+      update_mask: must name fields to change, out of name, surface, tags, metadata
     nothing at all
-    InvalidArgument: prompt.id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002; update_mask: must name fields to change, out of name, surface, tags and metadata
+    InvalidArgument: prompt.id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002; update_mask: must name fields to change, out of name, surface, tags, metadata
       prompt.id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-      update_mask: must name fields to change, out of name, surface, tags and metadata
+      update_mask: must name fields to change, out of name, surface, tags, metadata
     no id
     InvalidArgument: prompt.id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
       prompt.id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
@@ -275,23 +275,23 @@ async fn what_is_wrong_is_named_by_its_field() {
     InvalidArgument: prompt.id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
       prompt.id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
     a field that is none
-    InvalidArgument: update_mask: must name fields to change, out of name, surface, tags and metadata
-      update_mask: must name fields to change, out of name, surface, tags and metadata
+    InvalidArgument: update_mask: must name fields to change, out of name, surface, tags, metadata
+      update_mask: must name fields to change, out of name, surface, tags, metadata
     a field that is none among others
-    InvalidArgument: update_mask: must name fields to change, out of name, surface, tags and metadata
-      update_mask: must name fields to change, out of name, surface, tags and metadata
+    InvalidArgument: update_mask: must name fields to change, out of name, surface, tags, metadata
+      update_mask: must name fields to change, out of name, surface, tags, metadata
     a part of a field
-    InvalidArgument: update_mask: must name fields to change, out of name, surface, tags and metadata
-      update_mask: must name fields to change, out of name, surface, tags and metadata
+    InvalidArgument: update_mask: must name fields to change, out of name, surface, tags, metadata
+      update_mask: must name fields to change, out of name, surface, tags, metadata
     a field that the service sets
-    InvalidArgument: update_mask: must name fields to change, out of name, surface, tags and metadata
-      update_mask: must name fields to change, out of name, surface, tags and metadata
+    InvalidArgument: update_mask: must name fields to change, out of name, surface, tags, metadata
+      update_mask: must name fields to change, out of name, surface, tags, metadata
     the id
-    InvalidArgument: update_mask: must name fields to change, out of name, surface, tags and metadata
-      update_mask: must name fields to change, out of name, surface, tags and metadata
+    InvalidArgument: update_mask: must name fields to change, out of name, surface, tags, metadata
+      update_mask: must name fields to change, out of name, surface, tags, metadata
     an empty path
-    InvalidArgument: update_mask: must name fields to change, out of name, surface, tags and metadata
-      update_mask: must name fields to change, out of name, surface, tags and metadata
+    InvalidArgument: update_mask: must name fields to change, out of name, surface, tags, metadata
+      update_mask: must name fields to change, out of name, surface, tags, metadata
     a name cleared
     InvalidArgument: prompt.name: must have 1 to 256 bytes; it has 0
       prompt.name: must have 1 to 256 bytes; it has 0
@@ -314,8 +314,8 @@ async fn what_is_wrong_is_named_by_its_field() {
       prompt.metadata: a value must have at most 1024 bytes; one has 1025
       prompt.metadata: must not contain NUL
     all of it
-    InvalidArgument: update_mask: must name fields to change, out of name, surface, tags and metadata; prompt.name: must not contain NUL; prompt.surface: must not contain NUL; prompt.tags[1]: must not be given twice
-      update_mask: must name fields to change, out of name, surface, tags and metadata
+    InvalidArgument: update_mask: must name fields to change, out of name, surface, tags, metadata; prompt.name: must not contain NUL; prompt.surface: must not contain NUL; prompt.tags[1]: must not be given twice
+      update_mask: must name fields to change, out of name, surface, tags, metadata
       prompt.name: must not contain NUL
       prompt.surface: must not contain NUL
       prompt.tags[1]: must not be given twice

@@ -2,6 +2,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
 use pagination::TokenVersion;
+use platform::DEFAULT_WORKSPACE;
+
+use crate::services::ServiceName;
 
 /// gRPC services over Postgres whose every list is paged the same way.
 #[derive(Debug, Parser)]
@@ -23,22 +26,46 @@ pub(crate) enum Command {
     Migrate(Migrate),
     /// Work with the prompts of a server that runs
     #[command(subcommand)]
-    Prompts(Prompts),
+    Prompts(Imports),
+    /// Work with the memories of a server that runs
+    #[command(subcommand)]
+    Memories(Imports),
+    /// Work with the agents of a server that runs
+    #[command(subcommand)]
+    Agents(Imports),
+    /// Work with the usage records of a server that runs
+    #[command(subcommand)]
+    Usage(Imports),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Keys(Keys),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// The address to listen on; it must be a loopback address
+    /// The address to listen on; without signing keys it must be a loopback address
     #[arg(long, env = "QUIRE_LISTEN", default_value = "127.0.0.1:50051")]
     pub(crate) listen: SocketAddr,
 
-    /// The Postgres database to use, as in `postgres://user@host/name`; without one, a private Postgres is started
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    pub(crate) database_url: Option<String>,
+    /// The services to serve
+    #[arg(long, env = "QUIRE_SERVICES", value_enum, value_delimiter = ',', default_values_t = ServiceName::ALL)]
+    pub(crate) services: Vec<ServiceName>,
 
-    /// Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire]
-    #[arg(long, env = "QUIRE_DATA_DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
+    /// An address for operators: /metrics for Prometheus, /healthz, /readyz, and /.well-known/jwks.json. Without signing keys
+    /// it must be a loopback address
+    #[arg(long, env = "QUIRE_ADMIN_LISTEN")]
+    pub(crate) admin_listen: Option<SocketAddr>,
+
+    /// A file with the Ed25519 keys, in PEM, that access tokens are signed with and checked against: the first private key
+    /// signs, all check. With it, every call needs a credential
+    #[arg(long, env = "QUIRE_SIGNING_KEYS")]
+    pub(crate) signing_keys: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) tls: Tls,
+
+    #[command(flatten)]
+    pub(crate) database: Database,
 
     /// The keys that seal page tokens, as `id:base64,…`, each of 32 bytes: the first seals, all open. Required with a
     /// database URL; otherwise one is made and kept in the data directory
@@ -58,15 +85,73 @@ pub(crate) struct Serve {
     #[arg(long, env = "QUIRE_DRAIN_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(crate) drain_timeout: Duration,
 
-    /// Load sample prompts into the workspace `default` if it has none
+    /// Load samples into the workspace `default`, of each kind if it has none
     #[arg(long, env = "QUIRE_SAMPLE", value_parser = BoolishValueParser::new())]
     pub(crate) sample: bool,
 }
 
+/// Where the database is.
+#[derive(Debug, Args)]
+pub(crate) struct Database {
+    /// The Postgres database to use, as in `postgres://user@host/name`; without one, a private Postgres is started
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub(crate) database_url: Option<String>,
+
+    /// Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire]
+    #[arg(long, env = "QUIRE_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// The TLS of a server.
+#[derive(Debug, Args)]
+pub(crate) struct Tls {
+    /// A file with the server's certificate and those that lead to its authority, in PEM: with it, TLS is spoken
+    #[arg(long, env = "QUIRE_TLS_CERT", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// A file with the certificate's private key, in PEM
+    #[arg(long, env = "QUIRE_TLS_KEY", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// A file with the certificates of the authorities, in PEM, of which every client must have a certificate as well
+    #[arg(long, env = "QUIRE_TLS_CLIENT_CA", requires = "tls_cert")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+}
+
+/// Which server to call, and as whom.
+#[derive(Debug, Args)]
+pub(crate) struct Connect {
+    /// The server
+    #[arg(long, env = "QUIRE_SERVER", default_value = "http://127.0.0.1:50051")]
+    pub(crate) server: String,
+
+    /// The secret of an API key, if the server has authentication: better given by the environment than by an argument,
+    /// which others can see
+    #[arg(long, env = "QUIRE_API_KEY", hide_env_values = true)]
+    pub(crate) api_key: Option<String>,
+
+    /// The workspace to work in, if the server has no authentication
+    #[arg(long, env = "QUIRE_WORKSPACE", default_value = DEFAULT_WORKSPACE)]
+    pub(crate) workspace: String,
+
+    /// A file with the certificates of the authorities, in PEM, that the server's may be of [default: those of the system]
+    #[arg(long, env = "QUIRE_TLS_CA")]
+    pub(crate) tls_ca: Option<PathBuf>,
+
+    /// A file with the client's certificate, in PEM, if the server asks for one
+    #[arg(long, env = "QUIRE_TLS_CERT", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// A file with the certificate's private key, in PEM
+    #[arg(long, env = "QUIRE_TLS_KEY", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+}
+
 #[derive(Debug, Subcommand)]
-pub(crate) enum Prompts {
-    /// Make prompts from a file that has a CreatePrompt request on each line, in protobuf's JSON. Prompts that are there
-    /// already, and the same, are passed over: an import that was cut off is simply run again
+pub(crate) enum Imports {
+    /// Make them from a file that has one on each line, in protobuf's JSON: a CreatePromptRequest, a StoreMemoryRequest, a
+    /// RegisterAgentRequest, or a UsageRecord. What is there already, and the same, is passed over: an import that was cut
+    /// off is simply run again
     Import(Import),
 }
 
@@ -75,13 +160,76 @@ pub(crate) struct Import {
     /// The file, or `-` for standard input
     pub(crate) file: PathBuf,
 
-    /// The server
-    #[arg(long, env = "QUIRE_SERVER", default_value = "http://127.0.0.1:50051")]
-    pub(crate) server: String,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+}
 
-    /// The workspace to make the prompts in
-    #[arg(long, env = "QUIRE_WORKSPACE", default_value = "default")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make the first key of a workspace, one that may do everything, on the machine that has the database. Its secret is
+    /// printed, this once
+    Bootstrap(Bootstrap),
+    /// Make a key, with no more scopes than the one that it is made with. Its secret is printed, this once
+    Create(CreateKey),
+    /// List the keys of the workspace
+    List(ListKeys),
+    /// Revoke a key and the sessions that were begun with it
+    Revoke(RevokeKey),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bootstrap {
+    #[command(flatten)]
+    pub(crate) database: Database,
+
+    /// The workspace
+    #[arg(long, env = "QUIRE_WORKSPACE", default_value = DEFAULT_WORKSPACE)]
     pub(crate) workspace: String,
+
+    /// What people know the key by
+    #[arg(long, default_value = "bootstrap")]
+    pub(crate) name: String,
+
+    /// Who calls with it
+    #[arg(long, default_value = "admin")]
+    pub(crate) subject: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateKey {
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+
+    /// What people know the key by
+    #[arg(long)]
+    pub(crate) name: String,
+
+    /// Who calls with it
+    #[arg(long)]
+    pub(crate) subject: String,
+
+    /// What may be done with it, as in `memory:read,memory:write`
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub(crate) scopes: Vec<String>,
+
+    /// When it ends, as in `90d`; left out, never
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub(crate) expire_in: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListKeys {
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevokeKey {
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+
+    /// The key's id
+    pub(crate) id: String,
 }
 
 #[derive(Debug, Args)]

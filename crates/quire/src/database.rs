@@ -12,7 +12,7 @@ use sqlx::postgres::PgConnectOptions;
 use tempfile::NamedTempFile;
 
 use crate::{
-    arguments::{Migrate, Serve},
+    arguments::{self, Migrate},
     error::Error,
     private,
 };
@@ -31,18 +31,40 @@ pub(crate) async fn migrate(Migrate { database_url }: Migrate) -> Result<(), Err
 }
 
 /// Opens the database that the arguments name, with these token keys or those that it keeps.
-pub(crate) async fn open(arguments: &Serve, token_keys: Option<TokenKeys>) -> Result<Database, Error> {
+pub(crate) async fn open(arguments: &arguments::Database, token_keys: Option<TokenKeys>) -> Result<Database, Error> {
     if let Some(url) = &arguments.database_url {
         let token_keys = token_keys.ok_or(Error::NoTokenKeys)?;
         return Ok(Database { options: parse_url(url)?, token_keys, private: None });
     }
-    let data_dir = arguments.data_dir.clone().map_or_else(default_data_dir, Ok)?;
-    let settings = Settings { data_dir: data_dir.clone(), durable: true, extra: Vec::new() };
+    let settings = settings(arguments)?;
+    let data_dir = settings.data_dir.clone();
     let server = private::start(&settings, Server::start).await?;
     tracing::info!(data_dir = %data_dir.display(), "started a private Postgres");
     // The data directory is this process's alone while its Postgres runs.
     let token_keys = token_keys.map_or_else(|| kept_token_keys(&data_dir.join("token-keys")), Ok)?;
     Ok(Database { options: private::options(&server), token_keys, private: Some((server, settings)) })
+}
+
+/// How to connect to the database that the arguments name, whether or not its private Postgres is being served. One that was
+/// started for this is given to be stopped.
+pub(crate) async fn reach(arguments: &arguments::Database) -> Result<(PgConnectOptions, Option<Server>), Error> {
+    if let Some(url) = &arguments.database_url {
+        return Ok((parse_url(url)?, None));
+    }
+    let settings = settings(arguments)?;
+    match private::start(&settings, Server::start).await {
+        Ok(server) => Ok((private::options(&server), Some(server))),
+        Err(Error::PrivatePostgres(private_postgres::Error::InUse { .. })) => {
+            Ok((private::options_of_running(&settings.data_dir)?, None))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The private Postgres that the arguments name.
+fn settings(arguments: &arguments::Database) -> Result<Settings, Error> {
+    let data_dir = arguments.data_dir.clone().map_or_else(default_data_dir, Ok)?;
+    Ok(Settings { data_dir, durable: true, extra: Vec::new() })
 }
 
 fn parse_url(url: &str) -> Result<PgConnectOptions, Error> {

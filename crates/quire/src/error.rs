@@ -6,10 +6,12 @@ use platform::MigrationError;
 /// Why the program ends with exit code 1: one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("{0} is not a loopback address, and without authentication nothing else is served: listen on 127.0.0.1")]
+    #[error(
+        "{0} is not a loopback address, and without authentication nothing else is served: listen on 127.0.0.1, or name keys with --signing-keys, made with `openssl genpkey -algorithm ed25519`"
+    )]
     NotLoopback(SocketAddr),
-    #[error("{0} is taken: stop what listens there, or choose another address with --listen")]
-    AddressTaken(SocketAddr),
+    #[error("{address} is taken: stop what listens there, or choose another address with {argument}")]
+    AddressTaken { address: SocketAddr, argument: &'static str },
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error(
@@ -36,14 +38,24 @@ pub(crate) enum Error {
     Catalogue(#[from] CatalogueError),
     #[error("the workspace is not one: it must be 1 to 63 of a-z, 0-9 and -")]
     Workspace,
-    #[error("{0} is not the address of a server: write it as in http://127.0.0.1:50051, without TLS")]
+    #[error("{0} is not the address of a server: write it as in http://127.0.0.1:50051 or https://quire.example:50051")]
     Server(String),
     #[error("cannot reach a server at {0}: start it, or name another with --server")]
     Unreachable(String),
     #[error("cannot read on: {0}; run the import again")]
     Read(io::Error),
-    #[error("stopped at lines {first} to {last}, behind {imported} prompts that are imported; run the import again")]
-    Import { imported: usize, first: u64, last: u64 },
+    #[error("stopped at lines {first} to {last}, behind {imported} {names} that are imported; run the import again")]
+    Import { imported: usize, names: &'static str, first: u64, last: u64 },
+    #[error("{path} does not hold signing keys: {source}")]
+    SigningKeys { path: PathBuf, source: platform::SigningKeysError },
+    #[error("the TLS files cannot be used: {0}")]
+    Tls(tonic::transport::Error),
+    #[error("no session was begun: {}: {}", .0.code(), .0.message())]
+    Session(tonic::Status),
+    #[error("the server refused: {code}: {message}")]
+    Refused { code: tonic::Code, message: String },
+    #[error("metrics cannot be kept: {0}")]
+    Metrics(String),
     #[error("the messages' descriptors cannot be read: {0}")]
     Descriptors(String),
     #[error("the samples could not be loaded: {0}")]

@@ -1,28 +1,20 @@
-//! `quire prompts import`.
+//! `quire prompts import`, and that of other kinds.
 
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read},
     ops::RangeInclusive,
     path::Path,
-    time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
 use pagination::MAX_VIOLATIONS;
-use prompts::MAX_BATCH;
+use platform::MAX_BATCH;
 use prost::Message;
-use quire_proto::prompts::v1::{
-    BatchCreatePromptsRequest, CreatePromptRequest, prompt_service_client::PromptServiceClient,
-};
-use tonic::{
-    Code, Request, Status,
-    metadata::{AsciiMetadataValue, errors::InvalidMetadataValue},
-    transport::{self, Channel, Endpoint, Uri},
-};
+use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::{arguments::Import, error::Error, requests::Requests};
+use crate::{arguments::Import, client::Client, error::Error, kinds::Kind, requests::Requests};
 
 /// What some programs begin a file with.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -30,99 +22,89 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const MAX_LINE_BYTES: u64 = 16 << 20;
 /// The most bytes of a batch of several prompts, below what a call takes.
 const MAX_BATCH_BYTES: usize = 8 << 20;
-/// The most bytes of a batch's prompts without their versions, which the answer repeats with what the service adds.
-const MAX_PROMPTS_BYTES: usize = 3 << 20;
-/// How long the server may be silent.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The most bytes that the answer to a batch repeats, with what the service adds.
+const MAX_ANSWERED_BYTES: usize = 3 << 20;
 
-/// Imports prompts, a batch at a time, until a batch has a bad line or cannot be sent.
-pub(crate) async fn import(arguments: Import) -> Result<(), Error> {
-    let Import { file, server, workspace } = arguments;
-    let workspace = workspace.parse().map_err(|_: InvalidMetadataValue| Error::Workspace)?;
-    let mut lines = Lines::open(&file)?;
-    let client = PromptServiceClient::new(connect(server).await?);
+/// Imports things of a kind, a batch at a time, until a batch has a bad line or cannot be sent.
+pub(crate) async fn import<K: Kind>(Import { file, connect }: Import) -> Result<(), Error> {
+    let mut lines = Lines::<K>::open(&file)?;
+    let mut client = Client::connect(connect).await?;
 
     let mut imported = 0;
     while let Some(batch) = lines.batch()? {
-        let (count, range) = (batch.requests.len(), batch.lines());
-        if let Err(mut problems) = send(&client, &workspace, batch).await {
+        let (count, range) = (batch.lines.len(), batch.numbers());
+        if let Err(mut problems) = send(&mut client, batch).await {
             lines.progress.finish_and_clear();
             problems.sort();
             for (line, why) in problems {
                 // What a line holds does not reach the terminal as it is.
                 eprintln!("{}:{line}: {}", file.display(), why.replace(char::is_control, "\u{fffd}"));
             }
-            return Err(Error::Import { imported, first: *range.start(), last: *range.end() });
+            return Err(Error::Import { imported, names: K::NAMES, first: *range.start(), last: *range.end() });
         }
         imported += count;
-        lines.progress.set_message(format!("{imported} prompts"));
+        lines.progress.set_message(format!("{imported} {}", K::NAMES));
     }
     lines.progress.finish_and_clear();
-    tracing::info!(prompts = imported, "imported; those that were there already are among them");
+    tracing::info!("imported {imported} {}; those that were there already are among them", K::NAMES);
     Ok(())
-}
-
-/// A connection that notices when the server does not answer.
-async fn connect(server: String) -> Result<Channel, Error> {
-    let uri: Option<Uri> = server.parse().ok();
-    let uri = uri.filter(|uri| uri.scheme_str() == Some("http")).ok_or_else(|| Error::Server(server.clone()))?;
-    let endpoint = Endpoint::from(uri).connect_timeout(PATIENCE).http2_keep_alive_interval(PATIENCE);
-    let channel = endpoint.keep_alive_timeout(PATIENCE).connect().await;
-    channel.map_err(|_: transport::Error| Error::Unreachable(server))
 }
 
 /// Lines that are wrong, and why.
 type Problems = Vec<(u64, String)>;
 
 /// Lines of the file that go into one call.
-#[derive(Default)]
-struct Batch {
-    /// Each with the number of its line.
-    requests: Vec<(u64, CreatePromptRequest)>,
+struct Batch<K: Kind> {
+    /// Each with its number.
+    lines: Vec<(u64, K::Line)>,
     problems: Problems,
     bytes: usize,
-    prompts_bytes: usize,
+    answered_bytes: usize,
 }
 
-impl Batch {
-    /// Takes one more request, or gives it back where it is for the next batch.
-    fn add(&mut self, line: u64, request: CreatePromptRequest) -> Option<(u64, CreatePromptRequest)> {
-        let bytes = self.bytes + request.encoded_len();
-        let prompts_bytes = self.prompts_bytes + request.prompt.as_ref().map_or(0, Message::encoded_len);
-        let fits = bytes <= MAX_BATCH_BYTES && prompts_bytes <= MAX_PROMPTS_BYTES;
-        if !fits && !self.requests.is_empty() {
-            return Some((line, request));
+impl<K: Kind> Batch<K> {
+    fn new() -> Self {
+        Self { lines: Vec::new(), problems: Vec::new(), bytes: 0, answered_bytes: 0 }
+    }
+
+    /// Takes one more line, or gives it back where it is for the next batch.
+    fn add(&mut self, number: u64, line: K::Line) -> Option<(u64, K::Line)> {
+        let bytes = self.bytes + line.encoded_len();
+        let answered_bytes = self.answered_bytes + K::answered_bytes(&line);
+        let fits = bytes <= MAX_BATCH_BYTES && answered_bytes <= MAX_ANSWERED_BYTES;
+        if !fits && !self.lines.is_empty() {
+            return Some((number, line));
         }
-        (self.bytes, self.prompts_bytes) = (bytes, prompts_bytes);
-        self.requests.push((line, request));
+        (self.bytes, self.answered_bytes) = (bytes, answered_bytes);
+        self.lines.push((number, line));
         None
     }
 
     fn len(&self) -> usize {
-        self.requests.len() + self.problems.len()
+        self.lines.len() + self.problems.len()
     }
 
     /// The numbers of its first and its last line.
-    fn lines(&self) -> RangeInclusive<u64> {
-        let requests = self.requests.iter().map(|(line, _)| *line);
-        let lines = || requests.clone().chain(self.problems.iter().map(|(line, _)| *line));
-        lines().min().unwrap_or_default()..=lines().max().unwrap_or_default()
+    fn numbers(&self) -> RangeInclusive<u64> {
+        let lines = self.lines.iter().map(|(number, _)| *number);
+        let numbers = || lines.clone().chain(self.problems.iter().map(|(number, _)| *number));
+        numbers().min().unwrap_or_default()..=numbers().max().unwrap_or_default()
     }
 }
 
 /// The lines of a file.
-struct Lines {
-    requests: Requests,
+struct Lines<K: Kind> {
+    requests: Requests<K>,
     reader: Box<dyn BufRead + Send>,
     /// The number of the line last read.
     number: u64,
     /// What did not fit in the batch before.
-    left: Option<(u64, CreatePromptRequest)>,
+    left: Option<(u64, K::Line)>,
     /// Shown on a terminal only.
     progress: ProgressBar,
 }
 
-impl Lines {
+impl<K: Kind> Lines<K> {
     fn open(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::File { path: path.to_owned(), source };
         let requests = Requests::new()?;
@@ -142,8 +124,8 @@ impl Lines {
     }
 
     /// The next lines, as many as go into one call. Nothing at the end.
-    fn batch(&mut self) -> Result<Option<Batch>, Error> {
-        let mut batch = Batch::default();
+    fn batch(&mut self) -> Result<Option<Batch<K>>, Error> {
+        let mut batch = Batch::new();
         if let Some((line, request)) = self.left.take() {
             self.left = batch.add(line, request);
         }
@@ -172,21 +154,12 @@ impl Lines {
 }
 
 /// Sends a batch whose lines are all right.
-async fn send(
-    client: &PromptServiceClient<Channel>,
-    workspace: &AsciiMetadataValue,
-    batch: Batch,
-) -> Result<(), Problems> {
+async fn send<K: Kind>(client: &mut Client, batch: Batch<K>) -> Result<(), Problems> {
     if !batch.problems.is_empty() {
         return Err(batch.problems);
     }
-    let (lines, requests): (Vec<_>, Vec<_>) = batch.requests.into_iter().unzip();
-    let mut request = Request::new(BatchCreatePromptsRequest { requests, pass_over_existing: true });
-    request.metadata_mut().insert(platform::WORKSPACE_METADATA, workspace.clone());
-    match client.clone().batch_create_prompts(request).await {
-        Ok(_) => Ok(()),
-        Err(status) => Err(problems(&status, &lines)),
-    }
+    let (numbers, lines): (Vec<_>, Vec<_>) = batch.lines.into_iter().unzip();
+    K::make(client, lines).await.map_err(|status| problems(&status, &numbers))
 }
 
 /// What a status says of each line.
@@ -196,7 +169,7 @@ fn problems(status: &Status, lines: &[u64]) -> Problems {
     let violations = violations.iter().map(|violation| (violation.field.as_str(), violation.description.as_str()));
     let existing = details.error_info().and_then(|info| info.metadata.get("field"));
     let existing = existing.filter(|_| status.code() == Code::AlreadyExists);
-    let existing = existing.map(|field| (field.as_str(), "is that of another prompt that is there already"));
+    let existing = existing.map(|field| (field.as_str(), "is that of another that is there already"));
     let problems: Problems = violations
         .chain(existing)
         .map(|(field, why)| match place(field).and_then(|(place, field)| Some((*lines.get(place)?, field))) {
@@ -214,9 +187,10 @@ fn problems(status: &Status, lines: &[u64]) -> Problems {
     }
 }
 
-/// Takes the place out of a path such as `requests[3].prompt.name`.
+/// Takes the place out of a path such as `requests[3].prompt.name` or `records[3].model`.
 fn place(field: &str) -> Option<(usize, &str)> {
-    let (place, field) = field.strip_prefix("requests[")?.split_once("].")?;
+    let (place, field) =
+        field.strip_prefix("requests[").or_else(|| field.strip_prefix("records["))?.split_once("].")?;
     Some((place.parse().ok()?, field))
 }
 

@@ -1,17 +1,23 @@
-//! `quire`: serves Quire's services, migrates their database, and imports what they keep.
+//! `quire`: serves Quire's services, migrates their database, imports what they keep, and makes API keys.
 
+mod admin;
 mod arguments;
+mod authentication;
+mod client;
 mod database;
 mod error;
 mod import;
+mod keys;
+mod kinds;
 mod private;
 mod requests;
 mod sample;
 mod serve;
+mod services;
 
 use std::{io::IsTerminal, process::ExitCode};
 
-use arguments::{Arguments, Command, Prompts};
+use arguments::{Arguments, Command, Imports};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
@@ -29,7 +35,11 @@ async fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Serve(serve) => serve::serve(serve).await,
         Command::Migrate(migrate) => database::migrate(migrate).await,
-        Command::Prompts(Prompts::Import(import)) => import::import(import).await,
+        Command::Prompts(Imports::Import(import)) => import::import::<kinds::Prompts>(import).await,
+        Command::Memories(Imports::Import(import)) => import::import::<kinds::Memories>(import).await,
+        Command::Agents(Imports::Import(import)) => import::import::<kinds::Agents>(import).await,
+        Command::Usage(Imports::Import(import)) => import::import::<kinds::Usage>(import).await,
+        Command::Keys(keys) => keys::run(keys).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

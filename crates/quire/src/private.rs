@@ -1,6 +1,6 @@
 //! The private Postgres, which is started again whenever it dies.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use keyset::Database;
 use private_postgres::{Server, Settings};
@@ -24,6 +24,16 @@ pub(crate) fn options(server: &Server) -> PgConnectOptions {
         .port(server.port())
         .username(server.user())
         .database("postgres")
+}
+
+/// How to connect to a private Postgres that another process runs with this data directory.
+pub(crate) fn options_of_running(data_dir: &Path) -> Result<PgConnectOptions, Error> {
+    let data_dir = std::path::absolute(data_dir).map_err(|source| Error::File { path: data_dir.to_owned(), source })?;
+    Ok(PgConnectOptions::new_without_pgpass()
+        .socket(Server::socket_dir_of(&data_dir))
+        .port(private_postgres::PORT)
+        .username(private_postgres::USER)
+        .database("postgres"))
 }
 
 /// What starts a private Postgres: [`Server::start`] or [`Server::start_again`].

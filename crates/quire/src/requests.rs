@@ -1,37 +1,40 @@
-//! Requests out of NDJSON: one a line, in protobuf's JSON.
+//! Messages out of NDJSON: one a line, in protobuf's JSON.
+
+use std::marker::PhantomData;
 
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
-use quire_proto::prompts::v1::CreatePromptRequest;
 use serde_json::Deserializer;
 
-use crate::error::Error;
+use crate::{error::Error, kinds::Kind};
 
-/// Reads lines as requests to create a prompt.
-pub(crate) struct Requests(MessageDescriptor);
+/// Reads lines as things of a kind.
+pub(crate) struct Requests<K> {
+    message: MessageDescriptor,
+    kind: PhantomData<K>,
+}
 
-impl Requests {
+impl<K: Kind> Requests<K> {
     /// # Errors
     ///
     /// What is wrong with the descriptors that the program was built with.
     pub(crate) fn new() -> Result<Self, Error> {
         let pool = DescriptorPool::decode(quire_proto::FILE_DESCRIPTOR_SET);
         let pool = pool.map_err(|error| Error::Descriptors(error.to_string()))?;
-        let message = pool.get_message_by_name("prompts.v1.CreatePromptRequest");
-        message
-            .map(Self)
-            .ok_or_else(|| Error::Descriptors("prompts.v1.CreatePromptRequest is not described".to_owned()))
+        let message = pool.get_message_by_name(K::MESSAGE);
+        let message = message.ok_or_else(|| Error::Descriptors(format!("{} is not described", K::MESSAGE)))?;
+        Ok(Self { message, kind: PhantomData })
     }
 
-    /// The request on one line.
+    /// What stands on one line.
     ///
     /// # Errors
     ///
     /// What is wrong with the line.
-    pub(crate) fn read(&self, line: &[u8]) -> Result<CreatePromptRequest, String> {
+    pub(crate) fn read(&self, line: &[u8]) -> Result<K::Line, String> {
         let mut json = Deserializer::from_slice(line);
-        let request = DynamicMessage::deserialize(self.0.clone(), &mut json).map_err(|error| in_line(&error))?;
+        let message = DynamicMessage::deserialize(self.message.clone(), &mut json).map_err(|error| in_line(&error))?;
         json.end().map_err(|error| in_line(&error))?;
-        request.transcode_to().map_err(|error| error.to_string())
+        message.transcode_to().map_err(|error| error.to_string())
     }
 }
 

@@ -1,35 +1,34 @@
 //! `quire serve`.
 
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use keyset::Paging;
+use metrics_exporter_prometheus::PrometheusHandle;
 use pagination::{Clock, PageTokens};
 use platform::{Availability, Ids, Platform};
-use prompts::Prompts;
-use quire_proto::prompts::v1::prompt_service_server::PromptServiceServer;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot::{self, error::RecvError},
 };
 use tonic::{
-    server::NamedService,
     service::Routes,
-    transport::{Server, server::TcpIncoming},
+    transport::{
+        Server, ServerTlsConfig,
+        server::{Router, TcpIncoming},
+    },
 };
-use tonic_health::{
-    ServingStatus,
-    pb::health_server::{Health as HealthService, HealthServer},
-    server::HealthReporter,
-};
-use tower_layer::Layer;
+use tonic_health::{ServingStatus, pb::health_server, server::HealthReporter};
 
 use crate::{
+    admin::{self, Admin},
     arguments::Serve,
+    authentication,
     database::{self, Database},
     error::Error,
     private::Keeper,
     sample,
+    services::Services,
 };
 
 pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
@@ -39,14 +38,23 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
         started = start(&arguments) => started?,
         () = stop.wait() => return Ok(()),
     };
-    let Started { listener, keeper, database, prompts } = started;
-    let (health, health_server) = tonic_health::server::health_reporter();
-    let availability = Availability::watch(database.clone());
-    let routes = routes(prompts, &availability, &health, health_server).await?;
-    let address = listener.local_addr().unwrap_or(arguments.listen);
+    let Started { listeners, tls, keeper, platform, availability, mut services, metrics } = started;
+    let database = platform.paging.database;
+    let address = listeners.grpc.local_addr().unwrap_or(arguments.listen);
+    if let Some(listener) = listeners.admin {
+        let access_tokens = platform.access_tokens;
+        let admin = Admin { metrics, database: database.clone(), availability: availability.clone(), access_tokens };
+        tokio::spawn(admin.serve(listener));
+    }
+    if let Some(sweeper) = services.sweeper.take() {
+        tokio::spawn(sweeper.run());
+    }
+    let (reporter, health_server) = tonic_health::server::health_reporter();
+    let health = Health { reporter, availability, names: [&[""], services.names.as_slice()].concat() };
+    health.begin().await;
+    let server = builder(tls)?.add_routes(with_reflection(services)?.add_service(health_server).prepare());
     tracing::info!(%address, "serving");
-    let health = Health { reporter: health, availability };
-    let served = run(listener, routes, health, stop, arguments.drain_timeout).await;
+    let served = run(listeners.grpc, server, health, stop, arguments.drain_timeout).await;
     // A call that was given up still holds its connection, which ends with the process.
     if let Ok(Drained::AllAnswered) = served {
         database.close();
@@ -67,73 +75,96 @@ enum Drained {
 
 /// Everything that serving needs.
 struct Started {
-    listener: TcpListener,
+    listeners: Listeners,
+    tls: Option<ServerTlsConfig>,
     keeper: Option<Keeper>,
-    database: keyset::Database,
-    prompts: Prompts,
+    platform: Platform,
+    availability: Availability,
+    services: Services,
+    metrics: PrometheusHandle,
+}
+
+/// Where callers and operators come in.
+struct Listeners {
+    grpc: TcpListener,
+    admin: Option<TcpListener>,
 }
 
 async fn start(arguments: &Serve) -> Result<Started, Error> {
     let token_keys = arguments.token_keys.as_deref().map(str::parse).transpose()?;
-    let listener = bind(arguments).await?;
-    let Database { options, token_keys, private } = database::open(arguments, token_keys).await?;
+    let clock = Clock::system();
+    let access_tokens = authentication::access_tokens(arguments, &clock)?;
+    let tls = authentication::tls(&arguments.tls)?;
+    // What is wrong with it is found before anything is made.
+    builder(tls.clone())?;
+    let listeners = Listeners::bind(arguments).await?;
+    let Database { options, token_keys, private } = database::open(&arguments.database, token_keys).await?;
     platform::migrate(&options).await?;
 
-    let clock = Clock::system();
     let tokens = PageTokens {
         keys: token_keys,
         time_to_live: arguments.token_ttl,
         clock: clock.clone(),
         version: arguments.token_version,
     };
+    let metrics = admin::measure()?;
     let database = platform::connect(options);
     let keeper = private.map(|(server, settings)| Keeper::new(server, settings, database.clone()));
-    let paging = Paging::new(database.clone(), tokens);
-    let platform = Platform { paging, ids: Ids::by_time(clock.clone()), clock };
-    let prompts = Prompts::open(&platform).await?;
+    let availability = Availability::watch(database.clone());
+    let paging = Paging::new(database, tokens);
+    let platform = Platform { paging, ids: Ids::by_time(clock.clone()), clock, access_tokens };
+    let services = Services::open(&platform, &arguments.services, &availability).await?;
     if arguments.sample {
-        sample::load(&prompts).await?;
+        sample::load(&platform, &arguments.services, &availability).await?;
     }
-    Ok(Started { listener, keeper, database, prompts })
+    Ok(Started { listeners, tls, keeper, platform, availability, services, metrics })
 }
 
-async fn bind(arguments: &Serve) -> Result<TcpListener, Error> {
-    let address = arguments.listen;
-    if !address.ip().is_loopback() {
-        return Err(Error::NotLoopback(address));
+impl Listeners {
+    async fn bind(arguments: &Serve) -> Result<Self, Error> {
+        authentication::check_addresses(arguments)?;
+        let grpc = bind(arguments.listen, "--listen").await?;
+        let admin = match arguments.admin_listen {
+            Some(address) => Some(bind(address, "--admin-listen").await?),
+            None => None,
+        };
+        Ok(Self { grpc, admin })
     }
+}
+
+async fn bind(address: SocketAddr, argument: &'static str) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| {
         let is_taken = source.kind() == io::ErrorKind::AddrInUse;
-        if is_taken { Error::AddressTaken(address) } else { Error::Listen { address, source } }
+        if is_taken { Error::AddressTaken { address, argument } } else { Error::Listen { address, source } }
     })
 }
 
-/// The services, with health and reflection.
-async fn routes(
-    prompts: Prompts,
-    availability: &Availability,
-    health: &HealthReporter,
-    health_server: HealthServer<impl HealthService>,
-) -> Result<Routes, Error> {
+fn builder(tls: Option<ServerTlsConfig>) -> Result<Server, Error> {
+    match tls {
+        Some(tls) => Server::builder().tls_config(tls).map_err(Error::Tls),
+        None => Ok(Server::builder()),
+    }
+}
+
+/// The services' routes, and reflection of these services and health.
+fn with_reflection(services: Services) -> Result<Routes, Error> {
     let reflection = || {
-        tonic_reflection::server::Builder::configure()
+        let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(quire_proto::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             // The details of errors, for clients that show them.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
+        let names = services.names.iter().chain([&health_server::SERVICE_NAME]);
+        names.fold(builder, |builder, name| builder.with_service_name(*name))
     };
-    health.set_serving::<PromptServiceServer<Prompts>>().await;
-    Ok(Routes::new(health_server)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
-        .add_service(availability.layer(prompts.server()))
-        .prepare())
+    let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
+    Ok(services.routes.add_service(v1).add_service(v1alpha))
 }
 
 /// Serves until told to stop, then lets calls in flight finish for as long as that may take.
 async fn run(
     listener: TcpListener,
-    routes: Routes,
+    server: Router,
     mut health: Health,
     mut stop: Stop,
     drain_timeout: Duration,
@@ -150,7 +181,7 @@ async fn run(
         let _ = begin_drain.send(());
     };
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let server = Server::builder().add_routes(routes).serve_with_incoming_shutdown(incoming, stopped);
+    let server = server.serve_with_incoming_shutdown(incoming, stopped);
     let out_of_time = async {
         match drain.await {
             Ok(()) => tokio::time::sleep(drain_timeout).await,
@@ -170,17 +201,23 @@ async fn run(
 struct Health {
     reporter: HealthReporter,
     availability: Availability,
+    /// The services; the empty name is the whole server.
+    names: Vec<&'static str>,
 }
 
 impl Health {
-    const SERVICES: [&str; 2] = ["", PromptServiceServer::<Prompts>::NAME];
+    async fn begin(&self) {
+        for name in &self.names {
+            self.reporter.set_service_status(*name, ServingStatus::Serving).await;
+        }
+    }
 
     /// Tells each change, and never ends.
     async fn follow(&mut self) {
         loop {
             let is_available = self.availability.changed().await;
             let status = if is_available { ServingStatus::Serving } else { ServingStatus::NotServing };
-            for service in Self::SERVICES {
+            for service in self.names.iter().copied() {
                 self.reporter.set_service_status(service, status).await;
             }
         }
@@ -188,7 +225,7 @@ impl Health {
 
     /// Tells that nothing is served any more.
     async fn end(&mut self) {
-        for service in Self::SERVICES {
+        for service in self.names.iter().copied() {
             self.reporter.set_service_status(service, ServingStatus::NotServing).await;
             // Those who watch are told, and are then calls in flight no more.
             self.reporter.clear_service_status(service).await;

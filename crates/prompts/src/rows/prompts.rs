@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use keyset::{Database, Filter, Listing, Order, asc, desc};
-use platform::{Error, Resource, timestamp};
+use platform::{Error, NewRow, Resource, timestamp};
 use quire_proto::prompts::v1::Prompt;
 use sqlx::{FromRow, types::Json};
 use time::OffsetDateTime;
@@ -114,9 +114,6 @@ impl From<PromptRow> for Prompt {
     }
 }
 
-/// How often prompts are tried to be made while others make and delete the same.
-const ATTEMPTS: usize = 8;
-
 /// A prompt to be made, and its version 1.
 #[derive(Debug, Clone)]
 pub(crate) struct NewPrompt {
@@ -128,52 +125,10 @@ pub(crate) struct NewPrompt {
     pub(crate) version: VersionRow,
 }
 
-impl NewPrompt {
-    /// Makes prompts with their first versions, all or none.
-    pub(crate) async fn insert(database: &Database, workspace: &str, new: &[Self]) -> Result<(), Error> {
-        for _ in 0..ATTEMPTS {
-            if Self::try_insert(database, workspace, new).await? {
-                return Ok(());
-            }
-            let existing = ExistingPrompts::find(database, workspace, new).await?;
-            if let Some(conflict) = new.iter().find_map(|new| Some(existing.of(new)?.conflict(new))) {
-                return Err(conflict);
-            }
-            // What was in the way was deleted since.
-        }
-        Err(contended(new))
-    }
+impl NewRow for NewPrompt {
+    type Existing = ExistingPrompt;
 
-    /// Makes those prompts that are not there yet, all or none, and gives all of them as they are kept. Those that are
-    /// there must be as asked for.
-    pub(crate) async fn insert_missing(
-        database: &Database,
-        workspace: &str,
-        new: &[Self],
-    ) -> Result<Vec<PromptRow>, Error> {
-        for _ in 0..ATTEMPTS {
-            let existing = ExistingPrompts::find(database, workspace, new).await?;
-            let (mut kept, mut missing) = (Vec::with_capacity(new.len()), Vec::new());
-            for new in new {
-                match existing.of(new) {
-                    None => {
-                        kept.push(new.prompt.clone());
-                        missing.push(new.clone());
-                    }
-                    Some(existing) if existing.is_as(new) => kept.push(existing.prompt.clone()),
-                    Some(existing) => return Err(existing.conflict(new)),
-                }
-            }
-            if missing.is_empty() || Self::try_insert(database, workspace, &missing).await? {
-                return Ok(kept);
-            }
-            // Some were made since they were looked for, perhaps by this same call, sent twice.
-        }
-        Err(contended(new))
-    }
-
-    /// Whether they were made: none is when one of their ids or names is taken.
-    async fn try_insert(database: &Database, workspace: &str, new: &[Self]) -> Result<bool, Error> {
+    async fn insert(database: &Database, workspace: &str, new: &[&Self]) -> sqlx::Result<()> {
         let sql = "
             with given as (
                 select * from unnest($2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::uuid[],
@@ -209,64 +164,11 @@ impl NewPrompt {
             .bind(versions().map(|version| version.author.as_str()).collect::<Vec<_>>())
             .bind(versions().map(|version| Json(&version.variables)).collect::<Vec<_>>())
             .bind(versions().map(|version| version.content_hash.as_slice()).collect::<Vec<_>>());
-        match database.write::<()>(query).await {
-            Ok(_) => Ok(true),
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-/// That others were faster each time.
-fn contended(new: &[NewPrompt]) -> Error {
-    let first = new.first().map(|new| (new.path.as_str(), new.prompt.name.clone()));
-    let (path, name) = first.unwrap_or_default();
-    Error::Aborted(Resource { kind: PROMPT, field: format!("{path}prompt.name"), name })
-}
-
-/// A prompt that is there, with what its version 1 was made of.
-#[derive(Debug, FromRow)]
-struct ExistingPrompt {
-    #[sqlx(flatten)]
-    prompt: PromptRow,
-    content_hash: Vec<u8>,
-    model: String,
-    author: String,
-}
-
-impl ExistingPrompt {
-    /// Whether it is what was asked for.
-    fn is_as(&self, NewPrompt { is_id_given, prompt, version, .. }: &NewPrompt) -> bool {
-        (self.prompt.id == prompt.id || !is_id_given)
-            && self.prompt.name == prompt.name
-            && self.prompt.surface == prompt.surface
-            && self.prompt.tags == prompt.tags
-            && self.prompt.metadata == prompt.metadata
-            && self.content_hash == version.content_hash
-            && self.model == version.model
-            && self.author == version.author
+        database.write::<()>(query).await?;
+        Ok(())
     }
 
-    /// That it is in the way of a new one.
-    fn conflict(&self, new: &NewPrompt) -> Error {
-        let (field, name) = if self.prompt.id == new.prompt.id {
-            ("prompt.id", self.prompt.id.to_string())
-        } else {
-            ("prompt.name", self.prompt.name.clone())
-        };
-        Error::AlreadyExists(Resource { kind: PROMPT, field: format!("{}{field}", new.path), name })
-    }
-}
-
-/// Prompts that are there.
-struct ExistingPrompts {
-    by_id: HashMap<Uuid, ExistingPrompt>,
-    ids: HashMap<String, Uuid>,
-}
-
-impl ExistingPrompts {
-    /// Those that have the id or the name of a new one.
-    async fn find(database: &Database, workspace: &str, new: &[NewPrompt]) -> Result<Self, Error> {
+    async fn find(database: &Database, workspace: &str, new: &[Self]) -> sqlx::Result<Vec<Option<ExistingPrompt>>> {
         let sql = "
             with found as (
                 select id from prompts where workspace_id = $1 and id = any($2)
@@ -282,13 +184,41 @@ impl ExistingPrompts {
         let names: Vec<_> = new.iter().map(|new| new.prompt.name.as_str()).collect();
         let rows: Vec<ExistingPrompt> =
             database.read(|| sqlx::query(sql).bind(workspace).bind(&ids).bind(&names)).await?;
-        let ids = rows.iter().map(|row| (row.prompt.name.clone(), row.prompt.id)).collect();
-        Ok(Self { by_id: rows.into_iter().map(|row| (row.prompt.id, row)).collect(), ids })
+        let by_id: HashMap<Uuid, &ExistingPrompt> = rows.iter().map(|row| (row.prompt.id, row)).collect();
+        let by_name: HashMap<&str, &ExistingPrompt> = rows.iter().map(|row| (row.prompt.name.as_str(), row)).collect();
+        let existing =
+            |new: &Self| by_id.get(&new.prompt.id).or_else(|| by_name.get(new.prompt.name.as_str())).copied();
+        Ok(new.iter().map(|new| existing(new).cloned()).collect())
     }
 
-    /// The one that has the id or the name of a new one.
-    fn of(&self, new: &NewPrompt) -> Option<&ExistingPrompt> {
-        let by_name = || self.ids.get(&new.prompt.name).and_then(|id| self.by_id.get(id));
-        self.by_id.get(&new.prompt.id).or_else(by_name)
+    fn is_as(&self, existing: &ExistingPrompt) -> bool {
+        let Self { is_id_given, prompt, version, .. } = self;
+        (existing.prompt.id == prompt.id || !is_id_given)
+            && existing.prompt.name == prompt.name
+            && existing.prompt.surface == prompt.surface
+            && existing.prompt.tags == prompt.tags
+            && existing.prompt.metadata == prompt.metadata
+            && existing.content_hash == version.content_hash
+            && existing.model == version.model
+            && existing.author == version.author
     }
+
+    fn resource(&self, existing: Option<&ExistingPrompt>) -> Resource {
+        let (field, name) = if existing.is_some_and(|existing| existing.prompt.id == self.prompt.id) {
+            ("prompt.id", self.prompt.id.to_string())
+        } else {
+            ("prompt.name", self.prompt.name.clone())
+        };
+        Resource { kind: PROMPT, field: format!("{}{field}", self.path), name }
+    }
+}
+
+/// A prompt that is there, with what its version 1 was made of.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct ExistingPrompt {
+    #[sqlx(flatten)]
+    pub(crate) prompt: PromptRow,
+    content_hash: Vec<u8>,
+    model: String,
+    author: String,
 }

@@ -1,0 +1,128 @@
+//! Requests, made into rows once they are known to be right.
+
+use std::ops::RangeInclusive;
+
+use platform::{Caller, Error, Platform, Scope, Violations, now};
+use quire_proto::identity::v1::{ApiKey, CreateApiKeyRequest, Device, RevokeSessionsRequest};
+use time::{Duration, OffsetDateTime};
+use tonic::Request;
+
+use crate::{
+    rows::{ApiKeyRow, NewApiKey, NewSession, Refresh, SessionRow},
+    secrets::{KeySecret, RefreshToken, hash, random},
+};
+
+const NAME_BYTES: RangeInclusive<usize> = 1..=128;
+const SUBJECT_BYTES: RangeInclusive<usize> = 1..=128;
+/// Of what a caller's program calls itself, which is cut there.
+const USER_AGENT_BYTES: usize = 256;
+/// How long a session lives at most.
+const SESSION_TIME_TO_LIVE: Duration = Duration::days(30);
+
+/// The API key that a request asks for, and its secret.
+pub(crate) fn new_api_key(
+    request: CreateApiKeyRequest,
+    caller: &Caller,
+    platform: &Platform,
+) -> Result<(NewApiKey, KeySecret), Error> {
+    let ApiKey { name, subject, scopes, expire_time, .. } = request.api_key.unwrap_or_default();
+    let create_time = now(&platform.clock);
+    let mut violations = Violations::default();
+    violations.text("api_key.name", &name, NAME_BYTES);
+    violations.text("api_key.subject", &subject, SUBJECT_BYTES);
+    violations.words("api_key.scopes", &scopes);
+    if scopes.is_empty() {
+        violations.add("api_key.scopes", "must be at least 1");
+    }
+    let expire_time = expire_time.map(|time| violations.time("api_key.expire_time", time));
+    if expire_time.is_some_and(|expire_time| expire_time <= create_time) {
+        violations.add("api_key.expire_time", "must be in the future");
+    }
+    violations.check()?;
+    check_scopes(&scopes, |scope| caller.scopes.contains(scope))?;
+
+    let secret = KeySecret { workspace: caller.workspace.clone(), id: platform.ids.next(), bytes: random()? };
+    let key = ApiKeyRow {
+        workspace_id: secret.workspace.clone(),
+        id: secret.id,
+        name,
+        subject,
+        scopes,
+        create_time,
+        expire_time,
+        last_use_time: None,
+        revoke_time: None,
+    };
+    Ok((NewApiKey { key, secret_hash: hash(&secret.bytes) }, secret))
+}
+
+/// The session that a request asks for, to be begun with this API key, and its first refresh token.
+pub(crate) fn new_session(
+    key: ApiKeyRow,
+    scopes: Vec<String>,
+    device: Device,
+    platform: &Platform,
+) -> Result<(NewSession, RefreshToken), Error> {
+    let mut violations = Violations::default();
+    violations.words("scopes", &scopes);
+    violations.check()?;
+    check_scopes(&scopes, |scope| key.scopes.contains(&scope.0))?;
+
+    let create_time = now(&platform.clock);
+    let expire_time = create_time + SESSION_TIME_TO_LIVE;
+    let session = SessionRow {
+        id: platform.ids.next(),
+        api_key_id: key.id,
+        subject: key.subject,
+        scopes: if scopes.is_empty() { key.scopes } else { scopes },
+        ip: device.ip,
+        user_agent: device.user_agent,
+        create_time,
+        expire_time: key.expire_time.map_or(expire_time, |key_ends| key_ends.min(expire_time)),
+        refresh_time: create_time,
+        revoke_time: None,
+    };
+    let token =
+        RefreshToken { workspace: key.workspace_id, session_id: session.id, family: random()?, bytes: random()? };
+    let new = NewSession { session, family_hash: hash(&token.family), refresh_hash: hash(&token.bytes) };
+    Ok((new, token))
+}
+
+/// The use of a refresh token, and the token that takes its place.
+pub(crate) fn refresh(used: RefreshToken, now: OffsetDateTime) -> Result<(Refresh, RefreshToken), Error> {
+    let refresh_hash = hash(&used.bytes);
+    let next = RefreshToken { bytes: random()?, ..used };
+    let refresh = Refresh {
+        session_id: next.session_id,
+        family_hash: hash(&next.family),
+        refresh_hash,
+        next_hash: hash(&next.bytes),
+        now,
+    };
+    Ok((refresh, next))
+}
+
+/// Requires scopes to be had already.
+fn check_scopes(scopes: &[String], is_had: impl Fn(&Scope) -> bool) -> Result<(), Error> {
+    let missing = scopes.iter().map(|scope| Scope(scope.clone())).find(|scope| !is_had(scope));
+    missing.map_or(Ok(()), |scope| Err(Error::PermissionDenied(scope)))
+}
+
+/// The subject whose sessions a request asks to be ended.
+pub(crate) fn subject(request: RevokeSessionsRequest) -> Result<String, Error> {
+    let mut violations = Violations::default();
+    violations.text("subject", &request.subject, SUBJECT_BYTES);
+    violations.check()?;
+    Ok(request.subject)
+}
+
+/// What is seen of who makes a call.
+pub(crate) fn device<T>(request: &Request<T>) -> Device {
+    let ip = request.remote_addr().map(|address| address.ip().to_canonical().to_string());
+    let user_agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok());
+    Device {
+        ip: ip.unwrap_or_default(),
+        // All of it is ASCII.
+        user_agent: user_agent.unwrap_or_default().chars().take(USER_AGENT_BYTES).collect(),
+    }
+}

@@ -1,0 +1,179 @@
+//! IdentityService: API keys, and the sessions and access tokens that they give.
+
+mod input;
+mod rows;
+mod secrets;
+
+use keyset::{CatalogueError, Database, List};
+use platform::{
+    AccessTokens, Caller, Error, MAX_REQUEST_BYTES, NO_SIGNING_KEYS, Platform, Resource, Scope, now, parse_id,
+    timestamp,
+};
+use quire_proto::identity::v1::{
+    CreateApiKeyRequest, CreateApiKeyResponse, CreateSessionRequest, CreateSessionResponse, Credentials,
+    GetSessionRequest, GetSessionResponse, ListApiKeysRequest, ListApiKeysResponse, ListSessionsRequest,
+    ListSessionsResponse, RefreshSessionRequest, RefreshSessionResponse, RevokeApiKeyRequest, RevokeApiKeyResponse,
+    RevokeSessionRequest, RevokeSessionResponse, RevokeSessionsRequest, RevokeSessionsResponse,
+    identity_service_server::{IdentityService, IdentityServiceServer},
+};
+pub use rows::{API_KEYS, SESSIONS};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::{
+    rows::{API_KEY, ApiKeyRow, SESSION, SessionRow},
+    secrets::{KeySecret, RefreshToken, hash},
+};
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    platform: Platform,
+    database: Database,
+    api_keys: List,
+    sessions: List,
+}
+
+impl Identity {
+    /// Opens the service on a database that has been migrated.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogueError`] when the database is not as the service's lists need it.
+    pub async fn open(platform: &Platform) -> Result<Self, CatalogueError> {
+        Ok(Self {
+            platform: platform.clone(),
+            database: platform.paging.database.clone(),
+            api_keys: platform.paging.open(&API_KEYS).await?,
+            sessions: platform.paging.open(&SESSIONS).await?,
+        })
+    }
+
+    /// The service as tonic serves it.
+    pub fn server(self) -> IdentityServiceServer<Self> {
+        IdentityServiceServer::new(self).max_decoding_message_size(MAX_REQUEST_BYTES)
+    }
+
+    /// What signs access tokens.
+    fn access_tokens(&self) -> Result<&AccessTokens, Error> {
+        let tokens = self.platform.access_tokens.as_ref().filter(|tokens| tokens.keys.can_sign());
+        tokens.ok_or(Error::FailedPrecondition(NO_SIGNING_KEYS))
+    }
+}
+
+/// What a session gives to call with.
+fn credentials(tokens: &AccessTokens, session: &SessionRow, refresh: &RefreshToken) -> Result<Credentials, Error> {
+    let caller = Caller {
+        workspace: refresh.workspace.clone(),
+        subject: session.subject.clone(),
+        scopes: session.scopes.iter().cloned().map(Scope).collect(),
+    };
+    let access = tokens.sign(&caller, session.id, session.expire_time)?;
+    Ok(Credentials {
+        access_token: access.token,
+        access_token_expire_time: Some(timestamp(access.expire_time)),
+        refresh_token: refresh.text(),
+    })
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl IdentityService for Identity {
+    async fn create_session(&self, request: Request<CreateSessionRequest>) -> Answer<CreateSessionResponse> {
+        let tokens = self.access_tokens()?;
+        let device = input::device(&request);
+        let CreateSessionRequest { secret, scopes } = request.into_inner();
+        let KeySecret { workspace, id, bytes } = KeySecret::read(&secret).ok_or(Error::Unauthenticated)?;
+        let key = ApiKeyRow::find(&self.database, &workspace, id, &hash(&bytes), now(&self.platform.clock)).await?;
+        let key = key.ok_or(Error::Unauthenticated)?;
+        let (new, refresh) = input::new_session(key, scopes, device, &self.platform)?;
+        let session = new.insert(&self.database, &workspace).await?.ok_or(Error::Unauthenticated)?;
+        let credentials = Some(credentials(tokens, &session, &refresh)?);
+        Ok(Response::new(CreateSessionResponse { session: Some(session.into()), credentials }))
+    }
+
+    async fn refresh_session(&self, request: Request<RefreshSessionRequest>) -> Answer<RefreshSessionResponse> {
+        let tokens = self.access_tokens()?;
+        let used = RefreshToken::read(&request.into_inner().refresh_token).ok_or(Error::Unauthenticated)?;
+        let (refresh, next) = input::refresh(used, now(&self.platform.clock))?;
+        let Some(session) = refresh.run(&self.database, &next.workspace).await? else {
+            if refresh.revoke_if_used(&self.database, &next.workspace).await? {
+                tracing::warn!(session = %next.session_id, "a refresh token was used twice; its session is revoked");
+            }
+            return Err(Error::Unauthenticated.into());
+        };
+        let credentials = Some(credentials(tokens, &session, &next)?);
+        Ok(Response::new(RefreshSessionResponse { session: Some(session.into()), credentials }))
+    }
+
+    async fn get_session(&self, request: Request<GetSessionRequest>) -> Answer<GetSessionResponse> {
+        let caller = Caller::of(&request)?;
+        let id = parse_id("id", &request.into_inner().id)?;
+        let session = SessionRow::get(&self.database, &caller.workspace, id).await?;
+        let session = session.ok_or_else(|| no_session(id))?;
+        Ok(Response::new(GetSessionResponse { session: Some(session.into()) }))
+    }
+
+    async fn list_sessions(&self, request: Request<ListSessionsRequest>) -> Answer<ListSessionsResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let page = self
+            .sessions
+            .page(request.page, &request.order_by)
+            .scope(caller.workspace)
+            .filter("subject", request.subject)
+            .filter("active", request.active)
+            .fetch::<SessionRow>()
+            .await?
+            .map(Into::into);
+        Ok(Response::new(ListSessionsResponse { sessions: page.rows, page: Some(page.response) }))
+    }
+
+    async fn revoke_session(&self, request: Request<RevokeSessionRequest>) -> Answer<RevokeSessionResponse> {
+        let caller = Caller::of(&request)?;
+        let id = parse_id("id", &request.into_inner().id)?;
+        let session = SessionRow::revoke(&self.database, &caller.workspace, id, now(&self.platform.clock)).await?;
+        let session = session.ok_or_else(|| no_session(id))?;
+        Ok(Response::new(RevokeSessionResponse { session: Some(session.into()) }))
+    }
+
+    async fn revoke_sessions(&self, request: Request<RevokeSessionsRequest>) -> Answer<RevokeSessionsResponse> {
+        let caller = Caller::of(&request)?;
+        let subject = input::subject(request.into_inner())?;
+        let now = now(&self.platform.clock);
+        let revoked_count = SessionRow::revoke_all(&self.database, &caller.workspace, &subject, now).await?;
+        Ok(Response::new(RevokeSessionsResponse { revoked_count }))
+    }
+
+    async fn create_api_key(&self, request: Request<CreateApiKeyRequest>) -> Answer<CreateApiKeyResponse> {
+        let caller = Caller::of(&request)?;
+        let (new, secret) = input::new_api_key(request.into_inner(), &caller, &self.platform)?;
+        new.insert(&self.database).await?;
+        Ok(Response::new(CreateApiKeyResponse { api_key: Some(new.key.into()), secret: secret.text() }))
+    }
+
+    async fn list_api_keys(&self, request: Request<ListApiKeysRequest>) -> Answer<ListApiKeysResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let page = self.api_keys.page(request.page, &request.order_by).scope(caller.workspace);
+        let page = page.fetch::<ApiKeyRow>().await?.map(Into::into);
+        Ok(Response::new(ListApiKeysResponse { api_keys: page.rows, page: Some(page.response) }))
+    }
+
+    async fn revoke_api_key(&self, request: Request<RevokeApiKeyRequest>) -> Answer<RevokeApiKeyResponse> {
+        let caller = Caller::of(&request)?;
+        let id = parse_id("id", &request.into_inner().id)?;
+        let key = ApiKeyRow::revoke(&self.database, &caller.workspace, id, now(&self.platform.clock)).await?;
+        let key = key.ok_or_else(|| no_api_key(id))?;
+        Ok(Response::new(RevokeApiKeyResponse { api_key: Some(key.into()) }))
+    }
+}
+
+fn no_session(id: Uuid) -> Error {
+    Error::NotFound(Resource { kind: SESSION, field: "id".to_owned(), name: id.to_string() })
+}
+
+fn no_api_key(id: Uuid) -> Error {
+    Error::NotFound(Resource { kind: API_KEY, field: "id".to_owned(), name: id.to_string() })
+}

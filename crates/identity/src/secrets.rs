@@ -1,0 +1,123 @@
+//! The secrets that callers have: what they look like, and what is kept of them.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use platform::{Error, is_workspace};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// The bytes of a secret. Nobody guesses 32 random ones, so a plain hash of them is as good as a slow one.
+pub(crate) type Bytes = [u8; 32];
+
+/// New bytes.
+#[expect(clippy::disallowed_methods, reason = "a secret must come from the operating system's random source")]
+pub(crate) fn random() -> Result<Bytes, Error> {
+    let mut bytes = Bytes::default();
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What is kept of the bytes.
+pub(crate) fn hash(bytes: &Bytes) -> Vec<u8> {
+    Sha256::digest(bytes).to_vec()
+}
+
+/// The secret of an API key. Its text is `quire-key_<workspace>_<id>_<base64url>`: whoever finds it knows what it is, and
+/// the key is found by what stands in front.
+#[derive(Clone)]
+pub(crate) struct KeySecret {
+    pub(crate) workspace: String,
+    pub(crate) id: Uuid,
+    pub(crate) bytes: Bytes,
+}
+
+const KEY: &str = "quire-key";
+const REFRESH: &str = "quire-refresh";
+
+impl KeySecret {
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let (workspace, id, secret) = parts(KEY, text)?;
+        Some(Self { workspace, id, bytes: secret.try_into().ok()? })
+    }
+
+    pub(crate) fn text(&self) -> String {
+        format!("{}_{}", key_prefix(&self.workspace, self.id), URL_SAFE_NO_PAD.encode(self.bytes))
+    }
+}
+
+/// How the text of an API key's secret begins.
+pub(crate) fn key_prefix(workspace: &str, id: Uuid) -> String {
+    prefix(KEY, workspace, id)
+}
+
+/// A refresh token. All those of a session have the same family, which tells one that was used before from one that never
+/// was: only the session's owner, or a thief, has the family.
+#[derive(Clone)]
+pub(crate) struct RefreshToken {
+    pub(crate) workspace: String,
+    pub(crate) session_id: Uuid,
+    pub(crate) family: Bytes,
+    pub(crate) bytes: Bytes,
+}
+
+impl RefreshToken {
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let (workspace, session_id, secret) = parts(REFRESH, text)?;
+        let (family, bytes) = secret.split_first_chunk()?;
+        Some(Self { workspace, session_id, family: *family, bytes: bytes.try_into().ok()? })
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let secret = URL_SAFE_NO_PAD.encode([self.family, self.bytes].concat());
+        format!("{}_{secret}", prefix(REFRESH, &self.workspace, self.session_id))
+    }
+}
+
+fn prefix(kind: &str, workspace: &str, id: Uuid) -> String {
+    format!("{kind}_{workspace}_{}", id.simple())
+}
+
+/// The workspace, the id and the bytes of a secret's text.
+fn parts(kind: &str, text: &str) -> Option<(String, Uuid, Vec<u8>)> {
+    // None of the first three has an underscore.
+    let mut parts = text.splitn(4, '_');
+    let (is, workspace, id, secret) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    if is != kind || !is_workspace(workspace) {
+        return None;
+    }
+    let secret = URL_SAFE_NO_PAD.decode(secret).ok()?;
+    Some((workspace.to_owned(), Uuid::try_parse(id).ok()?, secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::{KeySecret, RefreshToken};
+
+    const ID: Uuid = Uuid::from_u128(0x0193_4f6e_8a3b_7c21_9d55_0242_ac12_0002);
+
+    #[test]
+    fn secrets_read_what_they_write_and_nothing_else() {
+        // Bytes whose base64url is full of underscores.
+        let key = KeySecret { workspace: "acme-1".to_owned(), id: ID, bytes: [0xff; 32] }.text();
+        assert_eq!(
+            key,
+            "quire-key_acme-1_01934f6e8a3b7c219d550242ac120002___________________________________________8"
+        );
+        assert_eq!(KeySecret::read(&key).map(|secret| secret.text()).as_deref(), Some(key.as_str()));
+
+        let token = RefreshToken { workspace: "acme-1".to_owned(), session_id: ID, family: [1; 32], bytes: [2; 32] };
+        let refresh = token.text();
+        let read = RefreshToken::read(&refresh).unwrap();
+        assert_eq!((read.family, read.bytes, read.text()), (token.family, token.bytes, refresh.clone()));
+
+        assert!(KeySecret::read(&refresh).is_none());
+        assert!(RefreshToken::read(&key).is_none());
+        for text in ["", "_", "___", "quire-key", "quire-key_acme_x_AAAA", "quire-key_ACME_x_AAAA"] {
+            assert!(KeySecret::read(text).is_none(), "{text}");
+        }
+        for text in [&key[..key.len() - 1], &format!("{key}A"), &key.replace("acme", "Acme"), &key.replace('8', "=")] {
+            assert!(KeySecret::read(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! MemoryService: memories, listed and recalled by their words.
+
+mod input;
+mod rows;
+
+use keyset::{CatalogueError, Database, List, Query};
+use platform::{Caller, Error, Existing, MAX_REQUEST_BYTES, Platform, Resource, create, parse_id};
+use quire_proto::memory::v1::{
+    BatchStoreMemoriesRequest, BatchStoreMemoriesResponse, DeleteMemoryRequest, DeleteMemoryResponse, GetMemoryRequest,
+    GetMemoryResponse, ListMemoriesRequest, ListMemoriesResponse, RecallMemoriesRequest, RecallMemoriesResponse,
+    StoreMemoryRequest, StoreMemoryResponse, UpdateMemoryRequest, UpdateMemoryResponse,
+    memory_service_server::{MemoryService, MemoryServiceServer},
+};
+pub use rows::{MEMORIES, RECALLED};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::rows::{MEMORY, MemoryRow, RecalledRow};
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct Memories {
+    platform: Platform,
+    database: Database,
+    memories: List,
+    recalled: List,
+}
+
+impl Memories {
+    /// Opens the service on a database that has been migrated.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogueError`] when the database is not as the service's lists need it.
+    pub async fn open(platform: &Platform) -> Result<Self, CatalogueError> {
+        Ok(Self {
+            platform: platform.clone(),
+            database: platform.paging.database.clone(),
+            memories: platform.paging.open(&MEMORIES).await?,
+            recalled: platform.paging.open(&RECALLED).await?,
+        })
+    }
+
+    /// The service as tonic serves it.
+    pub fn server(self) -> MemoryServiceServer<Self> {
+        MemoryServiceServer::new(self).max_decoding_message_size(MAX_REQUEST_BYTES)
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl MemoryService for Memories {
+    async fn store_memory(&self, request: Request<StoreMemoryRequest>) -> Answer<StoreMemoryResponse> {
+        let caller = Caller::of(&request)?;
+        let new = input::new_memory(request.into_inner(), &self.platform)?;
+        create(&self.database, &caller.workspace, std::slice::from_ref(&new), Existing::Refused).await?;
+        Ok(Response::new(StoreMemoryResponse { memory: Some(new.memory.into()) }))
+    }
+
+    async fn batch_store_memories(
+        &self,
+        request: Request<BatchStoreMemoriesRequest>,
+    ) -> Answer<BatchStoreMemoriesResponse> {
+        let caller = Caller::of(&request)?;
+        let BatchStoreMemoriesRequest { requests, pass_over_existing } = request.into_inner();
+        let new = input::new_memories(requests, &self.platform)?;
+        let existing_is = if pass_over_existing { Existing::PassedOver } else { Existing::Refused };
+        create(&self.database, &caller.workspace, &new, existing_is).await?;
+        // One that was there already has the same id.
+        let ids = new.iter().map(|new| new.memory.id.to_string());
+        Ok(Response::new(BatchStoreMemoriesResponse { ids: ids.collect() }))
+    }
+
+    async fn get_memory(&self, request: Request<GetMemoryRequest>) -> Answer<GetMemoryResponse> {
+        let caller = Caller::of(&request)?;
+        let id = parse_id("id", &request.into_inner().id)?;
+        let memory = MemoryRow::get(&self.database, &caller.workspace, id).await?;
+        let memory = memory.ok_or_else(|| no_memory("id", id))?;
+        Ok(Response::new(GetMemoryResponse { memory: Some(memory.into()) }))
+    }
+
+    async fn list_memories(&self, request: Request<ListMemoriesRequest>) -> Answer<ListMemoriesResponse> {
+        let caller = Caller::of(&request)?;
+        let page = query(&self.memories, &caller, request.into_inner())?;
+        let page = page.fetch::<MemoryRow>().await?.map(Into::into);
+        Ok(Response::new(ListMemoriesResponse { memories: page.rows, page: Some(page.response) }))
+    }
+
+    async fn update_memory(&self, request: Request<UpdateMemoryRequest>) -> Answer<UpdateMemoryResponse> {
+        let caller = Caller::of(&request)?;
+        let (id, change) = input::change(request.into_inner(), &self.platform)?;
+        let Some(memory) = MemoryRow::update(&self.database, &caller.workspace, id, &change).await? else {
+            let memory = MemoryRow::get(&self.database, &caller.workspace, id).await?;
+            let missing = memory.is_none();
+            let memory = named_memory("memory.id", id);
+            return Err(if missing { Error::NotFound(memory) } else { Error::Aborted(memory) }.into());
+        };
+        Ok(Response::new(UpdateMemoryResponse { memory: Some(memory.into()) }))
+    }
+
+    async fn delete_memory(&self, request: Request<DeleteMemoryRequest>) -> Answer<DeleteMemoryResponse> {
+        let caller = Caller::of(&request)?;
+        let id = parse_id("id", &request.into_inner().id)?;
+        let existed = MemoryRow::delete(&self.database, &caller.workspace, id).await?;
+        if existed { Ok(Response::new(DeleteMemoryResponse {})) } else { Err(no_memory("id", id).into()) }
+    }
+
+    async fn recall_memories(&self, request: Request<RecallMemoriesRequest>) -> Answer<RecallMemoriesResponse> {
+        let caller = Caller::of(&request)?;
+        let (words, request) = input::recall(request.into_inner())?;
+        let page = query(&self.recalled, &caller, request)?
+            .parameter("workspace", caller.workspace)
+            .parameter("query", words)
+            .fetch::<RecalledRow>()
+            .await?
+            .map(Into::into);
+        Ok(Response::new(RecallMemoriesResponse { memories: page.rows, page: Some(page.response) }))
+    }
+}
+
+/// The page of one of the lists, which have the same filters.
+fn query<'a>(list: &'a List, caller: &Caller, request: ListMemoriesRequest) -> Result<Query<'a>, Error> {
+    let scope = input::scope_filter(request.scope)?;
+    Ok(list
+        .page(request.page, &request.order_by)
+        .scope(&caller.workspace)
+        .filter("agent", request.agent)
+        .filter("user_id", request.user_id)
+        .filter("project_id", request.project_id)
+        .filter("scope", scope)
+        .filter("repository", request.repository)
+        .filter("type", request.r#type)
+        .filter("tag", request.tag)
+        .filter("pinned", request.pinned)
+        .filter("policy", request.policy))
+}
+
+fn no_memory(field: &str, id: Uuid) -> Error {
+    Error::NotFound(named_memory(field, id))
+}
+
+fn named_memory(field: &str, id: Uuid) -> Resource {
+    Resource { kind: MEMORY, field: field.to_owned(), name: id.to_string() }
+}

@@ -1,0 +1,202 @@
+//! Requests, made into rows once they are known to be right.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    ops::RangeInclusive,
+};
+
+use platform::{Error, Ids, NewRow, Platform, TimeRange, Violations, check_batch, now};
+use quire_proto::meter::v1::{ListUsageRequest, SummarizeUsageRequest, UsageRecord};
+use rust_decimal::Decimal;
+use sqlx::types::Json;
+use time::{Duration, OffsetDateTime};
+
+use crate::rows::{DIMENSIONS, Dimensions, NewUsage, UsageRow};
+
+const REQUEST_ID_BYTES: RangeInclusive<usize> = 1..=128;
+const TEAM_BYTES: RangeInclusive<usize> = 0..=128;
+const AGENT_BYTES: RangeInclusive<usize> = 0..=256;
+const SURFACE_BYTES: RangeInclusive<usize> = 0..=64;
+const EVENT_TYPE_BYTES: RangeInclusive<usize> = 0..=64;
+const MODEL_BYTES: RangeInclusive<usize> = 0..=128;
+const PROVIDER_BYTES: RangeInclusive<usize> = 0..=64;
+const MAX_TOKENS: i64 = 1_000_000_000_000;
+/// Digits of a cost before its point, and behind it.
+const WHOLE_DIGITS: RangeInclusive<usize> = 1..=9;
+const FRACTION_DIGITS: RangeInclusive<usize> = 1..=12;
+/// How far ahead of this server's clock another may be.
+const MAX_AHEAD: Duration = Duration::hours(1);
+
+/// The uses that a request has recorded: one for each request_id, which the first record that gives it stands for.
+pub(crate) fn new_usage(records: Vec<UsageRecord>, platform: &Platform) -> Result<Vec<NewUsage>, Error> {
+    check_batch("records", records.len())?;
+    let mut violations = Violations::default();
+    let create_time = now(&platform.clock);
+    let mut new = Vec::with_capacity(records.len());
+    for (place, record) in records.into_iter().enumerate() {
+        new.push(read(&mut violations, format!("records[{place}]."), record, &platform.ids, create_time));
+    }
+    violations.check()?;
+    without_repeated(new)
+}
+
+/// The time that a request asks for.
+pub(crate) fn range(request: &ListUsageRequest) -> Result<TimeRange, Error> {
+    let mut violations = Violations::default();
+    let range = violations.time_range(request.start_time, request.end_time);
+    violations.check()?;
+    Ok(range)
+}
+
+/// What a request asks to be summed up, by what, and over which time.
+pub(crate) fn summary(request: SummarizeUsageRequest) -> Result<(Dimensions, TimeRange, ListUsageRequest), Error> {
+    let mut violations = Violations::default();
+    let dimensions = dimensions(&mut violations, &request.group_by);
+    for (field, time) in [("start_time", request.start_time), ("end_time", request.end_time)] {
+        if time.is_none() {
+            violations.add(field, "must be given");
+        }
+    }
+    let range = violations.time_range(request.start_time, request.end_time);
+    violations.check()?;
+    let usage = ListUsageRequest {
+        page: request.page,
+        order_by: request.order_by,
+        agent_id: request.agent_id,
+        team_id: request.team_id,
+        model: request.model,
+        event_type: request.event_type,
+        provider: request.provider,
+        start_time: request.start_time,
+        end_time: request.end_time,
+    };
+    Ok((dimensions, range, usage))
+}
+
+fn dimensions(violations: &mut Violations, numbers: &[i32]) -> Dimensions {
+    if numbers.len() > DIMENSIONS.len() {
+        violations.add("group_by", format!("must be at most {}; there are {}", DIMENSIONS.len(), numbers.len()));
+        return Dimensions(Vec::new());
+    }
+    let mut dimensions = Vec::new();
+    for (place, &number) in numbers.iter().enumerate() {
+        match DIMENSIONS.iter().find(|(dimension, _)| i32::from(*dimension) == number) {
+            Some((dimension, _)) if dimensions.contains(dimension) => {
+                violations.add(format_args!("group_by[{place}]"), "must not be given twice");
+            }
+            Some((dimension, _)) => dimensions.push(*dimension),
+            None => {
+                let names: Vec<_> = DIMENSIONS.iter().map(|(dimension, _)| dimension.as_str_name()).collect();
+                violations.add(format_args!("group_by[{place}]"), format!("must be one of {}", names.join(", ")));
+            }
+        }
+    }
+    Dimensions(dimensions)
+}
+
+/// Passes over what repeats a request_id of an earlier record and is as that one was to be.
+fn without_repeated(new: Vec<NewUsage>) -> Result<Vec<NewUsage>, Error> {
+    let mut places: HashMap<String, usize> = HashMap::with_capacity(new.len());
+    let mut firsts: Vec<NewUsage> = Vec::with_capacity(new.len());
+    for new in new {
+        match places.entry(new.record.request_id.clone()) {
+            Entry::Vacant(place) => {
+                place.insert(firsts.len());
+                firsts.push(new);
+            }
+            Entry::Occupied(place) => {
+                let first = firsts.get(*place.get()).map(|first| &first.record);
+                if first.is_some_and(|first| !new.is_as(first)) {
+                    return Err(Error::AlreadyExists(new.resource(first)));
+                }
+            }
+        }
+    }
+    Ok(firsts)
+}
+
+fn read(
+    violations: &mut Violations,
+    path: String,
+    record: UsageRecord,
+    ids: &Ids,
+    create_time: OffsetDateTime,
+) -> NewUsage {
+    check_record(violations, &path, &record);
+    NewUsage {
+        is_occur_time_given: record.occur_time.is_some(),
+        record: UsageRow {
+            id: ids.next(),
+            cost_usd: cost(violations, &path, &record.cost_usd),
+            occur_time: occur_time(violations, &path, &record, create_time),
+            create_time,
+            request_id: record.request_id,
+            team_id: record.team_id,
+            agent_id: record.agent_id,
+            surface: record.surface,
+            event_type: record.event_type,
+            model: record.model,
+            provider: record.provider,
+            input_tokens: record.input_tokens,
+            output_tokens: record.output_tokens,
+            cache_read_tokens: record.cache_read_tokens,
+            cache_write_tokens: record.cache_write_tokens,
+            metadata: Json(record.metadata),
+        },
+        path,
+    }
+}
+
+fn check_record(violations: &mut Violations, path: &str, record: &UsageRecord) {
+    violations.text(format_args!("{path}request_id"), &record.request_id, REQUEST_ID_BYTES);
+    violations.text(format_args!("{path}team_id"), &record.team_id, TEAM_BYTES);
+    violations.text(format_args!("{path}agent_id"), &record.agent_id, AGENT_BYTES);
+    violations.text(format_args!("{path}surface"), &record.surface, SURFACE_BYTES);
+    violations.text(format_args!("{path}event_type"), &record.event_type, EVENT_TYPE_BYTES);
+    violations.text(format_args!("{path}model"), &record.model, MODEL_BYTES);
+    violations.text(format_args!("{path}provider"), &record.provider, PROVIDER_BYTES);
+    for (field, tokens) in [
+        ("input_tokens", record.input_tokens),
+        ("output_tokens", record.output_tokens),
+        ("cache_read_tokens", record.cache_read_tokens),
+        ("cache_write_tokens", record.cache_write_tokens),
+    ] {
+        if !(0..=MAX_TOKENS).contains(&tokens) {
+            violations.add(format_args!("{path}{field}"), format!("must be 0 to {MAX_TOKENS}"));
+        }
+    }
+    violations.metadata(format_args!("{path}metadata"), &record.metadata);
+}
+
+/// When a use happened: if that is left out, now.
+fn occur_time(violations: &mut Violations, path: &str, record: &UsageRecord, now: OffsetDateTime) -> OffsetDateTime {
+    let Some(time) = record.occur_time else { return now };
+    let time = violations.time(format_args!("{path}occur_time"), time);
+    if time > now + MAX_AHEAD {
+        violations.add(format_args!("{path}occur_time"), "must be at most an hour in the future");
+    }
+    time
+}
+
+/// The cost that a text is: if it is left out, none.
+fn cost(violations: &mut Violations, path: &str, text: &str) -> Decimal {
+    if text.is_empty() {
+        return Decimal::ZERO;
+    }
+    let cost = is_cost(text).then(|| Decimal::from_str_exact(text).ok()).flatten();
+    cost.map(|cost| cost.normalize()).unwrap_or_else(|| {
+        let description = "must be 1 to 9 digits, and if need be a point and 1 to 12 more, as in 0.0125";
+        violations.add(format_args!("{path}cost_usd"), description);
+        Decimal::ZERO
+    })
+}
+
+fn is_cost(text: &str) -> bool {
+    let is_number = |digits: &str, lengths: RangeInclusive<usize>| {
+        lengths.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    match text.split_once('.') {
+        Some((whole, fraction)) => is_number(whole, WHOLE_DIGITS) && is_number(fraction, FRACTION_DIGITS),
+        None => is_number(text, WHOLE_DIGITS),
+    }
+}

@@ -1,0 +1,92 @@
+//! MeterService: usage records, and their exact sums.
+
+mod input;
+mod rows;
+
+use keyset::{CatalogueError, Database, List, Query};
+use platform::{Caller, Existing, MAX_REQUEST_BYTES, Platform, TimeRange, create};
+use quire_proto::meter::v1::{
+    ListUsageRequest, ListUsageResponse, RecordUsageRequest, RecordUsageResponse, SummarizeUsageRequest,
+    SummarizeUsageResponse,
+    meter_service_server::{MeterService, MeterServiceServer},
+};
+pub use rows::{SUMMARIES, USAGE};
+use tonic::{Request, Response, Status};
+
+use crate::rows::{SummaryRow, UsageRow};
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    platform: Platform,
+    database: Database,
+    usage: List,
+    summaries: List,
+}
+
+impl Meter {
+    /// Opens the service on a database that has been migrated.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogueError`] when the database is not as the service's lists need it.
+    pub async fn open(platform: &Platform) -> Result<Self, CatalogueError> {
+        Ok(Self {
+            platform: platform.clone(),
+            database: platform.paging.database.clone(),
+            usage: platform.paging.open(&USAGE).await?,
+            summaries: platform.paging.open(&SUMMARIES).await?,
+        })
+    }
+
+    /// The service as tonic serves it.
+    pub fn server(self) -> MeterServiceServer<Self> {
+        MeterServiceServer::new(self).max_decoding_message_size(MAX_REQUEST_BYTES)
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl MeterService for Meter {
+    async fn record_usage(&self, request: Request<RecordUsageRequest>) -> Answer<RecordUsageResponse> {
+        let caller = Caller::of(&request)?;
+        let records = request.into_inner().records;
+        let sent = records.len();
+        let new = input::new_usage(records, &self.platform)?;
+        let existing = create(&self.database, &caller.workspace, &new, Existing::PassedOver).await?;
+        let recorded = existing.iter().filter(|existing| existing.is_none()).count();
+        // A batch's length, which an i32 holds.
+        let [recorded_count, passed_over_count] = [recorded, sent - recorded].map(|count| count as i32);
+        Ok(Response::new(RecordUsageResponse { recorded_count, passed_over_count }))
+    }
+
+    async fn list_usage(&self, request: Request<ListUsageRequest>) -> Answer<ListUsageResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let range = input::range(&request)?;
+        let page = query(&self.usage, &caller, request, range).fetch::<UsageRow>().await?.map(Into::into);
+        Ok(Response::new(ListUsageResponse { records: page.rows, page: Some(page.response) }))
+    }
+
+    async fn summarize_usage(&self, request: Request<SummarizeUsageRequest>) -> Answer<SummarizeUsageResponse> {
+        let caller = Caller::of(&request)?;
+        let (dimensions, range, request) = input::summary(request.into_inner())?;
+        let query = dimensions.of(query(&self.summaries, &caller, request, range));
+        let page = query.fetch::<SummaryRow>().await?.map(Into::into);
+        Ok(Response::new(SummarizeUsageResponse { summaries: page.rows, page: Some(page.response) }))
+    }
+}
+
+/// The page of one of the lists, which have the same filters.
+fn query<'a>(list: &'a List, caller: &Caller, request: ListUsageRequest, range: TimeRange) -> Query<'a> {
+    list.page(request.page, &request.order_by)
+        .scope(&caller.workspace)
+        .filter("agent_id", request.agent_id)
+        .filter("team_id", request.team_id)
+        .filter("model", request.model)
+        .filter("event_type", request.event_type)
+        .filter("provider", request.provider)
+        .filter("start_time", range.start)
+        .filter("end_time", range.end)
+}

@@ -1,0 +1,103 @@
+use keyset::{Listing, Order, Query, asc};
+use quire_proto::meter::v1::{UsageDimension, UsageSummary};
+use sqlx::FromRow;
+
+use super::usage::FILTERS;
+
+/// The sums of a workspace's usage.
+///
+/// What is not grouped by is null in all groups, and sorts nothing. All dimensions together are one key, since an order has
+/// at most four. Each page reads the range of an index that the times and the filters name, and sums it up hashed by group.
+/// Postgres takes the seek, which asks for nothing that is summed, below the GROUP BY: of groups on the pages before,
+/// nothing is summed again.
+pub static SUMMARIES: Listing = Listing {
+    name: "meter.v1.UsageSummaries",
+    from: "(
+        select array[day, team_id, agent_id, model, provider, surface, event_type] collate \"C\" as dimensions,
+            day, team_id, agent_id, model, provider, surface, event_type, count(*) as record_count,
+            sum(input_tokens)::int8 as input_tokens, sum(output_tokens)::int8 as output_tokens,
+            sum(cache_read_tokens)::int8 as cache_read_tokens, sum(cache_write_tokens)::int8 as cache_write_tokens,
+            trim_scale(sum(cost_usd))::text as cost_usd
+        from (
+            select case when {by_day} then to_char(occur_time at time zone 'UTC', 'YYYY-MM-DD') collate \"C\" end as day,
+                case when {by_team} then team_id end as team_id,
+                case when {by_agent} then agent_id end as agent_id,
+                case when {by_model} then model end as model,
+                case when {by_provider} then provider end as provider,
+                case when {by_surface} then surface end as surface,
+                case when {by_event_type} then event_type end as event_type,
+                input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd
+            from usage_records where {where}
+        ) as usage
+        group by day, team_id, agent_id, model, provider, surface, event_type
+    ) as summaries",
+    columns: "day, team_id, agent_id, model, provider, surface, event_type, record_count, input_tokens, output_tokens, \
+        cache_read_tokens, cache_write_tokens, cost_usd",
+    scope: &["workspace_id"],
+    parameters: &["by_day", "by_team", "by_agent", "by_model", "by_provider", "by_surface", "by_event_type"],
+    filters: FILTERS,
+    orders: &[Order { name: "group", keys: &[asc("dimensions")], indexed: &[] }],
+    ..Listing::DEFAULT
+};
+
+/// What usage can be summed up by, and the parameter that says whether it is.
+pub(crate) const DIMENSIONS: [(UsageDimension, &str); 7] = [
+    (UsageDimension::Team, "by_team"),
+    (UsageDimension::Agent, "by_agent"),
+    (UsageDimension::Model, "by_model"),
+    (UsageDimension::Provider, "by_provider"),
+    (UsageDimension::Surface, "by_surface"),
+    (UsageDimension::EventType, "by_event_type"),
+    (UsageDimension::Day, "by_day"),
+];
+
+/// What usage is summed up by.
+#[derive(Debug)]
+pub(crate) struct Dimensions(pub(crate) Vec<UsageDimension>);
+
+impl Dimensions {
+    /// The query with the parameters that say so.
+    pub(crate) fn of<'a>(&self, query: Query<'a>) -> Query<'a> {
+        let parameters = DIMENSIONS.iter().map(|(dimension, parameter)| (parameter, self.0.contains(dimension)));
+        parameters.fold(query, |query, (parameter, is_asked)| query.parameter(parameter, is_asked))
+    }
+}
+
+/// A group of `usage_records`, and its sums.
+#[derive(Debug, FromRow)]
+pub(crate) struct SummaryRow {
+    day: Option<String>,
+    team_id: Option<String>,
+    agent_id: Option<String>,
+    model: Option<String>,
+    provider: Option<String>,
+    surface: Option<String>,
+    event_type: Option<String>,
+    record_count: i64,
+    input_tokens: i64,
+    output_tokens: i64,
+    cache_read_tokens: i64,
+    cache_write_tokens: i64,
+    /// As text, which holds a sum of any size.
+    cost_usd: String,
+}
+
+impl From<SummaryRow> for UsageSummary {
+    fn from(row: SummaryRow) -> Self {
+        Self {
+            team_id: row.team_id,
+            agent_id: row.agent_id,
+            model: row.model,
+            provider: row.provider,
+            surface: row.surface,
+            event_type: row.event_type,
+            day: row.day,
+            record_count: row.record_count,
+            input_tokens: row.input_tokens,
+            output_tokens: row.output_tokens,
+            cache_read_tokens: row.cache_read_tokens,
+            cache_write_tokens: row.cache_write_tokens,
+            cost_usd: row.cost_usd,
+        }
+    }
+}

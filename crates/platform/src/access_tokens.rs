@@ -1,0 +1,102 @@
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, Header, Validation};
+use pagination::Clock;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{Caller, Error, Scope, SigningKeys, now};
+
+/// How long an access token lives.
+pub const ACCESS_TOKEN_TIME_TO_LIVE: Duration = Duration::from_secs(10 * 60);
+
+/// Who gives out access tokens, and for whom.
+const ISSUER: &str = "quire";
+/// The type of a JWT that is an access token ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.1)).
+const TYPE: &str = "at+jwt";
+
+/// Signs access tokens and checks them: JWTs ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068)) that live for
+/// [`ACCESS_TOKEN_TIME_TO_LIVE`], signed by EdDSA and nothing else.
+#[derive(Debug, Clone)]
+pub struct AccessTokens {
+    /// The keys.
+    pub keys: SigningKeys,
+    /// What tells the time.
+    pub clock: Clock,
+}
+
+/// An access token, and when it ends.
+#[derive(Debug, Clone)]
+pub struct AccessToken {
+    /// What stands behind `Bearer` in a call's metadata.
+    pub token: String,
+    /// When it ends.
+    pub expire_time: OffsetDateTime,
+}
+
+/// What an access token says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    sub: String,
+    /// The session.
+    sid: String,
+    workspace: String,
+    /// The scopes, with a space between any two.
+    scope: String,
+    iat: i64,
+    exp: i64,
+}
+
+impl AccessTokens {
+    /// Signs a token by which this caller is known in this session, which ends at some time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FailedPrecondition`] when there is no key to sign with; [`Error::Signature`] when it cannot be signed.
+    pub fn sign(&self, caller: &Caller, session: Uuid, session_end: OffsetDateTime) -> Result<AccessToken, Error> {
+        let signing = self.keys.signing.as_ref().ok_or(Error::FailedPrecondition(NO_SIGNING_KEYS))?;
+        // Whole seconds, which is what a token says.
+        let issue_time = now(&self.clock).truncate_to_second();
+        let expire_time = (issue_time + ACCESS_TOKEN_TIME_TO_LIVE).min(session_end.truncate_to_second());
+        let scopes: Vec<_> = caller.scopes.iter().map(|scope| scope.0.as_str()).collect();
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            aud: ISSUER.to_owned(),
+            sub: caller.subject.clone(),
+            sid: session.to_string(),
+            workspace: caller.workspace.clone(),
+            scope: scopes.join(" "),
+            iat: issue_time.unix_timestamp(),
+            exp: expire_time.unix_timestamp(),
+        };
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some(TYPE.to_owned());
+        header.kid = Some(signing.id.clone());
+        let token = jsonwebtoken::encode(&header, &claims, &signing.key)?;
+        Ok(AccessToken { token, expire_time })
+    }
+
+    /// Who is known by a token; nobody by one that is not right in any way.
+    pub(crate) fn verify(&self, token: &str) -> Option<Caller> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        let key = self.keys.checking(header.kid.as_deref()?)?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[ISSUER]);
+        // The time is told by the clock that is passed in.
+        validation.validate_exp = false;
+        let claims = jsonwebtoken::decode::<Claims>(token, key, &validation).ok()?.claims;
+        let is_alive = now(&self.clock).unix_timestamp() < claims.exp;
+        (is_alive && header.typ.as_deref() == Some(TYPE)).then(|| Caller {
+            workspace: claims.workspace,
+            subject: claims.sub,
+            scopes: claims.scope.split(' ').map(|scope| Scope(scope.to_owned())).collect(),
+        })
+    }
+}
+
+/// What is missing where no access tokens are given out.
+pub const NO_SIGNING_KEYS: &str = "this server has no keys to sign access tokens with";

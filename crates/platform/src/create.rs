@@ -1,0 +1,85 @@
+use keyset::Database;
+
+use crate::{Error, Resource};
+
+/// How often rows are tried to be made while others make and delete the same, and there are never more of them.
+const ATTEMPTS: usize = 8;
+
+/// A row to be made, alone or with the others of a batch.
+pub trait NewRow: Sized + Sync {
+    /// A row that is there already, with as much of it as is to be compared.
+    type Existing: Send + Sync;
+
+    /// Makes all of these in one statement, or none: a unique violation when one of them is there already. Two calls that
+    /// have rows in common make them in the same order, so that neither waits for the other.
+    fn insert(database: &Database, workspace: &str, new: &[&Self]) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// For each of these the row that is in its way, if there is one.
+    fn find(
+        database: &Database,
+        workspace: &str,
+        new: &[Self],
+    ) -> impl Future<Output = sqlx::Result<Vec<Option<Self::Existing>>>> + Send;
+
+    /// Whether a row that is there is as this one was to be.
+    fn is_as(&self, existing: &Self::Existing) -> bool;
+
+    /// The row that is to be made; where another is in its way, by the field in which they are the same.
+    fn resource(&self, existing: Option<&Self::Existing>) -> Resource;
+}
+
+/// What becomes of rows that are there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// None is made, and the first is [`Error::AlreadyExists`].
+    Refused,
+    /// Those that are as they were to be are passed over; the first that is not is [`Error::AlreadyExists`].
+    PassedOver,
+}
+
+/// Makes rows, all or none. For each, the row that was there already and was passed over, if there was one.
+///
+/// # Errors
+///
+/// [`Error::AlreadyExists`] as [`Existing`] says; [`Error::Aborted`] when others make and delete the same all the while.
+pub async fn create<N: NewRow>(
+    database: &Database,
+    workspace: &str,
+    new: &[N],
+    existing_is: Existing,
+) -> Result<Vec<Option<N::Existing>>, Error> {
+    let mut existing: Vec<Option<N::Existing>> = new.iter().map(|_| None).collect();
+    let (mut attempts, mut most) = (ATTEMPTS, 0);
+    while attempts > 0 {
+        let missing = new.iter().zip(&existing).filter(|(_, existing)| existing.is_none());
+        let missing: Vec<&N> = missing.map(|(new, _)| new).collect();
+        if missing.is_empty() || try_insert(database, workspace, &missing).await? {
+            return Ok(existing);
+        }
+        existing = N::find(database, workspace, new).await?;
+        for (new, existing) in new.iter().zip(&existing) {
+            match existing {
+                Some(existing) if existing_is == Existing::Refused || !new.is_as(existing) => {
+                    return Err(Error::AlreadyExists(new.resource(Some(existing))));
+                }
+                // What is not there was deleted since, or is yet to be made.
+                Some(_) | None => {}
+            }
+        }
+        // While others make more of them each time, this comes to an end by itself.
+        let count = existing.iter().flatten().count();
+        attempts = if count > most { ATTEMPTS } else { attempts - 1 };
+        most = most.max(count);
+    }
+    let first = new.first().map(|new| new.resource(None));
+    Err(Error::Aborted(first.unwrap_or_else(|| Resource { kind: "", field: String::new(), name: String::new() })))
+}
+
+/// Whether they were made: none is when one of them is there already.
+async fn try_insert<N: NewRow>(database: &Database, workspace: &str, new: &[&N]) -> Result<bool, Error> {
+    match N::insert(database, workspace, new).await {
+        Ok(()) => Ok(true),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,141 @@
+use std::{fmt, sync::Arc};
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{
+    DecodingKey, EncodingKey,
+    jwk::{
+        AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, OctetKeyPairParameters,
+        OctetKeyPairType, PublicKeyUse, ThumbprintHash,
+    },
+};
+
+/// The keys that access tokens are signed with and checked against: Ed25519, one after the other in PEM, as
+/// `openssl genpkey -algorithm ed25519` writes them.
+///
+/// The first private key signs; every key checks what it signed. A `PUBLIC KEY` checks only: a process that has no private
+/// key serves every service but gives out no tokens. To rotate, first have every process check the new key (put it last),
+/// then sign with it (put it first), and take the old one out once its tokens have expired. A key is known by the
+/// thumbprint of its public half ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)).
+#[derive(Clone)]
+pub struct SigningKeys {
+    pub(crate) signing: Option<Arc<SigningKey>>,
+    checking: Arc<Vec<(Jwk, DecodingKey)>>,
+}
+
+pub(crate) struct SigningKey {
+    pub(crate) id: String,
+    pub(crate) key: EncodingKey,
+}
+
+/// Why the text of signing keys is refused. No variant carries the text, which is secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SigningKeysError {
+    /// It is not PEM.
+    #[error("signing keys are written in PEM; make one with: openssl genpkey -algorithm ed25519")]
+    Malformed,
+    /// A block is not a private or a public key of Ed25519.
+    #[error(
+        "a signing key is a PRIVATE KEY or PUBLIC KEY of Ed25519; make one with: openssl genpkey -algorithm ed25519"
+    )]
+    NotEd25519,
+    /// There is no key.
+    #[error("there is no signing key; make one with: openssl genpkey -algorithm ed25519")]
+    Empty,
+    /// A key is there twice.
+    #[error("a signing key is there twice")]
+    Duplicate,
+}
+
+/// What comes before the 32 bytes of a public key of Ed25519 in DER
+/// ([RFC 8410](https://www.rfc-editor.org/rfc/rfc8410#section-4)).
+const PUBLIC_KEY_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+const PUBLIC_KEY_BYTES: usize = 32;
+
+impl SigningKeys {
+    /// Whether there is a private key among them.
+    pub fn can_sign(&self) -> bool {
+        self.signing.is_some()
+    }
+
+    /// The public halves, for other programs that check access tokens
+    /// ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).
+    pub fn public(&self) -> JwkSet {
+        JwkSet { keys: self.checking.iter().map(|(jwk, _)| jwk.clone()).collect() }
+    }
+
+    pub(crate) fn checking(&self, id: &str) -> Option<&DecodingKey> {
+        self.checking.iter().find(|(jwk, _)| jwk.common.key_id.as_deref() == Some(id)).map(|(_, key)| key)
+    }
+}
+
+impl std::str::FromStr for SigningKeys {
+    type Err = SigningKeysError;
+
+    fn from_str(text: &str) -> Result<Self, SigningKeysError> {
+        let blocks = pem::parse_many(text).map_err(|_: pem::PemError| SigningKeysError::Malformed)?;
+        // A block without its end is taken for a comment.
+        if text.matches("-----BEGIN").count() != blocks.len() {
+            return Err(SigningKeysError::Malformed);
+        }
+        let (mut signing, mut checking) = (None, Vec::<(Jwk, DecodingKey)>::new());
+        for block in &blocks {
+            let public = public_key(block).ok_or(SigningKeysError::NotEd25519)?;
+            let (id, jwk) = jwk(&public);
+            if checking.iter().any(|(other, _)| *other == jwk) {
+                return Err(SigningKeysError::Duplicate);
+            }
+            if signing.is_none() && block.tag() == PRIVATE {
+                signing = Some(Arc::new(SigningKey { id, key: EncodingKey::from_ed_der(block.contents()) }));
+            }
+            checking.push((jwk, DecodingKey::from_ed_der(&public)));
+        }
+        if checking.is_empty() {
+            return Err(SigningKeysError::Empty);
+        }
+        Ok(Self { signing, checking: Arc::new(checking) })
+    }
+}
+
+const PRIVATE: &str = "PRIVATE KEY";
+const PUBLIC: &str = "PUBLIC KEY";
+
+/// The public half of a key.
+fn public_key(block: &pem::Pem) -> Option<Vec<u8>> {
+    match block.tag() {
+        PRIVATE => {
+            let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(block.contents()).ok()?;
+            Some(pair.public_key().as_ref().to_vec())
+        }
+        PUBLIC => {
+            let key = block.contents().strip_prefix(&PUBLIC_KEY_PREFIX)?;
+            (key.len() == PUBLIC_KEY_BYTES).then(|| key.to_vec())
+        }
+        _ => None,
+    }
+}
+
+/// A public key as other programs read it, and the id that it has there.
+fn jwk(public: &[u8]) -> (String, Jwk) {
+    let parameters = OctetKeyPairParameters {
+        key_type: OctetKeyPairType::OctetKeyPair,
+        curve: EllipticCurve::Ed25519,
+        x: URL_SAFE_NO_PAD.encode(public),
+    };
+    let common = CommonParameters {
+        public_key_use: Some(PublicKeyUse::Signature),
+        key_algorithm: Some(KeyAlgorithm::EdDSA),
+        ..Default::default()
+    };
+    let mut jwk = Jwk { common, algorithm: AlgorithmParameters::OctetKeyPair(parameters) };
+    let id = jwk.thumbprint(ThumbprintHash::SHA256);
+    jwk.common.key_id = Some(id.clone());
+    (id, jwk)
+}
+
+impl fmt::Debug for SigningKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids = self.checking.iter().map(|(jwk, _)| &jwk.common.key_id);
+        formatter.debug_tuple("SigningKeys").field(&ids.collect::<Vec<_>>()).finish()
+    }
+}

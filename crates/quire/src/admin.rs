@@ -1,0 +1,101 @@
+//! The admin port: metrics, probes, and the keys that other programs check access tokens with.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::get,
+};
+use keyset::Database;
+use metrics::{Unit, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use platform::{AccessTokens, Availability};
+use tokio::net::TcpListener;
+
+use crate::error::Error;
+
+/// How often what was measured is put together, also while nobody asks.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// The bounds of the buckets of times, in seconds: from a page to what a caller gives up on.
+const SECONDS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+
+/// Begins to count what is measured.
+pub(crate) fn measure() -> Result<PrometheusHandle, Error> {
+    let builder = PrometheusBuilder::new().set_buckets(&SECONDS).map_err(|error| Error::Metrics(error.to_string()))?;
+    let handle = builder.install_recorder().map_err(|error| Error::Metrics(error.to_string()))?;
+    describe_counter!("keyset_pages_total", "Pages that were served, by list.");
+    describe_counter!("keyset_rows_total", "Rows that were served in pages, by list.");
+    describe_counter!(
+        "keyset_rows_examined_total",
+        "Index entries that were examined for pages, as far as known, by list. Many more than rows: a filter has no index."
+    );
+    describe_counter!("keyset_counts_total", "Totals that were given, by list and precision.");
+    describe_counter!("keyset_page_tokens_refused_total", "Page tokens that were refused, by list and reason.");
+    describe_gauge!("database_connections_in_use", Unit::Count, "Connections of the pool that run a statement now.");
+    describe_gauge!("database_connections_max", Unit::Count, "The most connections that the pool has.");
+    let upkeep = handle.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            upkeep.run_upkeep();
+        }
+    });
+    Ok(handle)
+}
+
+/// What the admin port answers from.
+pub(crate) struct Admin {
+    pub(crate) metrics: PrometheusHandle,
+    pub(crate) database: Database,
+    pub(crate) availability: Availability,
+    pub(crate) access_tokens: Option<AccessTokens>,
+}
+
+impl Admin {
+    /// Answers until the end of the process.
+    pub(crate) fn serve(self, listener: TcpListener) -> impl Future<Output = std::io::Result<()>> {
+        let router = Router::new()
+            .route("/metrics", get(metrics))
+            .route("/healthz", get(healthz))
+            .route("/readyz", get(readyz))
+            .route("/.well-known/jwks.json", get(jwks))
+            .with_state(Arc::new(self));
+        async { axum::serve(listener, router).await }
+    }
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    gauge!("database_connections_in_use").set(admin.database.connections_in_use() as f64);
+    gauge!("database_connections_max").set(admin.database.max_connections() as f64);
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], admin.metrics.render())
+}
+
+/// That the process lives.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether calls can be answered: whether the database answers.
+async fn readyz(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    if admin.availability.is_available() {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the database is unavailable\n")
+    }
+}
+
+/// The public keys ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)); none while there is no authentication.
+async fn jwks(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    let keys = admin.access_tokens.as_ref().map(|tokens| tokens.keys.public());
+    let keys = keys.map_or_else(|| Ok(r#"{"keys":[]}"#.to_owned()), |keys| serde_json::to_string(&keys));
+    match keys {
+        Ok(keys) => (StatusCode::OK, [(CONTENT_TYPE, "application/jwk-set+json")], keys),
+        Err(error) => {
+            tracing::error!(%error, "the keys cannot be written");
+            (StatusCode::INTERNAL_SERVER_ERROR, [(CONTENT_TYPE, "text/plain")], String::new())
+        }
+    }
+}

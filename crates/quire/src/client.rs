@@ -1,0 +1,132 @@
+//! How the program calls a server, its own or another.
+
+use std::time::Duration;
+
+use pagination::Clock;
+use platform::{WORKSPACE_METADATA, is_workspace};
+use prost_types::Timestamp;
+use quire_proto::identity::v1::{
+    CreateSessionRequest, Credentials, RefreshSessionRequest, identity_service_client::IdentityServiceClient,
+};
+use tonic::{
+    Request, Status,
+    metadata::{AsciiMetadataValue, errors::InvalidMetadataValue},
+    transport::{self, Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri},
+};
+
+use crate::{arguments::Connect, authentication::read, error::Error};
+
+/// How long the server may be silent.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long before its end an access token is no longer used.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// A connection to a server, and who calls over it.
+pub(crate) struct Client {
+    pub(crate) channel: Channel,
+    caller: Caller,
+}
+
+enum Caller {
+    /// Nobody in particular, in this workspace.
+    Workspace(AsciiMetadataValue),
+    /// Who has an API key, in its workspace.
+    Session(Box<Session>),
+}
+
+/// A session that was begun with an API key.
+struct Session {
+    secret: String,
+    credentials: Credentials,
+    clock: Clock,
+}
+
+impl Client {
+    /// Connects to the server that the arguments name. The connection notices when the server does not answer.
+    pub(crate) async fn connect(arguments: Connect) -> Result<Self, Error> {
+        let channel = channel(&arguments).await?;
+        match arguments.api_key {
+            Some(secret) => {
+                let session = Session::begin(&channel, secret).await?;
+                Ok(Self { channel, caller: Caller::Session(Box::new(session)) })
+            }
+            None => Self::in_workspace(channel, &arguments.workspace),
+        }
+    }
+
+    /// Calls as nobody in particular, in this workspace.
+    pub(crate) fn in_workspace(channel: Channel, workspace: &str) -> Result<Self, Error> {
+        if !is_workspace(workspace) {
+            return Err(Error::Workspace);
+        }
+        let workspace = workspace.parse().map_err(|_: InvalidMetadataValue| Error::Workspace)?;
+        Ok(Self { channel, caller: Caller::Workspace(workspace) })
+    }
+
+    /// A request with what says who calls.
+    pub(crate) async fn request<T>(&mut self, message: T) -> Result<Request<T>, Status> {
+        let mut request = Request::new(message);
+        let (name, value) = match &mut self.caller {
+            Caller::Workspace(workspace) => (WORKSPACE_METADATA, workspace.clone()),
+            Caller::Session(session) => ("authorization", session.authorization(&self.channel).await?),
+        };
+        request.metadata_mut().insert(name, value);
+        Ok(request)
+    }
+}
+
+impl Session {
+    async fn begin(channel: &Channel, secret: String) -> Result<Self, Error> {
+        let clock = Clock::system();
+        let credentials = credentials(channel, &secret).await.map_err(Error::Session)?;
+        Ok(Self { secret, credentials, clock })
+    }
+
+    /// What stands in a call's metadata; where it is about to end, a new one.
+    async fn authorization(&mut self, channel: &Channel) -> Result<AsciiMetadataValue, Status> {
+        if self.is_ending() {
+            let refresh_token = std::mem::take(&mut self.credentials.refresh_token);
+            let mut client = IdentityServiceClient::new(channel.clone());
+            self.credentials = match client.refresh_session(RefreshSessionRequest { refresh_token }).await {
+                Ok(refreshed) => refreshed.into_inner().credentials.unwrap_or_default(),
+                // The session has ended, or an answer was lost: a refresh token is never used again.
+                Err(_) => credentials(channel, &self.secret).await?,
+            };
+        }
+        let authorization = format!("Bearer {}", self.credentials.access_token);
+        authorization.parse().map_err(|_: InvalidMetadataValue| Status::internal("the access token is not a token"))
+    }
+
+    fn is_ending(&self) -> bool {
+        let expire_time = self.credentials.access_token_expire_time.unwrap_or_default();
+        Timestamp::from(self.clock.now() + MARGIN).seconds >= expire_time.seconds
+    }
+}
+
+/// Begins a session.
+async fn credentials(channel: &Channel, secret: &str) -> Result<Credentials, Status> {
+    let request = CreateSessionRequest { secret: secret.to_owned(), scopes: Vec::new() };
+    let begun = IdentityServiceClient::new(channel.clone()).create_session(request).await?;
+    Ok(begun.into_inner().credentials.unwrap_or_default())
+}
+
+async fn channel(arguments: &Connect) -> Result<Channel, Error> {
+    let Connect { server, tls_ca, tls_cert, tls_key, .. } = arguments;
+    let uri: Option<Uri> = server.parse().ok();
+    let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
+    let uri = uri.ok_or_else(|| Error::Server(server.clone()))?;
+    let is_secure = uri.scheme_str() == Some("https");
+    let mut endpoint = Endpoint::from(uri).connect_timeout(PATIENCE).http2_keep_alive_interval(PATIENCE);
+    if is_secure {
+        let mut tls = match tls_ca {
+            Some(authority) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(authority)?)),
+            None => ClientTlsConfig::new().with_native_roots(),
+        };
+        if let (Some(certificate), Some(key)) = (tls_cert, tls_key) {
+            tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));
+        }
+        endpoint = endpoint.tls_config(tls).map_err(Error::Tls)?;
+    }
+    let channel = endpoint.keep_alive_timeout(PATIENCE).connect().await;
+    channel.map_err(|_: transport::Error| Error::Unreachable(server.clone()))
+}

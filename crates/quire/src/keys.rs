@@ -1,0 +1,121 @@
+//! `quire keys`.
+
+use std::{collections::BTreeSet, io, io::Write, path::Path, time::Duration};
+
+use futures_util::TryStreamExt;
+use identity::Identity;
+use keyset::Paging;
+use pagination::{Clock, PageTokens, TokenKeys, proto::PageRequest, walk};
+use platform::{Caller, Ids, Methods, Platform, Scope, is_workspace};
+use prost_types::Timestamp;
+use quire_proto::identity::v1::{
+    ApiKey, CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysRequest, RevokeApiKeyRequest,
+    identity_service_client::IdentityServiceClient, identity_service_server::IdentityService,
+};
+use sqlx::postgres::PgConnectOptions;
+use tonic::{Request, Status};
+
+use crate::{
+    arguments::{Bootstrap, CreateKey, Keys, ListKeys, RevokeKey},
+    client::Client,
+    database,
+    error::Error,
+};
+
+/// Runs one of the commands. A key's secret goes to standard output, alone on its line, and nowhere else.
+pub(crate) async fn run(keys: Keys) -> Result<(), Error> {
+    match keys {
+        Keys::Bootstrap(arguments) => bootstrap(arguments).await,
+        Keys::Create(arguments) => create(arguments).await,
+        Keys::List(arguments) => list(arguments).await,
+        Keys::Revoke(arguments) => revoke(arguments).await,
+    }
+}
+
+/// Makes a key that may do everything, with no other right than to use the database.
+async fn bootstrap(Bootstrap { database, workspace, name, subject }: Bootstrap) -> Result<(), Error> {
+    if !is_workspace(&workspace) {
+        return Err(Error::Workspace);
+    }
+    let (options, private) = database::reach(&database).await?;
+    let created = bootstrap_on(options, workspace, ApiKey { name, subject, ..Default::default() }).await;
+    if let Some(private) = private {
+        tokio::task::spawn_blocking(move || private.stop()).await??;
+    }
+    show_new(created?)
+}
+
+async fn bootstrap_on(
+    options: PgConnectOptions,
+    workspace: String,
+    key: ApiKey,
+) -> Result<CreateApiKeyResponse, Error> {
+    platform::migrate(&options).await?;
+    let clock = Clock::system();
+    // No page is asked for here.
+    let tokens = TokenKeys::generate().map_err(|error| Error::Random(error.to_string()))?;
+    let paging = Paging::new(platform::connect(options), PageTokens::new(tokens.parse()?));
+    let platform = Platform { paging, ids: Ids::by_time(clock.clone()), clock, access_tokens: None };
+    let scopes = Methods::of_contract().map_err(|error| Error::Descriptors(error.to_string()))?.scopes();
+    let key = ApiKey { scopes: texts(&scopes), ..key };
+    let mut request = Request::new(CreateApiKeyRequest { api_key: Some(key) });
+    request.extensions_mut().insert(Caller { workspace, subject: String::new(), scopes });
+    let identity = Identity::open(&platform).await?;
+    Ok(identity.create_api_key(request).await.map_err(told)?.into_inner())
+}
+
+async fn create(CreateKey { connect, name, subject, scopes, expire_in }: CreateKey) -> Result<(), Error> {
+    let mut client = Client::connect(connect).await?;
+    let expire_time = expire_in.map(|time_to_live: Duration| Timestamp::from(Clock::system().now() + time_to_live));
+    let api_key = Some(ApiKey { name, subject, scopes, expire_time, ..Default::default() });
+    let request = client.request(CreateApiKeyRequest { api_key }).await.map_err(told)?;
+    let created = IdentityServiceClient::new(client.channel.clone()).create_api_key(request).await.map_err(told)?;
+    show_new(created.into_inner())
+}
+
+async fn list(ListKeys { connect }: ListKeys) -> Result<(), Error> {
+    let client = tokio::sync::Mutex::new(Client::connect(connect).await?);
+    let keys = walk(PageRequest { page_size: 200, ..Default::default() }, async |page| {
+        let mut client = client.lock().await;
+        let request = client.request(ListApiKeysRequest { page: Some(page), ..Default::default() }).await?;
+        let response = IdentityServiceClient::new(client.channel.clone()).list_api_keys(request).await?.into_inner();
+        Ok((response.api_keys, response.page))
+    });
+    let mut keys = std::pin::pin!(keys);
+    print("id\tname\tsubject\tscopes\tcreated\tlast used\texpires\trevoked")?;
+    while let Some(key) = keys.try_next().await.map_err(told)? {
+        let times = [key.create_time, key.last_use_time, key.expire_time, key.revoke_time];
+        let times = times.map(|time| time.map_or_else(|| "-".to_owned(), |time| time.to_string()));
+        let [id, name, subject] =
+            [&key.id, &key.name, &key.subject].map(|text| text.replace(char::is_control, "\u{fffd}"));
+        print(&format!("{id}\t{name}\t{subject}\t{}\t{}", key.scopes.join(","), times.join("\t")))?;
+    }
+    Ok(())
+}
+
+async fn revoke(RevokeKey { connect, id }: RevokeKey) -> Result<(), Error> {
+    let mut client = Client::connect(connect).await?;
+    let request = client.request(RevokeApiKeyRequest { id }).await.map_err(told)?;
+    IdentityServiceClient::new(client.channel.clone()).revoke_api_key(request).await.map_err(told)?;
+    Ok(())
+}
+
+fn show_new(CreateApiKeyResponse { api_key, secret }: CreateApiKeyResponse) -> Result<(), Error> {
+    let ApiKey { id, scopes, .. } = api_key.unwrap_or_default();
+    tracing::info!(id, scopes = scopes.join(","), "made an API key; its secret is shown this once");
+    print(&secret)
+}
+
+/// A line on standard output.
+fn print(line: &str) -> Result<(), Error> {
+    writeln!(io::stdout(), "{line}").map_err(|source| Error::File { path: Path::new("-").to_owned(), source })
+}
+
+fn texts(scopes: &BTreeSet<Scope>) -> Vec<String> {
+    scopes.iter().map(|scope| scope.0.clone()).collect()
+}
+
+/// What a server answered, on one line.
+fn told(status: Status) -> Error {
+    Error::Refused { code: status.code(), message: status.message().to_owned() }
+}
