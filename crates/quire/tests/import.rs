@@ -130,7 +130,7 @@ async fn of_a_batch_with_a_bad_line_nothing_is_written() {
     let output = run(import(&server, &differs)).await;
     assert_eq!((output.status.code(), total(&client).await), (Some(1), 1_008));
     assert_snapshot!(told(&output, &differs), @"
-    FILE:2: prompt.name: is that of another prompt that is there already
+    FILE:2: prompt.name: is that of another that is there already
     quire: stopped at lines 1 to 2, behind 0 prompts that are imported; run the import again
     ");
 }
@@ -165,11 +165,10 @@ async fn what_keeps_an_import_from_beginning_is_told_in_a_line() {
     let address = format!("http://{}", server.address);
     assert_snapshot!(refusal(&["/nowhere/at/all", "--server", &address]).await, @"quire: cannot use /nowhere/at/all: No such file or directory (os error 2)");
     assert_snapshot!(refusal(&[path, "--server", "http://127.0.0.1:1"]).await, @"quire: cannot reach a server at http://127.0.0.1:1: start it, or name another with --server");
-    assert_snapshot!(refusal(&[path, "--server", "not an address"]).await, @"quire: not an address is not the address of a server: write it as in http://127.0.0.1:50051, without TLS");
-    assert_snapshot!(refusal(&[path, "--server", "https://127.0.0.1:1"]).await, @"quire: https://127.0.0.1:1 is not the address of a server: write it as in http://127.0.0.1:50051, without TLS");
-    assert_snapshot!(refusal(&[path, "--server", &address, "--workspace", "Ä"]).await, @"
-    FILE:1: quire-workspace: must be 1 to 63 of a-z, 0-9 and -
-    quire: stopped at lines 1 to 1, behind 0 prompts that are imported; run the import again
-    ");
+    assert_snapshot!(refusal(&[path, "--server", "not an address"]).await, @"quire: not an address is not the address of a server: write it as in http://127.0.0.1:50051 or https://quire.example:50051");
+    assert_snapshot!(refusal(&[path, "--server", "ftp://127.0.0.1:1"]).await, @"quire: ftp://127.0.0.1:1 is not the address of a server: write it as in http://127.0.0.1:50051 or https://quire.example:50051");
+    assert_snapshot!(refusal(&[path, "--server", "https://127.0.0.1:1"]).await, @"quire: cannot reach a server at https://127.0.0.1:1: start it, or name another with --server");
+    assert_snapshot!(refusal(&[path, "--server", &address, "--workspace", "Ä"]).await, @"quire: the workspace is not one: it must be 1 to 63 of a-z, 0-9 and -");
+    assert_snapshot!(refusal(&[path, "--server", &address, "--api-key", "x"]).await, @"quire: no session was begun: The system is not in a state required for the operation's execution: this server has no keys to sign access tokens with");
     assert_eq!(server.program.stop().await, Some(0));
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use platform::testing::TOKEN_KEYS;
-use support::{DataDir, Program, Server, free_address, quire};
+use support::{DataDir, KeyFile, Program, Server, free_address, quire};
 
 /// The one line that the program ends with.
 async fn refusal(command: Command) -> String {
@@ -43,11 +43,43 @@ async fn a_port_that_is_taken() {
 
 #[tokio::test]
 async fn an_address_that_others_reach() {
-    for listen in ["0.0.0.0:50051", "[::]:50051"] {
+    let loopback = free_address().to_string();
+    for (address, arguments) in [
+        ("0.0.0.0:50051", ["--listen", "0.0.0.0:50051"].as_slice()),
+        ("[::]:50051", &["--listen", "[::]:50051"]),
+        ("0.0.0.0:50052", &["--listen", &loopback, "--admin-listen", "0.0.0.0:50052"]),
+    ] {
         let expected = format!(
-            "{listen} is not a loopback address, and without authentication nothing else is served: listen on 127.0.0.1"
+            "{address} is not a loopback address, and without authentication nothing else is served: listen on 127.0.0.1, or \
+             name keys with --signing-keys, made with `openssl genpkey -algorithm ed25519`"
         );
-        assert_eq!(refusal(quire(&["serve", "--listen", listen])).await, expected);
+        let mut command = quire(&["serve"]);
+        command.args(arguments);
+        assert_eq!(refusal(command).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn signing_keys_that_are_none() {
+    let missing = refusal(serve(&["--signing-keys", "/nowhere/at/all"])).await;
+    assert_eq!(missing, "cannot use /nowhere/at/all: No such file or directory (os error 2)");
+    let key = KeyFile::new();
+    for (text, why) in [
+        ("", "there is no signing key; make one with: openssl genpkey -algorithm ed25519"),
+        (
+            "-----BEGIN PRIVATE KEY-----\nMC4C",
+            "signing keys are written in PEM; make one with: openssl genpkey -algorithm ed25519",
+        ),
+        (
+            &key.pem.replace("PRIVATE KEY", "EC PRIVATE KEY"),
+            "a signing key is a PRIVATE KEY or PUBLIC KEY of Ed25519; make one with: openssl genpkey -algorithm ed25519",
+        ),
+        (&key.pem.repeat(2), "a signing key is there twice"),
+        (&(key.pem.clone() + &key.public()), "a signing key is there twice"),
+    ] {
+        let file = KeyFile::with(text);
+        let expected = format!("{} does not hold signing keys: {why}", file.path());
+        assert_eq!(refusal(serve(&["--signing-keys", file.path()])).await, expected);
     }
 }
 
@@ -206,29 +238,88 @@ fn help_names_every_setting_and_no_secret() {
     let help = |arguments: &[&str]| {
         let mut command = quire(arguments);
         command.env("DATABASE_URL", "postgres://user:hidden@host/name").env("QUIRE_TOKEN_KEYS", TOKEN_KEYS);
+        command.env("QUIRE_API_KEY", "hidden");
         let Output { status, stdout, .. } = command.output().unwrap();
         assert!(status.success());
         String::from_utf8(stdout).unwrap()
     };
-    insta::assert_snapshot!(help(&["serve", "--help"]), @r"
+    insta::assert_snapshot!(help(&["serve", "--help"]), @"
     Serve the services, with gRPC health and reflection
 
     Usage: quire serve [OPTIONS]
 
     Options:
-          --listen <LISTEN>                The address to listen on; it must be a loopback address [env: QUIRE_LISTEN=] [default: 127.0.0.1:50051]
+          --listen <LISTEN>                The address to listen on; without signing keys it must be a loopback address [env: QUIRE_LISTEN=] [default: 127.0.0.1:50051]
+          --services <SERVICES>            The services to serve [env: QUIRE_SERVICES=] [default: prompts memory registry meter identity] [possible values: prompts, memory, registry, meter, identity]
+          --admin-listen <ADMIN_LISTEN>    An address for operators: /metrics for Prometheus, /healthz, /readyz, and /.well-known/jwks.json. Without signing keys it must be a loopback address [env: QUIRE_ADMIN_LISTEN=]
+          --signing-keys <SIGNING_KEYS>    A file with the Ed25519 keys, in PEM, that access tokens are signed with and checked against: the first private key signs, all check. With it, every call needs a credential [env: QUIRE_SIGNING_KEYS=]
+          --tls-cert <TLS_CERT>            A file with the server's certificate and those that lead to its authority, in PEM: with it, TLS is spoken [env: QUIRE_TLS_CERT=]
+          --tls-key <TLS_KEY>              A file with the certificate's private key, in PEM [env: QUIRE_TLS_KEY=]
+          --tls-client-ca <TLS_CLIENT_CA>  A file with the certificates of the authorities, in PEM, of which every client must have a certificate as well [env: QUIRE_TLS_CLIENT_CA=]
           --database-url <DATABASE_URL>    The Postgres database to use, as in `postgres://user@host/name`; without one, a private Postgres is started [env: DATABASE_URL]
-          --data-dir <DATA_DIR>            Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire] [env: QUIRE_DATA_DIR=]
           --log <LOG>                      What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
+          --data-dir <DATA_DIR>            Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire] [env: QUIRE_DATA_DIR=]
           --token-keys <TOKEN_KEYS>        The keys that seal page tokens, as `id:base64,…`, each of 32 bytes: the first seals, all open. Required with a database URL; otherwise one is made and kept in the data directory [env: QUIRE_TOKEN_KEYS]
           --token-ttl <TOKEN_TTL>          How long a page token can be used [env: QUIRE_TOKEN_TTL=] [default: 72h]
           --token-version <TOKEN_VERSION>  The version of page tokens to write, 1 or 2. While servers of the release before are in use, which read no other, write 1 [env: QUIRE_TOKEN_VERSION=] [default: 2]
           --drain-timeout <DRAIN_TIMEOUT>  How long calls in flight may take to finish once the server is told to stop [env: QUIRE_DRAIN_TIMEOUT=] [default: 30s]
-          --sample                         Load sample prompts into the workspace `default` if it has none [env: QUIRE_SAMPLE=]
+          --sample                         Load samples into the workspace `default`, of each kind if it has none [env: QUIRE_SAMPLE=]
       -h, --help                           Print help
       -V, --version                        Print version
     ");
-    insta::assert_snapshot!(help(&["migrate", "--help"]), @r"
+    insta::assert_snapshot!(help(&["keys", "--help"]), @"
+    Make, list and revoke API keys
+
+    Usage: quire keys [OPTIONS] <COMMAND>
+
+    Commands:
+      bootstrap  Make the first key of a workspace, one that may do everything, on the machine that has the database. Its secret is printed, this once
+      create     Make a key, with no more scopes than the one that it is made with. Its secret is printed, this once
+      list       List the keys of the workspace
+      revoke     Revoke a key and the sessions that were begun with it
+      help       Print this message or the help of the given subcommand(s)
+
+    Options:
+          --log <LOG>  What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
+      -h, --help       Print help
+      -V, --version    Print version
+    ");
+    insta::assert_snapshot!(help(&["keys", "bootstrap", "--help"]), @"
+    Make the first key of a workspace, one that may do everything, on the machine that has the database. Its secret is printed, this once
+
+    Usage: quire keys bootstrap [OPTIONS]
+
+    Options:
+          --database-url <DATABASE_URL>  The Postgres database to use, as in `postgres://user@host/name`; without one, a private Postgres is started [env: DATABASE_URL]
+          --data-dir <DATA_DIR>          Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire] [env: QUIRE_DATA_DIR=]
+          --workspace <WORKSPACE>        The workspace [env: QUIRE_WORKSPACE=] [default: default]
+          --name <NAME>                  What people know the key by [default: bootstrap]
+          --subject <SUBJECT>            Who calls with it [default: admin]
+          --log <LOG>                    What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
+      -h, --help                         Print help
+      -V, --version                      Print version
+    ");
+    insta::assert_snapshot!(help(&["keys", "create", "--help"]), @"
+    Make a key, with no more scopes than the one that it is made with. Its secret is printed, this once
+
+    Usage: quire keys create [OPTIONS] --name <NAME> --subject <SUBJECT> --scopes <SCOPES>
+
+    Options:
+          --server <SERVER>        The server [env: QUIRE_SERVER=] [default: http://127.0.0.1:50051]
+          --api-key <API_KEY>      The secret of an API key, if the server has authentication: better given by the environment than by an argument, which others can see [env: QUIRE_API_KEY]
+          --workspace <WORKSPACE>  The workspace to work in, if the server has no authentication [env: QUIRE_WORKSPACE=] [default: default]
+          --tls-ca <TLS_CA>        A file with the certificates of the authorities, in PEM, that the server's may be of [default: those of the system] [env: QUIRE_TLS_CA=]
+          --tls-cert <TLS_CERT>    A file with the client's certificate, in PEM, if the server asks for one [env: QUIRE_TLS_CERT=]
+          --tls-key <TLS_KEY>      A file with the certificate's private key, in PEM [env: QUIRE_TLS_KEY=]
+          --name <NAME>            What people know the key by
+          --log <LOG>              What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
+          --subject <SUBJECT>      Who calls with it
+          --scopes <SCOPES>        What may be done with it, as in `memory:read,memory:write`
+          --expire-in <EXPIRE_IN>  When it ends, as in `90d`; left out, never
+      -h, --help                   Print help
+      -V, --version                Print version
+    ");
+    insta::assert_snapshot!(help(&["migrate", "--help"]), @"
     Bring the schema of a database up to date, which `serve` does as well
 
     Usage: quire migrate [OPTIONS] --database-url <DATABASE_URL>
@@ -239,8 +330,8 @@ fn help_names_every_setting_and_no_secret() {
       -h, --help                         Print help
       -V, --version                      Print version
     ");
-    insta::assert_snapshot!(help(&["prompts", "import", "--help"]), @r"
-    Make prompts from a file that has a CreatePrompt request on each line, in protobuf's JSON. Prompts that are there already, and the same, are passed over: an import that was cut off is simply run again
+    insta::assert_snapshot!(help(&["prompts", "import", "--help"]), @"
+    Make them from a file that has one on each line, in protobuf's JSON: a CreatePromptRequest, a StoreMemoryRequest, a RegisterAgentRequest, or a UsageRecord. What is there already, and the same, is passed over: an import that was cut off is simply run again
 
     Usage: quire prompts import [OPTIONS] <FILE>
 
@@ -249,7 +340,11 @@ fn help_names_every_setting_and_no_secret() {
 
     Options:
           --server <SERVER>        The server [env: QUIRE_SERVER=] [default: http://127.0.0.1:50051]
-          --workspace <WORKSPACE>  The workspace to make the prompts in [env: QUIRE_WORKSPACE=] [default: default]
+          --api-key <API_KEY>      The secret of an API key, if the server has authentication: better given by the environment than by an argument, which others can see [env: QUIRE_API_KEY]
+          --workspace <WORKSPACE>  The workspace to work in, if the server has no authentication [env: QUIRE_WORKSPACE=] [default: default]
+          --tls-ca <TLS_CA>        A file with the certificates of the authorities, in PEM, that the server's may be of [default: those of the system] [env: QUIRE_TLS_CA=]
+          --tls-cert <TLS_CERT>    A file with the client's certificate, in PEM, if the server asks for one [env: QUIRE_TLS_CERT=]
+          --tls-key <TLS_KEY>      A file with the certificate's private key, in PEM [env: QUIRE_TLS_KEY=]
           --log <LOG>              What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
       -h, --help                   Print help
       -V, --version                Print version

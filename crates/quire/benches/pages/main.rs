@@ -21,6 +21,7 @@ mod report;
 mod server;
 mod statement;
 mod timing;
+mod usage;
 mod walk;
 
 use std::process::ExitCode;

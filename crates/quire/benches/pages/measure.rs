@@ -6,6 +6,7 @@ mod depth;
 mod memory;
 mod offset;
 mod rate;
+mod usage;
 
 pub(crate) use offset::Depth;
 
@@ -62,6 +63,9 @@ impl<'a> Bench<'a> {
         self.rate(report).await?;
         eprintln!("measuring: memory");
         self.memory(report).await?;
+        eprintln!("measuring: usage");
+        self.record(report).await?;
+        self.list_while_recorded(report).await?;
         Ok(depths)
     }
 }

@@ -14,11 +14,12 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use platform::testing;
+use platform::{SigningKeys, testing};
 use quire_proto::{
     pagination::v1::{PageRequest, PageResponse, TotalCount},
     prompts::v1::{
@@ -182,6 +183,38 @@ impl Server {
 
     pub async fn client(&mut self) -> Client {
         Client::new(self.connect().await)
+    }
+}
+
+/// A file with keys of access tokens.
+pub struct KeyFile {
+    pub pem: String,
+    file: NamedTempFile,
+}
+
+impl KeyFile {
+    /// With a new key.
+    pub fn new() -> Self {
+        Self::with(&testing::new_signing_key())
+    }
+
+    pub fn with(pem: &str) -> Self {
+        let file = NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), pem).unwrap();
+        Self { pem: pem.to_owned(), file }
+    }
+
+    pub fn path(&self) -> &str {
+        self.file.path().to_str().unwrap()
+    }
+
+    /// The public half of its key, as `openssl pkey -pubout` writes it.
+    pub fn public(&self) -> String {
+        let keys: SigningKeys = self.pem.parse().unwrap();
+        let keys = serde_json::to_value(keys.public()).unwrap();
+        let x = URL_SAFE_NO_PAD.decode(keys["keys"][0]["x"].as_str().unwrap()).unwrap();
+        let prefix = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+        pem::encode(&pem::Pem::new("PUBLIC KEY", [prefix.as_slice(), &x].concat()))
     }
 }
 

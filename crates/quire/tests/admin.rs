@@ -1,0 +1,93 @@
+//! The admin port: metrics, probes and public keys.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+};
+
+use quire_proto::{
+    pagination::v1::{PageRequest, TotalCount},
+    prompts::v1::{GetPromptRequest, ListPromptsRequest},
+};
+use support::{Client, KeyFile, Server, database, free_address};
+
+/// What a GET answers: its status line and its body.
+fn get(address: SocketAddr, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
+}
+
+/// The value of a metric with these labels, in whatever sequence they stand.
+fn metric(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
+    let line = text.lines().find(|line| {
+        let rest = line.strip_prefix(name).unwrap_or_default();
+        (rest.starts_with('{') || rest.starts_with(' ')) && labels.iter().all(|label| rest.contains(label))
+    });
+    line.map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
+}
+
+#[tokio::test]
+async fn what_is_served_is_counted() {
+    let (_, url) = database().await;
+    let address = free_address();
+    let mut server = Server::on_database(&url, &["--sample", "--admin-listen", &address.to_string()]);
+    let client: Client = server.client().await;
+    let list = async |page: PageRequest, tag: Option<&str>| {
+        let request = ListPromptsRequest { page: Some(page), tag: tag.map(str::to_owned), ..Default::default() };
+        client.clone().list_prompts(request).await
+    };
+    let before = get(address, "/metrics").1;
+    let pages = |text: &str| metric(text, "keyset_pages_total", &[r#"list="prompts.v1.Prompts""#]).unwrap_or_default();
+
+    let page = PageRequest { page_size: 15, total_count: TotalCount::Capped.into(), ..Default::default() };
+    list(page, None).await.unwrap();
+    list(PageRequest::default(), Some("no such tag")).await.unwrap();
+    list(PageRequest { page_token: "x".into(), ..Default::default() }, None).await.unwrap_err();
+    client.clone().get_prompt(GetPromptRequest::default()).await.unwrap_err();
+
+    let (status, text) = get(address, "/metrics");
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    assert_eq!(pages(&text) - pages(&before), 2.0);
+    let prompts = r#"list="prompts.v1.Prompts""#;
+    for (name, labels, expected) in [
+        // The samples were looked for once.
+        ("keyset_rows_total", vec![prompts], 15.0),
+        ("keyset_rows_examined_total", vec![prompts], 16.0),
+        ("keyset_counts_total", vec![prompts, "TOTAL_COUNT_PRECISION_EXACT"], 1.0),
+        ("keyset_page_tokens_refused_total", vec![prompts, "PAGE_TOKEN_MALFORMED"], 1.0),
+        ("grpc_server_handled_total", vec![r#"grpc_method="GetPrompt""#, r#"grpc_code="InvalidArgument""#], 1.0),
+        ("grpc_server_handled_total", vec![r#"grpc_method="ListPrompts""#, r#"grpc_code="InvalidArgument""#], 1.0),
+        ("grpc_server_handling_seconds_count", vec![r#"grpc_method="GetPrompt""#], 1.0),
+    ] {
+        let count = metric(&text, name, &labels).unwrap_or_else(|| panic!("no {name} {labels:?} in\n{text}"));
+        let count = count - metric(&before, name, &labels).unwrap_or_default();
+        assert_eq!(count, expected, "{name} {labels:?}");
+    }
+    assert_eq!(metric(&text, "database_connections_max", &[]), Some(16.0));
+    assert!(metric(&text, "database_connections_in_use", &[]).is_some());
+}
+
+#[tokio::test]
+async fn probes_and_public_keys() {
+    let (_, url) = database().await;
+    let (address, keys) = (free_address(), KeyFile::new());
+    let arguments = ["--admin-listen", &address.to_string(), "--signing-keys", keys.path()];
+    let mut server = Server::on_database(&url, &arguments);
+    server.connect().await;
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(get(address, path), ("HTTP/1.1 200 OK".to_owned(), "ok\n".to_owned()));
+    }
+    let jwks: serde_json::Value = serde_json::from_str(&get(address, "/.well-known/jwks.json").1).unwrap();
+    let key = &jwks["keys"][0];
+    assert_eq!(jwks["keys"].as_array().unwrap().len(), 1);
+    assert_eq!([&key["kty"], &key["crv"], &key["alg"], &key["use"]], ["OKP", "Ed25519", "EdDSA", "sig"]);
+    assert_eq!(key.get("d"), None, "the private half stays where it is");
+    assert_eq!(get(address, "/").0, "HTTP/1.1 404 Not Found");
+}

@@ -1,0 +1,118 @@
+//! TLS and mutual TLS, from files.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::{fs, process::Command};
+
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+};
+use support::{Server, database, eventually, free_address, quire};
+use tempfile::TempDir;
+
+/// An authority, and files with what it has signed.
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    dir: TempDir,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("ca.pem"), issuer.pem()).unwrap();
+        Self { issuer, dir }
+    }
+
+    /// Signs a certificate and keeps it, and its key, under a name.
+    fn sign(&self, name: &str, purpose: ExtendedKeyUsagePurpose) {
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        params.extended_key_usages = vec![purpose];
+        let key = KeyPair::generate().unwrap();
+        let certificate: Certificate = params.signed_by(&key, &self.issuer).unwrap();
+        fs::write(self.dir.path().join(format!("{name}.pem")), certificate.pem()).unwrap();
+        fs::write(self.dir.path().join(format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+}
+
+/// Imports the sample prompts over TLS with these arguments.
+fn import(server: &Server, arguments: &[&str]) -> Command {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/prompts.ndjson");
+    let mut command = quire(&["prompts", "import", file, "--server", &format!("https://{}", server.address)]);
+    command.args(arguments);
+    command
+}
+
+async fn succeeds(mut command: Command) -> bool {
+    tokio::task::spawn_blocking(move || command.output().unwrap().status.success()).await.unwrap()
+}
+
+/// Waits until the server listens, which it does once it serves.
+async fn listens(server: &mut Server) {
+    eventually("the server served", async || {
+        assert!(server.program.is_running(), "the server has ended");
+        server.program.stderr().contains("serving").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_certificate_is_shown_and_plain_text_is_not_spoken() {
+    let (_, url) = database().await;
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    authority.sign("server", ExtendedKeyUsagePurpose::ServerAuth);
+    let arguments = ["--tls-cert", &authority.file("server.pem"), "--tls-key", &authority.file("server.key")];
+    let mut server = Server::on_database(&url, &arguments);
+    listens(&mut server).await;
+
+    assert!(succeeds(import(&server, &["--tls-ca", &authority.file("ca.pem")])).await);
+    assert!(!succeeds(import(&server, &["--tls-ca", &stranger.file("ca.pem")])).await, "of another authority");
+    assert!(!succeeds(import(&server, &[])).await, "of an authority that the system does not know");
+    let plain = format!("http://{}", server.address);
+    assert!(!succeeds(import(&server, &["--server", &plain])).await, "plain text");
+}
+
+#[tokio::test]
+async fn a_client_must_show_a_certificate_where_one_is_asked_for() {
+    let (_, url) = database().await;
+    let (authority, clients, stranger) = (Authority::new(), Authority::new(), Authority::new());
+    authority.sign("server", ExtendedKeyUsagePurpose::ServerAuth);
+    clients.sign("client", ExtendedKeyUsagePurpose::ClientAuth);
+    stranger.sign("client", ExtendedKeyUsagePurpose::ClientAuth);
+    let files = ["server.pem", "server.key"].map(|name| authority.file(name));
+    let client_authority = clients.file("ca.pem");
+    let arguments = ["--tls-cert", &files[0], "--tls-key", &files[1], "--tls-client-ca", &client_authority];
+    let mut server = Server::on_database(&url, &arguments);
+    listens(&mut server).await;
+
+    let ca = authority.file("ca.pem");
+    let with = |authority: &Authority| {
+        let files = ["client.pem", "client.key"].map(|name| authority.file(name));
+        import(&server, &["--tls-ca", &ca, "--tls-cert", &files[0], "--tls-key", &files[1]])
+    };
+    assert!(succeeds(with(&clients)).await);
+    assert!(!succeeds(with(&stranger)).await, "of another authority");
+    assert!(!succeeds(import(&server, &["--tls-ca", &ca])).await, "without a certificate");
+}
+
+#[tokio::test]
+async fn files_that_are_no_certificate_and_no_key() {
+    let authority = Authority::new();
+    authority.sign("server", ExtendedKeyUsagePurpose::ServerAuth);
+    let listen = free_address().to_string();
+    for (certificate, key) in [("server.key", "server.key"), ("server.pem", "server.pem")] {
+        let files = [authority.file(certificate), authority.file(key)];
+        let arguments = ["serve", "--listen", &listen, "--tls-cert", &files[0], "--tls-key", &files[1]];
+        let output = quire(&arguments).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), stderr.lines().count()), (Some(1), 1), "{stderr}");
+        assert!(stderr.starts_with("quire: the TLS files cannot be used: "), "{stderr}");
+    }
+}
