@@ -30,6 +30,6 @@ ci:
 orders cases="2000":
     KEYSET_CASES={{cases}} cargo test -p keyset --test orders
 
-# Fuzzes one target: token, keys, order_by or token_keys. It needs a nightly compiler and cargo-fuzz.
+# Fuzzes one target: token, keys, order_by, token_keys, access_token or signing_keys. It needs a nightly compiler and cargo-fuzz.
 fuzz target seconds="60":
     cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}

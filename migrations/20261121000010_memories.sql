@@ -9,9 +9,9 @@ create table memories (
     type text collate "C" not null check (octet_length(type) <= 64),
     source text not null check (octet_length(source) <= 256),
     -- NaN is greater than every other number.
-    confidence double precision not null check (confidence between 0 and 1),
-    pinned boolean not null,
-    policy boolean not null,
+    confidence float8 not null check (confidence between 0 and 1),
+    pinned bool not null,
+    policy bool not null,
     user_id text collate "C" not null check (octet_length(user_id) <= 128),
     team_id text collate "C" not null check (octet_length(team_id) <= 128),
     project_id text collate "C" not null check (octet_length(project_id) <= 128),
@@ -33,17 +33,19 @@ create table memories (
     primary key (workspace_id, id)
 );
 
-create index memories_create_time on memories (workspace_id, create_time, id);
-create index memories_update_time on memories (workspace_id, update_time, id);
-create index memories_agent_create_time on memories (workspace_id, agent, create_time, id);
-create index memories_user_create_time on memories (workspace_id, user_id, create_time, id);
-create index memories_project_create_time on memories (workspace_id, project_id, create_time, id);
--- Without a list of what is yet to be put in its place, which each look-up would go through.
-create index memories_search on memories using gin (search) with (fastupdate = off);
-
--- While all memories have one value, its index would seem to be worth nothing: see prompts.
+-- While all memories are of one agent, user or project, its index would seem to be worth nothing, and Postgres would pass
+-- over every row for another one.
 alter table memories alter column agent set (n_distinct = 1000);
 alter table memories alter column user_id set (n_distinct = 1000);
 alter table memories alter column project_id set (n_distinct = 1000);
+
+create index memories_create_time on memories (workspace_id, create_time, id);
+create index memories_agent_create_time on memories (workspace_id, agent, create_time, id);
+create index memories_user_create_time on memories (workspace_id, user_id, create_time, id);
+create index memories_project_create_time on memories (workspace_id, project_id, create_time, id);
+create index memories_update_time on memories (workspace_id, update_time, id);
+
+-- Without a list of what is yet to be put in its place, which each look-up would go through.
+create index memories_search on memories using gin (search) with (fastupdate = off);
 
 end $$;

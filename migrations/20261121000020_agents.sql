@@ -34,7 +34,6 @@ alter table agents alter column surface set (n_distinct = 1000);
 create index agents_register_time on agents (workspace_id, register_time, id);
 create index agents_status_register_time on agents (workspace_id, status, register_time, id);
 create index agents_surface_register_time on agents (workspace_id, surface, register_time, id);
-
 -- For the sweep, which goes through those that silence makes offline.
 create index agents_swept on agents (workspace_id, id) where status not in ('suspended', 'offline');
 

@@ -1,6 +1,5 @@
--- What agents used, recorded once each. As in the first file, the workspace leads every key and index, and every text that an
--- order or a filter uses has the collation "C" and a bound on its length. A cost is a number with 12 digits behind its point
--- and 9 before it at most, so that no sum of costs is ever rounded.
+-- What agents used, recorded once each. A cost is a number with 12 digits behind its point and 9 before it at most, so that
+-- no sum of costs is ever rounded.
 do $$ begin
 
 create table usage_records (
@@ -25,7 +24,8 @@ create table usage_records (
     unique (workspace_id, request_id)
 );
 
--- As for the surface of prompts: while all usage is of one team, its index would seem to be worth nothing.
+-- While all usage is of one agent, team or model, its index would seem to be worth nothing, and Postgres would pass over
+-- every row for another one.
 alter table usage_records alter column agent_id set (n_distinct = 1000);
 alter table usage_records alter column team_id set (n_distinct = 1000);
 alter table usage_records alter column model set (n_distinct = 1000);

@@ -37,10 +37,13 @@ create table sessions (
     foreign key (workspace_id, api_key_id) references api_keys (workspace_id, id)
 );
 
+-- While all sessions are of one subject, its index would seem to be worth nothing, and Postgres would pass over every row for
+-- another one.
 alter table sessions alter column subject set (n_distinct = 1000);
 
 create index sessions_create_time on sessions (workspace_id, create_time, id);
 create index sessions_subject_create_time on sessions (workspace_id, subject, create_time, id);
+-- For revoking a key, which looks for the sessions that were begun with it.
 create index sessions_api_key on sessions (workspace_id, api_key_id, id);
 
 end $$;

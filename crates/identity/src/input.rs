@@ -19,6 +19,70 @@ const USER_AGENT_BYTES: usize = 256;
 /// How long a session lives at most.
 const SESSION_TIME_TO_LIVE: Duration = Duration::days(30);
 
+/// What is seen of who makes a call.
+pub(crate) fn device<T>(request: &Request<T>) -> Device {
+    let ip = request.remote_addr().map(|address| address.ip().to_canonical().to_string());
+    let user_agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok());
+    Device {
+        ip: ip.unwrap_or_default(),
+        // All of it is ASCII.
+        user_agent: user_agent.unwrap_or_default().chars().take(USER_AGENT_BYTES).collect(),
+    }
+}
+
+/// The session that a request asks for, to be begun with this API key, and its first refresh token.
+pub(crate) fn new_session(
+    api_key: ApiKeyRow,
+    scopes: Vec<String>,
+    device: Device,
+    platform: &Platform,
+) -> Result<(NewSession, RefreshToken), Error> {
+    let mut violations = Violations::default();
+    violations.words("scopes", &scopes);
+    violations.check()?;
+    check_scopes(&scopes, |scope| api_key.scopes.contains(&scope.0))?;
+    let create_time = now(&platform.clock);
+    let expire_time = create_time + SESSION_TIME_TO_LIVE;
+    let session = SessionRow {
+        id: platform.ids.next(),
+        api_key_id: api_key.id,
+        subject: api_key.subject,
+        scopes: if scopes.is_empty() { api_key.scopes } else { scopes },
+        ip: device.ip,
+        user_agent: device.user_agent,
+        create_time,
+        expire_time: api_key.expire_time.map_or(expire_time, |key_ends| key_ends.min(expire_time)),
+        refresh_time: create_time,
+        revoke_time: None,
+    };
+    let token =
+        RefreshToken { workspace: api_key.workspace_id, session_id: session.id, family: random()?, bytes: random()? };
+    let new = NewSession { session, family_hash: hash(&token.family), refresh_hash: hash(&token.bytes) };
+    Ok((new, token))
+}
+
+/// The use of a refresh token, and the token that takes its place.
+pub(crate) fn refresh(used: RefreshToken, now: OffsetDateTime) -> Result<(Refresh, RefreshToken), Error> {
+    let refresh_hash = hash(&used.bytes);
+    let next = RefreshToken { bytes: random()?, ..used };
+    let refresh = Refresh {
+        session_id: next.session_id,
+        family_hash: hash(&next.family),
+        refresh_hash,
+        next_hash: hash(&next.bytes),
+        now,
+    };
+    Ok((refresh, next))
+}
+
+/// The subject whose sessions a request asks to be ended.
+pub(crate) fn subject(request: RevokeSessionsRequest) -> Result<String, Error> {
+    let mut violations = Violations::default();
+    violations.text("subject", &request.subject, SUBJECT_BYTES);
+    violations.check()?;
+    Ok(request.subject)
+}
+
 /// The API key that a request asks for, and its secret.
 pub(crate) fn new_api_key(
     request: CreateApiKeyRequest,
@@ -40,9 +104,8 @@ pub(crate) fn new_api_key(
     }
     violations.check()?;
     check_scopes(&scopes, |scope| caller.scopes.contains(scope))?;
-
     let secret = KeySecret { workspace: caller.workspace.clone(), id: platform.ids.next(), bytes: random()? };
-    let key = ApiKeyRow {
+    let api_key = ApiKeyRow {
         workspace_id: secret.workspace.clone(),
         id: secret.id,
         name,
@@ -53,76 +116,11 @@ pub(crate) fn new_api_key(
         last_use_time: None,
         revoke_time: None,
     };
-    Ok((NewApiKey { key, secret_hash: hash(&secret.bytes) }, secret))
-}
-
-/// The session that a request asks for, to be begun with this API key, and its first refresh token.
-pub(crate) fn new_session(
-    key: ApiKeyRow,
-    scopes: Vec<String>,
-    device: Device,
-    platform: &Platform,
-) -> Result<(NewSession, RefreshToken), Error> {
-    let mut violations = Violations::default();
-    violations.words("scopes", &scopes);
-    violations.check()?;
-    check_scopes(&scopes, |scope| key.scopes.contains(&scope.0))?;
-
-    let create_time = now(&platform.clock);
-    let expire_time = create_time + SESSION_TIME_TO_LIVE;
-    let session = SessionRow {
-        id: platform.ids.next(),
-        api_key_id: key.id,
-        subject: key.subject,
-        scopes: if scopes.is_empty() { key.scopes } else { scopes },
-        ip: device.ip,
-        user_agent: device.user_agent,
-        create_time,
-        expire_time: key.expire_time.map_or(expire_time, |key_ends| key_ends.min(expire_time)),
-        refresh_time: create_time,
-        revoke_time: None,
-    };
-    let token =
-        RefreshToken { workspace: key.workspace_id, session_id: session.id, family: random()?, bytes: random()? };
-    let new = NewSession { session, family_hash: hash(&token.family), refresh_hash: hash(&token.bytes) };
-    Ok((new, token))
-}
-
-/// The use of a refresh token, and the token that takes its place.
-pub(crate) fn refresh(used: RefreshToken, now: OffsetDateTime) -> Result<(Refresh, RefreshToken), Error> {
-    let refresh_hash = hash(&used.bytes);
-    let next = RefreshToken { bytes: random()?, ..used };
-    let refresh = Refresh {
-        session_id: next.session_id,
-        family_hash: hash(&next.family),
-        refresh_hash,
-        next_hash: hash(&next.bytes),
-        now,
-    };
-    Ok((refresh, next))
+    Ok((NewApiKey { api_key, secret_hash: hash(&secret.bytes) }, secret))
 }
 
 /// Requires scopes to be had already.
 fn check_scopes(scopes: &[String], is_had: impl Fn(&Scope) -> bool) -> Result<(), Error> {
     let missing = scopes.iter().map(|scope| Scope(scope.clone())).find(|scope| !is_had(scope));
     missing.map_or(Ok(()), |scope| Err(Error::PermissionDenied(scope)))
-}
-
-/// The subject whose sessions a request asks to be ended.
-pub(crate) fn subject(request: RevokeSessionsRequest) -> Result<String, Error> {
-    let mut violations = Violations::default();
-    violations.text("subject", &request.subject, SUBJECT_BYTES);
-    violations.check()?;
-    Ok(request.subject)
-}
-
-/// What is seen of who makes a call.
-pub(crate) fn device<T>(request: &Request<T>) -> Device {
-    let ip = request.remote_addr().map(|address| address.ip().to_canonical().to_string());
-    let user_agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok());
-    Device {
-        ip: ip.unwrap_or_default(),
-        // All of it is ASCII.
-        user_agent: user_agent.unwrap_or_default().chars().take(USER_AGENT_BYTES).collect(),
-    }
 }

@@ -6,7 +6,7 @@ mod secrets;
 
 use keyset::{CatalogueError, Database, List};
 use platform::{
-    AccessTokens, Caller, Error, MAX_REQUEST_BYTES, NO_SIGNING_KEYS, Platform, Resource, Scope, now, parse_id,
+    AccessTokens, Caller, Error, MAX_OPEN_REQUEST_BYTES, NO_SIGNING_KEYS, Platform, Resource, Scope, now, parse_id,
     timestamp,
 };
 use quire_proto::identity::v1::{
@@ -51,7 +51,7 @@ impl Identity {
 
     /// The service as tonic serves it.
     pub fn server(self) -> IdentityServiceServer<Self> {
-        IdentityServiceServer::new(self).max_decoding_message_size(MAX_REQUEST_BYTES)
+        IdentityServiceServer::new(self).max_decoding_message_size(MAX_OPEN_REQUEST_BYTES)
     }
 
     /// What signs access tokens.
@@ -59,21 +59,6 @@ impl Identity {
         let tokens = self.platform.access_tokens.as_ref().filter(|tokens| tokens.keys.can_sign());
         tokens.ok_or(Error::FailedPrecondition(NO_SIGNING_KEYS))
     }
-}
-
-/// What a session gives to call with.
-fn credentials(tokens: &AccessTokens, session: &SessionRow, refresh: &RefreshToken) -> Result<Credentials, Error> {
-    let caller = Caller {
-        workspace: refresh.workspace.clone(),
-        subject: session.subject.clone(),
-        scopes: session.scopes.iter().cloned().map(Scope).collect(),
-    };
-    let access = tokens.sign(&caller, session.id, session.expire_time)?;
-    Ok(Credentials {
-        access_token: access.token,
-        access_token_expire_time: Some(timestamp(access.expire_time)),
-        refresh_token: refresh.text(),
-    })
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -85,9 +70,10 @@ impl IdentityService for Identity {
         let device = input::device(&request);
         let CreateSessionRequest { secret, scopes } = request.into_inner();
         let KeySecret { workspace, id, bytes } = KeySecret::read(&secret).ok_or(Error::Unauthenticated)?;
-        let key = ApiKeyRow::find(&self.database, &workspace, id, &hash(&bytes), now(&self.platform.clock)).await?;
-        let key = key.ok_or(Error::Unauthenticated)?;
-        let (new, refresh) = input::new_session(key, scopes, device, &self.platform)?;
+        let now = now(&self.platform.clock);
+        let api_key = ApiKeyRow::find(&self.database, &workspace, id, &hash(&bytes), now).await?;
+        let api_key = api_key.ok_or(Error::Unauthenticated)?;
+        let (new, refresh) = input::new_session(api_key, scopes, device, &self.platform)?;
         let session = new.insert(&self.database, &workspace).await?.ok_or(Error::Unauthenticated)?;
         let credentials = Some(credentials(tokens, &session, &refresh)?);
         Ok(Response::new(CreateSessionResponse { session: Some(session.into()), credentials }))
@@ -97,12 +83,11 @@ impl IdentityService for Identity {
         let tokens = self.access_tokens()?;
         let used = RefreshToken::read(&request.into_inner().refresh_token).ok_or(Error::Unauthenticated)?;
         let (refresh, next) = input::refresh(used, now(&self.platform.clock))?;
-        let Some(session) = refresh.run(&self.database, &next.workspace).await? else {
-            if refresh.revoke_if_used(&self.database, &next.workspace).await? {
-                tracing::warn!(session = %next.session_id, "a refresh token was used twice; its session is revoked");
-            }
+        let session = refresh.run(&self.database, &next.workspace).await?.ok_or(Error::Unauthenticated)?;
+        if session.revoke_time.is_some() {
+            tracing::warn!(session = %session.id, "a refresh token was used twice; its session is revoked");
             return Err(Error::Unauthenticated.into());
-        };
+        }
         let credentials = Some(credentials(tokens, &session, &next)?);
         Ok(Response::new(RefreshSessionResponse { session: Some(session.into()), credentials }))
     }
@@ -111,7 +96,7 @@ impl IdentityService for Identity {
         let caller = Caller::of(&request)?;
         let id = parse_id("id", &request.into_inner().id)?;
         let session = SessionRow::get(&self.database, &caller.workspace, id).await?;
-        let session = session.ok_or_else(|| no_session(id))?;
+        let session = session.ok_or_else(|| no_session("id", id))?;
         Ok(Response::new(GetSessionResponse { session: Some(session.into()) }))
     }
 
@@ -134,7 +119,7 @@ impl IdentityService for Identity {
         let caller = Caller::of(&request)?;
         let id = parse_id("id", &request.into_inner().id)?;
         let session = SessionRow::revoke(&self.database, &caller.workspace, id, now(&self.platform.clock)).await?;
-        let session = session.ok_or_else(|| no_session(id))?;
+        let session = session.ok_or_else(|| no_session("id", id))?;
         Ok(Response::new(RevokeSessionResponse { session: Some(session.into()) }))
     }
 
@@ -149,8 +134,9 @@ impl IdentityService for Identity {
     async fn create_api_key(&self, request: Request<CreateApiKeyRequest>) -> Answer<CreateApiKeyResponse> {
         let caller = Caller::of(&request)?;
         let (new, secret) = input::new_api_key(request.into_inner(), &caller, &self.platform)?;
-        new.insert(&self.database).await?;
-        Ok(Response::new(CreateApiKeyResponse { api_key: Some(new.key.into()), secret: secret.text() }))
+        let api_key = new.insert(&self.database, &caller.workspace, caller.session).await?;
+        let api_key = api_key.ok_or(Error::Unauthenticated)?;
+        Ok(Response::new(CreateApiKeyResponse { api_key: Some(api_key.into()), secret: secret.text() }))
     }
 
     async fn list_api_keys(&self, request: Request<ListApiKeysRequest>) -> Answer<ListApiKeysResponse> {
@@ -164,16 +150,32 @@ impl IdentityService for Identity {
     async fn revoke_api_key(&self, request: Request<RevokeApiKeyRequest>) -> Answer<RevokeApiKeyResponse> {
         let caller = Caller::of(&request)?;
         let id = parse_id("id", &request.into_inner().id)?;
-        let key = ApiKeyRow::revoke(&self.database, &caller.workspace, id, now(&self.platform.clock)).await?;
-        let key = key.ok_or_else(|| no_api_key(id))?;
-        Ok(Response::new(RevokeApiKeyResponse { api_key: Some(key.into()) }))
+        let api_key = ApiKeyRow::revoke(&self.database, &caller.workspace, id, now(&self.platform.clock)).await?;
+        let api_key = api_key.ok_or_else(|| no_api_key("id", id))?;
+        Ok(Response::new(RevokeApiKeyResponse { api_key: Some(api_key.into()) }))
     }
 }
 
-fn no_session(id: Uuid) -> Error {
-    Error::NotFound(Resource { kind: SESSION, field: "id".to_owned(), name: id.to_string() })
+/// What a session gives to call with.
+fn credentials(tokens: &AccessTokens, session: &SessionRow, refresh: &RefreshToken) -> Result<Credentials, Error> {
+    let caller = Caller {
+        workspace: refresh.workspace.clone(),
+        subject: session.subject.clone(),
+        scopes: session.scopes.iter().cloned().map(Scope).collect(),
+        session: Some(session.id),
+    };
+    let access = tokens.sign(&caller, session.refresh_time, session.expire_time)?;
+    Ok(Credentials {
+        access_token: access.token,
+        access_token_expire_time: Some(timestamp(access.expire_time)),
+        refresh_token: refresh.text(),
+    })
 }
 
-fn no_api_key(id: Uuid) -> Error {
-    Error::NotFound(Resource { kind: API_KEY, field: "id".to_owned(), name: id.to_string() })
+fn no_session(field: &str, id: Uuid) -> Error {
+    Error::NotFound(Resource { kind: SESSION, field: field.to_owned(), name: id.to_string() })
+}
+
+fn no_api_key(field: &str, id: Uuid) -> Error {
+    Error::NotFound(Resource { kind: API_KEY, field: field.to_owned(), name: id.to_string() })
 }

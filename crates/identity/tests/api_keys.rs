@@ -1,15 +1,21 @@
 //! API keys: making, listing and revoking them.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use platform::testing;
 use prost_types::Timestamp;
 use quire_proto::{
-    identity::v1::{ApiKey, CreateApiKeyRequest, ListApiKeysRequest, RevokeApiKeyRequest},
+    identity::v1::{
+        ApiKey, CreateApiKeyRequest, Credentials, ListApiKeysRequest, RevokeApiKeyRequest, RevokeSessionRequest,
+        RevokeSessionsRequest,
+    },
     pagination::v1::PageRequest,
 };
-use support::{UNKNOWN, World, key, there_and_back, told};
+use sha2::{Digest, Sha256};
+use support::{UNKNOWN, World, bearer, key, there_and_back, told};
+use tonic::Status;
 
 #[tokio::test]
 async fn a_key_is_answered_as_it_is_kept_and_its_secret_is_not_kept() {
@@ -23,12 +29,13 @@ async fn a_key_is_answered_as_it_is_kept_and_its_secret_is_not_kept() {
     let request = world.admin("acme", ListApiKeysRequest::default());
     let listed = world.client.clone().list_api_keys(request).await.unwrap().into_inner().api_keys;
     assert_eq!(listed, [made]);
-    let kept: Vec<String> = sqlx::query_scalar("select key::text from api_keys as key")
-        .fetch_all(&testing::pool(&world.platform))
-        .await
-        .unwrap();
-    let random = secret.splitn(4, '_').nth(3).unwrap();
-    assert!(!kept[0].contains(random), "the table does not have the secret");
+    world.begin(&secret).await.unwrap();
+    let sql = "select key::text from api_keys as key union all select session::text from sessions as session";
+    let kept: Vec<String> = sqlx::query_scalar(sql).fetch_all(&testing::pool(&world.platform)).await.unwrap();
+    let random = URL_SAFE_NO_PAD.decode(secret.splitn(4, '_').nth(3).unwrap()).unwrap();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert!(kept[0].contains(&hex(&Sha256::digest(&random))), "{kept:?}");
+    assert!(kept.iter().all(|row| !row.contains(&hex(&random))), "no row has the secret");
 }
 
 #[tokio::test]
@@ -98,9 +105,50 @@ async fn no_key_has_more_scopes_than_its_maker() {
         );
         assert_eq!(told(&status), expected);
     }
-    let request = CreateApiKeyRequest { api_key: Some(key("bob", &["memory:read"])) };
-    let request = world.from("acme", &["identity:write", "memory:read"], request);
-    world.client.clone().create_api_key(request).await.unwrap();
+    let (_, secret) = world.key("acme", &["identity:write", "memory:read"]).await;
+    let (_, credentials) = world.begin(&secret).await.unwrap();
+    create_as(&world, &credentials, key("bob", &["memory:read"])).await.unwrap();
+}
+
+/// Makes a key with the access token of a session.
+async fn create_as(world: &World, credentials: &Credentials, api_key: ApiKey) -> Result<ApiKey, Status> {
+    let request = bearer(&credentials.access_token, CreateApiKeyRequest { api_key: Some(api_key) });
+    Ok(world.client.clone().create_api_key(request).await?.into_inner().api_key.unwrap())
+}
+
+#[tokio::test]
+async fn what_is_revoked_makes_no_successor() {
+    let world = World::new().await;
+    let wanted = key("bob", &["identity:write"]);
+    let (made, secret) = world.key("acme", &["identity:write"]).await;
+    let (session, first) = world.begin(&secret).await.unwrap();
+    let (_, second) = world.begin(&secret).await.unwrap();
+    create_as(&world, &first, wanted.clone()).await.unwrap();
+
+    let request = world.admin("acme", RevokeSessionRequest { id: session.id });
+    world.client.clone().revoke_session(request).await.unwrap();
+    // Its access token lives on, and is good for everything else.
+    let request = bearer(&first.access_token, RevokeSessionsRequest { subject: "nobody".to_owned() });
+    world.client.clone().revoke_sessions(request).await.unwrap();
+    assert_eq!(told(&create_as(&world, &first, wanted.clone()).await.unwrap_err()), UNKNOWN);
+    create_as(&world, &second, wanted.clone()).await.unwrap();
+
+    let request = world.admin("acme", RevokeApiKeyRequest { id: made.id });
+    world.client.clone().revoke_api_key(request).await.unwrap();
+    assert_eq!(told(&create_as(&world, &second, wanted).await.unwrap_err()), UNKNOWN);
+}
+
+#[tokio::test]
+async fn no_key_outlives_its_maker() {
+    let world = World::new().await;
+    let end = Some(world.hands.time(3_600));
+    let (_, secret) = world.make("acme", ApiKey { expire_time: end, ..key("ada", &["identity:write"]) }).await.unwrap();
+    let (_, credentials) = world.begin(&secret).await.unwrap();
+    for (wanted, expected) in [(None, end), (Some(7_200), end), (Some(60), Some(world.hands.time(60)))] {
+        let expire_time = wanted.map(|seconds| world.hands.time(seconds));
+        let wanted = ApiKey { expire_time, ..key("bob", &["identity:write"]) };
+        assert_eq!(create_as(&world, &credentials, wanted).await.unwrap().expire_time, expected);
+    }
 }
 
 #[tokio::test]
@@ -111,7 +159,7 @@ async fn a_revoked_key_stays_revoked_and_ends_its_sessions() {
     let (session, credentials) = world.begin(&secret).await.unwrap();
     let (other, _) = world.begin(&other_secret).await.unwrap();
 
-    world.hands.advance(5);
+    world.hands.pass(5);
     let revoke = async || {
         let request = world.admin("acme", RevokeApiKeyRequest { id: made.id.clone() });
         world.client.clone().revoke_api_key(request).await.unwrap().into_inner().api_key.unwrap()
@@ -124,7 +172,7 @@ async fn a_revoked_key_stays_revoked_and_ends_its_sessions() {
     assert_eq!(world.session("acme", &other.id).await.unwrap().revoke_time, None);
     world.begin(&other_secret).await.unwrap();
 
-    world.hands.advance(5);
+    world.hands.pass(5);
     assert_eq!(revoke().await, revoked);
 }
 
@@ -136,15 +184,15 @@ async fn a_key_ends_when_it_is_to() {
     let (session, credentials) = world.begin(&secret).await.unwrap();
     assert_eq!(session.expire_time, made.expire_time, "a session ends with its key");
     assert_eq!(credentials.access_token_expire_time, made.expire_time, "and so does its access token");
-    world.hands.advance(59);
+    world.hands.pass(59);
     let (_, credentials) = world.refresh(&credentials.refresh_token).await.unwrap();
-    world.hands.advance(1);
+    world.hands.pass(1);
     assert_eq!(told(&world.begin(&secret).await.unwrap_err()), UNKNOWN);
     assert_eq!(told(&world.refresh(&credentials.refresh_token).await.unwrap_err()), UNKNOWN);
 }
 
 #[tokio::test]
-async fn two_workspaces_do_not_see_each_other() {
+async fn workspaces_do_not_see_each_other() {
     let world = World::new().await;
     let mut made = Vec::new();
     for number in 0..14 {
@@ -155,7 +203,7 @@ async fn two_workspaces_do_not_see_each_other() {
         let pages = there_and_back(2, async |page| {
             let request = world.admin(workspace, ListApiKeysRequest { page: Some(page), ..Default::default() });
             let response = world.client.clone().list_api_keys(request).await.unwrap().into_inner();
-            (response.api_keys, response.page)
+            (response.api_keys, response.page.unwrap())
         })
         .await;
         let mut ids: Vec<_> = pages.concat().into_iter().map(|key| key.id).collect();

@@ -1,18 +1,9 @@
 //! The service's lists do what lists promise.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::ops::Range;
-
 use identity::{API_KEYS, SESSIONS};
-use keyset::conformance::{Conformance, RARE};
+use keyset::conformance::Conformance;
 use platform::testing;
-use sqlx::PgPool;
-
-/// Runs a statement for these numbers: `$1` to `$2`, where `$3` divides the rare ones.
-async fn insert(pool: &PgPool, sql: &'static str, numbers: Range<u32>) {
-    let [first, end, rare] = [numbers.start, numbers.end, RARE].map(i64::from);
-    sqlx::query(sql).bind(first).bind(end - 1).bind(rare).execute(pool).await.unwrap();
-}
 
 #[tokio::test]
 async fn api_keys_conform() {
@@ -24,7 +15,7 @@ async fn api_keys_conform() {
         select workspace, gen_random_uuid(), 'a key', 'ada', '{memory:read}', sha256('x'),
             timestamptz '2026-01-01' + n % 977 * interval '1 s'
         from generate_series($1, $2) as n, (values ('default'), ('other')) as workspaces (workspace) where $3 > 0";
-    Conformance::of(&list).scope("default").check(async |numbers| insert(pool, sql, numbers).await).await;
+    Conformance::of(&list).scope("default").check(async |numbers| testing::insert(pool, sql, numbers).await).await;
 }
 
 #[tokio::test]
@@ -51,6 +42,6 @@ async fn sessions_conform() {
         .value("subject", "common")
         .value("active", true)
         .value("active", false)
-        .check(async |numbers| insert(pool, sql, numbers).await)
+        .check(async |numbers| testing::insert(pool, sql, numbers).await)
         .await;
 }

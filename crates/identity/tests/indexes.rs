@@ -1,17 +1,20 @@
 //! Every statement of the service finds its rows by an index, however many rows there are.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
 
-use platform::{Platform, testing::Many};
+use platform::{
+    Platform,
+    testing::{Many, id},
+};
 use quire_proto::{
     identity::v1::{
-        ListApiKeysRequest, ListSessionsRequest, RevokeApiKeyRequest, RevokeSessionRequest, RevokeSessionsRequest,
+        CreateApiKeyRequest, ListApiKeysRequest, ListSessionsRequest, RevokeApiKeyRequest, RevokeSessionRequest,
+        RevokeSessionsRequest,
     },
     pagination::v1::PageRequest,
 };
-use support::World;
-use uuid::Uuid;
+use support::{World, bearer, key};
 
 /// 4,000 keys in five workspaces, five sessions of each.
 const SEED: [&str; 4] = [
@@ -29,10 +32,6 @@ const SEED: [&str; 4] = [
     "analyze",
 ];
 
-fn id(number: u128) -> String {
-    Uuid::from_u128(number).to_string()
-}
-
 async fn world(platform: &Platform) -> World {
     World::on(platform.clone()).await
 }
@@ -40,11 +39,13 @@ async fn world(platform: &Platform) -> World {
 #[tokio::test]
 async fn no_call_scans_a_table() {
     let many = Many::new(&SEED).await;
-    many.assert_reads("CreateSession and RefreshSession", 16, async |platform| {
+    many.assert_reads("CreateApiKey, CreateSession and RefreshSession", 22, async |platform| {
         let world = world(platform).await;
-        let (_, secret) = world.key("w1", &["memory:read"]).await;
+        let (_, secret) = world.key("w1", &["identity:write"]).await;
         let (_, credentials) = world.begin(&secret).await.unwrap();
         world.begin(&format!("{secret}A")).await.unwrap_err();
+        let request = CreateApiKeyRequest { api_key: Some(key("ada", &["identity:write"])) };
+        world.client.clone().create_api_key(bearer(&credentials.access_token, request)).await.unwrap();
         world.refresh(&credentials.refresh_token).await.unwrap();
         world.refresh(&credentials.refresh_token).await.unwrap_err();
     })

@@ -82,8 +82,9 @@ impl MemoryService for Memories {
 
     async fn list_memories(&self, request: Request<ListMemoriesRequest>) -> Answer<ListMemoriesResponse> {
         let caller = Caller::of(&request)?;
-        let page = query(&self.memories, &caller, request.into_inner())?;
-        let page = page.fetch::<MemoryRow>().await?.map(Into::into);
+        let request = request.into_inner();
+        let scope = input::scope_filter(request.scope)?;
+        let page = query(&self.memories, &caller, request, scope).fetch::<MemoryRow>().await?.map(Into::into);
         Ok(Response::new(ListMemoriesResponse { memories: page.rows, page: Some(page.response) }))
     }
 
@@ -108,8 +109,8 @@ impl MemoryService for Memories {
 
     async fn recall_memories(&self, request: Request<RecallMemoriesRequest>) -> Answer<RecallMemoriesResponse> {
         let caller = Caller::of(&request)?;
-        let (words, request) = input::recall(request.into_inner())?;
-        let page = query(&self.recalled, &caller, request)?
+        let (words, scope, request) = input::recall(request.into_inner())?;
+        let page = query(&self.recalled, &caller, request, scope)
             .parameter("workspace", caller.workspace)
             .parameter("query", words)
             .fetch::<RecalledRow>()
@@ -120,10 +121,8 @@ impl MemoryService for Memories {
 }
 
 /// The page of one of the lists, which have the same filters.
-fn query<'a>(list: &'a List, caller: &Caller, request: ListMemoriesRequest) -> Result<Query<'a>, Error> {
-    let scope = input::scope_filter(request.scope)?;
-    Ok(list
-        .page(request.page, &request.order_by)
+fn query<'a>(list: &'a List, caller: &Caller, request: ListMemoriesRequest, scope: Option<&'static str>) -> Query<'a> {
+    list.page(request.page, &request.order_by)
         .scope(&caller.workspace)
         .filter("agent", request.agent)
         .filter("user_id", request.user_id)
@@ -133,7 +132,7 @@ fn query<'a>(list: &'a List, caller: &Caller, request: ListMemoriesRequest) -> R
         .filter("type", request.r#type)
         .filter("tag", request.tag)
         .filter("pinned", request.pinned)
-        .filter("policy", request.policy))
+        .filter("policy", request.policy)
 }
 
 fn no_memory(field: &str, id: Uuid) -> Error {

@@ -3,8 +3,9 @@
 
 mod support;
 
+use platform::testing;
 use quire_proto::memory::v1::{BatchStoreMemoriesRequest, Memory, MemoryScope, UpdateMemoryRequest};
-use support::{Client, all, batch, by, full, get, make, rows, start, store, text, told};
+use support::{Client, batch, by, full, get, make, start, store, text, told, walk};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
@@ -33,7 +34,7 @@ async fn a_thousand_are_made_at_once_and_answered_in_the_order_of_the_requests()
     };
     let asked: Vec<_> = (0..1_000).map(memory).collect();
     let ids = make(&client, "default", &asked).await;
-    assert_eq!((ids.len(), rows(&platform).await.len()), (1_000, 1_000));
+    assert_eq!((ids.len(), testing::rows(&platform, &["memories"]).await.len()), (1_000, 1_000));
     for place in [0, 1, 499, 500, 998, 999] {
         let kept = get(&client, &ids[place]).await.unwrap();
         assert_eq!(kept.content, asked[place].content);
@@ -48,7 +49,7 @@ async fn a_thousand_are_made_at_once_and_answered_in_the_order_of_the_requests()
 async fn one_that_is_wrong_keeps_all_from_being_made() {
     let (platform, client) = start().await;
     store(&client, full(ID, "there")).await.unwrap();
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["memories"]).await;
     let wrong = [
         vec![],
         vec![text("x"); 1_001],
@@ -83,7 +84,7 @@ async fn one_that_is_wrong_keeps_all_from_being_made() {
       requests[2].memory.id: must not be that of another request of the batch
       requests[0].memory.id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
     "#);
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["memories"]).await, before);
 }
 
 #[tokio::test]
@@ -94,7 +95,7 @@ async fn what_exists_as_asked_for_is_passed_over() {
     assert_eq!(first, [ID, OTHER_ID]);
     // What another workspace has is not what exists.
     make(&client, "other", &[full(ID, "z"), full(OTHER_ID, "z")]).await;
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["memories"]).await;
     assert_eq!(before.len(), 4);
 
     // Again: in capitals, with the default said, in another order.
@@ -103,7 +104,7 @@ async fn what_exists_as_asked_for_is_passed_over() {
         full(ID, "a"),
     ];
     assert_eq!(make_missing(&client, &again).await.unwrap(), [OTHER_ID, ID]);
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["memories"]).await, before);
     // Without the flag they are in the way.
     assert_eq!(send(&client, batch(&again)).await.unwrap_err().code(), Code::AlreadyExists);
 
@@ -111,7 +112,7 @@ async fn what_exists_as_asked_for_is_passed_over() {
     let ids = make_missing(&client, &memories).await.unwrap();
     assert_eq!(ids[..2], [ID, OTHER_ID]);
     assert_ne!(make_missing(&client, &memories).await.unwrap()[2], ids[2]);
-    assert_eq!(all(&client, "default", &by("")).await.len(), 4);
+    assert_eq!(walk(&client, &by("")).await.len(), 4);
 
     // One that was changed and changed back is again as asked for.
     let update = UpdateMemoryRequest { memory: Some(full(ID, "z")), update_mask: None };
@@ -126,7 +127,7 @@ async fn what_exists_as_asked_for_is_passed_over() {
 async fn what_exists_otherwise_than_asked_for_is_in_the_way() {
     let (platform, client) = start().await;
     make_missing(&client, &[full(ID, "a")]).await.unwrap();
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["memories"]).await;
     let changes: [fn(&mut Memory); 17] = [
         |memory| memory.scope = MemoryScope::User.into(),
         |memory| memory.content = "b".into(),
@@ -159,7 +160,7 @@ async fn what_exists_otherwise_than_asked_for_is_in_the_way() {
       ALREADY_EXISTS of quire {"field": "requests[2].memory.id"}
       memory.v1.Memory "abcdef00-8a3b-7c21-9d55-0242ac120002"
     "#);
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["memories"]).await, before);
 }
 
 /// They take what they have in common in the same order, so that none waits for another that waits for it.
@@ -178,7 +179,7 @@ async fn batches_that_overlap_in_other_orders_are_all_done() {
             answer.unwrap();
         }
     }
-    assert_eq!(rows(&platform).await.len(), 2_400);
+    assert_eq!(testing::rows(&platform, &["memories"]).await.len(), 2_400);
 }
 
 #[tokio::test]

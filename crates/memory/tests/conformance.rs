@@ -1,30 +1,20 @@
 //! The service's lists do what lists promise.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::ops::Range;
-
-use keyset::{
-    Listing,
-    conformance::{Conformance, RARE},
-};
+use keyset::{Listing, conformance::Conformance};
 use memory::{MEMORIES, RECALLED};
 use platform::testing;
-use sqlx::PgPool;
 
-/// Makes memories with these numbers, in two workspaces that cannot be told apart otherwise.
-async fn insert(pool: &PgPool, numbers: Range<u32>) {
-    let sql = "
-        insert into memories (workspace_id, id, scope, content, type, source, confidence, pinned, policy, user_id, team_id,
-            project_id, repository, agent, tags, metadata, etag, create_time, update_time)
-        select workspace, gen_random_uuid(), case rarity when 'rare' then 'team' else 'user' end,
-            repeat('Pages ', (n % 4)::int4) || 'of lists', rarity, '', 1, n % 2 = 0, n % 3 = 0, rarity, '', rarity, rarity, rarity,
-            array[rarity], '{}', gen_random_uuid(), timestamptz '2026-01-01' + n % 977 * interval '1 s',
-            timestamptz '2026-01-01' + n % 31 * interval '1 s'
-        from generate_series($1, $2) as n, (values ('default'), ('other')) as workspaces (workspace),
-            lateral (select case when n % $3 = 0 then 'rare' else 'common' end as rarity) as rarities";
-    let [first, end, rare] = [numbers.start, numbers.end, RARE].map(i64::from);
-    sqlx::query(sql).bind(first).bind(end - 1).bind(rare).execute(pool).await.unwrap();
-}
+/// Makes memories, in two workspaces that cannot be told apart otherwise.
+const ROWS: &str = "
+    insert into memories (workspace_id, id, scope, content, type, source, confidence, pinned, policy, user_id, team_id,
+        project_id, repository, agent, tags, metadata, etag, create_time, update_time)
+    select workspace, gen_random_uuid(), case rarity when 'rare' then 'team' else 'user' end,
+        repeat('Pages ', (n % 4)::int4) || 'of lists', rarity, '', 1, n % 2 = 0, n % 3 = 0, rarity, '', rarity, rarity, rarity,
+        array[rarity], '{}', gen_random_uuid(), timestamptz '2026-01-01' + n % 977 * interval '1 s',
+        timestamptz '2026-01-01' + n % 31 * interval '1 s'
+    from generate_series($1, $2) as n, (values ('default'), ('other')) as workspaces (workspace),
+        lateral (select case when n % $3 = 0 then 'rare' else 'common' end as rarity) as rarities";
 
 /// Holds a list to its promises, with every filter.
 async fn check(listing: &'static Listing, parameters: &[&str]) {
@@ -45,7 +35,7 @@ async fn check(listing: &'static Listing, parameters: &[&str]) {
         .value("pinned", false)
         .value("policy", true)
         .value("policy", false)
-        .check(async |numbers| insert(pool, numbers).await)
+        .check(async |numbers| testing::insert(pool, ROWS, numbers).await)
         .await;
 }
 

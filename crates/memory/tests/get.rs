@@ -4,7 +4,7 @@
 mod support;
 
 use quire_proto::memory::v1::DeleteMemoryRequest;
-use support::{Client, all, by, from, full, get, get_in, make, recalled, start, store, store_in, text, told, words};
+use support::{Client, by, from, full, get, get_in, make, recalled, start, store, store_in, text, told, walk, words};
 use tonic::Status;
 
 const ID: &str = "01934f6e-8a3b-7c21-9d55-0242ac120002";
@@ -39,7 +39,7 @@ async fn what_is_deleted_is_gone() {
     let gone = told(&get(&client, ID).await.unwrap_err());
     assert!(gone.starts_with("NotFound"), "{gone}");
     assert_eq!(told(&delete(&client, "default", ID).await.unwrap_err()), gone);
-    assert_eq!(all(&client, "default", &by("")).await.len(), 1);
+    assert_eq!(walk(&client, &by("")).await.len(), 1);
     assert_eq!(recalled(&client, &words("tea")).await, ["black tea"]);
     // Its id is free again.
     let again = store(&client, full(ID, "white tea")).await.unwrap();

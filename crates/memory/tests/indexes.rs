@@ -3,13 +3,12 @@
 
 mod support;
 
-use platform::testing::Many;
+use platform::testing::{Many, id};
 use quire_proto::memory::v1::{
     BatchStoreMemoriesRequest, DeleteMemoryRequest, GetMemoryRequest, ListMemoriesRequest, Memory,
     RecallMemoriesRequest, UpdateMemoryRequest,
 };
-use support::{ORDERS, batch, by, from, list_in, next, page, recall_in, start_on, store_in, text, words};
-use uuid::Uuid;
+use support::{ORDERS, batch, by, from, list_in, page, recall_in, start_on, store_in, text, words};
 
 /// 20,000 memories in five workspaces, which have their words in common, and 12,000 in another.
 const SEED: [&str; 4] = [
@@ -29,10 +28,6 @@ const SEED: [&str; 4] = [
     from generate_series(1, 12000) as n",
     "analyze",
 ];
-
-fn id(number: u128) -> String {
-    Uuid::from_u128(number).to_string()
-}
 
 #[tokio::test]
 async fn no_call_about_one_memory_scans_a_table() {
@@ -98,7 +93,7 @@ async fn no_list_scans_a_table() {
         many.assert_reads("ListMemories", 22, async |platform| {
             let client = start_on(platform).await;
             let first = ListMemoriesRequest { page: page(10, ""), ..request.clone() };
-            let token = next(list_in(&client, "w1", &first).await.unwrap().1);
+            let token = list_in(&client, "w1", &first).await.unwrap().1.next_page_token;
             let second = ListMemoriesRequest { page: page(10, &token), ..request.clone() };
             assert_eq!(list_in(&client, "w1", &second).await.unwrap().0.len(), 10);
         })
@@ -120,7 +115,7 @@ async fn no_recall_scans_a_table() {
     // A hundred memories in each workspace have it: as many are read for each page, and none of another workspace.
     many.assert_reads("RecallMemories", 200, async |platform| {
         let client = start_on(platform).await;
-        let token = next(recall_in(&client, "w1", &request("rare words", "")).await.unwrap().1);
+        let token = recall_in(&client, "w1", &request("rare words", "")).await.unwrap().1.next_page_token;
         assert_eq!(recall_in(&client, "w1", &request("rare words", &token)).await.unwrap().0.len(), 10);
     })
     .await;

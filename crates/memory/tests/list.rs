@@ -8,7 +8,7 @@ use quire_proto::{
     pagination::v1::{PageRequest, TotalCount},
 };
 use support::{
-    ORDERS, all, by, full, get_in, list_in, make, next, page, start, start_ticking, text, there_and_back, told,
+    ORDERS, by, full, get_in, list_in, make, page, start, start_ticking, text, there_and_back, told, walk, walk_in,
 };
 
 /// What a request filters by, and the same in Rust.
@@ -83,21 +83,18 @@ async fn every_filter_in_every_order() {
         ),
     ];
     for order_by in ORDERS {
-        let everything = all(&client, "default", &by(order_by)).await;
+        let everything = walk(&client, &by(order_by)).await;
         assert_eq!(everything.len(), 210);
         for (request, passes) in &cases {
             let request = ListMemoriesRequest { order_by: order_by.into(), ..request.clone() };
             let expected: Vec<_> = everything.iter().filter(|memory| passes(memory)).cloned().collect();
             assert_eq!(expected.is_empty(), request.tag.as_deref() == Some("by"), "{request:?}");
-            let fetch = async |page| {
-                list_in(&client, "default", &ListMemoriesRequest { page: Some(page), ..request.clone() }).await.unwrap()
-            };
-            assert_eq!(there_and_back(7, fetch).await.concat(), expected, "{request:?}");
+            assert_eq!(walk_in(&client, "default", &request, 7).await, expected, "{request:?}");
             let total_count = TotalCount::Exact.into();
             let counted = Some(PageRequest { total_count, ..Default::default() });
             let (_, page) =
                 list_in(&client, "default", &ListMemoriesRequest { page: counted, ..request.clone() }).await.unwrap();
-            assert_eq!(page.unwrap().total_count, Some(expected.len() as i64), "{request:?}");
+            assert_eq!(page.total_count, Some(expected.len() as i64), "{request:?}");
         }
     }
 }
@@ -111,8 +108,7 @@ async fn the_latest_come_first_unless_told_otherwise() {
     for (order_by, expected) in
         [("", "cba"), ("create_time desc", "cba"), ("create_time", "abc"), ("update_time desc", "cba")]
     {
-        let found: String =
-            all(&client, "default", &by(order_by)).await.into_iter().map(|memory| memory.content).collect();
+        let found: String = walk(&client, &by(order_by)).await.into_iter().map(|memory| memory.content).collect();
         assert_eq!(found, expected, "{order_by}");
     }
 }
@@ -125,12 +121,12 @@ async fn workspaces_do_not_see_each_other() {
         make(&client, "theirs", &[text(format!("theirs {place}")), text(format!("theirs too {place}"))]).await;
     }
     for (workspace, count) in [("ours", 5), ("theirs", 10), ("nobody", 0)] {
-        let found = all(&client, workspace, &by("")).await;
+        let found = walk_in(&client, workspace, &by(""), 200).await;
         assert!(found.iter().all(|memory| memory.content.starts_with(workspace)), "{found:?}");
         for kind in [TotalCount::Exact, TotalCount::Capped] {
             let page = Some(PageRequest { total_count: kind.into(), ..Default::default() });
             let (_, page) = list_in(&client, workspace, &ListMemoriesRequest { page, ..by("") }).await.unwrap();
-            assert_eq!(page.unwrap().total_count, Some(count), "{workspace}");
+            assert_eq!(page.total_count, Some(count), "{workspace}");
         }
         assert_eq!(found.len() as i64, count);
         for memory in found {
@@ -166,7 +162,7 @@ async fn a_token_opens_for_the_query_that_it_was_given_out_for() {
         let at =
             |query: &ListMemoriesRequest, token: &str| ListMemoriesRequest { page: page(2, token), ..query.clone() };
         let (_, first) = list_in(&client, "default", &at(given_for, "")).await.unwrap();
-        let token = next(first);
+        let token = first.next_page_token;
         for query in &queries {
             let found = list_in(&client, "default", &at(query, &token)).await;
             assert_eq!(found.is_ok(), query == given_for, "{query:?}");

@@ -14,7 +14,7 @@ use quire_proto::{
     memory::v1::{MemoryScope, RecallMemoriesRequest},
     pagination::v1::{PageRequest, TotalCount, TotalCountPrecision},
 };
-use support::{full, make, next, page, recall_in, recalled, start, store, text, there_and_back, told, words};
+use support::{full, make, page, recall_in, recalled, start, store, text, there_and_back, told, words};
 use tonic::Code;
 
 #[tokio::test]
@@ -163,11 +163,11 @@ async fn workspaces_do_not_see_each_other() {
         let page = Some(PageRequest { page_size: 200, total_count, ..Default::default() });
         let (found, page) =
             recall_in(&client, workspace, &RecallMemoriesRequest { page, ..words(query) }).await.unwrap();
-        assert_eq!((found.len(), page.unwrap().total_count), (count, Some(count as i64)), "{workspace}: {query}");
+        assert_eq!((found.len(), page.total_count), (count, Some(count as i64)), "{workspace}: {query}");
     }
     // A page token of another workspace, or of another query, is refused.
     let at = |query, token: &str| RecallMemoriesRequest { page: page(2, token), ..words(query) };
-    let token = next(recall_in(&client, "ours", &at("tea", "")).await.unwrap().1);
+    let token = recall_in(&client, "ours", &at("tea", "")).await.unwrap().1.next_page_token;
     let mut answers = Vec::new();
     for (workspace, query) in [("theirs", "tea"), ("ours", "teas")] {
         answers.push(told(&recall_in(&client, workspace, &at(query, &token)).await.unwrap_err()));
@@ -196,7 +196,6 @@ async fn the_best_200_are_recalled_and_no_more() {
     ] {
         let page = Some(PageRequest { page_size: 1, total_count: kind.into(), ..Default::default() });
         let (_, page) = recall_in(&client, "default", &RecallMemoriesRequest { page, ..words("tea") }).await.unwrap();
-        let page = page.unwrap();
         assert_eq!(page.total_count_precision(), precision);
         assert!(
             page.total_count.unwrap() <= 200
@@ -286,6 +285,7 @@ async fn what_is_wrong_is_named_by_its_field() {
         ("17 words of query", words("a-b c/d e.f g,h i j k l m n o p q")),
         ("an order that is none", RecallMemoriesRequest { order_by: "create_time desc".into(), ..words("x") }),
         ("a scope that is none", RecallMemoriesRequest { scope: 6, ..words("x") }),
+        ("no query and a scope that is none", RecallMemoriesRequest { scope: 6, ..words("") }),
         ("a skip that is too far", RecallMemoriesRequest { page: skip, ..words("x") }),
         ("a token that is none", RecallMemoriesRequest { page: page(0, "x"), ..words("x") }),
         ("NUL in a tag", RecallMemoriesRequest { tag: Some("\0".into()), ..words("x") }),
@@ -313,6 +313,10 @@ async fn what_is_wrong_is_named_by_its_field() {
       order_by: must be one of "rank desc"
     a scope that is none
     InvalidArgument: scope: must be one of MEMORY_SCOPE_USER, MEMORY_SCOPE_TEAM, MEMORY_SCOPE_ORGANIZATION, MEMORY_SCOPE_AGENT, MEMORY_SCOPE_PROJECT
+      scope: must be one of MEMORY_SCOPE_USER, MEMORY_SCOPE_TEAM, MEMORY_SCOPE_ORGANIZATION, MEMORY_SCOPE_AGENT, MEMORY_SCOPE_PROJECT
+    no query and a scope that is none
+    InvalidArgument: query: must have 1 to 1024 bytes; it has 0; scope: must be one of MEMORY_SCOPE_USER, MEMORY_SCOPE_TEAM, MEMORY_SCOPE_ORGANIZATION, MEMORY_SCOPE_AGENT, MEMORY_SCOPE_PROJECT
+      query: must have 1 to 1024 bytes; it has 0
       scope: must be one of MEMORY_SCOPE_USER, MEMORY_SCOPE_TEAM, MEMORY_SCOPE_ORGANIZATION, MEMORY_SCOPE_AGENT, MEMORY_SCOPE_PROJECT
     a skip that is too far
     InvalidArgument: page.skip: must be 0 to 10000; to go further, follow the page tokens

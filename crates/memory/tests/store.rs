@@ -3,15 +3,12 @@
 
 mod support;
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
 
 use pagination::Clock;
-use platform::{Ids, Platform, testing};
+use platform::{Platform, testing};
 use quire_proto::memory::v1::{Memory, MemoryScope, StoreMemoryRequest};
-use support::{Client, full, get, get_in, rows, start, start_on, store, store_in, text, told};
+use support::{Client, full, get, get_in, start, start_on, store, store_in, text, told};
 use uuid::Uuid;
 
 /// Makes a memory, reads it again, and gives it once both answers agree.
@@ -27,10 +24,9 @@ async fn refusal(client: &Client, memory: Memory) -> String {
 
 #[tokio::test]
 async fn a_new_memory_comes_back_as_it_is_kept() {
-    let ids = AtomicU64::new(1);
     let platform = Platform {
         clock: Clock::new(|| UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789)),
-        ids: Ids::new(move || Uuid::from_u128(ids.fetch_add(1, Ordering::Relaxed).into())),
+        ids: testing::counting(),
         ..testing::platform().await
     };
     let client = start_on(&platform).await;
@@ -67,13 +63,13 @@ async fn an_id_may_be_given_and_otherwise_is_made() {
     let made = kept(&client, text("made")).await.id.parse::<Uuid>().unwrap();
     assert_eq!(made.get_version_num(), 7);
 
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["memories"]).await;
     insta::assert_snapshot!(refusal(&client, full(&given.to_uppercase(), "given")).await, @r#"
     AlreadyExists: memory.v1.Memory with memory.id "01934f6e-8a3b-4c21-9d55-0242ac120002" already exists
       ALREADY_EXISTS of quire {"field": "memory.id"}
       memory.v1.Memory "01934f6e-8a3b-4c21-9d55-0242ac120002"
     "#);
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["memories"]).await, before);
     // In another workspace it is free.
     let theirs = store_in(&client, "theirs", text("another")).await.unwrap();
     let theirs = store_in(&client, "theirs", Memory { id: given.into(), ..theirs }).await.unwrap();
@@ -229,5 +225,5 @@ async fn what_is_wrong_is_named_by_its_field() {
     ");
     let nothing = client.clone().store_memory(StoreMemoryRequest::default()).await.unwrap_err();
     assert_eq!(told(&nothing), refusal(&client, Memory::default()).await);
-    assert_eq!(rows(&platform).await, [""; 0]);
+    assert_eq!(testing::rows(&platform, &["memories"]).await, [""; 0]);
 }

@@ -3,15 +3,15 @@
 
 mod support;
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use futures_util::future::join_all;
-use pagination::Clock;
-use platform::{Platform, testing};
+use platform::{
+    Platform,
+    testing::{self, Hands},
+};
 use quire_proto::memory::v1::{Memory, MemoryScope, UpdateMemoryRequest};
 use support::{
-    Client, all, by, from, full, get, make, recalled, rows, start, start_on, start_ticking, store, store_in, text,
-    told, words,
+    Client, by, from, full, get, make, recalled, start, start_on, start_ticking, store, store_in, text, told, walk,
+    words,
 };
 use tonic::{Code, Status};
 
@@ -80,7 +80,7 @@ fn as_before(before: &Memory, after: &Memory) -> Memory {
 #[tokio::test]
 async fn the_mask_names_what_changes() {
     // A change is later than the one before also by a clock that stands still.
-    let clock = Clock::new(|| UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    let clock = Hands::at(1_800_000_000).clock();
     let client = start_on(&Platform { clock, ..testing::platform().await }).await;
     let mut before = store(&client, text("a")).await.unwrap();
     let asked = full(&before.id, "b");
@@ -133,7 +133,7 @@ async fn an_etag_that_is_given_must_be_the_current_one() {
     // One that is left out is not looked at, and what changes nothing else is a change too.
     let third = update(&client, with("", "b"), &["content"]).await.unwrap();
 
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["memories"]).await;
     let mut answers = Vec::new();
     for etag in [&first.etag, &second.etag, "x", " ", &third.etag.to_uppercase()] {
         answers.push(told(&update(&client, with(etag, "stale"), &[]).await.unwrap_err()));
@@ -144,7 +144,7 @@ async fn an_etag_that_is_given_must_be_the_current_one() {
       ABORTED of quire {"field": "memory.id"}
       memory.v1.Memory "01934f6e-8a3b-7c21-9d55-0242ac120002"
     "#);
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["memories"]).await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,7 +178,7 @@ async fn changes_of_other_fields_at_once_are_all_kept() {
 async fn what_is_wrong_is_named_by_its_field() {
     let (platform, client) = start().await;
     store(&client, full(ID, "x")).await.unwrap();
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["memories"]).await;
     let memory = || Memory { id: ID.into(), ..Default::default() };
     let x = |bytes: usize| "x".repeat(bytes);
     let requests: [(&str, Memory, &[&str]); 13] = [
@@ -266,7 +266,7 @@ async fn what_is_wrong_is_named_by_its_field() {
       memory.repository: must have 0 to 256 bytes; it has 257
       memory.agent: must have 0 to 256 bytes; it has 257
     ");
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["memories"]).await, before);
 }
 
 #[tokio::test]
@@ -280,10 +280,10 @@ async fn what_another_workspace_has_is_as_if_it_were_nowhere() {
       memory.v1.Memory "01934f6e-8a3b-7c21-9d55-0242ac120002"
     "#);
     let ours = store_in(&client, "ours", full(ID, "x")).await.unwrap();
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["memories"]).await;
     // An etag does not make it a conflict.
     assert_eq!(refusal(Memory { etag: ours.etag, ..full(ID, "y") }).await, nowhere);
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["memories"]).await, before);
 }
 
 #[tokio::test]
@@ -292,11 +292,11 @@ async fn a_changed_memory_is_where_its_new_values_belong() {
     for content in ["green tea", "black tea", "coffee"] {
         make(&client, "default", &[text(content)]).await;
     }
-    let first = all(&client, "default", &by("create_time")).await.remove(0);
+    let first = walk(&client, &by("create_time")).await.remove(0);
     let change = Memory { content: "cocoa".into(), agent: "scribe".into(), scope: 4, ..first.clone() };
     update(&client, change, &["content", "agent", "scope"]).await.unwrap();
     let contents = async |request| {
-        let memories = all(&client, "default", &request).await;
+        let memories = walk(&client, &request).await;
         memories.into_iter().map(|memory| memory.content).collect::<Vec<_>>()
     };
     assert_eq!(contents(by("create_time desc")).await, ["coffee", "black tea", "cocoa"]);

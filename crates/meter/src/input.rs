@@ -51,7 +51,7 @@ pub(crate) fn range(request: &ListUsageRequest) -> Result<TimeRange, Error> {
 /// What a request asks to be summed up, by what, and over which time.
 pub(crate) fn summary(request: SummarizeUsageRequest) -> Result<(Dimensions, TimeRange, ListUsageRequest), Error> {
     let mut violations = Violations::default();
-    let dimensions = dimensions(&mut violations, &request.group_by);
+    let dimensions = read_dimensions(&mut violations, &request.group_by);
     for (field, time) in [("start_time", request.start_time), ("end_time", request.end_time)] {
         if time.is_none() {
             violations.add(field, "must be given");
@@ -71,27 +71,6 @@ pub(crate) fn summary(request: SummarizeUsageRequest) -> Result<(Dimensions, Tim
         end_time: request.end_time,
     };
     Ok((dimensions, range, usage))
-}
-
-fn dimensions(violations: &mut Violations, numbers: &[i32]) -> Dimensions {
-    if numbers.len() > DIMENSIONS.len() {
-        violations.add("group_by", format!("must be at most {}; there are {}", DIMENSIONS.len(), numbers.len()));
-        return Dimensions(Vec::new());
-    }
-    let mut dimensions = Vec::new();
-    for (place, &number) in numbers.iter().enumerate() {
-        match DIMENSIONS.iter().find(|(dimension, _)| i32::from(*dimension) == number) {
-            Some((dimension, _)) if dimensions.contains(dimension) => {
-                violations.add(format_args!("group_by[{place}]"), "must not be given twice");
-            }
-            Some((dimension, _)) => dimensions.push(*dimension),
-            None => {
-                let names: Vec<_> = DIMENSIONS.iter().map(|(dimension, _)| dimension.as_str_name()).collect();
-                violations.add(format_args!("group_by[{place}]"), format!("must be one of {}", names.join(", ")));
-            }
-        }
-    }
-    Dimensions(dimensions)
 }
 
 /// Passes over what repeats a request_id of an earlier record and is as that one was to be.
@@ -123,13 +102,13 @@ fn read(
     create_time: OffsetDateTime,
 ) -> NewUsage {
     check_record(violations, &path, &record);
+    let cost_usd = read_cost(violations, &path, &record.cost_usd);
+    let occur_time = read_occur_time(violations, &path, &record, create_time);
     NewUsage {
+        path,
         is_occur_time_given: record.occur_time.is_some(),
         record: UsageRow {
             id: ids.next(),
-            cost_usd: cost(violations, &path, &record.cost_usd),
-            occur_time: occur_time(violations, &path, &record, create_time),
-            create_time,
             request_id: record.request_id,
             team_id: record.team_id,
             agent_id: record.agent_id,
@@ -141,9 +120,11 @@ fn read(
             output_tokens: record.output_tokens,
             cache_read_tokens: record.cache_read_tokens,
             cache_write_tokens: record.cache_write_tokens,
+            cost_usd,
             metadata: Json(record.metadata),
+            occur_time,
+            create_time,
         },
-        path,
     }
 }
 
@@ -168,18 +149,8 @@ fn check_record(violations: &mut Violations, path: &str, record: &UsageRecord) {
     violations.metadata(format_args!("{path}metadata"), &record.metadata);
 }
 
-/// When a use happened: if that is left out, now.
-fn occur_time(violations: &mut Violations, path: &str, record: &UsageRecord, now: OffsetDateTime) -> OffsetDateTime {
-    let Some(time) = record.occur_time else { return now };
-    let time = violations.time(format_args!("{path}occur_time"), time);
-    if time > now + MAX_AHEAD {
-        violations.add(format_args!("{path}occur_time"), "must be at most an hour in the future");
-    }
-    time
-}
-
 /// The cost that a text is: if it is left out, none.
-fn cost(violations: &mut Violations, path: &str, text: &str) -> Decimal {
+fn read_cost(violations: &mut Violations, path: &str, text: &str) -> Decimal {
     if text.is_empty() {
         return Decimal::ZERO;
     }
@@ -199,4 +170,38 @@ fn is_cost(text: &str) -> bool {
         Some((whole, fraction)) => is_number(whole, WHOLE_DIGITS) && is_number(fraction, FRACTION_DIGITS),
         None => is_number(text, WHOLE_DIGITS),
     }
+}
+
+/// When a use happened: if that is left out, now.
+fn read_occur_time(
+    violations: &mut Violations,
+    path: &str,
+    record: &UsageRecord,
+    now: OffsetDateTime,
+) -> OffsetDateTime {
+    let Some(time) = record.occur_time else { return now };
+    let time = violations.time(format_args!("{path}occur_time"), time);
+    if time > now + MAX_AHEAD {
+        violations.add(format_args!("{path}occur_time"), "must be at most an hour in the future");
+    }
+    time
+}
+
+fn read_dimensions(violations: &mut Violations, numbers: &[i32]) -> Dimensions {
+    let most = DIMENSIONS.in_service.len();
+    if numbers.len() > most {
+        violations.add("group_by", format!("must be at most {most}; there are {}", numbers.len()));
+        return Dimensions(Vec::new());
+    }
+    let mut parameters = Vec::new();
+    for (place, &number) in numbers.iter().enumerate() {
+        match violations.one_of(format_args!("group_by[{place}]"), number, &DIMENSIONS) {
+            Some(parameter) if parameters.contains(&parameter) => {
+                violations.add(format_args!("group_by[{place}]"), "must not be given twice");
+            }
+            Some(parameter) => parameters.push(parameter),
+            None => {}
+        }
+    }
+    Dimensions(parameters)
 }

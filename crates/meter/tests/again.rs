@@ -3,20 +3,11 @@
 
 mod support;
 
-use std::time::Duration;
-
-use platform::{Platform, testing};
+use platform::testing;
 use prost_types::Timestamp;
 use quire_proto::meter::v1::{UsageRecord, UsageSummary};
-use sqlx::PgPool;
 use support::{Client, at, costing, grouped, named, record, start, sums, told};
 use tonic::Code;
-
-/// Every row there is, with the transaction that wrote it.
-async fn rows(platform: &Platform) -> Vec<String> {
-    let sql = "select xmin || ' ' || usage_records::text as row from usage_records order by row";
-    sqlx::query_scalar(sql).fetch_all(&testing::pool(platform)).await.unwrap()
-}
 
 async fn refusal(client: &Client, records: &[UsageRecord]) -> String {
     told(&record(client, records).await.unwrap_err())
@@ -44,7 +35,7 @@ fn full(request_id: &str) -> UsageRecord {
 async fn what_was_recorded_with_the_same_content_is_passed_over() {
     let (platform, client) = start().await;
     assert_eq!(record(&client, &[full("a"), named("b")]).await.unwrap(), (2, 0));
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["usage_records"]).await;
     // A cost is compared as a number, a time as it is kept; one that is left out is not compared, nor what is not read.
     let same = [
         UsageRecord { cost_usd: "00.500".into(), ..full("a") },
@@ -57,17 +48,17 @@ async fn what_was_recorded_with_the_same_content_is_passed_over() {
         assert_eq!(record(&client, std::slice::from_ref(record_again)).await.unwrap(), (0, 1), "{record_again:?}");
     }
     assert_eq!(record(&client, &same).await.unwrap(), (0, 5));
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["usage_records"]).await, before);
     // What is new beside it is recorded.
     assert_eq!(record(&client, &[named("c"), named("b"), full("a"), named("0")]).await.unwrap(), (2, 2));
-    assert_eq!(rows(&platform).await.len(), 4);
+    assert_eq!(testing::rows(&platform, &["usage_records"]).await.len(), 4);
 }
 
 #[tokio::test]
 async fn what_was_recorded_with_other_content_is_in_the_way() {
     let (platform, client) = start().await;
     record(&client, &[full("a")]).await.unwrap();
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["usage_records"]).await;
     let changes: [fn(&mut UsageRecord); 14] = [
         |record| record.team_id.clear(),
         |record| record.agent_id.clear(),
@@ -109,7 +100,7 @@ async fn what_was_recorded_with_other_content_is_in_the_way() {
       ALREADY_EXISTS of quire {"field": "records[1].request_id"}
       meter.v1.UsageRecord "a"
     "#);
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["usage_records"]).await, before);
 }
 
 #[tokio::test]
@@ -117,11 +108,11 @@ async fn what_stands_twice_in_a_call_is_recorded_once() {
     let (platform, client) = start().await;
     let left_out = UsageRecord { occur_time: None, ..full("a") };
     assert_eq!(record(&client, &[full("a"), named("b"), left_out, full("a"), named("b")]).await.unwrap(), (2, 3));
-    assert_eq!(rows(&platform).await.len(), 2);
+    assert_eq!(testing::rows(&platform, &["usage_records"]).await.len(), 2);
     // The first is recorded now, which is not when the second says.
     let left_out = UsageRecord { occur_time: None, ..full("c") };
     assert_eq!(record(&client, &[left_out, full("c")]).await.unwrap_err().code(), Code::AlreadyExists);
-    assert_eq!(rows(&platform).await.len(), 2);
+    assert_eq!(testing::rows(&platform, &["usage_records"]).await.len(), 2);
 }
 
 /// Ten thousand uses, no two alike, of which the sums are known.
@@ -167,16 +158,8 @@ async fn ten_thousand_sent_again_and_again_are_summed_exactly() {
     let (records, summary) = ten_thousand();
     let recorded = tokio::join!(send(client.clone(), &records, 1_000), send(client.clone(), &records, 333));
     assert_eq!(recorded.0 + recorded.1, 10_000);
-    assert_eq!(rows(&platform).await.len(), 10_000);
+    assert_eq!(testing::rows(&platform, &["usage_records"]).await.len(), 10_000);
     assert_eq!(sums(&client, &grouped(&[])).await, [summary]);
-}
-
-/// Waits until a connection waits for a lock.
-async fn wait_for_waiting(pool: &PgPool) {
-    let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    while sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await.unwrap() == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 #[tokio::test]
@@ -193,11 +176,11 @@ async fn a_call_sent_again_while_it_is_being_done_waits_for_how_that_ends() {
         sqlx::query(insert).execute(&mut *first).await.unwrap();
         let records = ["a", "b", "c"].map(named);
         let end = async {
-            wait_for_waiting(&pool).await;
+            testing::wait_for_waiting(&pool, 1).await;
             if is_done { first.commit().await.unwrap() } else { first.rollback().await.unwrap() }
         };
         assert_eq!(tokio::join!(record(&client, &records), end).0.unwrap(), counts);
-        assert_eq!(rows(&platform).await.len(), 3);
+        assert_eq!(testing::rows(&platform, &["usage_records"]).await.len(), 3);
     }
 }
 
@@ -213,5 +196,5 @@ async fn calls_that_overlap_in_other_orders_are_all_done() {
             answer.unwrap();
         }
     }
-    assert_eq!(rows(&platform).await.len(), 2_400);
+    assert_eq!(testing::rows(&platform, &["usage_records"]).await.len(), 2_400);
 }

@@ -1,33 +1,22 @@
 //! The service's lists do what lists promise.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::ops::Range;
-
-use keyset::{
-    List,
-    conformance::{Conformance, RARE},
-};
+use keyset::{List, conformance::Conformance};
 use meter::{SUMMARIES, USAGE};
 use platform::testing;
-use sqlx::PgPool;
 use time::OffsetDateTime;
 
-/// Runs a statement for these numbers: `$1` to `$2`, where `$3` divides the rare ones. The times of the rare ones are before
-/// and after all others.
-async fn insert(pool: &PgPool, numbers: Range<u32>) {
-    let sql = "
-        insert into usage_records (workspace_id, id, request_id, team_id, agent_id, surface, event_type, model, provider,
-            input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, metadata, occur_time, create_time)
-        select workspace, gen_random_uuid(), n, value, value, case n % 3 when 0 then '' else 'surface ' || n % 3 end, value,
-            value, value, n, n, n, n, n * 0.001, '{}',
-            timestamptz '2026-01-01'
-                + case when n % $3 = 0 then (n - 10000) * interval '1 day' else n % 977 * interval '15 min' end,
-            now()
-        from generate_series($1, $2) as n, (values ('default'), ('other')) as workspaces (workspace),
-            lateral (select case when n % $3 = 0 then 'rare' else 'common' end as value) as values";
-    let [first, end, rare] = [numbers.start, numbers.end, RARE].map(i64::from);
-    sqlx::query(sql).bind(first).bind(end - 1).bind(rare).execute(pool).await.unwrap();
-}
+/// Makes uses. The times of those that are rare are before and after all others.
+const ROWS: &str = "
+    insert into usage_records (workspace_id, id, request_id, team_id, agent_id, surface, event_type, model, provider,
+        input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, metadata, occur_time, create_time)
+    select workspace, gen_random_uuid(), n, rarity, rarity, case n % 3 when 0 then '' else 'surface ' || n % 3 end, rarity,
+        rarity, rarity, n, n, n, n, n * 0.001, '{}',
+        timestamptz '2026-01-01'
+            + case when n % $3 = 0 then (n - 10000) * interval '1 day' else n % 977 * interval '15 min' end,
+        now()
+    from generate_series($1, $2) as n, (values ('default'), ('other')) as workspaces (workspace),
+        lateral (select case when n % $3 = 0 then 'rare' else 'common' end as rarity) as rarities";
 
 fn year(year: i32) -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH.replace_year(year).unwrap()
@@ -48,7 +37,7 @@ async fn usage_conforms() {
     let platform = testing::platform().await;
     let list = platform.paging.open(&USAGE).await.unwrap();
     let pool = &testing::pool(&platform);
-    of(&list).check(async |numbers| insert(pool, numbers).await).await;
+    of(&list).check(async |numbers| testing::insert(pool, ROWS, numbers).await).await;
 }
 
 #[tokio::test]
@@ -59,5 +48,5 @@ async fn summaries_conform() {
     // By day, model and surface: some forty groups of the first rows, and of all of them.
     let parameters = [true, false, false, true, false, true, false];
     let conformance = parameters.into_iter().fold(of(&list), Conformance::parameter);
-    conformance.check(async |numbers| insert(pool, numbers).await).await;
+    conformance.check(async |numbers| testing::insert(pool, ROWS, numbers).await).await;
 }

@@ -4,11 +4,8 @@
 mod support;
 
 use platform::testing::Many;
-use quire_proto::{
-    meter::v1::{ListUsageRequest, SummarizeUsageRequest, UsageDimension, UsageRecord},
-    pagination::v1::PageRequest,
-};
-use support::{ORDERS, at, by, costing, grouped, list_in, named, record_in, start_on, summarize_in};
+use quire_proto::meter::v1::{ListUsageRequest, SummarizeUsageRequest, UsageDimension, UsageRecord};
+use support::{ORDERS, at, by, costing, grouped, list_in, named, page, record_in, start_on, summarize_in};
 
 /// 20,000 uses in five workspaces, each workspace's a second apart.
 const SEED: [&str; 3] = [
@@ -21,10 +18,6 @@ const SEED: [&str; 3] = [
     from generate_series(0, 19999) as n",
     "analyze",
 ];
-
-fn page(page_token: &str) -> Option<PageRequest> {
-    Some(PageRequest { page_token: page_token.to_owned(), page_size: 10, ..Default::default() })
-}
 
 fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
@@ -78,7 +71,8 @@ async fn no_list_scans_a_table() {
         many.assert_reads(&format!("ListUsage {request:?}"), 44, async |platform| {
             let client = start_on(platform).await;
             for order_by in ORDERS {
-                let at = |token| ListUsageRequest { page: page(token), order_by: order_by.into(), ..request.clone() };
+                let at =
+                    |token| ListUsageRequest { page: page(10, token), order_by: order_by.into(), ..request.clone() };
                 let (_, first) = list_in(&client, "w1", &at("")).await.unwrap();
                 assert_eq!(list_in(&client, "w1", &at(&first.next_page_token)).await.unwrap().0.len(), 10);
             }
@@ -88,7 +82,7 @@ async fn no_list_scans_a_table() {
     // At most 2,000 rows are looked at for what nobody provides.
     many.assert_reads("ListUsage of a provider", 2_000, async |platform| {
         let client = start_on(platform).await;
-        let request = ListUsageRequest { provider: text("x"), page: page(""), ..by("") };
+        let request = ListUsageRequest { provider: text("x"), page: page(10, ""), ..by("") };
         assert_eq!(list_in(&client, "w1", &request).await.unwrap().0, []);
     })
     .await;
@@ -105,7 +99,7 @@ async fn no_sum_scans_a_table() {
     // Of the workspace's 4,000 uses, those of the range, once for each page.
     many.assert_reads("SummarizeUsage", 400, async |platform| {
         let client = start_on(platform).await;
-        let at = |token| SummarizeUsageRequest { page: page(token), ..range() };
+        let at = |token| SummarizeUsageRequest { page: page(10, token), ..range() };
         let (_, first) = summarize_in(&client, "w1", &at("")).await.unwrap();
         assert_eq!(summarize_in(&client, "w1", &at(&first.next_page_token)).await.unwrap().0.len(), 10);
     })

@@ -8,7 +8,7 @@ use quire_proto::{
     meter::v1::{ListUsageRequest, UsageRecord},
     pagination::v1::PageRequest,
 };
-use support::{Client, ORDERS, at, by, list_in, named, record_in, start, told, walk, walk_in};
+use support::{Client, ORDERS, at, by, list_in, named, page, record_in, start, told, walk, walk_in};
 
 /// What a request filters by, and the same in Rust.
 type Case<'a> = (ListUsageRequest, &'a dyn Fn(&UsageRecord) -> bool);
@@ -87,7 +87,7 @@ async fn every_filter_and_every_combination_in_every_order() {
 }
 
 #[tokio::test]
-async fn what_a_request_must_not_ask_for() {
+async fn what_is_wrong_is_named_by_its_field() {
     let (_platform, client) = start().await;
     record_mixed(&client, "default").await;
     insta::assert_snapshot!(refusal(&client, ListUsageRequest { start_time: at(1), end_time: at(0), ..by("") }).await, @"
@@ -128,9 +128,10 @@ async fn a_token_opens_for_the_query_that_it_was_given_out_for() {
     record_mixed(&client, "default").await;
     record_mixed(&client, "other").await;
     let request = ListUsageRequest { agent_id: text("a"), start_time: at(0), ..by("") };
-    let (_, first) = list_in(&client, "default", &at_page(&request, "")).await.unwrap();
+    let paged = |request: &ListUsageRequest, token: &str| ListUsageRequest { page: page(5, token), ..request.clone() };
+    let (_, first) = list_in(&client, "default", &paged(&request, "")).await.unwrap();
     let token = first.next_page_token;
-    list_in(&client, "default", &at_page(&request, &token)).await.unwrap();
+    list_in(&client, "default", &paged(&request, &token)).await.unwrap();
     let others = [
         ("other", request.clone()),
         ("default", ListUsageRequest { agent_id: text("A"), ..request.clone() }),
@@ -141,7 +142,7 @@ async fn a_token_opens_for_the_query_that_it_was_given_out_for() {
     ];
     let mut answers = Vec::new();
     for (workspace, request) in others {
-        answers.push(told(&list_in(&client, workspace, &at_page(&request, &token)).await.unwrap_err()));
+        answers.push(told(&list_in(&client, workspace, &paged(&request, &token)).await.unwrap_err()));
     }
     answers.dedup();
     insta::assert_snapshot!(answers.join("\n"), @"
@@ -149,10 +150,4 @@ async fn a_token_opens_for_the_query_that_it_was_given_out_for() {
       page.page_token: was given out for another query; send the same filters and order_by with it, or begin again without one
       PAGE_TOKEN_QUERY_CHANGED of quire {}
     ");
-}
-
-/// The request for five records behind a token.
-fn at_page(request: &ListUsageRequest, page_token: &str) -> ListUsageRequest {
-    let page = PageRequest { page_size: 5, page_token: page_token.to_owned(), ..Default::default() };
-    ListUsageRequest { page: Some(page), ..request.clone() }
 }

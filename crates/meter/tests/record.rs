@@ -3,13 +3,13 @@
 
 mod support;
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
 
 use pagination::Clock;
-use platform::{Ids, Platform, testing};
+use platform::{
+    Platform,
+    testing::{self, Hands},
+};
 use prost_types::Timestamp;
 use quire_proto::meter::v1::UsageRecord;
 use support::{Client, at, by, costing, named, record, record_in, start, start_on, told, walk, walk_in};
@@ -48,10 +48,9 @@ fn full(request_id: &str) -> UsageRecord {
 
 #[tokio::test]
 async fn a_record_comes_back_as_it_is_kept() {
-    let ids = AtomicU64::new(1);
     let platform = Platform {
         clock: Clock::new(|| UNIX_EPOCH + Duration::new(1_800_000_000, 123_456_789)),
-        ids: Ids::new(move || Uuid::from_u128(ids.fetch_add(1, Ordering::Relaxed).into())),
+        ids: testing::counting(),
         ..testing::platform().await
     };
     let client = start_on(&platform).await;
@@ -177,7 +176,7 @@ async fn every_field_has_its_bounds() {
 
 #[tokio::test]
 async fn a_use_occurs_at_most_an_hour_in_the_future() {
-    let clock = Clock::new(|| UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    let clock = Hands::at(1_800_000_000).clock();
     let platform = Platform { clock, ..testing::platform().await };
     let client = start_on(&platform).await;
     let occurring = |seconds, nanos| UsageRecord {
@@ -203,7 +202,7 @@ async fn a_use_occurs_at_most_an_hour_in_the_future() {
 }
 
 #[tokio::test]
-async fn each_workspace_has_its_own_usage() {
+async fn workspaces_do_not_see_each_other() {
     let (_platform, client) = start().await;
     let records = ["a", "b", "c"].map(named);
     assert_eq!(record_in(&client, "ours", &records).await.unwrap(), (3, 0));

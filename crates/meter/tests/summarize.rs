@@ -10,7 +10,7 @@ use quire_proto::{
     pagination::v1::{PageRequest, TotalCount},
 };
 use sqlx::{AssertSqlSafe, FromRow, PgPool};
-use support::{Client, at, costing, grouped, record, record_in, start, summarize_in, sums, sums_in, told};
+use support::{Client, at, costing, grouped, page, record, record_in, start, summarize_in, sums, sums_in, told};
 use tokio::runtime::Runtime;
 
 /// The dimensions in the order in which they sort, and what each is of a record.
@@ -219,14 +219,11 @@ async fn a_token_opens_for_the_groups_that_it_was_given_out_for() {
     let (_platform, client) = start().await;
     record_mixed(&client, "default").await;
     record_mixed(&client, "other").await;
-    let page = |request: SummarizeUsageRequest, page_token: &str| {
-        let page = PageRequest { page_size: 2, page_token: page_token.to_owned(), ..Default::default() };
-        SummarizeUsageRequest { page: Some(page), ..request }
-    };
-    let (_, first) = summarize_in(&client, "default", &page(grouped(&[Team, Agent]), "")).await.unwrap();
+    let paged = |request, token: &str| SummarizeUsageRequest { page: page(2, token), ..request };
+    let (_, first) = summarize_in(&client, "default", &paged(grouped(&[Team, Agent]), "")).await.unwrap();
     let token = first.next_page_token;
     // The order of what is grouped by makes no difference.
-    let [one, other] = [[Team, Agent], [Agent, Team]].map(|group_by| page(grouped(&group_by), &token));
+    let [one, other] = [[Team, Agent], [Agent, Team]].map(|group_by| paged(grouped(&group_by), &token));
     let one = summarize_in(&client, "default", &one).await.unwrap().0;
     assert_eq!(one, summarize_in(&client, "default", &other).await.unwrap().0);
     let mut answers = Vec::new();
@@ -237,7 +234,7 @@ async fn a_token_opens_for_the_groups_that_it_was_given_out_for() {
         ("default", SummarizeUsageRequest { start_time: at(0), ..grouped(&[Team, Agent]) }),
         ("default", SummarizeUsageRequest { model: Some(String::new()), ..grouped(&[Team, Agent]) }),
     ] {
-        answers.push(told(&summarize_in(&client, workspace, &page(request, &token)).await.unwrap_err()));
+        answers.push(told(&summarize_in(&client, workspace, &paged(request, &token)).await.unwrap_err()));
     }
     answers.dedup();
     insta::assert_snapshot!(answers.join("\n"), @"
@@ -248,7 +245,7 @@ async fn a_token_opens_for_the_groups_that_it_was_given_out_for() {
 }
 
 #[tokio::test]
-async fn what_a_request_must_not_ask_for() {
+async fn what_is_wrong_is_named_by_its_field() {
     let (_platform, client) = start().await;
     let refusal =
         async |request: SummarizeUsageRequest| told(&summarize_in(&client, "default", &request).await.unwrap_err());

@@ -99,9 +99,9 @@ impl Access {
         }
         let caller = bearer(request.headers()).and_then(|token| tokens.verify(token)).ok_or(Error::Unauthenticated)?;
         match scope.and_then(Option::as_ref) {
-            Some(scope) if !caller.scopes.contains(scope) => Err(Error::PermissionDenied(scope.clone())),
-            // A method that does not exist is answered by the service.
-            Some(_) | None => Ok(Some(caller)),
+            Some(scope) if caller.scopes.contains(scope) => Ok(Some(caller)),
+            Some(scope) => Err(Error::PermissionDenied(scope.clone())),
+            None => Err(Error::Unimplemented),
         }
     }
 
@@ -112,7 +112,12 @@ impl Access {
         };
         let workspace =
             workspace.ok_or_else(|| InvalidArgument::field(WORKSPACE_METADATA, "must be 1 to 63 of a-z, 0-9 and -"))?;
-        Ok(Caller { workspace: workspace.to_owned(), subject: String::new(), scopes: (*self.scopes).clone() })
+        Ok(Caller {
+            workspace: workspace.to_owned(),
+            subject: String::new(),
+            scopes: (*self.scopes).clone(),
+            session: None,
+        })
     }
 }
 

@@ -42,7 +42,7 @@ struct Claims {
     aud: String,
     sub: String,
     /// The session.
-    sid: String,
+    sid: Uuid,
     workspace: String,
     /// The scopes, with a space between any two.
     scope: String,
@@ -51,22 +51,28 @@ struct Claims {
 }
 
 impl AccessTokens {
-    /// Signs a token by which this caller is known in this session, which ends at some time.
+    /// Signs a token by which this caller is known. It lives from the time at which the caller was found to be right, and no
+    /// longer than the caller's session.
     ///
     /// # Errors
     ///
     /// [`Error::FailedPrecondition`] when there is no key to sign with; [`Error::Signature`] when it cannot be signed.
-    pub fn sign(&self, caller: &Caller, session: Uuid, session_end: OffsetDateTime) -> Result<AccessToken, Error> {
+    pub fn sign(
+        &self,
+        caller: &Caller,
+        time: OffsetDateTime,
+        session_end: OffsetDateTime,
+    ) -> Result<AccessToken, Error> {
         let signing = self.keys.signing.as_ref().ok_or(Error::FailedPrecondition(NO_SIGNING_KEYS))?;
         // Whole seconds, which is what a token says.
-        let issue_time = now(&self.clock).truncate_to_second();
+        let issue_time = time.truncate_to_second();
         let expire_time = (issue_time + ACCESS_TOKEN_TIME_TO_LIVE).min(session_end.truncate_to_second());
         let scopes: Vec<_> = caller.scopes.iter().map(|scope| scope.0.as_str()).collect();
         let claims = Claims {
             iss: ISSUER.to_owned(),
             aud: ISSUER.to_owned(),
             sub: caller.subject.clone(),
-            sid: session.to_string(),
+            sid: caller.session.unwrap_or_default(),
             workspace: caller.workspace.clone(),
             scope: scopes.join(" "),
             iat: issue_time.unix_timestamp(),
@@ -80,7 +86,7 @@ impl AccessTokens {
     }
 
     /// Who is known by a token; nobody by one that is not right in any way.
-    pub(crate) fn verify(&self, token: &str) -> Option<Caller> {
+    pub fn verify(&self, token: &str) -> Option<Caller> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let key = self.keys.checking(header.kid.as_deref()?)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
@@ -93,7 +99,8 @@ impl AccessTokens {
         (is_alive && header.typ.as_deref() == Some(TYPE)).then(|| Caller {
             workspace: claims.workspace,
             subject: claims.sub,
-            scopes: claims.scope.split(' ').map(|scope| Scope(scope.to_owned())).collect(),
+            session: Some(claims.sid),
+            scopes: claims.scope.split_terminator(' ').map(|scope| Scope(scope.to_owned())).collect(),
         })
     }
 }

@@ -1,6 +1,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use tonic::Request;
+use uuid::Uuid;
 
 use crate::Error;
 
@@ -19,6 +20,8 @@ pub struct Caller {
     pub subject: String,
     /// What the caller may do.
     pub scopes: BTreeSet<Scope>,
+    /// The session whose access token the caller has; none while there is no authentication.
+    pub session: Option<Uuid>,
 }
 
 impl Caller {

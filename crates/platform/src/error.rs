@@ -29,6 +29,9 @@ pub enum Error {
     /// The caller does not have this scope.
     #[error("the scope {0} is required")]
     PermissionDenied(Scope),
+    /// There is no such method.
+    #[error("there is no such method")]
+    Unimplemented,
     /// The operating system has no randomness for a secret.
     #[error("no randomness for a secret: {0}")]
     Random(#[from] getrandom::Error),
@@ -76,6 +79,7 @@ impl From<Error> for Status {
                 details.set_error_info("PERMISSION_DENIED", ERROR_DOMAIN, [("scope".to_owned(), scope)]);
                 Status::with_error_details(Code::PermissionDenied, message, details)
             }
+            Error::Unimplemented => Status::unimplemented(message),
             Error::Random(error) => internal_status(&error),
             Error::Signature(error) => internal_status(&error),
             Error::List(keyset::Error::Request(error)) => error.into(),

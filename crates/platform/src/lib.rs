@@ -10,6 +10,7 @@ mod database;
 mod error;
 mod ids;
 mod measure;
+mod names;
 mod signing_keys;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -27,15 +28,19 @@ pub use error::{Error, Resource};
 pub use ids::Ids;
 use keyset::Paging;
 pub use measure::{Measure, Measured};
+pub use names::{Names, UNSPECIFIED};
 use pagination::Clock;
 pub use signing_keys::{SigningKeys, SigningKeysError};
 pub use update_mask::UpdateMask;
-pub use validation::{MAX_BATCH, TimeRange, Violations, check_batch, parse_id, request_path};
+pub use validation::{MAX_BATCH, TimeRange, Violations, check_batch, check_batch_bytes, parse_id, request_path};
 
 pub use crate::time::{now, timestamp};
 
 /// The most bytes of a message that a server reads: 16 MiB, enough for a batch of a thousand ordinary texts.
 pub const MAX_REQUEST_BYTES: usize = 16 << 20;
+
+/// The most bytes of a message that a server reads from whoever likes to send one: 64 KiB.
+pub const MAX_OPEN_REQUEST_BYTES: usize = 64 << 10;
 
 /// What a service is opened with.
 #[derive(Debug, Clone)]

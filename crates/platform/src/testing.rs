@@ -8,7 +8,9 @@
 )]
 
 mod calls;
+mod clocks;
 mod reads;
+mod rows;
 
 use std::{
     convert::Infallible,
@@ -19,12 +21,14 @@ use std::{
 };
 
 use aws_lc_rs::{rand::SystemRandom, signature::Ed25519KeyPair};
-pub use calls::{from, there_and_back, told};
+pub use calls::{from, page, there_and_back, told};
+pub use clocks::{Hands, counting, ticking};
 use keyset::{Database, Paging};
 use pagination::{Clock, PageTokens};
 use pem::Pem;
 use private_postgres::Server;
 pub use reads::Many;
+pub use rows::{id, insert, rows, wait_for_waiting};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, postgres::PgConnectOptions, raw_sql};
 use tokio::{net::TcpListener, sync::OnceCell};
 use tonic::{

@@ -9,18 +9,20 @@ use crate::Violations;
 #[derive(Debug)]
 pub struct UpdateMask {
     paths: Vec<String>,
+    mutable: Vec<&'static str>,
     names_any: bool,
 }
 
 impl UpdateMask {
     /// The mask of a request.
     pub fn new(mask: Option<FieldMask>) -> Self {
-        Self { paths: mask.unwrap_or_default().paths, names_any: false }
+        Self { paths: mask.unwrap_or_default().paths, mutable: Vec::new(), names_any: false }
     }
 
-    /// The value, if the mask names the field that has it; `is_empty` tells whether a value is what a field has that is
-    /// left out.
-    pub fn take<T>(&mut self, field: &str, value: T, is_empty: impl FnOnce(&T) -> bool) -> Option<T> {
+    /// The value of a field that can be changed, if the mask names the field; `is_empty` tells whether a value is what a
+    /// field has that is left out.
+    pub fn take<T>(&mut self, field: &'static str, value: T, is_empty: impl FnOnce(&T) -> bool) -> Option<T> {
+        self.mutable.push(field);
         let is_named = match self.paths.as_slice() {
             [] => !is_empty(&value),
             paths => paths.iter().any(|path| path == field || path == "*"),
@@ -29,10 +31,11 @@ impl UpdateMask {
         is_named.then_some(value)
     }
 
-    /// Requires the mask to name fields to change, and none that are not among `mutable`.
-    pub fn check(&self, violations: &mut Violations, mutable: &[&str]) {
+    /// Requires the mask, once all fields that can be changed are taken, to name some of them and no others.
+    pub fn check(self, violations: &mut Violations) {
+        let Self { paths, mutable, names_any } = self;
         let is_mutable = |path: &String| path == "*" || mutable.contains(&path.as_str());
-        if !self.names_any || !self.paths.iter().all(is_mutable) {
+        if !names_any || !paths.iter().all(is_mutable) {
             violations.add("update_mask", format!("must name fields to change, out of {}", mutable.join(", ")));
         }
     }

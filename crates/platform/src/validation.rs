@@ -4,16 +4,19 @@ use std::{
     ops::RangeInclusive,
 };
 
+use keyset::MAX_PAGE_BYTES;
 use pagination::{FieldViolation, InvalidArgument};
+use prost::Message;
 use prost_types::Timestamp;
 use time::{Duration, OffsetDateTime};
 use uuid::{Uuid, fmt::Hyphenated};
 
-use crate::Error;
+use crate::{Error, Names, UNSPECIFIED};
 
 /// The most rows that one call makes.
 pub const MAX_BATCH: usize = 1_000;
 
+const ETAG_BYTES: RangeInclusive<usize> = 0..=256;
 const MAX_WORDS: usize = 32;
 const WORD_BYTES: RangeInclusive<usize> = 1..=64;
 const MAX_METADATA_ENTRIES: usize = 64;
@@ -48,6 +51,36 @@ impl Violations {
             self.add(field, "must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002");
             Uuid::nil()
         })
+    }
+
+    /// Requires an etag to compare with, which may be any text, to have at most 256 bytes.
+    pub fn etag(&mut self, field: impl Display, text: &str) {
+        self.text(field, text, ETAG_BYTES);
+    }
+
+    /// Requires a number to be that of a value that has a name. The name, if it is.
+    pub fn one_of<E: Copy + Default + Into<i32>>(
+        &mut self,
+        field: impl Display,
+        number: i32,
+        names: &Names<E>,
+    ) -> Option<&'static str> {
+        let name = names.name(number);
+        if name.is_none() {
+            let all: Vec<_> = names.in_service.iter().map(|(value, _)| (names.in_contract)(value)).collect();
+            self.add(field, format!("must be one of {}", all.join(", ")));
+        }
+        name
+    }
+
+    /// The same of a number that may be left out.
+    pub fn one_of_if_given<E: Copy + Default + Into<i32>>(
+        &mut self,
+        field: impl Display,
+        number: i32,
+        names: &Names<E>,
+    ) -> Option<&'static str> {
+        if number == UNSPECIFIED { None } else { self.one_of(field, number, names) }
     }
 
     /// Requires a number to be so much or more.
@@ -120,12 +153,13 @@ impl Violations {
         range
     }
 
-    /// Requires values that the requests of a batch give, each with its field, to differ. Empty ones are not given.
-    pub fn unique<F: Display>(&mut self, values: impl Iterator<Item = (F, String)>) {
+    /// Requires what the requests of a batch give for a field, in their order, to differ. What is empty is not given.
+    pub fn unique(&mut self, field: &str, values: impl Iterator<Item = Option<String>>) {
         let mut seen = HashSet::new();
-        for (field, value) in values {
-            if !value.is_empty() && !seen.insert(value) {
-                self.add(field, "must not be that of another request of the batch");
+        for (place, value) in values.enumerate() {
+            if value.is_some_and(|value| !value.is_empty() && !seen.insert(value)) {
+                let path = request_path(place);
+                self.add(format_args!("{path}{field}"), "must not be that of another request of the batch");
             }
         }
     }
@@ -171,6 +205,19 @@ pub fn check_batch(field: &str, length: usize) -> Result<(), Error> {
         return Ok(());
     }
     Err(InvalidArgument::field(field, format!("must be 1 to {MAX_BATCH}; there are {length}")).into())
+}
+
+/// Requires what a batch makes, and is answered with, to have no more bytes than a page: every client can read it.
+///
+/// # Errors
+///
+/// [`Error::InvalidArgument`] when it has more.
+pub fn check_batch_bytes<M: Message>(what: &str, made: impl Iterator<Item = M>) -> Result<(), Error> {
+    let bytes: usize = made.map(|made| made.encoded_len()).sum();
+    if bytes <= MAX_PAGE_BYTES as usize {
+        return Ok(());
+    }
+    Err(InvalidArgument::field("requests", format!("{what} must have at most {MAX_PAGE_BYTES} bytes in all")).into())
 }
 
 /// The path of a batch's request, with the dot behind it.

@@ -154,12 +154,10 @@ fn command(job: &Job<'_>, lifeline: UnixStream) -> io::Result<Command> {
         .stderr(job.log.try_clone()?)
         // What is typed at a terminal goes to the caller alone, who may have work to finish first.
         .process_group(0);
-    for (name, _) in std::env::vars_os() {
-        if name.as_encoded_bytes().starts_with(b"PG") {
-            command.env_remove(name);
-        }
-    }
+    // The caller's other variables may be secrets, and PostgreSQL may run as a user whom others can be as well.
+    let kept = ["HOME", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ"];
+    let kept = kept.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     // The log is read for errors, in English.
-    command.env("LC_ALL", "C");
+    command.env_clear().envs(kept).env("LC_ALL", "C");
     Ok(command)
 }

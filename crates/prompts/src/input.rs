@@ -5,10 +5,7 @@ use std::{
     ops::RangeInclusive,
 };
 
-use keyset::MAX_PAGE_BYTES;
-use pagination::InvalidArgument;
-use platform::{Error, Ids, Platform, UpdateMask, Violations, check_batch, now, request_path};
-use prost::Message;
+use platform::{Error, Ids, Platform, UpdateMask, Violations, check_batch, check_batch_bytes, now, request_path};
 use quire_proto::prompts::v1::{
     AssignLabelRequest, CreatePromptRequest, GetPromptVersionRequest, Prompt, PromptVersion, ResolvePromptRequest,
     UpdatePromptRequest,
@@ -27,8 +24,6 @@ const MODEL_BYTES: RangeInclusive<usize> = 0..=128;
 /// Of an author, or of who moves a label.
 const PERSON_BYTES: RangeInclusive<usize> = 0..=128;
 const LABEL_BYTES: RangeInclusive<usize> = 1..=64;
-/// Of one to compare with, which may be any text.
-const ETAG_BYTES: RangeInclusive<usize> = 0..=256;
 /// The label that a program means when it names none.
 const DEFAULT_LABEL: &str = "production";
 
@@ -51,54 +46,8 @@ pub(crate) fn new_prompts(requests: Vec<CreatePromptRequest>, platform: &Platfor
         new.push(read(&mut violations, request_path(place), request, &platform.ids, create_time));
     }
     violations.check()?;
-    let bytes: usize = new.iter().map(|new| Prompt::from(new.prompt.clone()).encoded_len()).sum();
-    if bytes > MAX_PAGE_BYTES as usize {
-        let description =
-            format!("the prompts, without their versions, must have at most {MAX_PAGE_BYTES} bytes in all");
-        return Err(InvalidArgument::field("requests", description).into());
-    }
+    check_batch_bytes("the prompts, without their versions,", new.iter().map(|new| Prompt::from(new.prompt.clone())))?;
     Ok(new)
-}
-
-/// The version that a request asks to be added.
-pub(crate) fn new_version(version: PromptVersion, platform: &Platform) -> Result<VersionRow, Error> {
-    let mut violations = Violations::default();
-    let prompt_id = violations.id("version.prompt_id", &version.prompt_id);
-    let version = read_version(&mut violations, "", version, prompt_id, now(&platform.clock));
-    violations.check()?;
-    Ok(version)
-}
-
-/// The label that a request asks for.
-pub(crate) fn label(request: AssignLabelRequest, platform: &Platform) -> Result<LabelRow, Error> {
-    let mut violations = Violations::default();
-    let prompt_id = violations.id("prompt_id", &request.prompt_id);
-    violations.text("label", &request.label, LABEL_BYTES);
-    violations.at_least("version", request.version, 1);
-    violations.text("assigned_by", &request.assigned_by, PERSON_BYTES);
-    violations.check()?;
-    let AssignLabelRequest { label, version, assigned_by, .. } = request;
-    Ok(LabelRow { prompt_id, label, version, assigned_by, assign_time: now(&platform.clock) })
-}
-
-/// The prompt and the number of the version that a request asks for.
-pub(crate) fn version(request: &GetPromptVersionRequest) -> Result<(Uuid, i32), Error> {
-    let mut violations = Violations::default();
-    let prompt_id = violations.id("prompt_id", &request.prompt_id);
-    violations.at_least("version", request.version, 1);
-    violations.check()?;
-    Ok((prompt_id, request.version))
-}
-
-/// The name and the label that a request asks for.
-pub(crate) fn name_and_label(request: ResolvePromptRequest) -> Result<(String, String), Error> {
-    let ResolvePromptRequest { name, label } = request;
-    let label = label.unwrap_or_else(|| DEFAULT_LABEL.to_owned());
-    let mut violations = Violations::default();
-    violations.text("name", &name, NAME_BYTES);
-    violations.text("label", &label, LABEL_BYTES);
-    violations.check()?;
-    Ok((name, label))
 }
 
 /// Which prompt a request asks to change, and how.
@@ -116,24 +65,58 @@ pub(crate) fn change(request: UpdatePromptRequest, platform: &Platform) -> Resul
         new_etag: platform.ids.next(),
         update_time: now(&platform.clock),
     };
-    mask.check(&mut violations, &["name", "surface", "tags", "metadata"]);
-    let Change { name, surface, tags, metadata, expected_etag, .. } = &change;
-    violations.text("prompt.etag", expected_etag, ETAG_BYTES);
-    name.iter().for_each(|name| violations.text("prompt.name", name, NAME_BYTES));
-    surface.iter().for_each(|surface| violations.text("prompt.surface", surface, SURFACE_BYTES));
-    tags.iter().for_each(|tags| violations.words("prompt.tags", tags));
-    metadata.iter().for_each(|metadata| violations.metadata("prompt.metadata", metadata));
+    mask.check(&mut violations);
+    check_change(&mut violations, &change);
     violations.check()?;
     Ok((id, change))
 }
 
+/// The version that a request asks to be added.
+pub(crate) fn new_version(version: PromptVersion, platform: &Platform) -> Result<VersionRow, Error> {
+    let mut violations = Violations::default();
+    let prompt_id = violations.id("version.prompt_id", &version.prompt_id);
+    let version = read_version(&mut violations, "", version, prompt_id, now(&platform.clock));
+    violations.check()?;
+    Ok(version)
+}
+
+/// The prompt and the number of the version that a request asks for.
+pub(crate) fn version(request: &GetPromptVersionRequest) -> Result<(Uuid, i32), Error> {
+    let mut violations = Violations::default();
+    let prompt_id = violations.id("prompt_id", &request.prompt_id);
+    violations.at_least("version", request.version, 1);
+    violations.check()?;
+    Ok((prompt_id, request.version))
+}
+
+/// The label that a request asks for.
+pub(crate) fn label(request: AssignLabelRequest, platform: &Platform) -> Result<LabelRow, Error> {
+    let mut violations = Violations::default();
+    let prompt_id = violations.id("prompt_id", &request.prompt_id);
+    violations.text("label", &request.label, LABEL_BYTES);
+    violations.at_least("version", request.version, 1);
+    violations.text("assigned_by", &request.assigned_by, PERSON_BYTES);
+    violations.check()?;
+    let AssignLabelRequest { label, version, assigned_by, .. } = request;
+    Ok(LabelRow { prompt_id, label, version, assigned_by, assign_time: now(&platform.clock) })
+}
+
+/// The name and the label that a request asks for.
+pub(crate) fn name_and_label(request: ResolvePromptRequest) -> Result<(String, String), Error> {
+    let ResolvePromptRequest { name, label } = request;
+    let label = label.unwrap_or_else(|| DEFAULT_LABEL.to_owned());
+    let mut violations = Violations::default();
+    violations.text("name", &name, NAME_BYTES);
+    violations.text("label", &label, LABEL_BYTES);
+    violations.check()?;
+    Ok((name, label))
+}
+
 /// Looks for ids and names that two requests of a batch give.
 fn check_unique(violations: &mut Violations, requests: &[CreatePromptRequest]) {
-    let prompts = || requests.iter().enumerate().filter_map(|(place, request)| Some((place, request.prompt.as_ref()?)));
-    let ids = prompts().map(|(place, prompt)| (format!("{}prompt.id", request_path(place)), prompt.id.to_lowercase()));
-    violations.unique(ids);
-    let names = prompts().map(|(place, prompt)| (format!("{}prompt.name", request_path(place)), prompt.name.clone()));
-    violations.unique(names);
+    let prompts = || requests.iter().map(|request| request.prompt.as_ref());
+    violations.unique("prompt.id", prompts().map(|prompt| Some(prompt?.id.to_lowercase())));
+    violations.unique("prompt.name", prompts().map(|prompt| Some(prompt?.name.clone())));
 }
 
 fn read(
@@ -147,8 +130,8 @@ fn read(
     check_prompt(violations, &path, &prompt);
     let is_id_given = !prompt.id.is_empty();
     let id = if is_id_given { violations.id(format_args!("{path}prompt.id"), &prompt.id) } else { ids.next() };
+    let version = read_version(violations, &path, request.version.unwrap_or_default(), id, create_time);
     NewPrompt {
-        version: read_version(violations, &path, request.version.unwrap_or_default(), id, create_time),
         path,
         is_id_given,
         prompt: PromptRow {
@@ -162,7 +145,24 @@ fn read(
             create_time,
             update_time: create_time,
         },
+        version,
     }
+}
+
+fn check_prompt(violations: &mut Violations, path: &str, prompt: &Prompt) {
+    violations.text(format_args!("{path}prompt.name"), &prompt.name, NAME_BYTES);
+    violations.text(format_args!("{path}prompt.surface"), &prompt.surface, SURFACE_BYTES);
+    violations.words(format_args!("{path}prompt.tags"), &prompt.tags);
+    violations.metadata(format_args!("{path}prompt.metadata"), &prompt.metadata);
+}
+
+fn check_change(violations: &mut Violations, change: &Change) {
+    let Change { name, surface, tags, metadata, expected_etag, .. } = change;
+    violations.etag("prompt.etag", expected_etag);
+    name.iter().for_each(|name| violations.text("prompt.name", name, NAME_BYTES));
+    surface.iter().for_each(|surface| violations.text("prompt.surface", surface, SURFACE_BYTES));
+    tags.iter().for_each(|tags| violations.words("prompt.tags", tags));
+    metadata.iter().for_each(|metadata| violations.metadata("prompt.metadata", metadata));
 }
 
 /// Version 1 of a prompt, until it is known to be another.
@@ -186,13 +186,6 @@ fn read_version(
         author: version.author,
         create_time,
     }
-}
-
-fn check_prompt(violations: &mut Violations, path: &str, prompt: &Prompt) {
-    violations.text(format_args!("{path}prompt.name"), &prompt.name, NAME_BYTES);
-    violations.text(format_args!("{path}prompt.surface"), &prompt.surface, SURFACE_BYTES);
-    violations.words(format_args!("{path}prompt.tags"), &prompt.tags);
-    violations.metadata(format_args!("{path}prompt.metadata"), &prompt.metadata);
 }
 
 /// The names in double braces, each once, in the order in which they first appear.

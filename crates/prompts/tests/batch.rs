@@ -3,8 +3,6 @@
 
 mod support;
 
-use std::time::Duration;
-
 use platform::{Platform, testing};
 use quire_proto::{
     pagination::v1::{PageRequest, TotalCount},
@@ -13,7 +11,6 @@ use quire_proto::{
         UpdatePromptRequest,
     },
 };
-use sqlx::PgPool;
 use support::{Client, add, at, by, get, list, make, named, paged, start, text, told, with};
 use tonic::{Code, Status};
 
@@ -217,7 +214,7 @@ async fn what_a_batch_may_ask_for_its_answer_can_hold() {
     let (_platform, client) = start().await;
     let metadata = || (0..8).map(|key| (key.to_string(), "x".repeat(1_023))).collect();
     let prompt = |place: usize| Prompt { name: place.to_string(), metadata: metadata(), ..Default::default() };
-    let refused = create(&client, (0..1_000).map(|place| with(prompt(place))).collect()).await.unwrap_err();
+    let refused = create(&client, (0..450).map(|place| with(prompt(place))).collect()).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
     insta::assert_snapshot!(refused.message(), @"requests: the prompts, without their versions, must have at most 3670016 bytes in all");
     let made = create(&client, (0..400).map(|place| with(prompt(place))).collect()).await;
@@ -250,13 +247,6 @@ fn full(id: &str, name: &str) -> CreatePromptRequest {
     }
 }
 
-/// Every row there is, with the transaction that wrote it.
-async fn rows(platform: &Platform) -> Vec<String> {
-    let sql = "select xmin || ' ' || prompts::text as row from prompts
-        union all select xmin || ' ' || prompt_versions::text from prompt_versions order by row";
-    sqlx::query_scalar(sql).fetch_all(&testing::pool(platform)).await.unwrap()
-}
-
 const ID: &str = "abcdef00-8a3b-7c21-9d55-0242ac120002";
 const OTHER_ID: &str = "abcdef00-8a3b-7c21-9d55-0242ac120003";
 
@@ -277,7 +267,7 @@ async fn what_exists_as_asked_for_is_passed_over() {
     }
 
     // All of it again, in another order, and whether the ids are given or not, is what there is.
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["prompts", "prompt_versions"]).await;
     assert_eq!(make_missing(&client, &requests).await.unwrap(), all);
     let given = [4, 2, 0, 3, 1].map(|place| {
         let prompt = Prompt { id: all[place].id.to_uppercase(), ..requests[place].prompt.clone().unwrap() };
@@ -287,7 +277,7 @@ async fn what_exists_as_asked_for_is_passed_over() {
     assert_eq!(answered, [4, 2, 0, 3, 1].map(|place: usize| all[place].clone()));
     let left_out = [full("", "d"), full("", "b")];
     assert_eq!(make_missing(&client, &left_out).await.unwrap(), [all[3].clone(), all[1].clone()]);
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["prompts", "prompt_versions"]).await, before);
     // Without the flag they are in the way.
     assert_eq!(create(&client, requests.into()).await.unwrap_err().code(), Code::AlreadyExists);
 }
@@ -305,9 +295,9 @@ async fn a_prompt_that_has_come_further_is_still_the_one_asked_for() {
     client.clone().update_prompt(UpdatePromptRequest { prompt: Some(same), update_mask: None }).await.unwrap();
     let kept = get(&client, &id).await.unwrap();
     assert_eq!(kept.latest_version, 4);
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["prompts", "prompt_versions"]).await;
     assert_eq!(make_missing(&client, &[request]).await.unwrap(), [kept]);
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["prompts", "prompt_versions"]).await, before);
 }
 
 #[tokio::test]
@@ -315,7 +305,7 @@ async fn what_exists_otherwise_than_asked_for_is_in_the_way() {
     let (platform, client) = start().await;
     make_missing(&client, &[full(ID, "a")]).await.unwrap();
     let id = &make_missing(&client, &[full("", "b")]).await.unwrap()[0].id;
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["prompts", "prompt_versions"]).await;
     let prompt = |request: CreatePromptRequest, change: fn(&mut Prompt)| {
         let mut prompt = request.prompt.unwrap();
         change(&mut prompt);
@@ -366,15 +356,7 @@ async fn what_exists_otherwise_than_asked_for_is_in_the_way() {
       ALREADY_EXISTS of quire {"field": "requests[0].prompt.id"}
       prompts.v1.Prompt "<id>"
     "#);
-    assert_eq!(rows(&platform).await, before);
-}
-
-/// Waits until so many connections wait for a lock.
-async fn wait_for_waiting(pool: &PgPool, count: i64) {
-    let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    while sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await.unwrap() != count {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    assert_eq!(testing::rows(&platform, &["prompts", "prompt_versions"]).await, before);
 }
 
 #[tokio::test]
@@ -393,9 +375,9 @@ async fn a_call_sent_again_while_it_is_being_done_passes_over_what_that_makes() 
     let mut lock = pool.begin().await.unwrap();
     sqlx::query("select pg_advisory_xact_lock(1)").execute(&mut *lock).await.unwrap();
     let first = tokio::spawn(call(client.clone()));
-    wait_for_waiting(&pool, 1).await;
+    testing::wait_for_waiting(&pool, 1).await;
     let again = tokio::spawn(call(client.clone()));
-    wait_for_waiting(&pool, 2).await;
+    testing::wait_for_waiting(&pool, 2).await;
     lock.rollback().await.unwrap();
     let first = first.await.unwrap().unwrap();
     assert_eq!(again.await.unwrap().map_err(|status| told(&status)), Ok(first));

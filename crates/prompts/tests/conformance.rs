@@ -1,19 +1,11 @@
 //! The service's lists do what lists promise.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::ops::Range;
-
-use keyset::conformance::{Conformance, RARE};
+use keyset::conformance::Conformance;
 use platform::testing;
 use prompts::{DEPLOYMENTS, LABELS, PROMPTS, VERSIONS};
 use sqlx::PgPool;
 use uuid::Uuid;
-
-/// Runs a statement for these numbers: `$1` to `$2`, where `$3` divides the rare ones.
-async fn insert(pool: &PgPool, sql: &'static str, numbers: Range<u32>) {
-    let [first, end, rare] = [numbers.start, numbers.end, RARE].map(i64::from);
-    sqlx::query(sql).bind(first).bind(end - 1).bind(rare).execute(pool).await.unwrap();
-}
 
 #[tokio::test]
 async fn prompts_conform() {
@@ -35,7 +27,7 @@ async fn prompts_conform() {
         .value("name_prefix", "common/1")
         .value("tag", "rare")
         .value("tag", "common")
-        .check(async |numbers| insert(pool, sql, numbers).await)
+        .check(async |numbers| testing::insert(pool, sql, numbers).await)
         .await;
 }
 
@@ -62,7 +54,7 @@ async fn versions_conform() {
             create_time)
         select workspace_id, id, n + 1, 'content ' || n, '', '', '{}', sha256(n::text::bytea), now()
         from generate_series($1, $2) as n, prompts where $3 > 0";
-    let seed = async |numbers| insert(pool, sql, numbers).await;
+    let seed = async |numbers| testing::insert(pool, sql, numbers).await;
     Conformance::of(&list).scope("default").scope(ID).check(seed).await;
 }
 
@@ -80,7 +72,7 @@ async fn labels_conform() {
     let sql = "
         insert into labels (workspace_id, prompt_id, label, version, assigned_by, assign_time)
         select workspace_id, id, 'label ' || n, 1, '', now() from generate_series($1, $2) as n, prompts where $3 > 0";
-    let seed = async |numbers| insert(pool, sql, numbers).await;
+    let seed = async |numbers| testing::insert(pool, sql, numbers).await;
     Conformance::of(&list).scope("default").scope(ID).check(seed).await;
 }
 
@@ -101,6 +93,6 @@ async fn deployments_conform() {
         .value("prompt_id", Uuid::from_u128(2))
         .value("label", "rare")
         .value("label", "common")
-        .check(async |numbers| insert(pool, sql, numbers).await)
+        .check(async |numbers| testing::insert(pool, sql, numbers).await)
         .await;
 }

@@ -3,13 +3,10 @@
 
 mod support;
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
 
 use pagination::Clock;
-use platform::{Ids, Platform, testing};
+use platform::{Platform, testing};
 use quire_proto::prompts::v1::{
     CreatePromptRequest, CreatePromptResponse, GetPromptRequest, GetPromptResponse, ListPromptsRequest, Prompt,
     PromptVersion,
@@ -48,10 +45,9 @@ async fn counts(platform: &Platform) -> (i64, i64) {
 
 #[tokio::test]
 async fn a_new_prompt_comes_back_as_it_is_kept() {
-    let ids = AtomicU64::new(1);
     let platform = Platform {
         clock: Clock::new(|| UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789)),
-        ids: Ids::new(move || Uuid::from_u128(ids.fetch_add(1, Ordering::Relaxed).into())),
+        ids: testing::counting(),
         ..testing::platform().await
     };
     let client = start_on(&platform).await;

@@ -28,7 +28,7 @@ async fn list(client: &Client, request: ListDeploymentsRequest) -> Result<ListDe
 async fn pages(client: &Client, request: &ListDeploymentsRequest, page_size: i32) -> Vec<Vec<Deployment>> {
     let fetch = async |page| {
         let response = list(client, ListDeploymentsRequest { page: Some(page), ..request.clone() }).await.unwrap();
-        (response.deployments, response.page)
+        (response.deployments, response.page.unwrap())
     };
     there_and_back(page_size, fetch).await
 }
@@ -154,20 +154,13 @@ async fn deployments_outlive_the_prompt() {
     assert_eq!(after[1..], before.concat());
 }
 
-/// Waits until so many of the service's connections match a condition on `pg_stat_activity`.
-async fn wait_until(pool: &PgPool, count: i64, condition: &str) {
-    let sql = format!(
-        "select count(*) from pg_stat_activity
-        where datname = current_database() and application_name = 'quire'
-            and pid <> pg_backend_pid() and {condition}"
-    );
-    for _ in 0..3_000 {
-        if sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(sql.clone())).fetch_one(pool).await.unwrap() == count {
-            return;
-        }
+/// Waits until nothing is being done for a caller.
+async fn wait_until_idle(pool: &PgPool) {
+    let sql = "select count(*) from pg_stat_activity
+        where datname = current_database() and application_name = 'quire' and pid <> pg_backend_pid() and state <> 'idle'";
+    while sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await.unwrap() != 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("there never were {count} connections of which {condition}");
 }
 
 #[tokio::test]
@@ -188,9 +181,9 @@ async fn a_caller_who_hangs_up_before_the_deployment_is_written_has_moved_no_lab
             let (client, request) = (client.clone(), label(&id, name, 2));
             async move { assign(&client, "default", request).await }
         });
-        wait_until(&pool, 1, "wait_event_type = 'Lock'").await;
+        testing::wait_for_waiting(&pool, 1).await;
         call.abort();
-        wait_until(&pool, 0, "state <> 'idle'").await;
+        wait_until_idle(&pool).await;
         transaction.rollback().await.unwrap();
         assert_eq!(labels().await, [("production".to_owned(), 1)]);
         assert_eq!(deployments(&client, "default", Default::default()).await.len(), 1);

@@ -9,14 +9,9 @@ use quire_proto::{
     prompts::v1::{BatchCreatePromptsRequest, DeletePromptRequest, GetPromptRequest, Prompt},
 };
 use sqlx::PgPool;
-use support::{Client, by, from, list, list_in, make, named, paged, start, start_on, told, with};
+use support::{Client, by, from, get_in, list, list_in, make, named, paged, start, start_on, told, with};
 use tonic::{Request, Status, metadata::MetadataValue};
 use uuid::Uuid;
-
-async fn get(client: &Client, workspace: &str, id: &str) -> Result<Prompt, Status> {
-    let response = client.clone().get_prompt(from(workspace, GetPromptRequest { id: id.into() })).await?;
-    Ok(response.into_inner().prompt.unwrap())
-}
 
 async fn delete(client: &Client, workspace: &str, id: &str) -> Result<(), Status> {
     client.clone().delete_prompt(from(workspace, DeletePromptRequest { id: id.into() })).await?;
@@ -27,7 +22,7 @@ async fn delete(client: &Client, workspace: &str, id: &str) -> Result<(), Status
 async fn what_another_workspace_has_is_as_if_it_were_nowhere() {
     let (_platform, client) = start().await;
     let id = "01934f6e-8a3b-7c21-9d55-0242ac120002";
-    let nowhere = told(&get(&client, "theirs", id).await.unwrap_err());
+    let nowhere = told(&get_in(&client, "theirs", id).await.unwrap_err());
     insta::assert_snapshot!(nowhere, @r#"
     NotFound: prompts.v1.Prompt with id "01934f6e-8a3b-7c21-9d55-0242ac120002" does not exist
       NOT_FOUND of quire {"field": "id"}
@@ -37,9 +32,9 @@ async fn what_another_workspace_has_is_as_if_it_were_nowhere() {
 
     let request = with(Prompt { id: id.into(), name: "x".into(), ..Default::default() });
     let made = make(&client, "ours", &[request]).await;
-    assert_eq!(told(&get(&client, "theirs", id).await.unwrap_err()), nowhere);
+    assert_eq!(told(&get_in(&client, "theirs", id).await.unwrap_err()), nowhere);
     assert_eq!(told(&delete(&client, "theirs", id).await.unwrap_err()), nowhere);
-    assert_eq!(get(&client, "ours", id).await.unwrap(), made[0]);
+    assert_eq!(get_in(&client, "ours", id).await.unwrap(), made[0]);
 }
 
 #[tokio::test]
@@ -48,7 +43,7 @@ async fn what_is_deleted_is_gone() {
     let made = make(&client, "default", &[named("a"), named("b")]).await;
     let id = &made[0].id;
     delete(&client, "default", id).await.unwrap();
-    let gone = told(&get(&client, "default", id).await.unwrap_err());
+    let gone = told(&get_in(&client, "default", id).await.unwrap_err());
     assert!(gone.starts_with("NotFound"), "{gone}");
     assert_eq!(told(&delete(&client, "default", id).await.unwrap_err()), gone);
     assert_eq!(list(&client, &by("")).await.unwrap().prompts, made[1..]);
@@ -56,7 +51,7 @@ async fn what_is_deleted_is_gone() {
     let again = with(Prompt { id: id.clone(), name: "a".into(), ..Default::default() });
     let again = make(&client, "default", &[again]).await;
     assert_ne!(again[0].etag, made[0].etag);
-    assert_eq!(get(&client, "default", id).await.unwrap(), again[0]);
+    assert_eq!(get_in(&client, "default", id).await.unwrap(), again[0]);
 }
 
 #[tokio::test]
@@ -64,7 +59,7 @@ async fn an_id_that_is_none_is_an_invalid_argument() {
     let (_platform, client) = start().await;
     let mut answers = Vec::new();
     for id in ["", "x", "{01934f6e-8a3b-7c21-9d55-0242ac120002}", "01934f6e8a3b7c219d550242ac120002", "\0"] {
-        answers.push(told(&get(&client, "default", id).await.unwrap_err()));
+        answers.push(told(&get_in(&client, "default", id).await.unwrap_err()));
         answers.push(told(&delete(&client, "default", id).await.unwrap_err()));
     }
     answers.dedup();

@@ -3,17 +3,13 @@
 
 mod support;
 
-use platform::testing::Many;
-use quire_proto::{
-    pagination::v1::{PageRequest, PageResponse},
-    prompts::v1::{
-        BatchCreatePromptsRequest, DeletePromptRequest, GetPromptRequest, GetPromptVersionRequest,
-        ListDeploymentsRequest, ListLabelsRequest, ListPromptVersionsRequest, ListPromptsRequest, Prompt,
-        ResolvePromptRequest, UpdatePromptRequest,
-    },
+use platform::testing::{Many, id};
+use quire_proto::prompts::v1::{
+    BatchCreatePromptsRequest, DeletePromptRequest, GetPromptRequest, GetPromptVersionRequest, ListDeploymentsRequest,
+    ListLabelsRequest, ListPromptVersionsRequest, ListPromptsRequest, Prompt, ResolvePromptRequest,
+    UpdatePromptRequest,
 };
-use support::{ORDERS, add, assign, at, by, from, label, list_in, named, start_on, text, with};
-use uuid::Uuid;
+use support::{ORDERS, add, assign, at, by, from, label, list_in, named, page, start_on, text, with};
 
 /// 20,000 prompts in five workspaces, three versions and two labels of each; and of the prompt number 1 in each workspace
 /// 2,000 more of both.
@@ -39,18 +35,6 @@ const SEED: [&str; 6] = [
     from labels",
     "analyze",
 ];
-
-fn id(number: u128) -> String {
-    Uuid::from_u128(number).to_string()
-}
-
-fn token(page: Option<PageResponse>) -> String {
-    page.unwrap().next_page_token
-}
-
-fn page(page_token: &str) -> Option<PageRequest> {
-    Some(PageRequest { page_token: page_token.to_owned(), page_size: 10, ..Default::default() })
-}
 
 #[tokio::test]
 async fn no_call_about_one_prompt_scans_a_table() {
@@ -164,9 +148,9 @@ async fn no_list_scans_a_table() {
     many.assert_reads("ListPromptVersions", 22, async |platform| {
         let mut client = start_on(platform).await;
         let request =
-            |token: &str| ListPromptVersionsRequest { page: page(token), prompt_id: id(1), ..Default::default() };
+            |token: &str| ListPromptVersionsRequest { page: page(10, token), prompt_id: id(1), ..Default::default() };
         let first = client.list_prompt_versions(from("w1", request(""))).await.unwrap();
-        let token = token(first.into_inner().page);
+        let token = first.into_inner().page.unwrap().next_page_token;
         assert_eq!(
             client.list_prompt_versions(from("w1", request(&token))).await.unwrap().into_inner().versions.len(),
             10
@@ -176,9 +160,9 @@ async fn no_list_scans_a_table() {
     .await;
     many.assert_reads("ListLabels", 22, async |platform| {
         let mut client = start_on(platform).await;
-        let request = |token: &str| ListLabelsRequest { page: page(token), prompt_id: id(1), ..Default::default() };
+        let request = |token: &str| ListLabelsRequest { page: page(10, token), prompt_id: id(1), ..Default::default() };
         let first = client.list_labels(from("w1", request(""))).await.unwrap();
-        let token = token(first.into_inner().page);
+        let token = first.into_inner().page.unwrap().next_page_token;
         assert_eq!(client.list_labels(from("w1", request(&token))).await.unwrap().into_inner().labels.len(), 10);
         client.list_labels(from("nobody", request(""))).await.unwrap_err();
     })
@@ -187,12 +171,12 @@ async fn no_list_scans_a_table() {
         many.assert_reads("ListDeployments", 22, async |platform| {
             let mut client = start_on(platform).await;
             let request = |token: &str| ListDeploymentsRequest {
-                page: page(token),
+                page: page(10, token),
                 prompt_id: prompt_id.clone(),
                 ..Default::default()
             };
             let first = client.list_deployments(from("w1", request(""))).await.unwrap();
-            let token = token(first.into_inner().page);
+            let token = first.into_inner().page.unwrap().next_page_token;
             let second = client.list_deployments(from("w1", request(&token))).await.unwrap();
             assert_eq!(second.into_inner().deployments.len(), 10);
         })
@@ -201,7 +185,8 @@ async fn no_list_scans_a_table() {
     // At most 2,000 rows are looked at for a label that few have.
     many.assert_reads("ListDeployments of a label", 2_000, async |platform| {
         let mut client = start_on(platform).await;
-        let request = ListDeploymentsRequest { page: page(""), label: Some("label 1000".into()), ..Default::default() };
+        let request =
+            ListDeploymentsRequest { page: page(10, ""), label: Some("label 1000".into()), ..Default::default() };
         client.list_deployments(from("w1", request)).await.unwrap();
     })
     .await;

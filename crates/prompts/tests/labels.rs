@@ -6,7 +6,7 @@ mod support;
 use std::collections::{BTreeSet, HashMap};
 
 use futures_util::future::join_all;
-use platform::{Platform, testing};
+use platform::testing;
 use quire_proto::{
     pagination::v1::{PageRequest, TotalCount},
     prompts::v1::{
@@ -52,13 +52,6 @@ async fn history(client: &Client) -> Vec<Deployment> {
     deployments(client, "default", Default::default()).await
 }
 
-/// The row of each label and of each deployment, and the transaction that wrote it.
-async fn rows(platform: &Platform) -> Vec<String> {
-    let sql = "select xmin || ' ' || labels::text as row from labels
-        union all select xmin || ' ' || deployments::text from deployments order by row";
-    sqlx::query_scalar(sql).fetch_all(&testing::pool(platform)).await.unwrap()
-}
-
 #[tokio::test]
 async fn a_label_is_made_and_moved_and_each_move_is_on_record() {
     let (_platform, client) = start_ticking().await;
@@ -100,12 +93,12 @@ async fn a_label_that_points_there_already_writes_nothing() {
     let id = &make_versions(&client, "x", 2).await;
     for version in [1, 2, 1] {
         let assigned = assign(&client, "default", by("ada", label(id, "production", version))).await.unwrap();
-        let before = rows(&platform).await;
+        let before = testing::rows(&platform, &["labels", "deployments"]).await;
         for actor in ["ada", "bob", ""] {
             let again = assign(&client, "default", by(actor, label(id, "production", version))).await.unwrap();
             assert_eq!(again, assigned, "who moved it stays");
         }
-        assert_eq!(rows(&platform).await, before);
+        assert_eq!(testing::rows(&platform, &["labels", "deployments"]).await, before);
     }
 }
 
@@ -119,7 +112,7 @@ async fn what_does_not_exist_is_not_pointed_at() {
     make(&client, "theirs", &[request(&id, "x")]).await;
     add(&client, "theirs", text(&id, "2")).await.unwrap();
     assign(&client, "default", label(&id, "production", 1)).await.unwrap();
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["labels", "deployments"]).await;
 
     // Version 2 is one of another prompt, and of the prompt with this id in another workspace.
     let nowhere = Uuid::from_u128(3).to_string();
@@ -144,7 +137,7 @@ async fn what_does_not_exist_is_not_pointed_at() {
     "#);
     let status = assign(&client, "theirs", label(&other, "canary", 1)).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["labels", "deployments"]).await, before);
 }
 
 #[tokio::test]
@@ -211,7 +204,7 @@ async fn what_is_wrong_is_named_by_its_field() {
       NOT_FOUND of quire {"field": "prompt_id"}
       prompts.v1.Prompt "00000000-0000-0000-0000-000000000001"
     "#);
-    assert_eq!(rows(&platform).await, [""; 0]);
+    assert_eq!(testing::rows(&platform, &["labels", "deployments"]).await, [""; 0]);
     // Each limit can be reached.
     let request = by(&"é".repeat(64), label(id, &"é".repeat(32), 1));
     let assigned = assign(&client, "default", request.clone()).await.unwrap();
@@ -256,7 +249,7 @@ async fn labels_come_by_their_bytes_and_pages_lead_both_ways() {
     let fetch = async |page| {
         let response = list(&client, "default", ListLabelsRequest { page: Some(page), ..of(&id) }).await.unwrap();
         assert!(response.labels.iter().all(|label| label.prompt_id == id));
-        (response.labels.into_iter().map(|label| label.label).collect(), response.page)
+        (response.labels.into_iter().map(|label| label.label).collect(), response.page.unwrap())
     };
     for page_size in [1, 5, 6, 12, 200] {
         assert_eq!(there_and_back(page_size, fetch).await, names.chunks(page_size as usize).collect::<Vec<_>>());

@@ -3,17 +3,14 @@
 
 mod support;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, UNIX_EPOCH},
-};
+use std::time::Duration;
 
 use keyset::Paging;
-use pagination::{Clock, PageTokens};
-use platform::{Platform, testing};
+use pagination::PageTokens;
+use platform::{
+    Platform,
+    testing::{self, Hands},
+};
 use quire_proto::{
     pagination::v1::{PageRequest, TotalCount},
     prompts::v1::{DeletePromptRequest, ListPromptsRequest, Prompt},
@@ -205,19 +202,18 @@ async fn any_server_with_the_key_opens_a_token_and_no_other() {
 
 #[tokio::test]
 async fn a_token_expires() {
-    let now = Arc::new(AtomicU64::new(1_700_000_000));
+    let hands = Hands::at(1_700_000_000);
     let mut platform = testing::platform().await;
     assert_eq!(platform.paging.tokens.time_to_live, Duration::from_secs(72 * 60 * 60));
     platform.paging.tokens.time_to_live = Duration::from_secs(60);
-    let clock = now.clone();
-    platform.paging.tokens.clock = Clock::new(move || UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::SeqCst)));
+    platform.paging.tokens.clock = hands.clock();
     let client = start_on(&platform).await;
     make_five(&client, "default").await;
 
     let request = at(&by("name"), 2, &token(&client, &by("name")).await);
-    now.store(1_700_000_060, Ordering::SeqCst);
+    hands.pass(60);
     let second = list(&client, &request).await.unwrap();
-    now.store(1_700_000_061, Ordering::SeqCst);
+    hands.pass(1);
     insta::assert_snapshot!(told(&list(&client, &request).await.unwrap_err()), @"
     InvalidArgument: page.page_token: has expired; begin again without one
       page.page_token: has expired; begin again without one
@@ -227,7 +223,7 @@ async fn a_token_expires() {
     // Each page gives out a token that lives from then on.
     assert_eq!(list(&client, &at(&by("name"), 2, second.next())).await.unwrap().prompts.len(), 1);
     // A server whose clock is behind that of the one which gave the token out.
-    now.store(1_699_999_000, Ordering::SeqCst);
+    hands.go_back(1_061);
     list(&client, &request).await.unwrap();
 }
 

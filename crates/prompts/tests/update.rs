@@ -6,7 +6,7 @@ mod support;
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
-use platform::{Platform, testing};
+use platform::testing;
 use quire_proto::prompts::v1::{ListPromptsRequest, Prompt, UpdatePromptRequest};
 use support::{Client, add, by, from, get, list, make, named, one, start, start_ticking, text, told, with};
 use tonic::{Code, Status};
@@ -47,12 +47,6 @@ fn full_of(id: &str) -> Prompt {
 
 async fn make_full(client: &Client, name: &str) -> Prompt {
     make(client, "default", &[with(full(name))]).await.remove(0)
-}
-
-/// The row of each prompt, and the transaction that wrote it.
-async fn rows(platform: &Platform) -> Vec<String> {
-    let sql = "select xmin || ' ' || prompts::text from prompts order by workspace_id, id";
-    sqlx::query_scalar(sql).fetch_all(&testing::pool(platform)).await.unwrap()
 }
 
 #[tokio::test]
@@ -101,7 +95,7 @@ async fn the_mask_names_what_changes_and_the_rest_is_not_even_looked_at() {
 }
 
 #[tokio::test]
-async fn without_a_mask_what_is_not_empty_changes() {
+async fn without_a_mask_what_is_given_changes() {
     let (_platform, client) = start().await;
     let asked = full("after");
     let alone = [
@@ -160,7 +154,7 @@ async fn an_etag_that_is_given_must_be_the_current_one() {
     let etags = [&first, &second, &third, &fourth, &fifth].map(|prompt| prompt.etag.clone());
     assert_eq!(etags.iter().collect::<HashSet<_>>().len(), 5);
 
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["prompts"]).await;
     let mut answers = Vec::new();
     for etag in etags.iter().map(String::as_str).chain(["x", " ", "01934f6e-8a3b-7c21-9d55-0242ac120002"]) {
         let status = update(&client, with_etag(etag, "stale"), &[]).await.unwrap_err();
@@ -172,7 +166,7 @@ async fn an_etag_that_is_given_must_be_the_current_one() {
       ABORTED of quire {"field": "prompt.id"}
       prompts.v1.Prompt "<id>"
     "#);
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["prompts"]).await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,7 +206,7 @@ async fn a_name_that_is_taken_is_not_given_again() {
     let (platform, client) = start().await;
     let made = make(&client, "default", &[named("a"), named("b")]).await;
     make(&client, "other", &[named("c")]).await;
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["prompts"]).await;
     let named = |name: &str| Prompt { name: name.into(), ..surface(&made[0], "chat") };
     let taken = told(&update(&client, named("b"), &["name", "surface"]).await.unwrap_err());
     insta::assert_snapshot!(taken, @r#"
@@ -220,7 +214,7 @@ async fn a_name_that_is_taken_is_not_given_again() {
       ALREADY_EXISTS of quire {"field": "prompt.name"}
       prompts.v1.Prompt "b"
     "#);
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["prompts"]).await, before);
     // Its own name, and one of another workspace, are not in the way; what it gives up is free.
     for name in ["a", "c"] {
         assert_eq!(update(&client, named(name), &["name"]).await.unwrap().name, name);
@@ -232,7 +226,7 @@ async fn a_name_that_is_taken_is_not_given_again() {
 async fn what_is_wrong_is_named_by_its_field() {
     let (platform, client) = start().await;
     let id = one(&client, "x").await.id;
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["prompts"]).await;
     let prompt = || Prompt { id: id.clone(), ..Default::default() };
     let tags = |tags: &[&str]| Prompt { tags: tags.iter().map(|&tag| tag.into()).collect(), ..prompt() };
     let entry = |key: &str, value: &str| Prompt { metadata: [(key.into(), value.into())].into(), ..prompt() };
@@ -320,7 +314,7 @@ async fn what_is_wrong_is_named_by_its_field() {
       prompt.surface: must not contain NUL
       prompt.tags[1]: must not be given twice
     ");
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["prompts"]).await, before);
 }
 
 #[tokio::test]
@@ -338,9 +332,9 @@ async fn what_another_workspace_has_is_as_if_it_were_nowhere() {
     // An etag does not make it a conflict.
     assert_eq!(refusal(Prompt { etag, ..full_of(&id) }).await, nowhere);
     let ours = make(&client, "ours", &[with(full_of(&id))]).await.remove(0);
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["prompts"]).await;
     assert_eq!(refusal(Prompt { etag: ours.etag, ..full_of(&id) }).await, nowhere);
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["prompts"]).await, before);
 }
 
 #[tokio::test]

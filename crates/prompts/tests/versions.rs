@@ -44,7 +44,7 @@ async fn pages(client: &Client, prompt_id: &str, page_size: i32) -> Vec<Vec<Prom
         let response = list(client, "default", ListPromptVersionsRequest { page: Some(page), ..of(prompt_id) }).await;
         let response = response.unwrap();
         assert!(response.encoded_len() < 4 << 20, "a page of {} bytes", response.encoded_len());
-        (response.versions, response.page)
+        (response.versions, response.page.unwrap())
     };
     there_and_back(page_size, fetch).await
 }
@@ -64,13 +64,6 @@ fn numbers(versions: &[PromptVersion]) -> Vec<i32> {
 async fn age(platform: &Platform) {
     let sql = "update prompts set latest_content_hash = null";
     sqlx::query(sql).execute(&testing::pool(platform)).await.unwrap();
-}
-
-/// The row of each version, and the transaction that wrote it.
-async fn rows(platform: &Platform) -> Vec<String> {
-    let sql =
-        "select xmin || ' ' || prompt_versions::text from prompt_versions order by workspace_id, prompt_id, version";
-    sqlx::query_scalar(sql).fetch_all(&testing::pool(platform)).await.unwrap()
 }
 
 #[tokio::test]
@@ -127,13 +120,14 @@ async fn the_content_of_the_latest_adds_nothing() {
             if aged {
                 age(&platform).await;
             }
-            let (prompt, versions) = (get(&client, &id).await.unwrap(), rows(&platform).await);
+            let (prompt, versions) =
+                (get(&client, &id).await.unwrap(), testing::rows(&platform, &["prompt_versions"]).await);
             assert_eq!(prompt.latest_version, version);
             for asked in [by_ada(content), by_bob(content), text(&id, content)] {
                 assert_eq!(add(&client, "default", asked).await.unwrap(), added);
             }
             assert_eq!(get(&client, &id).await.unwrap(), prompt);
-            assert_eq!(rows(&platform).await, versions);
+            assert_eq!(testing::rows(&platform, &["prompt_versions"]).await, versions);
         }
         let all = versions(&client, &id).await;
         let all: Vec<_> = all.iter().map(|version| (version.content.as_str(), version.author.as_str())).collect();
@@ -205,7 +199,7 @@ async fn many_writers_at_once_leave_no_gap_and_no_double() {
 async fn what_is_wrong_is_named_by_its_field() {
     let (platform, client) = start().await;
     let id = one(&client, "x").await.id;
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["prompt_versions"]).await;
     let versions = [
         ("nothing at all", PromptVersion::default()),
         ("no UUID", text("x", "x")),
@@ -272,7 +266,7 @@ async fn what_is_wrong_is_named_by_its_field() {
     InvalidArgument: order_by: must be one of "version desc"
       order_by: must be one of "version desc"
     "#);
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["prompt_versions"]).await, before);
     // Each limit can be reached.
     let asked = PromptVersion { model: "m".repeat(128), author: "é".repeat(64), ..text(&id, "x".repeat(1 << 20)) };
     assert_eq!(add(&client, "default", asked).await.unwrap().version, 2);
@@ -304,9 +298,9 @@ async fn what_another_workspace_has_is_as_if_it_were_nowhere() {
     let request = with(Prompt { id: id.clone(), name: "x".into(), ..Default::default() });
     make(&client, "ours", std::slice::from_ref(&request)).await;
     add(&client, "ours", text(id, "ours")).await.unwrap();
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["prompt_versions"]).await;
     assert_eq!(nowhere().await, missing);
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["prompt_versions"]).await, before);
 
     // The same id elsewhere is another prompt, with versions of its own.
     make(&client, "theirs", &[request]).await;

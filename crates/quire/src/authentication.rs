@@ -29,6 +29,10 @@ pub(crate) fn check_addresses(arguments: &Serve) -> Result<(), Error> {
     let public = addresses.copied().find(|address: &SocketAddr| !address.ip().is_loopback());
     match public {
         Some(address) if arguments.signing_keys.is_none() => Err(Error::NotLoopback(address)),
+        Some(address) if arguments.tls.tls_cert.is_none() => {
+            tracing::warn!(%address, "without --tls-cert, keys and tokens are there for everybody on the way to read");
+            Ok(())
+        }
         Some(_) | None => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! How the program calls a server, its own or another.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use pagination::Clock;
 use platform::{WORKSPACE_METADATA, is_workspace};
@@ -111,11 +111,14 @@ async fn credentials(channel: &Channel, secret: &str) -> Result<Credentials, Sta
 }
 
 async fn channel(arguments: &Connect) -> Result<Channel, Error> {
-    let Connect { server, tls_ca, tls_cert, tls_key, .. } = arguments;
+    let Connect { server, api_key, tls_ca, tls_cert, tls_key, .. } = arguments;
     let uri: Option<Uri> = server.parse().ok();
     let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
     let uri = uri.ok_or_else(|| Error::Server(server.clone()))?;
     let is_secure = uri.scheme_str() == Some("https");
+    if !is_secure && (tls_ca.is_some() || tls_cert.is_some() || (api_key.is_some() && !is_loopback(&uri))) {
+        return Err(Error::PlainText(server.clone()));
+    }
     let mut endpoint = Endpoint::from(uri).connect_timeout(PATIENCE).http2_keep_alive_interval(PATIENCE);
     if is_secure {
         let mut tls = match tls_ca {
@@ -129,4 +132,10 @@ async fn channel(arguments: &Connect) -> Result<Channel, Error> {
     }
     let channel = endpoint.keep_alive_timeout(PATIENCE).connect().await;
     channel.map_err(|_: transport::Error| Error::Unreachable(server.clone()))
+}
+
+/// Whether what is sent there stays on this machine.
+fn is_loopback(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }

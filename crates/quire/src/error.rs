@@ -40,6 +40,10 @@ pub(crate) enum Error {
     Workspace,
     #[error("{0} is not the address of a server: write it as in http://127.0.0.1:50051 or https://quire.example:50051")]
     Server(String),
+    #[error("{0} is not spoken to by TLS, which an API key and certificates are for: write https://")]
+    PlainText(String),
+    #[error("--expire-in is too far in the future")]
+    ExpireIn,
     #[error("cannot reach a server at {0}: start it, or name another with --server")]
     Unreachable(String),
     #[error("cannot read on: {0}; run the import again")]

@@ -39,10 +39,12 @@ async fn bootstrap(Bootstrap { database, workspace, name, subject }: Bootstrap) 
     }
     let (options, private) = database::reach(&database).await?;
     let created = bootstrap_on(options, workspace, ApiKey { name, subject, ..Default::default() }).await;
+    // Whatever fails after this, the secret has been shown.
+    let shown = created.and_then(show_new);
     if let Some(private) = private {
         tokio::task::spawn_blocking(move || private.stop()).await??;
     }
-    show_new(created?)
+    shown
 }
 
 async fn bootstrap_on(
@@ -59,14 +61,15 @@ async fn bootstrap_on(
     let scopes = Methods::of_contract().map_err(|error| Error::Descriptors(error.to_string()))?.scopes();
     let key = ApiKey { scopes: texts(&scopes), ..key };
     let mut request = Request::new(CreateApiKeyRequest { api_key: Some(key) });
-    request.extensions_mut().insert(Caller { workspace, subject: String::new(), scopes });
+    request.extensions_mut().insert(Caller { workspace, subject: String::new(), scopes, session: None });
     let identity = Identity::open(&platform).await?;
     Ok(identity.create_api_key(request).await.map_err(told)?.into_inner())
 }
 
 async fn create(CreateKey { connect, name, subject, scopes, expire_in }: CreateKey) -> Result<(), Error> {
     let mut client = Client::connect(connect).await?;
-    let expire_time = expire_in.map(|time_to_live: Duration| Timestamp::from(Clock::system().now() + time_to_live));
+    let expire_time = expire_in.map(|time_to_live: Duration| Clock::system().now().checked_add(time_to_live));
+    let expire_time = expire_time.map(|time| time.map(Timestamp::from).ok_or(Error::ExpireIn)).transpose()?;
     let api_key = Some(ApiKey { name, subject, scopes, expire_time, ..Default::default() });
     let request = client.request(CreateApiKeyRequest { api_key }).await.map_err(told)?;
     let created = IdentityServiceClient::new(client.channel.clone()).create_api_key(request).await.map_err(told)?;

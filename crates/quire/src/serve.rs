@@ -2,10 +2,11 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use futures_util::StreamExt;
 use keyset::Paging;
 use metrics_exporter_prometheus::PrometheusHandle;
 use pagination::{Clock, PageTokens};
-use platform::{Availability, Ids, Platform};
+use platform::{Availability, Ids, MAX_OPEN_REQUEST_BYTES, Platform};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -31,6 +32,16 @@ use crate::{
     services::Services,
 };
 
+/// How long a call may take, its message included, before its caller has had enough.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How many calls a connection may have in flight.
+const MAX_CALLS: u32 = 100;
+/// How often a connection is asked whether its other end is still there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait after a connection that could not be accepted.
+const PAUSE: Duration = Duration::from_millis(100);
+
 pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let mut stop = Stop::listen()?;
     tokio::spawn(end_when_told_twice(Stop::listen()?));
@@ -52,6 +63,7 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let (reporter, health_server) = tonic_health::server::health_reporter();
     let health = Health { reporter, availability, names: [&[""], services.names.as_slice()].concat() };
     health.begin().await;
+    let health_server = health_server.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES);
     let server = builder(tls)?.add_routes(with_reflection(services)?.add_service(health_server).prepare());
     tracing::info!(%address, "serving");
     let served = run(listeners.grpc, server, health, stop, arguments.drain_timeout).await;
@@ -140,9 +152,13 @@ async fn bind(address: SocketAddr, argument: &'static str) -> Result<TcpListener
 }
 
 fn builder(tls: Option<ServerTlsConfig>) -> Result<Server, Error> {
+    let builder = Server::builder()
+        .timeout(CALL_TIMEOUT)
+        .max_concurrent_streams(MAX_CALLS)
+        .http2_keepalive_interval(Some(KEEPALIVE));
     match tls {
-        Some(tls) => Server::builder().tls_config(tls).map_err(Error::Tls),
-        None => Ok(Server::builder()),
+        Some(tls) => builder.tls_config(tls.timeout(HANDSHAKE_TIMEOUT)).map_err(Error::Tls),
+        None => Ok(builder),
     }
 }
 
@@ -157,7 +173,8 @@ fn with_reflection(services: Services) -> Result<Routes, Error> {
         let names = services.names.iter().chain([&health_server::SERVICE_NAME]);
         names.fold(builder, |builder, name| builder.with_service_name(*name))
     };
-    let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
+    let v1 = reflection().build_v1()?.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES);
+    let v1alpha = reflection().build_v1alpha()?.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES);
     Ok(services.routes.add_service(v1).add_service(v1alpha))
 }
 
@@ -180,7 +197,14 @@ async fn run(
         // Nobody waits any more only when the server has failed.
         let _ = begin_drain.send(());
     };
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).then(async |connection| {
+        if let Err(error) = &connection {
+            // As when the process may have no more files open: the next attempt would fail as well.
+            tracing::warn!(%error, "a connection was not accepted");
+            tokio::time::sleep(PAUSE).await;
+        }
+        connection
+    });
     let server = server.serve_with_incoming_shutdown(incoming, stopped);
     let out_of_time = async {
         match drain.await {

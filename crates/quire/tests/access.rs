@@ -46,9 +46,10 @@ fn tokens(keys: &str, behind: Duration) -> AccessTokens {
 
 /// The token of whoever has these scopes.
 fn token(tokens: &AccessTokens, workspace: &str, subject: &str, scopes: BTreeSet<Scope>) -> String {
-    let caller = Caller { workspace: workspace.to_owned(), subject: subject.to_owned(), scopes };
-    let end = platform::now(&tokens.clock) + time::Duration::days(1);
-    tokens.sign(&caller, Uuid::nil(), end).unwrap().token
+    let (workspace, subject) = (workspace.to_owned(), subject.to_owned());
+    let caller = Caller { workspace, subject, scopes, session: Some(Uuid::nil()) };
+    let now = platform::now(&tokens.clock);
+    tokens.sign(&caller, now, now + time::Duration::days(1)).unwrap().token
 }
 
 fn scopes() -> BTreeSet<Scope> {
@@ -63,6 +64,10 @@ fn guarded() -> Vec<(String, Scope)> {
 
 /// A token in which something is other than a server writes it.
 fn forged(pem: &str, key_id: Option<&str>, change: impl FnOnce(&mut Header, &mut serde_json::Value)) -> String {
+    signed(&EncodingKey::from_ed_der(pem::parse(pem).unwrap().contents()), key_id, change)
+}
+
+fn signed(key: &EncodingKey, key_id: Option<&str>, change: impl FnOnce(&mut Header, &mut serde_json::Value)) -> String {
     let now = Clock::system().now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let scopes = scopes().iter().map(|scope| scope.0.clone()).collect::<Vec<_>>().join(" ");
     let mut claims = json!({
@@ -73,19 +78,19 @@ fn forged(pem: &str, key_id: Option<&str>, change: impl FnOnce(&mut Header, &mut
     header.typ = Some("at+jwt".to_owned());
     header.kid = key_id.map(str::to_owned);
     change(&mut header, &mut claims);
-    let key = if header.alg == Algorithm::HS256 {
-        EncodingKey::from_secret(pem.as_bytes())
-    } else {
-        EncodingKey::from_ed_der(pem::parse(pem).unwrap().contents())
-    };
-    jsonwebtoken::encode(&header, &claims, &key).unwrap()
+    jsonwebtoken::encode(&header, &claims, key).unwrap()
 }
 
-/// The public half of the first key, in the ways that a forger may take it for a secret; and its id.
-fn public(pem: &str) -> (Vec<String>, String) {
+/// The public half of a key, in all the ways that a forger may take it for a secret; and its id.
+fn public(pem: &str) -> (Vec<Vec<u8>>, String) {
     let keys = serde_json::to_value(pem.parse::<SigningKeys>().unwrap().public()).unwrap();
-    let x = keys["keys"][0]["x"].as_str().unwrap().to_owned();
-    (vec![x, keys["keys"][0].to_string()], keys["keys"][0]["kid"].as_str().unwrap().to_owned())
+    let key = &keys["keys"][0];
+    let (x, public) = (key["x"].as_str().unwrap(), KeyFile::with(pem).public());
+    let der = pem::parse(&public).unwrap().into_contents();
+    // The last 32 bytes are what signatures are checked with.
+    let raw = der[der.len() - 32..].to_vec();
+    let secrets = vec![raw, der, public.clone().into_bytes(), public.trim().into(), x.into(), key.to_string().into()];
+    (secrets, key["kid"].as_str().unwrap().to_owned())
 }
 
 /// Everything that is not the credential it says it is, by what is wrong with it.
@@ -124,11 +129,11 @@ fn wrong_credentials(pem: &str) -> Vec<(&'static str, Vec<String>)> {
         ("without a workspace", bearer(forged(pem, key_id, |_, claims| claims["workspace"] = json!(null)))),
         ("an API key", bearer(format!("quire-key_acme_{}_{}", Uuid::nil().simple(), "A".repeat(43)))),
     ];
-    for secret in secrets.iter().map(String::as_str).chain([pem]) {
-        wrong.push((
-            "HS256 of the public key",
-            bearer(forged(secret, key_id, |header, _| header.alg = Algorithm::HS256)),
-        ));
+    for secret in &secrets {
+        for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+            let token = signed(&EncodingKey::from_secret(secret), key_id, |header, _| header.alg = algorithm);
+            wrong.push(("HMAC by the public key", bearer(token)));
+        }
     }
     wrong
 }

@@ -12,7 +12,7 @@ use quire_proto::{
     pagination::v1::{PageRequest, TotalCount},
     prompts::v1::{GetPromptRequest, ListPromptsRequest},
 };
-use support::{Client, KeyFile, Server, database, free_address};
+use support::{Client, KeyFile, Server, database, eventually, free_address, postgres::Postgres};
 
 /// What a GET answers: its status line and its body.
 fn get(address: SocketAddr, path: &str) -> (String, String) {
@@ -72,6 +72,23 @@ async fn what_is_served_is_counted() {
     }
     assert_eq!(metric(&text, "database_connections_max", &[]), Some(16.0));
     assert!(metric(&text, "database_connections_in_use", &[]).is_some());
+}
+
+#[tokio::test]
+async fn a_server_is_not_ready_while_its_database_hangs() {
+    let postgres = Postgres::start(&[]);
+    let address = free_address();
+    let mut server = Server::on_database(&postgres.url(), &["--admin-listen", &address.to_string()]);
+    server.connect().await;
+    let ready = |expected: &'static str| {
+        eventually("the probe told it", async move || (get(address, "/readyz").0 == expected).then_some(()))
+    };
+    ready("HTTP/1.1 200 OK").await;
+    let frozen = postgres.freeze();
+    ready("HTTP/1.1 503 Service Unavailable").await;
+    assert_eq!(get(address, "/healthz").0, "HTTP/1.1 200 OK", "the process lives");
+    drop(frozen);
+    ready("HTTP/1.1 200 OK").await;
 }
 
 #[tokio::test]

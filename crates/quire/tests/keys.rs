@@ -5,6 +5,9 @@ mod support;
 
 use std::process::{Command, Output};
 
+use quire_proto::identity::v1::{
+    CreateSessionRequest, RefreshSessionRequest, identity_service_client::IdentityServiceClient,
+};
 use support::{DataDir, KeyFile, Server, database, quire};
 
 async fn run(mut command: Command) -> Output {
@@ -71,7 +74,7 @@ async fn keys_from_the_first_to_the_last() {
     let lines: Vec<Vec<&str>> = list.lines().map(|line| line.split('\t').collect()).collect();
     assert_eq!(lines[0], ["id", "name", "subject", "scopes", "created", "last used", "expires", "revoked"]);
     assert_eq!(lines[1..].iter().map(|line| line[1]).collect::<Vec<_>>(), ["x", "import", "bootstrap"]);
-    assert!(!list.contains(importer.rsplit('_').next().unwrap()), "no secret is listed");
+    assert!(!list.contains(importer.splitn(4, '_').nth(3).unwrap()), "no secret is listed");
 
     let importer_id = lines[2][0];
     written(call(&server, &admin, &["keys", "revoke", importer_id])).await;
@@ -99,6 +102,41 @@ async fn the_first_key_of_a_private_postgres_while_it_runs_and_while_it_does_not
         assert_eq!(list.lines().count(), 2, "a key sees its own workspace: {list}");
     }
     assert_eq!(server.program.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_key_that_ends_after_time_does() {
+    let arguments =
+        ["keys", "create", "--name", "x", "--subject", "x", "--scopes", "x", "--expire-in", "500000000000y"];
+    let (_, url) = database().await;
+    let mut server = Server::on_database(&url, &[]);
+    server.connect().await;
+    let mut command = quire(&arguments);
+    command.env("QUIRE_SERVER", format!("http://{}", server.address));
+    assert_eq!(refusal(command).await, "--expire-in is too far in the future");
+}
+
+/// The most that can be logged has neither an API key nor what is made of it.
+#[tokio::test]
+async fn no_secret_is_logged() {
+    let (_, url) = database().await;
+    let (admin, keys) = (bootstrap(&url, "acme").await, KeyFile::new());
+    let mut server = Server::on_database(&url, &["--signing-keys", keys.path(), "--log", "trace"]);
+    let channel = server.connect().await;
+    let mut client = IdentityServiceClient::new(channel);
+    let request = CreateSessionRequest { secret: admin.clone(), scopes: Vec::new() };
+    let first = client.create_session(request).await.unwrap().into_inner().credentials.unwrap();
+    let request = RefreshSessionRequest { refresh_token: first.refresh_token.clone() };
+    client.refresh_session(request.clone()).await.unwrap();
+    client.refresh_session(request).await.unwrap_err();
+    assert_eq!(server.program.stop().await, Some(0));
+    let log = server.program.stderr();
+    assert!(log.contains("TRACE") && log.contains("used twice"), "it logs a lot");
+    let secret = |text: &str| text.splitn(4, '_').nth(3).unwrap().to_owned();
+    let signature = first.access_token.rsplit('.').next().unwrap().to_owned();
+    for secret in [secret(&admin), secret(&first.refresh_token), signature] {
+        assert!(!log.contains(&secret));
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::{fs, process::Command};
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
-use support::{Server, database, eventually, free_address, quire};
+use support::{KeyFile, Server, database, eventually, free_address, quire};
 use tempfile::TempDir;
 
 /// An authority, and files with what it has signed.
@@ -44,10 +44,21 @@ impl Authority {
 
 /// Imports the sample prompts over TLS with these arguments.
 fn import(server: &Server, arguments: &[&str]) -> Command {
+    import_from(&format!("https://{}", server.address), arguments)
+}
+
+fn import_from(server: &str, arguments: &[&str]) -> Command {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/prompts.ndjson");
-    let mut command = quire(&["prompts", "import", file, "--server", &format!("https://{}", server.address)]);
+    let mut command = quire(&["prompts", "import", file, "--server", server]);
     command.args(arguments);
     command
+}
+
+/// What a command that fails says last.
+async fn refusal(mut command: Command) -> String {
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr).unwrap().lines().last().unwrap().to_owned()
 }
 
 async fn succeeds(mut command: Command) -> bool {
@@ -76,7 +87,13 @@ async fn a_certificate_is_shown_and_plain_text_is_not_spoken() {
     assert!(!succeeds(import(&server, &["--tls-ca", &stranger.file("ca.pem")])).await, "of another authority");
     assert!(!succeeds(import(&server, &[])).await, "of an authority that the system does not know");
     let plain = format!("http://{}", server.address);
-    assert!(!succeeds(import(&server, &["--server", &plain])).await, "plain text");
+    let refused = refusal(import_from(&plain, &[])).await;
+    assert!(refused.starts_with("quire: stopped at lines 1 to 40, behind 0 prompts"), "{refused}");
+    let mistaken = refusal(import_from(&plain, &["--tls-ca", &authority.file("ca.pem")])).await;
+    let expected = "is not spoken to by TLS, which an API key and certificates are for: write https://";
+    assert_eq!(mistaken, format!("quire: {plain} {expected}"));
+    let elsewhere = refusal(import_from("http://192.0.2.1:50051", &["--api-key", "x"])).await;
+    assert_eq!(elsewhere, format!("quire: http://192.0.2.1:50051 {expected}"), "no key is sent for others to read");
 }
 
 #[tokio::test]
@@ -88,18 +105,27 @@ async fn a_client_must_show_a_certificate_where_one_is_asked_for() {
     stranger.sign("client", ExtendedKeyUsagePurpose::ClientAuth);
     let files = ["server.pem", "server.key"].map(|name| authority.file(name));
     let client_authority = clients.file("ca.pem");
-    let arguments = ["--tls-cert", &files[0], "--tls-key", &files[1], "--tls-client-ca", &client_authority];
+    let keys = KeyFile::new();
+    let mut arguments = vec!["--tls-cert", &files[0], "--tls-key", &files[1], "--tls-client-ca", &client_authority];
+    arguments.extend(["--signing-keys", keys.path()]);
     let mut server = Server::on_database(&url, &arguments);
     listens(&mut server).await;
+    let secret = quire(&["keys", "bootstrap", "--database-url", &url]).output().unwrap().stdout;
+    let secret = String::from_utf8(secret).unwrap();
 
     let ca = authority.file("ca.pem");
     let with = |authority: &Authority| {
         let files = ["client.pem", "client.key"].map(|name| authority.file(name));
         import(&server, &["--tls-ca", &ca, "--tls-cert", &files[0], "--tls-key", &files[1]])
     };
-    assert!(succeeds(with(&clients)).await);
-    assert!(!succeeds(with(&stranger)).await, "of another authority");
-    assert!(!succeeds(import(&server, &["--tls-ca", &ca])).await, "without a certificate");
+    let with_key = |mut command: Command| {
+        command.env("QUIRE_API_KEY", secret.trim());
+        command
+    };
+    assert!(succeeds(with_key(with(&clients))).await);
+    assert!(!succeeds(with_key(with(&stranger))).await, "of another authority");
+    assert!(!succeeds(with_key(import(&server, &["--tls-ca", &ca]))).await, "without a certificate");
+    assert!(!succeeds(with(&clients)).await, "without a credential");
 }
 
 #[tokio::test]

@@ -2,32 +2,27 @@
 
 use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive};
 
-use keyset::MAX_PAGE_BYTES;
-use pagination::InvalidArgument;
-use platform::{Error, Ids, Platform, UpdateMask, Violations, check_batch, now, request_path};
-use prost::Message;
+use platform::{
+    Error, Ids, Platform, UNSPECIFIED, UpdateMask, Violations, check_batch, check_batch_bytes, now, request_path,
+};
 use prost_types::Duration;
-use quire_proto::registry::v1::{Agent, AgentStatus, HeartbeatRequest, RegisterAgentRequest, UpdateAgentRequest};
+use quire_proto::registry::v1::{Agent, HeartbeatRequest, RegisterAgentRequest, UpdateAgentRequest};
 use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::rows::{ACTIVE, AgentRow, Change, Heartbeat, NewAgent, STATUSES, SUSPENDED, status_name};
+use crate::rows::{ACTIVE, AgentRow, Change, Heartbeat, NewAgent, STATUSES, SUSPENDED};
 
 const NAME_BYTES: RangeInclusive<usize> = 1..=256;
 const SURFACE_BYTES: RangeInclusive<usize> = 0..=64;
 const ENDPOINT_BYTES: RangeInclusive<usize> = 0..=1_024;
 const CAPABILITY_BYTES: RangeInclusive<usize> = 1..=64;
-/// Of one to compare with, which may be any text.
-const ETAG_BYTES: RangeInclusive<usize> = 0..=256;
 /// The capacity of an agent that does not say it.
 const DEFAULT_CAPACITY: i32 = 1;
-/// The status that a request has which does not say one.
-const UNSPECIFIED: i32 = AgentStatus::Unspecified as i32;
-/// For how long an agent that does not say it lives after a heartbeat: 60 seconds.
-const DEFAULT_TIME_TO_LIVE: Duration = Duration { seconds: 60, nanos: 0 };
 /// 1 second to 1 day, in milliseconds.
 const TIME_TO_LIVE: RangeInclusive<i64> = 1_000..=86_400_000;
+/// For how long an agent that does not say it lives after a heartbeat: 60 seconds.
+const DEFAULT_TIME_TO_LIVE: Duration = Duration { seconds: 60, nanos: 0 };
 
 /// The agent that a request asks for.
 pub(crate) fn new_agent(request: RegisterAgentRequest, platform: &Platform) -> Result<NewAgent, Error> {
@@ -48,20 +43,60 @@ pub(crate) fn new_agents(requests: Vec<RegisterAgentRequest>, platform: &Platfor
         new.push(read(&mut violations, request_path(place), request, &platform.ids, register_time));
     }
     violations.check()?;
-    let bytes: usize = new.iter().map(|new| Agent::from(new.agent.clone()).encoded_len()).sum();
-    if bytes > MAX_PAGE_BYTES as usize {
-        let description = format!("the agents must have at most {MAX_PAGE_BYTES} bytes in all");
-        return Err(InvalidArgument::field("requests", description).into());
-    }
+    check_batch_bytes("the agents", new.iter().map(|new| Agent::from(new.agent.clone())))?;
     Ok(new)
 }
 
 /// The status that a request filters by, if it does.
 pub(crate) fn status_filter(status: i32) -> Result<Option<&'static str>, Error> {
     let mut violations = Violations::default();
-    let status = given_status(&mut violations, "status", status);
+    let status = violations.one_of_if_given("status", status, &STATUSES);
     violations.check()?;
     Ok(status)
+}
+
+/// Which agent a request asks to change, and how.
+pub(crate) fn change(request: UpdateAgentRequest, platform: &Platform) -> Result<(Uuid, Change), Error> {
+    let agent = request.agent.unwrap_or_default();
+    let mut mask = UpdateMask::new(request.update_mask);
+    let mut violations = Violations::default();
+    let id = violations.id("agent.id", &agent.id);
+    let change = Change {
+        name: mask.take("name", agent.name, String::is_empty),
+        surface: mask.take("surface", agent.surface, String::is_empty),
+        endpoint: mask.take("endpoint", agent.endpoint, String::is_empty),
+        capabilities: mask.take("capabilities", agent.capabilities, Vec::is_empty),
+        status: mask
+            .take("status", agent.status, |&status| status == UNSPECIFIED)
+            .and_then(|status| violations.one_of("agent.status", status, &STATUSES)),
+        capacity: mask
+            .take("capacity", agent.capacity, Option::is_none)
+            .map(|capacity| capacity.unwrap_or(DEFAULT_CAPACITY)),
+        time_to_live: mask
+            .take("time_to_live", agent.time_to_live, Option::is_none)
+            .map(|time_to_live| read_time_to_live(&mut violations, "agent.time_to_live", time_to_live)),
+        metadata: mask.take("metadata", agent.metadata, BTreeMap::is_empty),
+        expected_etag: agent.etag,
+        new_etag: platform.ids.next(),
+        update_time: now(&platform.clock),
+    };
+    mask.check(&mut violations);
+    check_change(&mut violations, &change);
+    violations.check()?;
+    Ok((id, change))
+}
+
+/// Which agent lives, and how it is.
+pub(crate) fn heartbeat(request: &HeartbeatRequest, platform: &Platform) -> Result<(Uuid, Heartbeat), Error> {
+    let mut violations = Violations::default();
+    let id = violations.id("id", &request.id);
+    let status = violations.one_of_if_given("status", request.status, &STATUSES);
+    if status == Some(SUSPENDED) {
+        violations.add("status", "must not be suspended, which is for UpdateAgent to say");
+    }
+    request.load.iter().for_each(|&load| violations.at_least("load", load, 0));
+    violations.check()?;
+    Ok((id, Heartbeat { status, load: request.load, heartbeat_time: now(&platform.clock) }))
 }
 
 /// The capability that a request asks for.
@@ -72,67 +107,11 @@ pub(crate) fn capability(capability: String) -> Result<String, Error> {
     Ok(capability)
 }
 
-/// Which agent lives, and how it is.
-pub(crate) fn heartbeat(request: &HeartbeatRequest, platform: &Platform) -> Result<(Uuid, Heartbeat), Error> {
-    let mut violations = Violations::default();
-    let id = violations.id("id", &request.id);
-    let status = given_status(&mut violations, "status", request.status);
-    if status == Some(SUSPENDED) {
-        violations.add("status", "must not be suspended, which is for UpdateAgent to say");
-    }
-    request.load.iter().for_each(|&load| violations.at_least("load", load, 0));
-    violations.check()?;
-    Ok((id, Heartbeat { status, load: request.load, heartbeat_time: now(&platform.clock) }))
-}
-
-/// Which agent a request asks to change, and how.
-pub(crate) fn change(request: UpdateAgentRequest, platform: &Platform) -> Result<(Uuid, Change), Error> {
-    let agent = request.agent.unwrap_or_default();
-    let mut mask = UpdateMask::new(request.update_mask);
-    let mut violations = Violations::default();
-    let id = violations.id("agent.id", &agent.id);
-    let status = mask.take("status", agent.status, |&status| status == UNSPECIFIED);
-    let capacity = mask.take("capacity", agent.capacity, Option::is_none);
-    let time_to_live = mask.take("time_to_live", agent.time_to_live, Option::is_none);
-    let change = Change {
-        name: mask.take("name", agent.name, String::is_empty),
-        surface: mask.take("surface", agent.surface, String::is_empty),
-        endpoint: mask.take("endpoint", agent.endpoint, String::is_empty),
-        capabilities: mask.take("capabilities", agent.capabilities, Vec::is_empty),
-        status: status.map(|status| check_status(&mut violations, "agent.status", status)),
-        capacity: capacity.map(|capacity| capacity.unwrap_or(DEFAULT_CAPACITY)),
-        time_to_live: time_to_live
-            .map(|time_to_live| check_time_to_live(&mut violations, "agent.time_to_live", time_to_live)),
-        metadata: mask.take("metadata", agent.metadata, BTreeMap::is_empty),
-        expected_etag: agent.etag,
-        new_etag: platform.ids.next(),
-        update_time: now(&platform.clock),
-    };
-    let mutable = ["name", "surface", "endpoint", "capabilities", "status", "capacity", "time_to_live", "metadata"];
-    mask.check(&mut violations, &mutable);
-    check_change(&mut violations, &change);
-    violations.check()?;
-    Ok((id, change))
-}
-
-fn check_change(violations: &mut Violations, change: &Change) {
-    let Change { name, surface, endpoint, capabilities, capacity, metadata, expected_etag, .. } = change;
-    violations.text("agent.etag", expected_etag, ETAG_BYTES);
-    name.iter().for_each(|name| violations.text("agent.name", name, NAME_BYTES));
-    surface.iter().for_each(|surface| violations.text("agent.surface", surface, SURFACE_BYTES));
-    endpoint.iter().for_each(|endpoint| violations.text("agent.endpoint", endpoint, ENDPOINT_BYTES));
-    capabilities.iter().for_each(|capabilities| violations.words("agent.capabilities", capabilities));
-    capacity.iter().for_each(|&capacity| violations.at_least("agent.capacity", capacity, 0));
-    metadata.iter().for_each(|metadata| violations.metadata("agent.metadata", metadata));
-}
-
 /// Looks for ids and names that two requests of a batch give.
 fn check_unique(violations: &mut Violations, requests: &[RegisterAgentRequest]) {
-    let agents = || requests.iter().enumerate().filter_map(|(place, request)| Some((place, request.agent.as_ref()?)));
-    let ids = agents().map(|(place, agent)| (format!("{}agent.id", request_path(place)), agent.id.to_lowercase()));
-    violations.unique(ids);
-    let names = agents().map(|(place, agent)| (format!("{}agent.name", request_path(place)), agent.name.clone()));
-    violations.unique(names);
+    let agents = || requests.iter().map(|request| request.agent.as_ref());
+    violations.unique("agent.id", agents().map(|agent| Some(agent?.id.to_lowercase())));
+    violations.unique("agent.name", agents().map(|agent| Some(agent?.name.clone())));
 }
 
 fn read(
@@ -146,8 +125,8 @@ fn read(
     check_agent(violations, &path, &agent);
     let is_id_given = !agent.id.is_empty();
     let id = if is_id_given { violations.id(format_args!("{path}agent.id"), &agent.id) } else { ids.next() };
-    let status = given_status(violations, format_args!("{path}agent.status"), agent.status);
-    let time_to_live = check_time_to_live(violations, format_args!("{path}agent.time_to_live"), agent.time_to_live);
+    let status = violations.one_of_if_given(format_args!("{path}agent.status"), agent.status, &STATUSES);
+    let time_to_live = read_time_to_live(violations, format_args!("{path}agent.time_to_live"), agent.time_to_live);
     NewAgent {
         path,
         is_id_given,
@@ -180,22 +159,19 @@ fn check_agent(violations: &mut Violations, path: &str, agent: &Agent) {
     violations.metadata(format_args!("{path}agent.metadata"), &agent.metadata);
 }
 
-/// The name of a status, if one is given, which must be one of those that there are.
-fn given_status(violations: &mut Violations, field: impl Display, status: i32) -> Option<&'static str> {
-    (status != UNSPECIFIED).then(|| check_status(violations, field, status))
-}
-
-/// The name of a status, which must be one of those that there are.
-fn check_status(violations: &mut Violations, field: impl Display, status: i32) -> &'static str {
-    status_name(status).unwrap_or_else(|| {
-        let names: Vec<_> = STATUSES.iter().map(|(status, _)| status.as_str_name()).collect();
-        violations.add(field, format!("must be one of {}", names.join(", ")));
-        ""
-    })
+fn check_change(violations: &mut Violations, change: &Change) {
+    let Change { name, surface, endpoint, capabilities, capacity, metadata, expected_etag, .. } = change;
+    violations.etag("agent.etag", expected_etag);
+    name.iter().for_each(|name| violations.text("agent.name", name, NAME_BYTES));
+    surface.iter().for_each(|surface| violations.text("agent.surface", surface, SURFACE_BYTES));
+    endpoint.iter().for_each(|endpoint| violations.text("agent.endpoint", endpoint, ENDPOINT_BYTES));
+    capabilities.iter().for_each(|capabilities| violations.words("agent.capabilities", capabilities));
+    capacity.iter().for_each(|&capacity| violations.at_least("agent.capacity", capacity, 0));
+    metadata.iter().for_each(|metadata| violations.metadata("agent.metadata", metadata));
 }
 
 /// A time to live in milliseconds; where none is given, the default.
-fn check_time_to_live(violations: &mut Violations, field: impl Display, time_to_live: Option<Duration>) -> i64 {
+fn read_time_to_live(violations: &mut Violations, field: impl Display, time_to_live: Option<Duration>) -> i64 {
     let Duration { seconds, nanos } = time_to_live.unwrap_or(DEFAULT_TIME_TO_LIVE);
     let milliseconds = seconds.saturating_mul(1_000).saturating_add(i64::from(nanos / 1_000_000));
     let is_whole = (0..1_000_000_000).contains(&nanos) && nanos % 1_000_000 == 0;

@@ -1,9 +1,12 @@
 //! The rows of the service, each beside the SQL that fills it.
 
 mod agents;
+mod discovered;
 
-pub use agents::{AGENTS, DISCOVERED};
+pub use agents::AGENTS;
 pub(crate) use agents::{AgentRow, Change, Heartbeat, NewAgent};
+pub use discovered::DISCOVERED;
+use platform::Names;
 use quire_proto::registry::v1::AgentStatus;
 
 /// The message type of an agent.
@@ -17,21 +20,14 @@ pub(crate) const SUSPENDED: &str = "suspended";
 pub(crate) const TAKING_WORK: [&str; 3] = [ACTIVE, "idle", "degraded"];
 
 /// What the rows call each status.
-pub(crate) const STATUSES: [(AgentStatus, &str); 6] = [
-    (AgentStatus::Active, ACTIVE),
-    (AgentStatus::Idle, "idle"),
-    (AgentStatus::Busy, "busy"),
-    (AgentStatus::Degraded, "degraded"),
-    (AgentStatus::Suspended, SUSPENDED),
-    (AgentStatus::Offline, "offline"),
-];
-
-/// What the rows call the status with this number, if there is one.
-pub(crate) fn status_name(number: i32) -> Option<&'static str> {
-    STATUSES.iter().find(|(status, _)| i32::from(*status) == number).map(|(_, name)| *name)
-}
-
-/// The status that rows call by this name.
-fn status_named(name: &str) -> AgentStatus {
-    STATUSES.iter().find(|(_, other)| *other == name).map(|(status, _)| *status).unwrap_or_default()
-}
+pub(crate) const STATUSES: Names<AgentStatus> = Names {
+    in_contract: AgentStatus::as_str_name,
+    in_service: &[
+        (AgentStatus::Active, ACTIVE),
+        (AgentStatus::Idle, "idle"),
+        (AgentStatus::Busy, "busy"),
+        (AgentStatus::Degraded, "degraded"),
+        (AgentStatus::Suspended, SUSPENDED),
+        (AgentStatus::Offline, "offline"),
+    ],
+};

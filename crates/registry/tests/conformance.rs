@@ -1,27 +1,20 @@
 //! The service's lists do what lists promise.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::ops::Range;
-
-use keyset::conformance::{Conformance, RARE};
+use keyset::conformance::Conformance;
 use platform::testing;
 use registry::{AGENTS, DISCOVERED};
-use sqlx::PgPool;
 
-/// Agents for these numbers. Those that are rare have another status, surface and capability than all others; every third
+/// Makes agents. Those that are rare have another status, surface and capability than all others; every third
 /// has as much work as it can have.
-async fn insert(pool: &PgPool, numbers: Range<u32>) {
-    let sql = "
-        insert into agents (workspace_id, id, name, surface, endpoint, capabilities, status, load, capacity, time_to_live,
-            metadata, etag, register_time, heartbeat_time, update_time)
-        select workspace, gen_random_uuid(), 'agent ' || n, case when n % $3 = 0 then 'rare' else 'common' end, '',
-            array[case when n % $3 = 0 then 'rare' else 'common' end],
-            case when n % $3 = 0 then 'degraded' else 'active' end, n % 3, 2, 86400000, '{}', gen_random_uuid(),
-            timestamptz '2026-01-01' + n % 977 * interval '1 s', now(), now()
-        from generate_series($1, $2) as n, (values ('default'), ('other')) as workspaces (workspace)";
-    let [first, end, rare] = [numbers.start, numbers.end, RARE].map(i64::from);
-    sqlx::query(sql).bind(first).bind(end - 1).bind(rare).execute(pool).await.unwrap();
-}
+const ROWS: &str = "
+    insert into agents (workspace_id, id, name, surface, endpoint, capabilities, status, load, capacity, time_to_live,
+        metadata, etag, register_time, heartbeat_time, update_time)
+    select workspace, gen_random_uuid(), 'agent ' || n, case when n % $3 = 0 then 'rare' else 'common' end, '',
+        array[case when n % $3 = 0 then 'rare' else 'common' end],
+        case when n % $3 = 0 then 'degraded' else 'active' end, n % 3, 2, 86400000, '{}', gen_random_uuid(),
+        timestamptz '2026-01-01' + n % 977 * interval '1 s', now(), now()
+    from generate_series($1, $2) as n, (values ('default'), ('other')) as workspaces (workspace)";
 
 #[tokio::test]
 async fn agents_conform() {
@@ -36,7 +29,7 @@ async fn agents_conform() {
         .value("surface", "common")
         .value("capability", "rare")
         .value("capability", "common")
-        .check(async |numbers| insert(pool, numbers).await)
+        .check(async |numbers| testing::insert(pool, ROWS, numbers).await)
         .await;
 }
 
@@ -51,6 +44,6 @@ async fn discovered_agents_conform() {
         .value("status", ["active", "idle", "degraded"])
         .value("capability", "rare")
         .value("capability", "common")
-        .check(async |numbers| insert(pool, numbers).await)
+        .check(async |numbers| testing::insert(pool, ROWS, numbers).await)
         .await;
 }

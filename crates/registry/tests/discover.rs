@@ -96,7 +96,7 @@ async fn a_walk_finds_each_once_the_latest_first() {
     let exact = PageRequest { total_count: TotalCount::Exact.into(), ..Default::default() };
     let request = DiscoverAgentsRequest { page: Some(exact), ..able("code") };
     let (_, stands) = discover_in(&client, "default", &request).await.unwrap();
-    assert_eq!(stands.unwrap().total_count, Some(expected.len() as i64));
+    assert_eq!(stands.total_count, Some(expected.len() as i64));
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn what_is_wrong_is_named_by_its_field() {
     }
     let (_, stands) =
         discover_in(&client, "default", &DiscoverAgentsRequest { page: page(1, ""), ..able("code") }).await.unwrap();
-    let token = stands.unwrap().next_page_token;
+    let token = stands.next_page_token;
     let at = |token: &str, capability: &str| DiscoverAgentsRequest { page: page(1, token), ..able(capability) };
     let skip = PageRequest { skip: 1, ..Default::default() };
     let requests = [

@@ -4,7 +4,7 @@
 mod support;
 
 use quire_proto::registry::v1::{Agent, AgentStatus, HeartbeatRequest, ListAgentsRequest, UpdateAgentRequest};
-use support::{Client, alive, beat, get, list, make, named, one, start, start_at_rest, told, with};
+use support::{Client, alive, beat, get, make, named, one, start, start_at_rest, told, walk, with};
 
 /// An agent of this status.
 async fn of_status(client: &Client, status: AgentStatus) -> Agent {
@@ -102,6 +102,6 @@ async fn one_that_changes_the_status_is_where_its_status_belongs() {
     let busy = HeartbeatRequest { status: AgentStatus::Busy.into(), ..alive(&made[0]) };
     let busy = beat(&client, busy).await.unwrap();
     let of = |status: AgentStatus| ListAgentsRequest { status: status.into(), ..Default::default() };
-    assert_eq!(list(&client, &of(AgentStatus::Busy)).await, [busy]);
-    assert_eq!(list(&client, &of(AgentStatus::Active)).await, made[1..]);
+    assert_eq!(walk(&client, &of(AgentStatus::Busy)).await, [busy]);
+    assert_eq!(walk(&client, &of(AgentStatus::Active)).await, made[1..]);
 }

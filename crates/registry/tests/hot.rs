@@ -1,6 +1,6 @@
 //! A heartbeat touches no index. The test is alone in its binary, and so on its server: a row's former versions stay in their
 //! page, and leave no room for the next, for as long as anybody on the server is in the midst of something.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
 

@@ -6,14 +6,16 @@ mod support;
 use std::time::Duration;
 
 use pagination::Clock;
-use platform::{Platform, testing::Many};
+use platform::{
+    Platform,
+    testing::{Many, id},
+};
 use quire_proto::registry::v1::{
     Agent, AgentStatus, BatchRegisterAgentsRequest, DeregisterAgentRequest, DiscoverAgentsRequest, GetAgentRequest,
     HeartbeatRequest, ListAgentsRequest, UpdateAgentRequest,
 };
 use registry::Registry;
-use support::{able, discover_in, from, list_in, named, page, start_on, with};
-use uuid::Uuid;
+use support::{able, by, discover_in, from, list_in, named, page, start_on, with};
 
 /// 20,000 agents in five workspaces, of which every tenth is offline and one in a thousand is full.
 const SEED: [&str; 3] = [
@@ -28,10 +30,6 @@ const SEED: [&str; 3] = [
     from generate_series(0, 19999) as n",
     "analyze",
 ];
-
-fn id(number: u128) -> String {
-    Uuid::from_u128(number).to_string()
-}
 
 #[tokio::test]
 async fn no_call_about_one_agent_scans_a_table() {
@@ -104,12 +102,11 @@ async fn no_list_scans_a_table() {
     let many = Many::new(&SEED).await;
     many.assert_reads("ListAgents", 88, async |platform| {
         let client = start_on(platform).await;
-        let by = |order_by: &str| ListAgentsRequest { order_by: order_by.into(), ..Default::default() };
         let of_surface = ListAgentsRequest { surface: Some("surface 1".into()), ..by("") };
         let of_status = ListAgentsRequest { status: AgentStatus::Active.into(), ..by("") };
         for request in [by(""), by("name"), of_surface, of_status] {
             let at = |token: &str| ListAgentsRequest { page: page(10, token), ..request.clone() };
-            let first = list_in(&client, "w1", &at("")).await.unwrap().1.unwrap();
+            let first = list_in(&client, "w1", &at("")).await.unwrap().1;
             assert_eq!(list_in(&client, "w1", &at(&first.next_page_token)).await.unwrap().0.len(), 10);
         }
     })

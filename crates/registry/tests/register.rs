@@ -3,16 +3,13 @@
 
 mod support;
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
 
 use pagination::Clock;
-use platform::{Ids, Platform, testing};
+use platform::{Platform, testing};
 use prost_types::Duration as TimeToLive;
-use quire_proto::registry::v1::{Agent, AgentStatus, ListAgentsRequest, RegisterAgentRequest};
-use support::{Client, from, get, list, named, start, start_on, told, with};
+use quire_proto::registry::v1::{Agent, AgentStatus, RegisterAgentRequest};
+use support::{Client, by, from, get, named, start, start_on, told, walk, with};
 use tonic::Status;
 use uuid::Uuid;
 
@@ -38,10 +35,9 @@ async fn count(platform: &Platform) -> i64 {
 
 #[tokio::test]
 async fn a_new_agent_comes_back_as_it_is_kept() {
-    let ids = AtomicU64::new(1);
     let platform = Platform {
         clock: Clock::new(|| UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789)),
-        ids: Ids::new(move || Uuid::from_u128(ids.fetch_add(1, Ordering::Relaxed).into())),
+        ids: testing::counting(),
         ..testing::platform().await
     };
     let client = start_on(&platform).await;
@@ -148,7 +144,7 @@ async fn what_exists_is_not_made_again() {
     "#);
 
     // Nothing of the refused is there, and what was there is as it was.
-    assert_eq!(list(&client, &ListAgentsRequest::default()).await, [there]);
+    assert_eq!(walk(&client, &by("")).await, [there]);
 
     // Names are compared byte by byte: another case or another way to write é is another name.
     for name in ["Reviewer", "reviewer ", "caf\u{e9}", "cafe\u{301}"] {

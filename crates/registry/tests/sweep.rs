@@ -11,7 +11,7 @@ use prost_types::Duration as TimeToLive;
 use quire_proto::registry::v1::{Agent, AgentStatus, ListAgentsRequest};
 use registry::{Registry, Sweeper};
 use sqlx::PgPool;
-use support::{alive, beat, get, list, make, named, names, one, start, start_at_rest, with};
+use support::{alive, beat, get, make, named, names, one, start, start_at_rest, walk, with};
 
 /// A sweeper of a process that has connections of its own to the database.
 async fn sweeper(platform: &Platform) -> Sweeper {
@@ -154,14 +154,6 @@ async fn a_sweeper_that_is_dropped_lets_go_of_the_lock() {
     assert_eq!(second.turn().await.unwrap(), Some(0));
 }
 
-/// Waits until a connection waits for a lock.
-async fn wait_for_waiting(pool: &PgPool) {
-    let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    while sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await.unwrap() == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 #[tokio::test]
 async fn a_heartbeat_that_the_sweep_waits_for_wins() {
     let (platform, client, clock) = start_at_rest().await;
@@ -172,7 +164,7 @@ async fn a_heartbeat_that_the_sweep_waits_for_wins() {
     let sql = "update agents set heartbeat_time = heartbeat_time + interval '61 s' where name = 'b'";
     sqlx::query(sql).execute(&mut *heartbeat).await.unwrap();
     let (swept, ()) = tokio::join!(sweep(&platform), async {
-        wait_for_waiting(&pool).await;
+        testing::wait_for_waiting(&pool, 1).await;
         heartbeat.commit().await.unwrap();
     });
     assert_eq!(swept, 2);
@@ -198,7 +190,7 @@ async fn heartbeats_and_sweeps_at_once_never_leave_a_live_agent_offline() {
         let (beats, ()) = tokio::join!(beats, sweeps);
         assert!(beats.iter().all(Result::is_ok), "{beats:?}");
         let offline = ListAgentsRequest { status: AgentStatus::Offline.into(), ..Default::default() };
-        assert_eq!(names(&list(&client, &offline).await), [""; 0]);
+        assert_eq!(names(&walk(&client, &offline).await), [""; 0]);
     }
 }
 

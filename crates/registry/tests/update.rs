@@ -4,10 +4,10 @@
 mod support;
 
 use futures_util::future::join_all;
-use platform::{Platform, testing};
+use platform::testing;
 use prost_types::Duration;
 use quire_proto::registry::v1::{Agent, AgentStatus, ListAgentsRequest, UpdateAgentRequest};
-use support::{Client, alive, beat, from, get, list, make, named, names, one, start, start_ticking, told, with};
+use support::{Client, alive, beat, by, from, get, make, named, names, one, start, start_ticking, told, walk, with};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
@@ -52,13 +52,8 @@ async fn make_full(client: &Client, name: &str) -> Agent {
     make(client, "default", &[with(full(name))]).await.remove(0)
 }
 
-/// The row of each agent, and the transaction that wrote it.
-async fn rows(platform: &Platform) -> Vec<String> {
-    let sql = "select xmin || ' ' || agents::text from agents order by workspace_id, id";
-    sqlx::query_scalar(sql).fetch_all(&testing::pool(platform)).await.unwrap()
-}
-
-const MUTABLE: [&str; 8] =
+/// Every field that can change.
+const FIELDS: [&str; 8] =
     ["name", "surface", "endpoint", "capabilities", "status", "capacity", "time_to_live", "metadata"];
 
 /// The agent with the fields that are named as another has them.
@@ -110,11 +105,11 @@ async fn the_mask_names_what_changes_and_the_rest_is_not_even_looked_at() {
         register_time: Some(Default::default()),
         ..Default::default()
     };
-    let masks = MUTABLE.map(|field| vec![field]);
+    let masks = FIELDS.map(|field| vec![field]);
     let masks = masks.into_iter().chain([vec!["status", "name", "status"], vec!["*"], vec!["name", "*"]]);
     for (place, mask) in masks.enumerate() {
         let before = make_full(&client, &format!("before {place}")).await;
-        let fields: &[&str] = if mask.contains(&"*") { &MUTABLE } else { &mask };
+        let fields: &[&str] = if mask.contains(&"*") { &FIELDS } else { &mask };
         let asked = other(&format!("after {place}"));
         let change = changed(Agent { id: before.id.clone(), ..wrong.clone() }, &asked, fields);
         let after = update(&client, change, &mask).await.unwrap();
@@ -130,7 +125,7 @@ async fn the_mask_names_what_changes_and_the_rest_is_not_even_looked_at() {
 #[tokio::test]
 async fn without_a_mask_what_is_given_changes() {
     let (_platform, client) = start().await;
-    for (place, field) in MUTABLE.into_iter().enumerate() {
+    for (place, field) in FIELDS.into_iter().enumerate() {
         let before = make_full(&client, &format!("before {place}")).await;
         let asked = other(&format!("after {place}"));
         let change = changed(Agent { id: before.id.clone(), ..Default::default() }, &asked, &[field]);
@@ -166,7 +161,7 @@ async fn an_etag_that_is_given_must_be_the_current_one() {
     // One that is left out is not looked at.
     update(&client, surface(&first, "c"), &["surface"]).await.unwrap();
 
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["agents"]).await;
     let mut answers = Vec::new();
     for etag in [&first.etag, &second.etag, &third.etag, "x", " ", "01934f6e-8a3b-7c21-9d55-0242ac120002"] {
         let status = update(&client, with_etag(etag, "stale"), &[]).await.unwrap_err();
@@ -178,7 +173,7 @@ async fn an_etag_that_is_given_must_be_the_current_one() {
       ABORTED of quire {"field": "agent.id"}
       registry.v1.Agent "<id>"
     "#);
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["agents"]).await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,7 +195,7 @@ async fn a_name_that_is_taken_is_not_given_again() {
     let (platform, client) = start().await;
     let made = make(&client, "default", &[named("a"), named("b")]).await;
     make(&client, "other", &[named("c")]).await;
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["agents"]).await;
     let named = |name: &str| Agent { name: name.into(), ..surface(&made[0], "chat") };
     let taken = told(&update(&client, named("b"), &["name", "surface"]).await.unwrap_err());
     insta::assert_snapshot!(taken, @r#"
@@ -208,7 +203,7 @@ async fn a_name_that_is_taken_is_not_given_again() {
       ALREADY_EXISTS of quire {"field": "agent.name"}
       registry.v1.Agent "b"
     "#);
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["agents"]).await, before);
     // Its own name, and one of another workspace, are not in the way; what it gives up is free.
     for name in ["a", "c"] {
         assert_eq!(update(&client, named(name), &["name"]).await.unwrap().name, name);
@@ -220,7 +215,7 @@ async fn a_name_that_is_taken_is_not_given_again() {
 async fn what_is_wrong_is_named_by_its_field() {
     let (platform, client) = start().await;
     let id = one(&client, "x").await.id;
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["agents"]).await;
     let agent = || Agent { id: id.clone(), ..Default::default() };
     let requests: [(&str, Agent, &[&str]); 13] = [
         ("nothing to change", agent(), &[]),
@@ -283,7 +278,7 @@ async fn what_is_wrong_is_named_by_its_field() {
     InvalidArgument: agent.capabilities[1]: must not be given twice
       agent.capabilities[1]: must not be given twice
     ");
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["agents"]).await, before);
 }
 
 #[tokio::test]
@@ -298,9 +293,9 @@ async fn what_another_workspace_has_is_as_if_it_were_nowhere() {
       registry.v1.Agent "00000000-0000-0000-0000-000000000001"
     "#);
     let ours = make(&client, "ours", &[with(full_of(&id))]).await.remove(0);
-    let before = rows(&platform).await;
+    let before = testing::rows(&platform, &["agents"]).await;
     assert_eq!(refusal(Agent { etag: ours.etag, ..full_of(&id) }).await, nowhere);
-    assert_eq!(rows(&platform).await, before);
+    assert_eq!(testing::rows(&platform, &["agents"]).await, before);
 }
 
 #[tokio::test]
@@ -309,12 +304,11 @@ async fn a_changed_agent_is_where_its_new_values_belong() {
     let made = [one(&client, "a").await, one(&client, "b").await, one(&client, "c").await];
     let change = Agent { status: AgentStatus::Busy.into(), name: "d".into(), ..surface(&made[0], "new") };
     let changed = update(&client, change, &[]).await.unwrap();
-    let by = |order_by: &str| ListAgentsRequest { order_by: order_by.into(), ..Default::default() };
-    assert_eq!(names(&list(&client, &by("")).await), ["c", "b", "d"]);
-    assert_eq!(names(&list(&client, &by("name")).await), ["b", "c", "d"]);
+    assert_eq!(names(&walk(&client, &by("")).await), ["c", "b", "d"]);
+    assert_eq!(names(&walk(&client, &by("name")).await), ["b", "c", "d"]);
     let of_surface = ListAgentsRequest { surface: Some("new".into()), ..by("") };
     let of_status = ListAgentsRequest { status: AgentStatus::Busy.into(), ..by("") };
     for filtered in [of_surface, of_status] {
-        assert_eq!(list(&client, &filtered).await, std::slice::from_ref(&changed));
+        assert_eq!(walk(&client, &filtered).await, std::slice::from_ref(&changed));
     }
 }

@@ -31,26 +31,6 @@ pub(crate) struct ApiKeyRow {
     pub(crate) revoke_time: Option<OffsetDateTime>,
 }
 
-/// An API key to be made.
-#[derive(Debug)]
-pub(crate) struct NewApiKey {
-    pub(crate) key: ApiKeyRow,
-    pub(crate) secret_hash: Vec<u8>,
-}
-
-impl NewApiKey {
-    pub(crate) async fn insert(&self, database: &Database) -> Result<(), Error> {
-        let sql = "
-            insert into api_keys (workspace_id, id, name, subject, scopes, secret_hash, create_time, expire_time)
-            values ($1, $2, $3, $4, $5, $6, $7, $8)";
-        let Self { key, secret_hash } = self;
-        let query = sqlx::query(sql).bind(&key.workspace_id).bind(key.id).bind(&key.name).bind(&key.subject);
-        let query = query.bind(&key.scopes).bind(secret_hash).bind(key.create_time).bind(key.expire_time);
-        database.write::<()>(query).await?;
-        Ok(())
-    }
-}
-
 impl ApiKeyRow {
     /// The key that has this secret and can be used at this time.
     pub(crate) async fn find(
@@ -102,5 +82,42 @@ impl From<ApiKeyRow> for ApiKey {
             last_use_time: row.last_use_time.map(timestamp),
             revoke_time: row.revoke_time.map(timestamp),
         }
+    }
+}
+
+/// An API key to be made.
+#[derive(Debug)]
+pub(crate) struct NewApiKey {
+    pub(crate) api_key: ApiKeyRow,
+    pub(crate) secret_hash: Vec<u8>,
+}
+
+impl NewApiKey {
+    /// Makes the key, which ends no later than that of its maker's session. Nothing when that session, or its key, has ended:
+    /// what is revoked makes no successor with the access token that it still has.
+    pub(crate) async fn insert(
+        &self,
+        database: &Database,
+        workspace: &str,
+        session: Option<Uuid>,
+    ) -> Result<Option<ApiKeyRow>, Error> {
+        let sql = "
+            with maker as (
+                select key.expire_time
+                from sessions as session
+                join api_keys as key on key.workspace_id = session.workspace_id and key.id = session.api_key_id
+                where session.workspace_id = $1 and session.id = $9 and session.revoke_time is null
+                    and session.expire_time > $7 and key.revoke_time is null
+                    and (key.expire_time is null or key.expire_time > $7)
+                for share
+            )
+            insert into api_keys (workspace_id, id, name, subject, scopes, secret_hash, create_time, expire_time)
+            select $1, $2, $3, $4, $5, $6, $7, least($8, (select expire_time from maker))
+            where $9::uuid is null or exists (select from maker)
+            returning workspace_id, id, name, subject, scopes, create_time, expire_time, last_use_time, revoke_time";
+        let Self { api_key, secret_hash } = self;
+        let query = sqlx::query(sql).bind(workspace).bind(api_key.id).bind(&api_key.name).bind(&api_key.subject);
+        let query = query.bind(&api_key.scopes).bind(secret_hash).bind(api_key.create_time).bind(api_key.expire_time);
+        Ok(database.write(query.bind(session)).await?.pop())
     }
 }

@@ -34,73 +34,6 @@ pub(crate) struct SessionRow {
     pub(crate) revoke_time: Option<OffsetDateTime>,
 }
 
-/// A session to be begun with an API key.
-#[derive(Debug)]
-pub(crate) struct NewSession {
-    pub(crate) session: SessionRow,
-    pub(crate) family_hash: Vec<u8>,
-    pub(crate) refresh_hash: Vec<u8>,
-}
-
-impl NewSession {
-    /// Begins the session. Nothing when its API key can no longer be used.
-    pub(crate) async fn insert(&self, database: &Database, workspace: &str) -> Result<Option<SessionRow>, Error> {
-        let sql = "
-            with used as (
-                update api_keys set last_use_time = greatest($8, last_use_time)
-                where workspace_id = $1 and id = $3 and revoke_time is null and (expire_time is null or expire_time > $8)
-                returning subject
-            )
-            insert into sessions (workspace_id, id, api_key_id, subject, scopes, ip, user_agent, family_hash, refresh_hash,
-                create_time, expire_time, refresh_time)
-            select $1, $2, $3, subject, $4, $5, $6, $7, $10, $8, $9, $8 from used
-            returning id, api_key_id, subject, scopes, ip, user_agent, create_time, expire_time, refresh_time, revoke_time";
-        let Self { session, family_hash, refresh_hash } = self;
-        let query = sqlx::query(sql).bind(workspace).bind(session.id).bind(session.api_key_id).bind(&session.scopes);
-        let query = query.bind(&session.ip).bind(&session.user_agent).bind(family_hash).bind(session.create_time);
-        Ok(database.write(query.bind(session.expire_time).bind(refresh_hash)).await?.pop())
-    }
-}
-
-/// A refresh token that is used, as what is kept of it, and the one that takes its place.
-#[derive(Debug)]
-pub(crate) struct Refresh {
-    pub(crate) session_id: Uuid,
-    pub(crate) family_hash: Vec<u8>,
-    pub(crate) refresh_hash: Vec<u8>,
-    pub(crate) next_hash: Vec<u8>,
-    pub(crate) now: OffsetDateTime,
-}
-
-impl Refresh {
-    /// Uses the token. Nothing when it is not the session's latest, or when the session or its API key has ended.
-    pub(crate) async fn run(&self, database: &Database, workspace: &str) -> Result<Option<SessionRow>, Error> {
-        let sql = "
-            update sessions set refresh_hash = $5, refresh_time = greatest($6, refresh_time + interval '1 microsecond')
-            where workspace_id = $1 and id = $2 and family_hash = $3 and refresh_hash = $4
-                and revoke_time is null and expire_time > $6
-                and exists (
-                    select from api_keys as key
-                    where key.workspace_id = $1 and key.id = sessions.api_key_id and key.revoke_time is null
-                        and (key.expire_time is null or key.expire_time > $6))
-            returning id, api_key_id, subject, scopes, ip, user_agent, create_time, expire_time, refresh_time, revoke_time";
-        let query = sqlx::query(sql).bind(workspace).bind(self.session_id).bind(&self.family_hash);
-        let query = query.bind(&self.refresh_hash).bind(&self.next_hash).bind(self.now);
-        Ok(database.write(query).await?.pop())
-    }
-
-    /// Revokes the session of a token that is of its family and not its latest: somebody has used it before. Whether it was.
-    pub(crate) async fn revoke_if_used(&self, database: &Database, workspace: &str) -> Result<bool, Error> {
-        let sql = "
-            update sessions set revoke_time = $5
-            where workspace_id = $1 and id = $2 and family_hash = $3 and refresh_hash <> $4 and revoke_time is null
-            returning id";
-        let query = sqlx::query(sql).bind(workspace).bind(self.session_id).bind(&self.family_hash);
-        let revoked: Vec<(Uuid,)> = database.write(query.bind(&self.refresh_hash).bind(self.now)).await?;
-        Ok(!revoked.is_empty())
-    }
-}
-
 impl SessionRow {
     pub(crate) async fn get(database: &Database, workspace: &str, id: Uuid) -> Result<Option<Self>, Error> {
         let sql = "
@@ -155,5 +88,65 @@ impl From<SessionRow> for Session {
             revoke_time: row.revoke_time.map(timestamp),
             api_key_id: row.api_key_id.to_string(),
         }
+    }
+}
+
+/// A session to be begun with an API key.
+#[derive(Debug)]
+pub(crate) struct NewSession {
+    pub(crate) session: SessionRow,
+    pub(crate) family_hash: Vec<u8>,
+    pub(crate) refresh_hash: Vec<u8>,
+}
+
+impl NewSession {
+    /// Begins the session. Nothing when its API key can no longer be used.
+    pub(crate) async fn insert(&self, database: &Database, workspace: &str) -> Result<Option<SessionRow>, Error> {
+        let sql = "
+            with used as (
+                update api_keys set last_use_time = greatest($8, last_use_time)
+                where workspace_id = $1 and id = $3 and revoke_time is null and (expire_time is null or expire_time > $8)
+                returning subject
+            )
+            insert into sessions (workspace_id, id, api_key_id, subject, scopes, ip, user_agent, family_hash, refresh_hash,
+                create_time, expire_time, refresh_time)
+            select $1, $2, $3, subject, $4, $5, $6, $7, $10, $8, $9, $8 from used
+            returning id, api_key_id, subject, scopes, ip, user_agent, create_time, expire_time, refresh_time, revoke_time";
+        let Self { session, family_hash, refresh_hash } = self;
+        let query = sqlx::query(sql).bind(workspace).bind(session.id).bind(session.api_key_id).bind(&session.scopes);
+        let query = query.bind(&session.ip).bind(&session.user_agent).bind(family_hash).bind(session.create_time);
+        Ok(database.write(query.bind(session.expire_time).bind(refresh_hash)).await?.pop())
+    }
+}
+
+/// A refresh token that is used, as what is kept of it, and the one that takes its place.
+#[derive(Debug)]
+pub(crate) struct Refresh {
+    pub(crate) session_id: Uuid,
+    pub(crate) family_hash: Vec<u8>,
+    pub(crate) refresh_hash: Vec<u8>,
+    pub(crate) next_hash: Vec<u8>,
+    pub(crate) now: OffsetDateTime,
+}
+
+impl Refresh {
+    /// Uses the token; one that is of the session's family and not its latest was used before, and revokes the session instead.
+    /// Nothing when it is no token, or when the session or its API key has ended.
+    pub(crate) async fn run(&self, database: &Database, workspace: &str) -> Result<Option<SessionRow>, Error> {
+        let sql = "
+            update sessions set
+                revoke_time = case when refresh_hash = $4 then null else $6 end,
+                refresh_hash = case when refresh_hash = $4 then $5 else refresh_hash end,
+                refresh_time = case when refresh_hash = $4 then greatest($6, refresh_time + interval '1 microsecond')
+                    else refresh_time end
+            where workspace_id = $1 and id = $2 and family_hash = $3 and revoke_time is null
+                and (refresh_hash <> $4 or expire_time > $6 and exists (
+                    select from api_keys as key
+                    where key.workspace_id = $1 and key.id = sessions.api_key_id and key.revoke_time is null
+                        and (key.expire_time is null or key.expire_time > $6)))
+            returning id, api_key_id, subject, scopes, ip, user_agent, create_time, expire_time, refresh_time, revoke_time";
+        let query = sqlx::query(sql).bind(workspace).bind(self.session_id).bind(&self.family_hash);
+        let query = query.bind(&self.refresh_hash).bind(&self.next_hash).bind(self.now);
+        Ok(database.write(query).await?.pop())
     }
 }

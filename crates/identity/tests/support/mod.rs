@@ -1,58 +1,26 @@
 //! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, UNIX_EPOCH},
-};
-
 use identity::Identity;
-use pagination::Clock;
-pub use platform::testing::{from, there_and_back, told};
-use platform::{Caller, Platform, Scope, testing};
-use prost_types::Timestamp;
+pub use platform::testing::{from, page, there_and_back, told};
+use platform::{
+    Caller, Platform, Scope,
+    testing::{self, Hands},
+};
 use quire_proto::identity::v1::{
     ApiKey, CreateApiKeyRequest, CreateSessionRequest, Credentials, GetSessionRequest, RefreshSessionRequest, Session,
-    identity_service_client::IdentityServiceClient,
+    identity_service_client::IdentityServiceClient, identity_service_server::IdentityService,
 };
 use tonic::{Request, Status, transport::Channel};
-use uuid::Uuid;
 
 pub type Client = IdentityServiceClient<Channel>;
-
-/// A clock that stands still until it is told to go on. It begins at the system's time.
-#[derive(Debug, Clone)]
-pub struct Hands(Arc<AtomicU64>);
-
-impl Hands {
-    pub fn new() -> Self {
-        let now = Clock::system().now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        Self(Arc::new(AtomicU64::new(now)))
-    }
-
-    pub fn clock(&self) -> Clock {
-        let seconds = self.0.clone();
-        Clock::new(move || UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::SeqCst)))
-    }
-
-    pub fn advance(&self, seconds: u64) {
-        self.0.fetch_add(seconds, Ordering::SeqCst);
-    }
-
-    /// The time that many seconds from now.
-    pub fn time(&self, seconds: i64) -> Timestamp {
-        Timestamp { seconds: self.0.load(Ordering::SeqCst) as i64 + seconds, nanos: 0 }
-    }
-}
 
 /// The service with authentication, on a new database and a clock of the test's own.
 pub struct World {
     pub hands: Hands,
     pub platform: Platform,
     pub client: Client,
+    identity: Identity,
 }
 
 impl World {
@@ -61,27 +29,26 @@ impl World {
     }
 
     pub async fn on(platform: Platform) -> Self {
-        let hands = Hands::new();
+        let hands = Hands::at_present();
         let clock = hands.clock();
         let access_tokens = Some(testing::new_access_tokens(&clock));
         let platform = Platform { clock, access_tokens, ..platform };
         let identity = Identity::open(&platform).await.unwrap();
-        let channel = testing::serve_to(platform.access_tokens.clone(), identity.server()).await;
-        Self { hands, platform, client: Client::new(channel) }
+        let channel = testing::serve_to(platform.access_tokens.clone(), identity.clone().server()).await;
+        Self { hands, platform, client: Client::new(channel), identity }
     }
 
     /// A message from whoever may do everything in this workspace.
     pub fn admin<T>(&self, workspace: &str, message: T) -> Request<T> {
-        self.from(workspace, &["identity:read", "identity:write", "memory:read", "memory:write"], message)
+        self.from(workspace, &ADMIN, message)
     }
 
     /// A message from whoever has these scopes in this workspace.
     pub fn from<T>(&self, workspace: &str, scopes: &[&str], message: T) -> Request<T> {
-        let scopes = scopes.iter().map(|scope| Scope((*scope).to_owned())).collect();
-        let caller = Caller { workspace: workspace.to_owned(), subject: "admin".to_owned(), scopes };
         let tokens = self.platform.access_tokens.as_ref().unwrap();
-        let far = platform::now(&self.platform.clock) + time::Duration::days(1);
-        bearer(&tokens.sign(&caller, Uuid::nil(), far).unwrap().token, message)
+        let now = platform::now(&self.platform.clock);
+        let token = tokens.sign(&caller(workspace, scopes), now, now + time::Duration::days(1)).unwrap();
+        bearer(&token.token, message)
     }
 
     /// Makes a key with these scopes. The key and its secret.
@@ -89,9 +56,11 @@ impl World {
         self.make(workspace, key("ada", scopes)).await.unwrap()
     }
 
+    /// Makes a key as on the machine itself, with no session.
     pub async fn make(&self, workspace: &str, api_key: ApiKey) -> Result<(ApiKey, String), Status> {
-        let request = self.admin(workspace, CreateApiKeyRequest { api_key: Some(api_key) });
-        let made = self.client.clone().create_api_key(request).await?.into_inner();
+        let mut request = Request::new(CreateApiKeyRequest { api_key: Some(api_key) });
+        request.extensions_mut().insert(caller(workspace, &ADMIN));
+        let made = self.identity.create_api_key(request).await?.into_inner();
         Ok((made.api_key.unwrap(), made.secret))
     }
 
@@ -113,6 +82,14 @@ impl World {
         let request = self.admin(workspace, GetSessionRequest { id: id.to_owned() });
         Ok(self.client.clone().get_session(request).await?.into_inner().session.unwrap())
     }
+}
+
+const ADMIN: [&str; 4] = ["identity:read", "identity:write", "memory:read", "memory:write"];
+
+/// Whoever has these scopes in this workspace, in no session.
+fn caller(workspace: &str, scopes: &[&str]) -> Caller {
+    let scopes = scopes.iter().map(|scope| Scope((*scope).to_owned())).collect();
+    Caller { workspace: workspace.to_owned(), subject: "admin".to_owned(), scopes, session: None }
 }
 
 /// A key of this subject, with these scopes.

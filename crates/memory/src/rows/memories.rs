@@ -7,7 +7,7 @@ use sqlx::{FromRow, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{MEMORY, scope_named};
+use super::{MEMORY, SCOPES};
 
 /// The memories of a workspace.
 pub static MEMORIES: Listing = Listing {
@@ -137,7 +137,7 @@ impl From<MemoryRow> for Memory {
     fn from(row: MemoryRow) -> Self {
         Self {
             id: row.id.to_string(),
-            scope: scope_named(&row.scope).into(),
+            scope: SCOPES.value(&row.scope).into(),
             content: row.content,
             r#type: row.r#type,
             source: row.source,
@@ -171,17 +171,19 @@ impl NewRow for NewMemory {
 
     async fn insert(database: &Database, workspace: &str, new: &[&Self]) -> sqlx::Result<()> {
         let sql = "
+            with given as (
+                select * from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::float8[], $8::bool[],
+                    $9::bool[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::jsonb[], $16::jsonb[],
+                    $17::uuid[], $18::timestamptz[])
+                    as given (id, scope, content, type, source, confidence, pinned, policy, user_id, team_id, project_id,
+                        repository, agent, tags, metadata, etag, create_time)
+            )
             insert into memories (workspace_id, id, scope, content, type, source, confidence, pinned, policy, user_id,
                 team_id, project_id, repository, agent, tags, metadata, etag, create_time, update_time)
             select $1, id, scope, content, type, source, confidence, pinned, policy, user_id, team_id, project_id,
                 repository, agent, array(select jsonb_array_elements_text(tags)), metadata, etag, create_time, create_time
-            from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::float8[], $8::bool[], $9::bool[],
-                $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::jsonb[], $16::jsonb[], $17::uuid[],
-                $18::timestamptz[])
-                as given (id, scope, content, type, source, confidence, pinned, policy, user_id, team_id, project_id,
-                    repository, agent, tags, metadata, etag, create_time)
             -- Two batches that have memories in common take them in the same order, so that neither waits for the other.
-            order by id";
+            from given order by id";
         let memories = || new.iter().map(|new| &new.memory);
         let query = sqlx::query(sql)
             .bind(workspace)

@@ -1,24 +1,16 @@
 //! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, UNIX_EPOCH},
-};
-
 use memory::Memories;
-use pagination::Clock;
-pub use platform::testing::{from, there_and_back, told};
+pub use platform::testing::{from, page, there_and_back, told};
 use platform::{Platform, testing};
 use quire_proto::{
     memory::v1::{
-        BatchStoreMemoriesRequest, GetMemoryRequest, ListMemoriesRequest, ListMemoriesResponse, Memory, MemoryScope,
-        RecallMemoriesRequest, RecallMemoriesResponse, RecalledMemory, StoreMemoryRequest,
-        memory_service_client::MemoryServiceClient,
+        BatchStoreMemoriesRequest, GetMemoryRequest, ListMemoriesRequest, Memory, MemoryScope, RecallMemoriesRequest,
+        RecalledMemory, StoreMemoryRequest, memory_service_client::MemoryServiceClient,
     },
-    pagination::v1::{PageRequest, PageResponse},
+    pagination::v1::PageResponse,
 };
-use sqlx::PgPool;
 use tonic::{Status, transport::Channel};
 
 pub type Client = MemoryServiceClient<Channel>;
@@ -41,9 +33,7 @@ pub async fn start_on(platform: &Platform) -> Client {
 
 /// The service on a new database, by a clock that is a second later each time it is asked.
 pub async fn start_ticking() -> (Platform, Client) {
-    let seconds = AtomicU64::new(1_800_000_000);
-    let clock = Clock::new(move || UNIX_EPOCH + Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed)));
-    let platform = Platform { clock, ..testing::platform().await };
+    let platform = Platform { clock: testing::ticking(), ..testing::platform().await };
     let client = start_on(&platform).await;
     (platform, client)
 }
@@ -90,12 +80,12 @@ pub async fn store(client: &Client, memory: Memory) -> Result<Memory, Status> {
     store_in(client, "default", memory).await
 }
 
-/// Asks for memories to be made all at once.
+/// Asks for memories to be made in one batch.
 pub fn batch(memories: &[Memory]) -> BatchStoreMemoriesRequest {
     BatchStoreMemoriesRequest { requests: memories.iter().cloned().map(with).collect(), ..Default::default() }
 }
 
-/// Makes memories all at once, and gives their ids.
+/// Makes memories in one batch, and gives their ids.
 pub async fn make(client: &Client, workspace: &str, memories: &[Memory]) -> Vec<String> {
     client.clone().batch_store_memories(from(workspace, batch(memories))).await.unwrap().into_inner().ids
 }
@@ -106,15 +96,9 @@ pub async fn get_in(client: &Client, workspace: &str, id: &str) -> Result<Memory
     Ok(response.into_inner().memory.unwrap())
 }
 
-/// Reads a memory of the workspace `default`.
+/// Reads a memory, as a caller of the workspace `default`.
 pub async fn get(client: &Client, id: &str) -> Result<Memory, Status> {
     get_in(client, "default", id).await
-}
-
-/// Every memory there is, with the transaction that wrote it.
-pub async fn rows(platform: &Platform) -> Vec<String> {
-    let sql = "select xmin || ' ' || memories::text from memories order by workspace_id, id";
-    sqlx::query_scalar(sql).fetch_all(&testing::pool(platform)).await.unwrap()
 }
 
 /// A page of memories and where it stands, as a caller of this workspace.
@@ -122,10 +106,22 @@ pub async fn list_in(
     client: &Client,
     workspace: &str,
     request: &ListMemoriesRequest,
-) -> Result<(Vec<Memory>, Option<PageResponse>), Status> {
-    let response = client.clone().list_memories(from(workspace, request.clone())).await?;
-    let ListMemoriesResponse { memories, page } = response.into_inner();
-    Ok((memories, page))
+) -> Result<(Vec<Memory>, PageResponse), Status> {
+    let response = client.clone().list_memories(from(workspace, request.clone())).await?.into_inner();
+    Ok((response.memories, response.page.unwrap()))
+}
+
+/// All memories that a request lists, as a caller of this workspace.
+pub async fn walk_in(client: &Client, workspace: &str, request: &ListMemoriesRequest, page_size: i32) -> Vec<Memory> {
+    let fetch = async |page| {
+        list_in(client, workspace, &ListMemoriesRequest { page: Some(page), ..request.clone() }).await.unwrap()
+    };
+    there_and_back(page_size, fetch).await.concat()
+}
+
+/// All memories that a request lists, as a caller of the workspace `default`.
+pub async fn walk(client: &Client, request: &ListMemoriesRequest) -> Vec<Memory> {
+    walk_in(client, "default", request, 200).await
 }
 
 /// Asks for memories in an order.
@@ -133,23 +129,14 @@ pub fn by(order_by: &str) -> ListMemoriesRequest {
     ListMemoriesRequest { order_by: order_by.to_owned(), ..Default::default() }
 }
 
-/// All memories that a request lists, from the first to the last.
-pub async fn all(client: &Client, workspace: &str, request: &ListMemoriesRequest) -> Vec<Memory> {
-    let fetch = async |page| {
-        list_in(client, workspace, &ListMemoriesRequest { page: Some(page), ..request.clone() }).await.unwrap()
-    };
-    there_and_back(200, fetch).await.concat()
-}
-
 /// A page of recalled memories and where it stands, as a caller of this workspace.
 pub async fn recall_in(
     client: &Client,
     workspace: &str,
     request: &RecallMemoriesRequest,
-) -> Result<(Vec<RecalledMemory>, Option<PageResponse>), Status> {
-    let response = client.clone().recall_memories(from(workspace, request.clone())).await?;
-    let RecallMemoriesResponse { memories, page } = response.into_inner();
-    Ok((memories, page))
+) -> Result<(Vec<RecalledMemory>, PageResponse), Status> {
+    let response = client.clone().recall_memories(from(workspace, request.clone())).await?.into_inner();
+    Ok((response.memories, response.page.unwrap()))
 }
 
 /// Asks for the memories that hold these words.
@@ -164,14 +151,4 @@ pub async fn recalled(client: &Client, request: &RecallMemoriesRequest) -> Vec<S
     };
     let found = there_and_back(200, fetch).await.concat();
     found.into_iter().map(|found| found.memory.unwrap().content).collect()
-}
-
-/// So many rows to a page, behind this token.
-pub fn page(page_size: i32, page_token: &str) -> Option<PageRequest> {
-    Some(PageRequest { page_size, page_token: page_token.to_owned(), ..Default::default() })
-}
-
-/// The token of the page after this one.
-pub fn next(page: Option<PageResponse>) -> String {
-    page.unwrap().next_page_token
 }

@@ -1,8 +1,8 @@
 use keyset::{Listing, Order, Query, asc};
-use quire_proto::meter::v1::{UsageDimension, UsageSummary};
+use quire_proto::meter::v1::UsageSummary;
 use sqlx::FromRow;
 
-use super::usage::FILTERS;
+use super::{DIMENSIONS, usage::FILTERS};
 
 /// The sums of a workspace's usage.
 ///
@@ -40,31 +40,20 @@ pub static SUMMARIES: Listing = Listing {
     ..Listing::DEFAULT
 };
 
-/// What usage can be summed up by, and the parameter that says whether it is.
-pub(crate) const DIMENSIONS: [(UsageDimension, &str); 7] = [
-    (UsageDimension::Team, "by_team"),
-    (UsageDimension::Agent, "by_agent"),
-    (UsageDimension::Model, "by_model"),
-    (UsageDimension::Provider, "by_provider"),
-    (UsageDimension::Surface, "by_surface"),
-    (UsageDimension::EventType, "by_event_type"),
-    (UsageDimension::Day, "by_day"),
-];
-
-/// What usage is summed up by.
+/// What usage is summed up by: those of the parameters that are true.
 #[derive(Debug)]
-pub(crate) struct Dimensions(pub(crate) Vec<UsageDimension>);
+pub(crate) struct Dimensions(pub(crate) Vec<&'static str>);
 
 impl Dimensions {
-    /// The query with the parameters that say so.
+    /// The query with the parameters.
     pub(crate) fn of<'a>(&self, query: Query<'a>) -> Query<'a> {
-        let parameters = DIMENSIONS.iter().map(|(dimension, parameter)| (parameter, self.0.contains(dimension)));
+        let parameters = DIMENSIONS.in_service.iter().map(|(_, parameter)| (parameter, self.0.contains(parameter)));
         parameters.fold(query, |query, (parameter, is_asked)| query.parameter(parameter, is_asked))
     }
 }
 
 /// A group of `usage_records`, and its sums.
-#[derive(Debug, FromRow)]
+#[derive(Debug, Clone, FromRow)]
 pub(crate) struct SummaryRow {
     day: Option<String>,
     team_id: Option<String>,

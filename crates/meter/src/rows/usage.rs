@@ -10,19 +10,6 @@ use uuid::Uuid;
 
 use super::USAGE_RECORD;
 
-/// What usage can be filtered by, listed and summed up alike.
-pub(crate) const FILTERS: &[Filter] = &[
-    Filter::equal("agent_id", "agent_id"),
-    Filter::equal("team_id", "team_id"),
-    Filter::equal("model", "model"),
-    Filter::equal("event_type", "event_type"),
-    Filter::equal("provider", "provider"),
-    Filter::at_least("start_time", "occur_time"),
-    Filter::less_than("end_time", "occur_time"),
-];
-
-const INDEXED: &[&[&str]] = &[&["agent_id"], &["team_id"], &["model"]];
-
 /// The usage records of a workspace.
 pub static USAGE: Listing = Listing {
     name: "meter.v1.Usage",
@@ -37,6 +24,19 @@ pub static USAGE: Listing = Listing {
     ],
     ..Listing::DEFAULT
 };
+
+/// What usage is filtered by, listed or summed up.
+pub(super) const FILTERS: &[Filter] = &[
+    Filter::equal("agent_id", "agent_id"),
+    Filter::equal("team_id", "team_id"),
+    Filter::equal("model", "model"),
+    Filter::equal("event_type", "event_type"),
+    Filter::equal("provider", "provider"),
+    Filter::at_least("start_time", "occur_time"),
+    Filter::less_than("end_time", "occur_time"),
+];
+
+const INDEXED: &[&[&str]] = &[&["agent_id"], &["team_id"], &["model"]];
 
 /// A row of `usage_records`.
 #[derive(Debug, Clone, PartialEq, FromRow)]
@@ -109,7 +109,7 @@ impl NewRow for NewUsage {
                 create_time)
             select $1, id, request_id, team_id, agent_id, surface, event_type, model, provider, input_tokens, output_tokens,
                 cache_read_tokens, cache_write_tokens, cost_usd, metadata, occur_time, create_time
-            -- Two calls that have uses in common take them in the same order, so that neither waits for the other.
+            -- Two batches that have uses in common take them in the same order, so that neither waits for the other.
             from given order by request_id";
         let records = || new.iter().map(|new| &new.record);
         let query = sqlx::query(sql)
@@ -147,7 +147,7 @@ impl NewRow for NewUsage {
     }
 
     fn is_as(&self, existing: &UsageRow) -> bool {
-        let UsageRow { id, occur_time, create_time, .. } = existing.clone();
+        let UsageRow { id, occur_time, create_time, .. } = *existing;
         let occur_time = if self.is_occur_time_given { self.record.occur_time } else { occur_time };
         UsageRow { id, occur_time, create_time, ..self.record.clone() } == *existing
     }

@@ -2,15 +2,15 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
 use meter::Meter;
-pub use platform::testing::{from, there_and_back, told};
+pub use platform::testing::{from, page, there_and_back, told};
 use platform::{Platform, testing};
 use prost_types::Timestamp;
 use quire_proto::{
     meter::v1::{
-        ListUsageRequest, ListUsageResponse, RecordUsageRequest, RecordUsageResponse, SummarizeUsageRequest,
-        UsageDimension, UsageRecord, UsageSummary, meter_service_client::MeterServiceClient,
+        ListUsageRequest, RecordUsageRequest, RecordUsageResponse, SummarizeUsageRequest, UsageDimension, UsageRecord,
+        UsageSummary, meter_service_client::MeterServiceClient,
     },
-    pagination::v1::{PageRequest, PageResponse},
+    pagination::v1::PageResponse,
 };
 use tonic::{Status, transport::Channel};
 
@@ -65,22 +65,19 @@ pub async fn list_in(
     workspace: &str,
     request: &ListUsageRequest,
 ) -> Result<(Vec<UsageRecord>, PageResponse), Status> {
-    let response = client.clone().list_usage(from(workspace, request.clone())).await?;
-    let ListUsageResponse { records, page } = response.into_inner();
-    Ok((records, page.unwrap()))
+    let response = client.clone().list_usage(from(workspace, request.clone())).await?.into_inner();
+    Ok((response.records, response.page.unwrap()))
 }
 
-/// All uses that a request asks for, walked there and back, as a caller of this workspace.
+/// All uses that a request lists, as a caller of this workspace.
 pub async fn walk_in(client: &Client, workspace: &str, request: &ListUsageRequest, page_size: i32) -> Vec<UsageRecord> {
-    let pages = there_and_back(page_size, async |page| {
-        let (records, page) =
-            list_in(client, workspace, &ListUsageRequest { page: Some(page), ..request.clone() }).await.unwrap();
-        (records, Some(page))
-    });
-    pages.await.concat()
+    let fetch = async |page| {
+        list_in(client, workspace, &ListUsageRequest { page: Some(page), ..request.clone() }).await.unwrap()
+    };
+    there_and_back(page_size, fetch).await.concat()
 }
 
-/// All uses that a request asks for, as a caller of the workspace `default`.
+/// All uses that a request lists, as a caller of the workspace `default`.
 pub async fn walk(client: &Client, request: &ListUsageRequest) -> Vec<UsageRecord> {
     walk_in(client, "default", request, 200).await
 }
@@ -110,19 +107,17 @@ pub async fn summarize_in(
     Ok((response.summaries, response.page.unwrap()))
 }
 
-/// All sums that a request asks for, walked there and back, as a caller of this workspace.
+/// All sums that a request asks for, as a caller of this workspace.
 pub async fn sums_in(
     client: &Client,
     workspace: &str,
     request: &SummarizeUsageRequest,
     page_size: i32,
 ) -> Vec<UsageSummary> {
-    let pages = there_and_back(page_size, async |page| {
-        let request = SummarizeUsageRequest { page: Some(page), ..request.clone() };
-        let (summaries, page) = summarize_in(client, workspace, &request).await.unwrap();
-        (summaries, Some(page))
-    });
-    pages.await.concat()
+    let fetch = async |page| {
+        summarize_in(client, workspace, &SummarizeUsageRequest { page: Some(page), ..request.clone() }).await.unwrap()
+    };
+    there_and_back(page_size, fetch).await.concat()
 }
 
 /// All sums that a request asks for, as a caller of the workspace `default`.

@@ -13,15 +13,19 @@ pub fn from<T>(workspace: &str, message: T) -> Request<T> {
     request
 }
 
+/// So many rows to a page, behind this token.
+pub fn page(page_size: i32, page_token: &str) -> Option<PageRequest> {
+    Some(PageRequest { page_size, page_token: page_token.to_owned(), ..Default::default() })
+}
+
 /// The rows of each page of any list, from the first to the last; the way back has brought the same rows.
 pub async fn there_and_back<T: PartialEq + Clone>(
     page_size: i32,
-    fetch: impl AsyncFn(PageRequest) -> (Vec<T>, Option<PageResponse>),
+    fetch: impl AsyncFn(PageRequest) -> (Vec<T>, PageResponse),
 ) -> Vec<Vec<T>> {
     let fetch = async |token: &str| {
         let page = PageRequest { page_size, page_token: token.to_owned(), ..Default::default() };
-        let (rows, response) = fetch(page).await;
-        (rows, response.unwrap())
+        fetch(page).await
     };
     let (first, mut response) = fetch("").await;
     assert_eq!(response.previous_page_token, "", "the first page has none before it");

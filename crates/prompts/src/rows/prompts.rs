@@ -192,15 +192,12 @@ impl NewRow for NewPrompt {
     }
 
     fn is_as(&self, existing: &ExistingPrompt) -> bool {
-        let Self { is_id_given, prompt, version, .. } = self;
-        (existing.prompt.id == prompt.id || !is_id_given)
-            && existing.prompt.name == prompt.name
-            && existing.prompt.surface == prompt.surface
-            && existing.prompt.tags == prompt.tags
-            && existing.prompt.metadata == prompt.metadata
-            && existing.content_hash == version.content_hash
-            && existing.model == version.model
-            && existing.author == version.author
+        let PromptRow { id, latest_version, etag, create_time, update_time, .. } = existing.prompt;
+        let id = if self.is_id_given { self.prompt.id } else { id };
+        PromptRow { id, latest_version, etag, create_time, update_time, ..self.prompt.clone() } == existing.prompt
+            && self.version.content_hash == existing.content_hash
+            && self.version.model == existing.model
+            && self.version.author == existing.author
     }
 
     fn resource(&self, existing: Option<&ExistingPrompt>) -> Resource {

@@ -1,15 +1,9 @@
 //! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
-use std::{
-    cmp::Reverse,
-    collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, UNIX_EPOCH},
-};
+use std::{cmp::Reverse, collections::BTreeMap};
 
-use pagination::Clock;
-pub use platform::testing::{from, there_and_back, told};
+pub use platform::testing::{from, page, there_and_back, told};
 use platform::{Platform, testing};
 use prompts::Prompts;
 use quire_proto::{
@@ -45,9 +39,7 @@ pub async fn start_on(platform: &Platform) -> Client {
 
 /// The service on a new database, by a clock that is a second later each time it is asked.
 pub async fn start_ticking() -> (Platform, Client) {
-    let seconds = AtomicU64::new(1_800_000_000);
-    let clock = Clock::new(move || UNIX_EPOCH + Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed)));
-    let platform = Platform { clock, ..testing::platform().await };
+    let platform = Platform { clock: testing::ticking(), ..testing::platform().await };
     let client = start_on(&platform).await;
     (platform, client)
 }
@@ -84,10 +76,15 @@ pub async fn one(client: &Client, name: &str) -> Prompt {
     make(client, "default", &[named(name)]).await.remove(0)
 }
 
-/// Reads a prompt of the workspace `default`.
-pub async fn get(client: &Client, id: &str) -> Result<Prompt, Status> {
-    let response = client.clone().get_prompt(GetPromptRequest { id: id.to_owned() }).await?;
+/// Reads a prompt, as a caller of this workspace.
+pub async fn get_in(client: &Client, workspace: &str, id: &str) -> Result<Prompt, Status> {
+    let response = client.clone().get_prompt(from(workspace, GetPromptRequest { id: id.to_owned() })).await?;
     Ok(response.into_inner().prompt.unwrap())
+}
+
+/// Reads a prompt, as a caller of the workspace `default`.
+pub async fn get(client: &Client, id: &str) -> Result<Prompt, Status> {
+    get_in(client, "default", id).await
 }
 
 /// A version with this content.

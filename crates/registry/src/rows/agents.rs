@@ -8,14 +8,14 @@ use sqlx::{FromRow, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{AGENT, status_named};
+use super::{AGENT, STATUSES};
 
 /// The agents of a workspace.
 pub static AGENTS: Listing = Listing {
     name: "registry.v1.Agents",
     from: "agents",
     columns: "id, name, surface, endpoint, capabilities, status, load, capacity, time_to_live, metadata, etag, \
-              register_time, heartbeat_time, update_time",
+        register_time, heartbeat_time, update_time",
     scope: &["workspace_id"],
     filters: &[
         Filter::equal("status", "status"),
@@ -30,29 +30,6 @@ pub static AGENTS: Listing = Listing {
         },
         Order { name: "name", keys: &[asc("name")], indexed: &[] },
     ],
-    ..Listing::DEFAULT
-};
-
-/// The agents of a workspace that have room for work.
-pub static DISCOVERED: Listing = Listing {
-    name: "registry.v1.DiscoveredAgents",
-    from: "agents",
-    columns: "id, name, surface, endpoint, capabilities, status, load, capacity, time_to_live, metadata, etag, \
-              register_time, heartbeat_time, update_time",
-    scope: &["workspace_id"],
-    filters: &[
-        Filter::any_of("status", "status"),
-        Filter::condition(
-            "capability",
-            "capabilities @> array[{capability}] and load < capacity
-                and heartbeat_time + time_to_live * interval '1 millisecond' >= now()",
-        ),
-    ],
-    orders: &[Order {
-        name: "register_time desc",
-        keys: &[desc("register_time"), desc("id")],
-        indexed: &[&["status"]],
-    }],
     ..Listing::DEFAULT
 };
 
@@ -180,10 +157,10 @@ impl From<AgentRow> for Agent {
             surface: row.surface,
             endpoint: row.endpoint,
             capabilities: row.capabilities,
-            status: status_named(&row.status).into(),
+            status: STATUSES.value(&row.status).into(),
             load: row.load,
             capacity: Some(row.capacity),
-            // Less than a thousand millions, which an i32 holds.
+            // Less than a billion, which an i32 holds.
             time_to_live: Some(Duration {
                 seconds: row.time_to_live / 1_000,
                 nanos: (row.time_to_live % 1_000) as i32 * 1_000_000,
@@ -264,15 +241,11 @@ impl NewRow for NewAgent {
     }
 
     fn is_as(&self, existing: &AgentRow) -> bool {
-        let Self { is_id_given, agent, .. } = self;
-        (existing.id == agent.id || !is_id_given)
-            && existing.name == agent.name
-            && existing.surface == agent.surface
-            && existing.endpoint == agent.endpoint
-            && existing.capabilities == agent.capabilities
-            && existing.capacity == agent.capacity
-            && existing.time_to_live == agent.time_to_live
-            && existing.metadata == agent.metadata
+        let AgentRow { id, load, etag, register_time, heartbeat_time, update_time, .. } = *existing;
+        let id = if self.is_id_given { self.agent.id } else { id };
+        let status = existing.status.clone();
+        AgentRow { id, status, load, etag, register_time, heartbeat_time, update_time, ..self.agent.clone() }
+            == *existing
     }
 
     fn resource(&self, existing: Option<&AgentRow>) -> Resource {

@@ -1,19 +1,13 @@
 //! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, UNIX_EPOCH},
+pub use platform::testing::{from, page, there_and_back, told};
+use platform::{
+    Platform,
+    testing::{self, Hands},
 };
-
-use pagination::Clock;
-pub use platform::testing::{from, there_and_back, told};
-use platform::{Platform, testing};
 use quire_proto::{
-    pagination::v1::{PageRequest, PageResponse},
+    pagination::v1::PageResponse,
     registry::v1::{
         Agent, AgentStatus, BatchRegisterAgentsRequest, DiscoverAgentsRequest, GetAgentRequest, HeartbeatRequest,
         ListAgentsRequest, RegisterAgentRequest, registry_service_client::RegistryServiceClient,
@@ -40,39 +34,19 @@ pub async fn start_on(platform: &Platform) -> Client {
     RegistryServiceClient::new(testing::serve(registry.server()).await)
 }
 
-/// A clock that a test sets.
-#[derive(Debug, Clone)]
-pub struct Seconds(Arc<AtomicU64>);
-
-impl Seconds {
-    /// Makes it so much later.
-    pub fn pass(&self, seconds: u64) {
-        self.0.fetch_add(seconds, Ordering::SeqCst);
-    }
-
-    /// Makes it so much earlier.
-    pub fn go_back(&self, seconds: u64) {
-        self.0.fetch_sub(seconds, Ordering::SeqCst);
-    }
+/// The service on a new database, by a clock that is a second later each time it is asked.
+pub async fn start_ticking() -> (Platform, Client) {
+    let platform = Platform { clock: testing::ticking(), ..testing::platform().await };
+    let client = start_on(&platform).await;
+    (platform, client)
 }
 
 /// The service on a new database, by a clock that stands still unless the test has time pass.
-pub async fn start_at_rest() -> (Platform, Client, Seconds) {
-    let seconds = Seconds(Arc::new(AtomicU64::new(1_800_000_000)));
-    let Seconds(read) = seconds.clone();
-    let clock = Clock::new(move || UNIX_EPOCH + Duration::from_secs(read.load(Ordering::SeqCst)));
-    let platform = Platform { clock, ..testing::platform().await };
+pub async fn start_at_rest() -> (Platform, Client, Hands) {
+    let hands = Hands::at(1_800_000_000);
+    let platform = Platform { clock: hands.clock(), ..testing::platform().await };
     let client = start_on(&platform).await;
-    (platform, client, seconds)
-}
-
-/// The service on a new database, by a clock that is a second later each time it is asked.
-pub async fn start_ticking() -> (Platform, Client) {
-    let seconds = AtomicU64::new(1_800_000_000);
-    let clock = Clock::new(move || UNIX_EPOCH + Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed)));
-    let platform = Platform { clock, ..testing::platform().await };
-    let client = start_on(&platform).await;
-    (platform, client)
+    (platform, client, hands)
 }
 
 /// Asks for this agent.
@@ -85,7 +59,7 @@ pub fn named(name: impl Into<String>) -> RegisterAgentRequest {
     with(Agent { name: name.into(), ..Default::default() })
 }
 
-/// Makes agents, in one batch.
+/// Makes agents in one batch.
 pub async fn make(client: &Client, workspace: &str, requests: &[RegisterAgentRequest]) -> Vec<Agent> {
     let requests = BatchRegisterAgentsRequest { requests: requests.to_vec(), ..Default::default() };
     client.clone().batch_register_agents(from(workspace, requests)).await.unwrap().into_inner().agents
@@ -96,9 +70,15 @@ pub async fn one(client: &Client, name: &str) -> Agent {
     make(client, "default", &[named(name)]).await.remove(0)
 }
 
-/// Reads an agent of the workspace `default`.
+/// Reads an agent, as a caller of this workspace.
+pub async fn get_in(client: &Client, workspace: &str, id: &str) -> Result<Agent, Status> {
+    let response = client.clone().get_agent(from(workspace, GetAgentRequest { id: id.to_owned() })).await?;
+    Ok(response.into_inner().agent.unwrap())
+}
+
+/// Reads an agent, as a caller of the workspace `default`.
 pub async fn get(client: &Client, id: &str) -> Result<Agent, Status> {
-    Ok(client.clone().get_agent(GetAgentRequest { id: id.to_owned() }).await?.into_inner().agent.unwrap())
+    get_in(client, "default", id).await
 }
 
 /// A heartbeat that says nothing but that the agent lives.
@@ -111,40 +91,47 @@ pub async fn beat(client: &Client, heartbeat: HeartbeatRequest) -> Result<Agent,
     Ok(client.clone().heartbeat(heartbeat).await?.into_inner().agent.unwrap())
 }
 
-/// A page of agents, as a caller of this workspace.
+/// A page of agents and where it stands, as a caller of this workspace.
 pub async fn list_in(
     client: &Client,
     workspace: &str,
     request: &ListAgentsRequest,
-) -> Result<(Vec<Agent>, Option<PageResponse>), Status> {
+) -> Result<(Vec<Agent>, PageResponse), Status> {
     let response = client.clone().list_agents(from(workspace, request.clone())).await?.into_inner();
-    Ok((response.agents, response.page))
+    Ok((response.agents, response.page.unwrap()))
 }
 
-/// The agents that a request asks for, up to 200, as a caller of the workspace `default`.
-pub async fn list(client: &Client, request: &ListAgentsRequest) -> Vec<Agent> {
-    let page = Some(PageRequest { page_size: 200, ..Default::default() });
-    list_in(client, "default", &ListAgentsRequest { page, ..request.clone() }).await.unwrap().0
+/// All agents that a request lists, as a caller of this workspace.
+pub async fn walk_in(client: &Client, workspace: &str, request: &ListAgentsRequest, page_size: i32) -> Vec<Agent> {
+    let fetch = async |page| {
+        list_in(client, workspace, &ListAgentsRequest { page: Some(page), ..request.clone() }).await.unwrap()
+    };
+    there_and_back(page_size, fetch).await.concat()
 }
 
-/// A page of agents that have room, as a caller of this workspace.
+/// All agents that a request lists, as a caller of the workspace `default`.
+pub async fn walk(client: &Client, request: &ListAgentsRequest) -> Vec<Agent> {
+    walk_in(client, "default", request, 200).await
+}
+
+/// Asks for agents in an order.
+pub fn by(order_by: &str) -> ListAgentsRequest {
+    ListAgentsRequest { order_by: order_by.to_owned(), ..Default::default() }
+}
+
+/// A page of agents that have room and where it stands, as a caller of this workspace.
 pub async fn discover_in(
     client: &Client,
     workspace: &str,
     request: &DiscoverAgentsRequest,
-) -> Result<(Vec<Agent>, Option<PageResponse>), Status> {
+) -> Result<(Vec<Agent>, PageResponse), Status> {
     let response = client.clone().discover_agents(from(workspace, request.clone())).await?.into_inner();
-    Ok((response.agents, response.page))
+    Ok((response.agents, response.page.unwrap()))
 }
 
 /// Asks for those that can do this.
 pub fn able(capability: &str) -> DiscoverAgentsRequest {
     DiscoverAgentsRequest { capability: capability.to_owned(), ..Default::default() }
-}
-
-/// The first page of a size, or the one that a token leads to.
-pub fn page(page_size: i32, page_token: &str) -> Option<PageRequest> {
-    Some(PageRequest { page_size, page_token: page_token.to_owned(), ..Default::default() })
 }
 
 /// The names of agents, in their sequence.

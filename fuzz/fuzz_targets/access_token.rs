@@ -1,0 +1,36 @@
+//! Any text as an access token: nobody is known by one that was not signed, or was changed since.
+#![no_main]
+
+use std::{collections::BTreeSet, sync::LazyLock};
+
+use aws_lc_rs::{rand::SystemRandom, signature::Ed25519KeyPair};
+use libfuzzer_sys::fuzz_target;
+use pagination::Clock;
+use platform::{AccessTokens, Caller, Scope, now};
+use time::Duration;
+use uuid::Uuid;
+
+static TOKENS: LazyLock<AccessTokens> = LazyLock::new(|| {
+    let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+    let keys = pem::encode(&pem::Pem::new("PRIVATE KEY", key.as_ref())).parse().unwrap();
+    AccessTokens { keys, clock: Clock::system() }
+});
+
+fuzz_target!(|input: (String, Vec<String>, Vec<(u16, u8)>)| {
+    let (text, scopes, changes) = input;
+    assert_eq!(TOKENS.verify(&text), None, "{text} was signed by nobody");
+
+    let scopes: BTreeSet<_> = scopes.into_iter().filter(|scope| !scope.is_empty() && !scope.contains(' ')).collect();
+    let scopes = scopes.into_iter().map(Scope).collect();
+    let caller = Caller { workspace: "acme".to_owned(), subject: text, scopes, session: Some(Uuid::nil()) };
+    let now = now(&TOKENS.clock);
+    let token = TOKENS.sign(&caller, now, now + Duration::hours(1)).unwrap().token;
+    assert_eq!(TOKENS.verify(&token), Some(caller));
+    let mut changed = token.clone().into_bytes();
+    for (place, value) in changes {
+        let place = usize::from(place) % changed.len();
+        changed[place] ^= value & 0x7f;
+    }
+    let changed = String::from_utf8(changed).unwrap();
+    assert!(changed == token || TOKENS.verify(&changed).is_none(), "{changed} was {token}");
+});
