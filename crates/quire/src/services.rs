@@ -1,6 +1,6 @@
 //! The services that are served, and what goes around each of them.
 
-use std::convert::Infallible;
+use std::{collections::BTreeSet, convert::Infallible};
 
 use clap::ValueEnum;
 use identity::Identity;
@@ -20,7 +20,7 @@ use tower_layer::Layer;
 use crate::error::Error;
 
 /// A service, as the command line calls it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum ServiceName {
     Prompts,
     Memory,
@@ -69,7 +69,8 @@ impl Services {
             availability: availability.clone(),
         };
         let mut builder = Builder { gate, routes: Routes::builder(), names: Vec::new(), sweeper: None };
-        for name in names {
+        // One that is named twice is one.
+        for name in names.iter().collect::<BTreeSet<_>>() {
             match name {
                 ServiceName::Prompts => builder.add(Prompts::open(platform).await?.server()),
                 ServiceName::Memory => builder.add(Memories::open(platform).await?.server()),

@@ -285,8 +285,10 @@ async fn services_that_run_apart_take_the_same_tokens() {
     let public = KeyFile::with(&keys.public());
     let identity = ["--signing-keys", keys.path(), "--services", "identity"];
     let mut identity = Server::on_database(&one, &identity);
-    let mut others =
-        Server::on_database(&two, &["--signing-keys", public.path(), "--services", "memory,registry", "--sample"]);
+    let mut others = Server::on_database(
+        &two,
+        &["--signing-keys", public.path(), "--services", "memory,registry,memory", "--sample"],
+    );
     let (identity_channel, channel) = (identity.connect().await, others.connect().await);
     let mut bootstrap = quire(&["keys", "bootstrap", "--workspace", "default", "--database-url", &one]);
     let secret = String::from_utf8(bootstrap.output().unwrap().stdout).unwrap();
