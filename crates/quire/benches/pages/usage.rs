@@ -97,7 +97,7 @@ pub(crate) async fn copy(connection: &mut PgConnection, first: u64) -> Result<Ti
             text,
             "copied\t{:032x}\t{}\t{}\t{}\tchat\tcompletion\t{}\t{}\t{}\t{}\t0\t0\t{}\t{{\"ticket\": \"{ticket}\"}}\t{}\t{}",
             // By time, as those that the service makes.
-            u128::from(number) << 64 | 0x7000_8000_0000_0000_0000,
+            u128::from(number) << 80 | 0x7000_8000_0000_0000_0000,
             record.request_id,
             record.team_id,
             record.agent_id,
