@@ -108,7 +108,6 @@ impl NewApiKey {
                 join api_keys as key on key.workspace_id = session.workspace_id and key.id = session.api_key_id
                 where session.workspace_id = $1 and session.id = $9 and session.revoke_time is null
                     and session.expire_time > $7 and key.revoke_time is null
-                    and (key.expire_time is null or key.expire_time > $7)
                 for share
             )
             insert into api_keys (workspace_id, id, name, subject, scopes, secret_hash, create_time, expire_time)

@@ -131,7 +131,7 @@ pub(crate) struct Refresh {
 
 impl Refresh {
     /// Uses the token; one that is of the session's family and not its latest was used before, and revokes the session instead.
-    /// Nothing when it is no token, or when the session or its API key has ended.
+    /// Nothing when it is no token, or when the session, which ends no later than its API key, has ended, or the key is revoked.
     pub(crate) async fn run(&self, database: &Database, workspace: &str) -> Result<Option<SessionRow>, Error> {
         let sql = "
             update sessions set
@@ -142,8 +142,7 @@ impl Refresh {
             where workspace_id = $1 and id = $2 and family_hash = $3 and revoke_time is null
                 and (refresh_hash <> $4 or expire_time > $6 and exists (
                     select from api_keys as key
-                    where key.workspace_id = $1 and key.id = sessions.api_key_id and key.revoke_time is null
-                        and (key.expire_time is null or key.expire_time > $6)))
+                    where key.workspace_id = $1 and key.id = sessions.api_key_id and key.revoke_time is null))
             returning id, api_key_id, subject, scopes, ip, user_agent, create_time, expire_time, refresh_time, revoke_time";
         let query = sqlx::query(sql).bind(workspace).bind(self.session_id).bind(&self.family_hash);
         let query = query.bind(&self.refresh_hash).bind(&self.next_hash).bind(self.now);
