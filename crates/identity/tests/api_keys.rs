@@ -138,6 +138,19 @@ async fn what_is_revoked_makes_no_successor() {
     assert_eq!(told(&create_as(&world, &second, wanted).await.unwrap_err()), UNKNOWN);
 }
 
+/// As it is for a moment, or for longer if the server dies in it.
+#[tokio::test]
+async fn a_key_that_is_revoked_and_its_sessions_not_yet_gives_nothing() {
+    let world = World::new().await;
+    let (_, secret) = world.key("acme", &["identity:write"]).await;
+    let (_, credentials) = world.begin(&secret).await.unwrap();
+    let sql = "update api_keys set revoke_time = create_time";
+    sqlx::query(sql).execute(&testing::pool(&world.platform)).await.unwrap();
+    let successor = create_as(&world, &credentials, key("bob", &["identity:write"])).await;
+    assert_eq!(told(&successor.unwrap_err()), UNKNOWN);
+    assert_eq!(told(&world.refresh(&credentials.refresh_token).await.unwrap_err()), UNKNOWN);
+}
+
 #[tokio::test]
 async fn no_key_outlives_its_maker() {
     let world = World::new().await;
