@@ -78,14 +78,32 @@ fn as_before(before: &Memory, after: &Memory) -> Memory {
 }
 
 #[tokio::test]
-async fn the_mask_names_what_changes() {
+async fn the_mask_names_what_changes_and_the_rest_is_not_even_looked_at() {
     // A change is later than the one before also by a clock that stands still.
     let clock = Hands::at(1_800_000_000).clock();
     let client = start_on(&Platform { clock, ..testing::platform().await }).await;
     let mut before = store(&client, text("a")).await.unwrap();
     let asked = full(&before.id, "b");
+    // What is not named is as wrong as it can be.
+    let wrong = Memory {
+        id: before.id.clone(),
+        scope: 7,
+        content: "\0".into(),
+        r#type: "x".repeat(65),
+        source: "\0".into(),
+        confidence: Some(f64::NAN),
+        user_id: "\0".into(),
+        team_id: "\0".into(),
+        project_id: "x".repeat(129),
+        repository: "\0".into(),
+        agent: "x".repeat(257),
+        tags: vec![String::new(); 33],
+        metadata: [(String::new(), "v".into())].into(),
+        ..Default::default()
+    };
     for field in FIELDS {
-        let after = update(&client, asked.clone(), &[field]).await.unwrap();
+        let change = take(field, wrong.clone(), asked.clone());
+        let after = update(&client, change, &[field]).await.unwrap();
         assert_eq!(as_before(&before, &after), take(field, before.clone(), asked.clone()), "{field}");
         assert_eq!(get(&client, &after.id).await.unwrap(), after);
         before = after;
