@@ -29,7 +29,7 @@ mod socket;
 mod supervisor;
 
 pub use error::Error;
-pub use server::{Server, Settings};
+pub use server::{Running, Server, Settings};
 
 /// The port of every server, which is part of its socket's name.
 pub const PORT: u16 = 5432;

@@ -116,13 +116,6 @@ impl Server {
         Ok(Self { supervisor, socket, log: log_path, _owner: owner, _scratch: scratch })
     }
 
-    /// Where the socket is of a server that another process runs with this data directory. Its path may be too long for a
-    /// client.
-    #[must_use]
-    pub fn socket_dir_of(data_dir: &Path) -> PathBuf {
-        cluster::directory(data_dir)
-    }
-
     /// The directory of the socket. Its path is short enough for any client.
     #[must_use]
     pub fn socket_dir(&self) -> &Path {
@@ -167,6 +160,29 @@ impl Server {
     /// [`Error::NotStopped`] if it has not ended in time.
     pub fn stop(mut self) -> Result<(), Error> {
         self.supervisor.stop()
+    }
+}
+
+/// A server that another process runs, as its clients see it.
+#[derive(Debug)]
+pub struct Running(SocketDir);
+
+impl Running {
+    /// The server that another process runs with this data directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when there is no way to its socket.
+    pub fn at(data_dir: &Path) -> Result<Self, Error> {
+        let data_dir = std::path::absolute(data_dir).map_err(io("find", data_dir))?;
+        let cluster = cluster::directory(&data_dir);
+        Ok(Self(SocketDir::of(&cluster, Account::for_cluster(&cluster)?)?))
+    }
+
+    /// The directory of the socket, for as long as this is kept. Its path is short enough for any client.
+    #[must_use]
+    pub fn socket_dir(&self) -> &Path {
+        self.0.path()
     }
 }
 

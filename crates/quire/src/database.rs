@@ -7,7 +7,7 @@ use std::{
 };
 
 use pagination::TokenKeys;
-use private_postgres::{Server, Settings};
+use private_postgres::{Running, Server, Settings};
 use sqlx::postgres::PgConnectOptions;
 use tempfile::NamedTempFile;
 
@@ -45,17 +45,27 @@ pub(crate) async fn open(arguments: &arguments::Database, token_keys: Option<Tok
     Ok(Database { options: private::options(&server), token_keys, private: Some((server, settings)) })
 }
 
-/// How to connect to the database that the arguments name, whether or not its private Postgres is being served. One that was
-/// started for this is given to be stopped.
-pub(crate) async fn reach(arguments: &arguments::Database) -> Result<(PgConnectOptions, Option<Server>), Error> {
+/// What has to be kept while a database is in use that was reached.
+pub(crate) enum Reached {
+    /// Nothing: a URL names it.
+    ByUrl,
+    /// The private Postgres, which was started for this.
+    Started(Server),
+    /// The way to the private Postgres of a server that runs.
+    Running(Running),
+}
+
+/// Reaches the database that the arguments name, whether or not its private Postgres is being served.
+pub(crate) async fn reach(arguments: &arguments::Database) -> Result<(PgConnectOptions, Reached), Error> {
     if let Some(url) = &arguments.database_url {
-        return Ok((parse_url(url)?, None));
+        return Ok((parse_url(url)?, Reached::ByUrl));
     }
     let settings = settings(arguments)?;
     match private::start(&settings, Server::start).await {
-        Ok(server) => Ok((private::options(&server), Some(server))),
+        Ok(server) => Ok((private::options(&server), Reached::Started(server))),
         Err(Error::PrivatePostgres(private_postgres::Error::InUse { .. })) => {
-            Ok((private::options_of_running(&settings.data_dir)?, None))
+            let running = Running::at(&settings.data_dir)?;
+            Ok((private::options_at(running.socket_dir()), Reached::Running(running)))
         }
         Err(error) => Err(error),
     }

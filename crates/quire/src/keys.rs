@@ -18,7 +18,7 @@ use tonic::{Request, Status};
 use crate::{
     arguments::{Bootstrap, CreateKey, Keys, ListKeys, RevokeKey},
     client::Client,
-    database,
+    database::{self, Reached},
     error::Error,
 };
 
@@ -37,12 +37,14 @@ async fn bootstrap(Bootstrap { database, workspace, name, subject }: Bootstrap) 
     if !is_workspace(&workspace) {
         return Err(Error::Workspace);
     }
-    let (options, private) = database::reach(&database).await?;
+    let (options, reached) = database::reach(&database).await?;
     let created = bootstrap_on(options, workspace, ApiKey { name, subject, ..Default::default() }).await;
     // Whatever fails after this, the secret has been shown.
     let shown = created.and_then(show_new);
-    if let Some(private) = private {
-        tokio::task::spawn_blocking(move || private.stop()).await??;
+    match reached {
+        Reached::Started(server) => tokio::task::spawn_blocking(move || server.stop()).await??,
+        Reached::ByUrl => {}
+        Reached::Running(way) => drop(way),
     }
     shown
 }

@@ -19,21 +19,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// How to connect to a private Postgres.
 pub(crate) fn options(server: &Server) -> PgConnectOptions {
-    PgConnectOptions::new_without_pgpass()
-        .socket(server.socket_dir())
-        .port(server.port())
-        .username(server.user())
-        .database("postgres")
+    options_at(server.socket_dir())
 }
 
-/// How to connect to a private Postgres that another process runs with this data directory.
-pub(crate) fn options_of_running(data_dir: &Path) -> Result<PgConnectOptions, Error> {
-    let data_dir = std::path::absolute(data_dir).map_err(|source| Error::File { path: data_dir.to_owned(), source })?;
-    Ok(PgConnectOptions::new_without_pgpass()
-        .socket(Server::socket_dir_of(&data_dir))
+/// How to connect to a private Postgres whose socket is in this directory.
+pub(crate) fn options_at(socket_dir: &Path) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .socket(socket_dir)
         .port(private_postgres::PORT)
         .username(private_postgres::USER)
-        .database("postgres"))
+        .database("postgres")
 }
 
 /// What starts a private Postgres: [`Server::start`] or [`Server::start_again`].

@@ -88,7 +88,7 @@ async fn keys_from_the_first_to_the_last() {
 
 #[tokio::test]
 async fn the_first_key_of_a_private_postgres_while_it_runs_and_while_it_does_not() {
-    let data_dir = DataDir::new();
+    let data_dir = DataDir::with_long_path();
     let path = data_dir.path().display().to_string();
     let bootstrap = |workspace: &str| quire(&["keys", "bootstrap", "--data-dir", &path, "--workspace", workspace]);
     let before = written(bootstrap("acme")).await;
