@@ -1,7 +1,10 @@
 //! Any text as an access token: nobody is known by one that was not signed, or was changed since.
 #![no_main]
 
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
 
 use aws_lc_rs::{rand::SystemRandom, signature::Ed25519KeyPair};
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +24,7 @@ fuzz_target!(|input: (String, Vec<String>, Vec<(u16, u8)>)| {
     assert_eq!(TOKENS.verify(&text), None, "{text} was signed by nobody");
 
     let scopes: BTreeSet<_> = scopes.into_iter().filter(|scope| !scope.is_empty() && !scope.contains(' ')).collect();
-    let scopes = scopes.into_iter().map(Scope).collect();
+    let scopes = Arc::new(scopes.into_iter().map(Scope).collect());
     let caller = Caller { workspace: "acme".to_owned(), subject: text, scopes, session: Some(Uuid::nil()) };
     let now = now(&TOKENS.clock);
     let token = TOKENS.sign(&caller, now, now + Duration::hours(1)).unwrap().token;

@@ -4,6 +4,8 @@ mod input;
 mod rows;
 mod secrets;
 
+use std::sync::Arc;
+
 use keyset::{CatalogueError, Database, List};
 use platform::{
     AccessTokens, Caller, Error, MAX_OPEN_REQUEST_BYTES, NO_SIGNING_KEYS, Platform, Resource, Scope, now, parse_id,
@@ -161,7 +163,7 @@ fn credentials(tokens: &AccessTokens, session: &SessionRow, refresh: &RefreshTok
     let caller = Caller {
         workspace: refresh.workspace.clone(),
         subject: session.subject.clone(),
-        scopes: session.scopes.iter().cloned().map(Scope).collect(),
+        scopes: Arc::new(session.scopes.iter().cloned().map(Scope).collect()),
         session: Some(session.id),
     };
     let access = tokens.sign(&caller, session.refresh_time, session.expire_time)?;

@@ -115,7 +115,7 @@ impl Access {
         Ok(Caller {
             workspace: workspace.to_owned(),
             subject: String::new(),
-            scopes: (*self.scopes).clone(),
+            scopes: self.scopes.clone(),
             session: None,
         })
     }

@@ -1,4 +1,7 @@
-use std::time::Duration;
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use jsonwebtoken::{Algorithm, Header, Validation};
 use pagination::Clock;
@@ -15,6 +18,16 @@ pub const ACCESS_TOKEN_TIME_TO_LIVE: Duration = Duration::from_secs(10 * 60);
 const ISSUER: &str = "quire";
 /// The type of a JWT that is an access token ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.1)).
 const TYPE: &str = "at+jwt";
+
+/// What a token must be, other than signed and alive.
+static VALIDATION: LazyLock<Validation> = LazyLock::new(|| {
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.set_issuer(&[ISSUER]);
+    validation.set_audience(&[ISSUER]);
+    // The time is told by the clock that is passed in.
+    validation.validate_exp = false;
+    validation
+});
 
 /// Signs access tokens and checks them: JWTs ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068)) that live for
 /// [`ACCESS_TOKEN_TIME_TO_LIVE`], signed by EdDSA and nothing else.
@@ -89,18 +102,13 @@ impl AccessTokens {
     pub fn verify(&self, token: &str) -> Option<Caller> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let key = self.keys.checking(header.kid.as_deref()?)?;
-        let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_issuer(&[ISSUER]);
-        validation.set_audience(&[ISSUER]);
-        // The time is told by the clock that is passed in.
-        validation.validate_exp = false;
-        let claims = jsonwebtoken::decode::<Claims>(token, key, &validation).ok()?.claims;
+        let claims = jsonwebtoken::decode::<Claims>(token, key, &VALIDATION).ok()?.claims;
         let is_alive = now(&self.clock).unix_timestamp() < claims.exp;
         (is_alive && header.typ.as_deref() == Some(TYPE)).then(|| Caller {
             workspace: claims.workspace,
             subject: claims.sub,
             session: Some(claims.sid),
-            scopes: claims.scope.split_terminator(' ').map(|scope| Scope(scope.to_owned())).collect(),
+            scopes: Arc::new(claims.scope.split_terminator(' ').map(|scope| Scope(scope.to_owned())).collect()),
         })
     }
 }

@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use tonic::Request;
 use uuid::Uuid;
@@ -19,7 +19,7 @@ pub struct Caller {
     /// The program or person that calls; empty while there is no authentication.
     pub subject: String,
     /// What the caller may do.
-    pub scopes: BTreeSet<Scope>,
+    pub scopes: Arc<BTreeSet<Scope>>,
     /// The session whose access token the caller has; none while there is no authentication.
     pub session: Option<Uuid>,
 }

@@ -48,6 +48,7 @@ pub async fn create<N: NewRow>(
     new: &[N],
     existing_is: Existing,
 ) -> Result<Vec<Option<N::Existing>>, Error> {
+    let Some(first) = new.first() else { return Ok(Vec::new()) };
     let mut existing: Vec<Option<N::Existing>> = new.iter().map(|_| None).collect();
     let (mut attempts, mut most) = (ATTEMPTS, 0);
     while attempts > 0 {
@@ -71,8 +72,7 @@ pub async fn create<N: NewRow>(
         attempts = if count > most { ATTEMPTS } else { attempts - 1 };
         most = most.max(count);
     }
-    let first = new.first().map(|new| new.resource(None));
-    Err(Error::Aborted(first.unwrap_or_else(|| Resource { kind: "", field: String::new(), name: String::new() })))
+    Err(Error::Aborted(first.resource(None)))
 }
 
 /// Whether they were made: none is when one of them is there already.

@@ -1,6 +1,6 @@
 //! `quire keys`.
 
-use std::{collections::BTreeSet, io, io::Write, path::Path, time::Duration};
+use std::{collections::BTreeSet, io, io::Write, path::Path, sync::Arc, time::Duration};
 
 use futures_util::TryStreamExt;
 use identity::Identity;
@@ -63,7 +63,12 @@ async fn bootstrap_on(
     let scopes = Methods::of_contract().map_err(|error| Error::Descriptors(error.to_string()))?.scopes();
     let key = ApiKey { scopes: texts(&scopes), ..key };
     let mut request = Request::new(CreateApiKeyRequest { api_key: Some(key) });
-    request.extensions_mut().insert(Caller { workspace, subject: String::new(), scopes, session: None });
+    request.extensions_mut().insert(Caller {
+        workspace,
+        subject: String::new(),
+        scopes: Arc::new(scopes),
+        session: None,
+    });
     let identity = Identity::open(&platform).await?;
     Ok(identity.create_api_key(request).await.map_err(told)?.into_inner())
 }

@@ -49,7 +49,7 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
         started = start(&arguments) => started?,
         () = stop.wait() => return Ok(()),
     };
-    let Started { listeners, tls, keeper, platform, availability, mut services, metrics } = started;
+    let Started { listeners, mut server, keeper, platform, availability, mut services, metrics } = started;
     let database = platform.paging.database;
     let address = listeners.grpc.local_addr().unwrap_or(arguments.listen);
     if let Some(listener) = listeners.admin {
@@ -64,7 +64,7 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let health = Health { reporter, availability, names: [&[""], services.names.as_slice()].concat() };
     health.begin().await;
     let health_server = health_server.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES);
-    let server = builder(tls)?.add_routes(with_reflection(services)?.add_service(health_server).prepare());
+    let server = server.add_routes(with_reflection(services)?.add_service(health_server).prepare());
     tracing::info!(%address, "serving");
     let served = run(listeners.grpc, server, health, stop, arguments.drain_timeout).await;
     // A call that was given up still holds its connection, which ends with the process.
@@ -88,7 +88,7 @@ enum Drained {
 /// Everything that serving needs.
 struct Started {
     listeners: Listeners,
-    tls: Option<ServerTlsConfig>,
+    server: Server,
     keeper: Option<Keeper>,
     platform: Platform,
     availability: Availability,
@@ -106,9 +106,7 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     let token_keys = arguments.token_keys.as_deref().map(str::parse).transpose()?;
     let clock = Clock::system();
     let access_tokens = authentication::access_tokens(arguments, &clock)?;
-    let tls = authentication::tls(&arguments.tls)?;
-    // What is wrong with it is found before anything is made.
-    builder(tls.clone())?;
+    let server = server(authentication::tls(&arguments.tls)?)?;
     let listeners = Listeners::bind(arguments).await?;
     let Database { options, token_keys, private } = database::open(&arguments.database, token_keys).await?;
     platform::migrate(&options).await?;
@@ -129,7 +127,7 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     if arguments.sample {
         sample::load(&platform, &arguments.services, &availability).await?;
     }
-    Ok(Started { listeners, tls, keeper, platform, availability, services, metrics })
+    Ok(Started { listeners, server, keeper, platform, availability, services, metrics })
 }
 
 impl Listeners {
@@ -151,14 +149,14 @@ async fn bind(address: SocketAddr, argument: &'static str) -> Result<TcpListener
     })
 }
 
-fn builder(tls: Option<ServerTlsConfig>) -> Result<Server, Error> {
-    let builder = Server::builder()
+fn server(tls: Option<ServerTlsConfig>) -> Result<Server, Error> {
+    let server = Server::builder()
         .timeout(CALL_TIMEOUT)
         .max_concurrent_streams(MAX_CALLS)
         .http2_keepalive_interval(Some(KEEPALIVE));
     match tls {
-        Some(tls) => builder.tls_config(tls.timeout(HANDSHAKE_TIMEOUT)).map_err(Error::Tls),
-        None => Ok(builder),
+        Some(tls) => server.tls_config(tls.timeout(HANDSHAKE_TIMEOUT)).map_err(Error::Tls),
+        None => Ok(server),
     }
 }
 

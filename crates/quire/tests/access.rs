@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use pagination::Clock;
@@ -47,7 +47,7 @@ fn tokens(keys: &str, behind: Duration) -> AccessTokens {
 /// The token of whoever has these scopes.
 fn token(tokens: &AccessTokens, workspace: &str, subject: &str, scopes: BTreeSet<Scope>) -> String {
     let (workspace, subject) = (workspace.to_owned(), subject.to_owned());
-    let caller = Caller { workspace, subject, scopes, session: Some(Uuid::nil()) };
+    let caller = Caller { workspace, subject, scopes: Arc::new(scopes), session: Some(Uuid::nil()) };
     let now = platform::now(&tokens.clock);
     tokens.sign(&caller, now, now + time::Duration::days(1)).unwrap().token
 }

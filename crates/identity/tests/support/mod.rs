@@ -1,6 +1,8 @@
 //! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
+use std::sync::Arc;
+
 use identity::Identity;
 pub use platform::testing::{from, page, there_and_back, told};
 use platform::{
@@ -88,7 +90,7 @@ const ADMIN: [&str; 4] = ["identity:read", "identity:write", "memory:read", "mem
 
 /// Whoever has these scopes in this workspace, in no session.
 fn caller(workspace: &str, scopes: &[&str]) -> Caller {
-    let scopes = scopes.iter().map(|scope| Scope((*scope).to_owned())).collect();
+    let scopes = Arc::new(scopes.iter().map(|scope| Scope((*scope).to_owned())).collect());
     Caller { workspace: workspace.to_owned(), subject: "admin".to_owned(), scopes, session: None }
 }
 
