@@ -2,6 +2,7 @@
 //! constraints that no row violates it, and that its indexes are there.
 
 mod constraints;
+mod counters;
 mod declaration;
 mod indexes;
 mod types;
@@ -94,6 +95,7 @@ async fn check_all(database: &Database, listing: &'static Listing) -> Result<Typ
             indexes::check_seek(&mut transaction, &selection, &expressions).await?;
         }
         indexes::check_distinct(&mut transaction, listing, &expressions).await?;
+        counters::check(&mut transaction, listing, &expressions).await?;
     }
     transaction.rollback().await?;
     connection.release();

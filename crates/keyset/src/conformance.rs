@@ -15,9 +15,11 @@
 //! It walks a few rows in every order and under every filter, forward and back, at page sizes that are likely to go wrong,
 //! and compares with one plain ORDER BY. Then it has twenty thousand more rows inserted and looks at the work that a page
 //! is (EXPLAIN ANALYZE), before and after ANALYZE, under custom and generic plans: what each scan reads, that its
-//! conditions are the index's, and that nothing is sorted whole.
+//! conditions are the index's, and that nothing is sorted whole. Both times it compares each counter of the list with a
+//! full count.
 #![allow(clippy::panic, reason = "a test that fails panics, with what is wrong")]
 
+mod counters;
 mod walk;
 mod work;
 
@@ -79,16 +81,18 @@ impl<'a> Conformance<'a> {
     }
 
     /// Tests the list. `seed` inserts the rows with the numbers it is given into the scope, in any way that makes their
-    /// order columns differ, repeat and, where they can, be null. It is called twice, and nothing else may change the
-    /// table.
+    /// order columns differ, repeat and, where they can, be null; and it counts them in the tables of the list's counters,
+    /// in any slots. It is called twice, and nothing else may change these tables.
     ///
     /// # Panics
     ///
     /// When anything is not as it should be, saying what.
     pub async fn check(self, seed: impl AsyncFn(Range<u32>)) {
         seed(0..FEW).await;
+        self.check_counters().await;
         self.check_walks().await;
         seed(FEW..MANY).await;
+        self.check_counters().await;
         self.check_values_are_rare().await;
         if self.list.listing().is_table() {
             // Postgres takes any two filters together for so rare that it cannot tell their indexes apart.

@@ -4,7 +4,7 @@ use pagination::proto::{TotalCount, TotalCountPrecision};
 use tokio::{sync::AcquireError, time::error::Elapsed};
 
 use crate::{
-    Database, Paging,
+    Counter, Database, Paging,
     select::HIT,
     statement::{Purpose, Selection, Statement, or_true},
 };
@@ -37,11 +37,16 @@ pub(crate) async fn total(paging: &Paging, selection: &Selection<'_>, kind: Tota
     }
 }
 
-/// A count whose time is up, or that nobody waits for any more, is stopped, as its connection is closed.
+/// A count whose time is up, or that nobody waits for any more, is stopped, as its connection is closed. One that a counter
+/// has is as quick as a page and does not wait for those that are not.
 async fn exact(paging: &Paging, selection: &Selection<'_>) -> sqlx::Result<Total> {
-    let statement = selection.matching("count(*)");
+    let counter = selection.counter();
+    let statement = selection.count(counter);
     let counted = async {
-        let _turn = paging.counts.acquire().await.map_err(|_: AcquireError| sqlx::Error::PoolClosed)?;
+        let _turn = match counter {
+            Some(_) => None,
+            None => Some(paging.counts.acquire().await.map_err(|_: AcquireError| sqlx::Error::PoolClosed)?),
+        };
         paging.database.read(|| statement.query()).await
     };
     let counted = tokio::time::timeout(paging.count_timeout, counted).await;
@@ -63,7 +68,7 @@ async fn capped(database: &Database, selection: &Selection<'_>) -> sqlx::Result<
 }
 
 async fn estimate(database: &Database, selection: &Selection<'_>) -> sqlx::Result<Total> {
-    let Statement { text, values } = selection.matching("1");
+    let Statement { text, values } = selection.matching(Purpose::All, "1");
     let explain = Statement { text: format!("explain (format json) {text}"), values };
     let (plan,): (serde_json::Value,) = only(database.read(|| explain.query()).await?)?;
     let rows = plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_f64);
@@ -77,10 +82,28 @@ fn only<T>(mut rows: Vec<T>) -> sqlx::Result<T> {
 }
 
 impl Selection<'_> {
+    /// The first of the list's counters that has what the request asks for.
+    fn counter(&self) -> Option<&'static Counter> {
+        self.listing.counters.iter().find(|counter| self.is_counted_by(counter))
+    }
+
+    /// Whether the counter has a column for every filter that the request has.
+    pub(crate) fn is_counted_by(&self, counter: &Counter) -> bool {
+        self.given().all(|(_, filter, _)| counter.filters.contains(&filter.name))
+    }
+
+    /// The statement that counts all the rows that match, or reads from a counter how many they are.
+    pub(crate) fn count(&self, counter: Option<&Counter>) -> Statement {
+        match counter {
+            Some(Counter { table, .. }) => self.matching(Purpose::Counter(table), "coalesce(sum(row_count), 0)::int8"),
+            None => self.matching(Purpose::All, "count(*)"),
+        }
+    }
+
     /// The statement that selects `what` from all the rows that match.
-    fn matching(&self, what: &str) -> Statement {
+    fn matching(&self, purpose: Purpose, what: &str) -> Statement {
         let mut statement = Statement::default();
-        let source = self.source(&mut statement, Purpose::All);
+        let source = self.source(&mut statement, purpose);
         let conditions: Vec<String> = source.conditions.into_iter().chain(source.hit).collect();
         statement.text = format!("select {what} from {} where {}", source.from, or_true(&conditions));
         statement

@@ -2,8 +2,8 @@ use std::{
     fmt,
     ops::{Deref, DerefMut},
     sync::{
-        PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicI32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -17,6 +17,8 @@ use sqlx::{
     postgres::{PgArguments, PgConnectOptions, PgConnection, PgDatabaseError, PgRow, PgSeverity},
     query::Query,
 };
+
+use crate::COUNTER_SLOTS;
 
 /// How long a statement waits for a connection while all of them are in use: longer than whoever watches the database needs
 /// to find that it hangs, which is not the same as being at its limit.
@@ -43,6 +45,7 @@ const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 #[derive(Clone)]
 pub struct Database {
     pool: managed::Pool<Connector>,
+    next_slot: Arc<AtomicI32>,
 }
 
 impl Database {
@@ -54,7 +57,16 @@ impl Database {
         let pool = pool.queue_mode(QueueMode::Lifo);
         let pool = pool.wait_timeout(Some(WAIT_TIMEOUT)).create_timeout(Some(CONNECT_TIMEOUT)).build();
         // Building fails only for timeouts without a runtime.
-        Self { pool: pool.unwrap_or_else(|error| unreachable!("{error}")) }
+        Self { pool: pool.unwrap_or_else(|error| unreachable!("{error}")), next_slot: Arc::default() }
+    }
+
+    /// The slot for the next statement that writes to a [`Counter`](crate::Counter): each of 0 to 15 in turn.
+    ///
+    /// In turn and not at random, since of sixteen writers at the same time some two would nearly always meet. So, two have
+    /// the same slot only where one is still at it when sixteen more have begun.
+    pub fn next_slot(&self) -> i32 {
+        // Where the number wraps around, the slots go on in turn: there is a whole number of rounds.
+        self.next_slot.fetch_add(1, Ordering::Relaxed).rem_euclid(COUNTER_SLOTS)
     }
 
     /// How its connections are made.

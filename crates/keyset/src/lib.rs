@@ -65,7 +65,8 @@
 //! - **Tokens are bound to the query.** What is bound to the statement is bound to the token by the same call. A token of
 //!   another list, scope, filter or order is refused, and no statement is run for it.
 //! - **A count never costs the page.** It is a statement beside the page's, with a time of its own; what cannot be counted
-//!   in that time is estimated, and labelled so.
+//!   in that time is estimated, and labelled so. Where a list declares [counters](Counter), an exact total that they have
+//!   costs what a page costs, however many rows there are.
 //! - **Values are bound, always.** All SQL text comes from the declaration.
 //!
 //! # What a table needs
@@ -74,6 +75,8 @@
 //! - An index of `(scope…, keys…)` for each order, which also serves its reverse, and one of `(scope…, columns of the
 //!   filters…, keys…)` for each set of filters that is to be fast in it.
 //! - A bound on the length of keys that are text, by a CHECK or by their type, so that they fit in a token.
+//!
+//! And, for totals that are read and not counted, a table for each [`Counter`], which the service's writes keep.
 //!
 //! Where something is missing, [`Paging::open`] says so in words that can be pasted into `psql`.
 //!
@@ -97,6 +100,7 @@ mod catalogue;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod count;
+mod counter;
 mod database;
 mod error;
 mod list;
@@ -113,6 +117,7 @@ mod value;
 
 pub use catalogue::CatalogueError;
 pub use count::COUNT_CAP;
+pub use counter::{COUNTER_SLOTS, Counter};
 pub use database::{Connection, Database};
 pub use error::{Error, database_status, internal_status};
 pub use list::{DEFAULT_COUNT_TIMEOUT, List, Paging};

@@ -22,7 +22,7 @@ pub struct Paging {
     /// How long an exact count may take, its wait for a connection included, before the estimate is given instead; at least
     /// a millisecond.
     pub count_timeout: Duration,
-    /// Exact counts have a quarter of the pool's connections at most, so that pages always have the others.
+    /// Exact counts of rows have a quarter of the pool's connections at most, so that pages always have the others.
     pub(crate) counts: Arc<Semaphore>,
 }
 
@@ -37,7 +37,8 @@ impl Paging {
     ///
     /// For a list that is `from` a table, the keys of each order are unique within the scope and never null where they
     /// are declared so, the values of a row's keys fit in a token, and an index serves each order, alone and under each
-    /// set of filters that it names as indexed. All of it is asked of Postgres, which proves it or does not.
+    /// set of filters that it names as indexed; and the table of each counter has the columns and the unique index that it
+    /// needs. All of it is asked of Postgres, which proves it or does not.
     ///
     /// # Errors
     ///

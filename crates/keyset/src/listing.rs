@@ -1,6 +1,6 @@
 use pagination::proto::PageRequest;
 
-use crate::{List, Query};
+use crate::{Counter, List, Query};
 
 /// What stands in `from` for the conditions of the scope and the filters.
 pub(crate) const WHERE: &str = "{where}";
@@ -48,6 +48,10 @@ pub struct Listing {
     pub filters: &'static [Filter],
     /// The orders a request can ask for; the first is the default.
     pub orders: &'static [Order],
+    /// The tables that exact totals are read from, instead of counting rows. The first that has a column for every filter
+    /// of a request is read, so those with the fewest rows come first. Only for a list that is `from` a table. See
+    /// [`Counter`] for what its table must be like, and how it is written.
+    pub counters: &'static [Counter],
     /// The size of a row in bytes as an SQL expression, such as `"octet_length(content)"`, for rows so large that a
     /// page of them could outgrow [`MAX_PAGE_BYTES`](crate::MAX_PAGE_BYTES). Such a page ends early.
     pub weight: Option<&'static str>,
@@ -66,6 +70,7 @@ impl Listing {
         parameters: &[],
         filters: &[],
         orders: &[],
+        counters: &[],
         weight: None,
         examined_rows: 2_000,
     };

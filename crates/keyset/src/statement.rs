@@ -77,6 +77,8 @@ pub(crate) enum Purpose {
     All,
     /// For the first of them in the order of an index.
     Page,
+    /// For how many they are, from this table of counts.
+    Counter(&'static str),
 }
 
 /// FROM and WHERE of a selection.
@@ -98,7 +100,7 @@ pub(crate) struct Source {
 
 impl Selection<'_> {
     /// The filters that the request has, as their places in the listing. Every row begins with the empty prefix.
-    fn given(&self) -> impl Iterator<Item = (usize, &'static Filter, &Value)> {
+    pub(crate) fn given(&self) -> impl Iterator<Item = (usize, &'static Filter, &Value)> {
         let filters = self.listing.filters.iter().zip(&self.filters).enumerate();
         let given = filters.filter_map(|(place, (filter, value))| Some((place, filter, value.as_ref()?)));
         given.filter(|(_, filter, value)| !matches!(filter.test, Test::Prefix(_)) || value.as_text() != Some(""))
@@ -150,8 +152,12 @@ impl Selection<'_> {
     /// Binds the scope, the parameters and the filters.
     pub(crate) fn source(&self, statement: &mut Statement, purpose: Purpose) -> Source {
         let scope = self.listing.scope.iter().zip(&self.scope);
+        let from = match purpose {
+            Purpose::All | Purpose::Page => self.listing.from,
+            Purpose::Counter(table) => table,
+        };
         let mut source = Source {
-            from: self.listing.from.to_owned(),
+            from: from.to_owned(),
             conditions: scope.map(|(column, value)| format!("{column} = {}", statement.bind(value.clone()))).collect(),
             hit: None,
             lookups: Vec::new(),
@@ -164,7 +170,7 @@ impl Selection<'_> {
                 (true, Purpose::Page) if !self.listing.places_conditions() => {
                     self.add_range(&mut source, statement, place, value);
                 }
-                (true, _) => source.conditions.extend(test(statement, filter, value)),
+                (true, _) | (false, Purpose::Counter(_)) => source.conditions.extend(test(statement, filter, value)),
                 (false, _) => hits.extend(test(statement, filter, value)),
             }
         }

@@ -4,7 +4,7 @@
 mod support;
 
 use insta::assert_snapshot;
-use keyset::{Filter, Key, Listing, Order, asc, desc};
+use keyset::{Counter, Filter, Key, Listing, Order, asc, desc};
 use sqlx::PgPool;
 use support::{database, leak, paging, run};
 
@@ -108,6 +108,91 @@ async fn a_declaration_must_make_sense() {
     run(&pool, "create view old_books as select * from books").await;
     assert_snapshot!(refusal_of(&pool, Listing { from: "old_books", orders: ORDERS, ..BOOKS }).await, @"the list books: old_books is a view: select from it in a query, as in (select * from it) as rows");
     assert_snapshot!(refusal_of(&pool, Listing { filters: FILTERS, orders: ORDERS, ..BOOKS }).await, @"the list books: two filters are called shelf");
+}
+
+/// What a refusal says behind its colon can be pasted into psql, until nothing is missing.
+#[tokio::test]
+async fn a_counter_must_have_its_table() {
+    const SHELVES: Listing = Listing {
+        filters: &[Filter::equal("shelf", "shelf"), Filter::any_of("shelves", "shelf")],
+        orders: &[Order { name: "it", keys: &[asc("id")], indexed: &[] }],
+        counters: &[Counter { table: "counts", filters: &["shelf", "shelves"] }],
+        ..BOOKS
+    };
+    let pool = pool().await;
+    let paste = async |refusal: String| {
+        let (_, statement) = refusal.rsplit_once(": ").unwrap();
+        run(&pool, statement).await;
+        refusal
+    };
+    run(&pool, "alter table books alter shelf type text collate \"C\"").await;
+    assert_snapshot!(paste(refusal_of(&pool, SHELVES).await).await, @r#"the list books: there is no counter counts: create table counts (shop integer not null, shelf text collate "C" not null, slot integer not null, row_count bigint not null, primary key (shop, shelf, slot))"#);
+    assert_eq!(refusal_of(&pool, SHELVES).await, "opened");
+
+    run(&pool, "alter table counts drop column shelf").await;
+    assert_snapshot!(paste(refusal_of(&pool, SHELVES).await).await, @r#"the list books: the counter counts must have shelf text collate "C" not null: alter table counts add column shelf text collate "C" not null"#);
+    assert_snapshot!(paste(refusal_of(&pool, SHELVES).await).await, @"the list books: the counter counts has no unique index of its scope, then its filters, then slot, without row_count: create unique index on counts (shop, shelf, slot)");
+    run(&pool, "alter table counts alter slot type int8, alter row_count drop not null").await;
+    assert_snapshot!(paste(refusal_of(&pool, SHELVES).await).await, @"the list books: the counter counts must have slot integer not null: alter table counts alter column slot type integer");
+    assert_snapshot!(paste(refusal_of(&pool, SHELVES).await).await, @"the list books: the counter counts must have row_count bigint not null: alter table counts alter column row_count set not null");
+    run(&pool, "alter table counts alter shelf type varchar(9)").await;
+    assert_snapshot!(paste(refusal_of(&pool, SHELVES).await).await, @r#"the list books: the counter counts must have shelf text collate "C" not null: alter table counts alter column shelf type text collate "C""#);
+    assert_eq!(refusal_of(&pool, SHELVES).await, "opened");
+}
+
+#[tokio::test]
+async fn a_counter_must_be_found_by_its_scope_and_filters() {
+    const ORDERS: &[Order] = &[Order { name: "it", keys: &[asc("id")], indexed: &[] }];
+    const FILTERS: &[Filter] = &[Filter::equal("shelf", "shelf"), Filter::equal("code", "code")];
+    let pool = pool().await;
+    let counted_by = async |index: &str| {
+        let sql = "drop table if exists counts;
+            create table counts (shop int4 not null, shelf text not null, code varchar(800) not null, author text,
+                page int4 not null, slot int4 not null, row_count int8 not null);
+            create unique index on counts";
+        run(&pool, &format!("{sql} {index}")).await;
+        let counters = &[Counter { table: "counts", filters: &["shelf", "code"] }];
+        refusal_of(&pool, Listing { filters: FILTERS, orders: ORDERS, counters, ..BOOKS }).await
+    };
+    assert_eq!(counted_by("(shop, code, shelf, slot)").await, "opened");
+    for index in [
+        "(code, shelf, shop, slot)",
+        "(shop, shelf, slot, code)",
+        "(shop, page, shelf, code, slot)",
+        "(shop, shelf, code)",
+        "(shop, shelf, code, slot, row_count)",
+        "(shop, shelf, code, author, slot)",
+        "(shop, shelf, code, slot) where slot > 0",
+        "(shop, lower(shelf), shelf, code, slot)",
+        "(shop, shelf collate \"C\", code, slot)",
+    ] {
+        assert!(counted_by(index).await.contains("has no unique index"), "{index}");
+    }
+    assert_snapshot!(counted_by("(shop, shelf, slot)").await, @"the list books: the counter counts has no unique index of its scope, then its filters, then slot, without row_count: create unique index on counts (shop, shelf, code, slot)");
+    assert_eq!(counted_by("(shop, shelf, code, page, slot)").await, "opened");
+}
+
+#[tokio::test]
+async fn a_counter_counts_the_rows_of_a_table_by_equal_columns() {
+    const COUNTED: Listing = Listing {
+        filters: &[
+            Filter::equal("shelf", "shelf"),
+            Filter::prefix("title_prefix", "title"),
+            Filter::equal("first_word", "split_part(title, ' ', 1)"),
+        ],
+        orders: &[Order { name: "it", keys: &[asc("id")], indexed: &[] }],
+        ..BOOKS
+    };
+    let pool = pool().await;
+    let counted_by = async |filters| {
+        refusal_of(&pool, Listing { counters: leak([Counter { table: "counts", filters }]), ..COUNTED }).await
+    };
+    assert_snapshot!(counted_by(&["shelves"]).await, @"the list books: the counter counts: there is no filter shelves");
+    assert_snapshot!(counted_by(&["shelf", "title_prefix"]).await, @"the list books: the counter counts: only a filter that tests equality can be counted, not title_prefix");
+    assert_snapshot!(counted_by(&["first_word"]).await, @"the list books: the counter counts: split_part(title, ' ', 1) is not a column: add a generated column for it");
+    let counters = &[Counter { table: "counts", filters: &[] }];
+    let query = Listing { from: "(select * from books) as books", counters, ..COUNTED };
+    assert_snapshot!(refusal_of(&pool, query).await, @"the list books: the counter counts: from is a query, and a counter counts the rows of a table");
 }
 
 /// What the rows hold has no say in it: Postgres might take another index where every row has the same value.

@@ -6,7 +6,7 @@ mod support;
 use std::{ops::Range, panic::AssertUnwindSafe};
 
 use futures_util::FutureExt;
-use keyset::{Filter, List, Listing, Order, asc, conformance::Conformance, desc};
+use keyset::{Counter, Filter, List, Listing, Order, asc, conformance::Conformance, desc};
 use sqlx::{PgPool, types::time::OffsetDateTime};
 use support::{database, open, run};
 
@@ -33,6 +33,14 @@ const TABLE: &str = "
     create index on jobs (tenant, priority desc, end_time, id desc);
     create index on jobs (tenant, create_time, id);
     create index on jobs (tenant, owner, status, create_time, id);
+    create table job_counts (
+        tenant text collate \"C\" not null,
+        owner text collate \"C\" not null,
+        status text collate \"C\" not null,
+        slot int4 not null,
+        row_count int8 not null,
+        primary key (tenant, owner, status, slot)
+    );
 ";
 
 const JOBS: Listing = Listing {
@@ -64,17 +72,18 @@ const JOBS: Listing = Listing {
             indexed: &[&["owner", "statuses"]],
         },
     ],
+    counters: &[Counter { table: "job_counts", filters: &["statuses", "owner"] }],
     weight: Some("octet_length(data)"),
     ..Listing::DEFAULT
 };
 
-/// Inserts jobs with these numbers, and as many of another tenant.
+/// Inserts jobs with these numbers, and as many of another tenant, and counts them.
 async fn seed(pool: &PgPool, numbers: Range<u32>) {
     let (first, last) = (numbers.start, numbers.end - 1);
     run(
         pool,
         &format!(
-            "insert into jobs
+            "with inserted as (insert into jobs
             select tenant, n, case when n % 10000 = 0 then 'rare' when n % 3 = 0 then 'done' else 'open' end,
                 case when n % 10000 = 0 then 'rare' else 'host' || n % 17 end, n % 5,
                 case when n % 10000 = 0 then '1999-01-01' when n % 10000 = 1 then '2030-01-01' when n % 4 > 0
@@ -83,7 +92,11 @@ async fn seed(pool: &PgPool, numbers: Range<u32>) {
                 case when n % 10000 = 0 then '1999-01-01' when n % 10000 = 1 then '2030-01-01'
                     else timestamptz '2026-01-01' + n % 977 * interval '1 s' end,
                 case when n % 10000 = 0 then 'rare' else 'data' || n end
-            from generate_series({first}, {last}) as n, (values ('a'), ('b')) as tenants (tenant)"
+            from generate_series({first}, {last}) as n, (values ('a'), ('b')) as tenants (tenant)
+            returning tenant, owner, status, id)
+            insert into job_counts as counts
+            select tenant, owner, status, id % 16, count(*) from inserted group by 1, 2, 3, 4
+            on conflict (tenant, owner, status, slot) do update set row_count = counts.row_count + excluded.row_count"
         ),
     )
     .await;
@@ -156,6 +169,7 @@ async fn filters_that_an_index_serves_together_conform() {
 const BY_CREATION: Listing = Listing {
     filters: &[Filter::equal("owner", "owner"), Filter::condition("word", "data like '%' || {word}")],
     orders: &[Order { name: "create_time desc", keys: &[desc("create_time"), desc("id")], indexed: &[] }],
+    counters: &[Counter { table: "job_counts", filters: &["owner"] }],
     ..JOBS
 };
 
@@ -181,4 +195,10 @@ async fn what_does_not_conform_is_found() {
     assert!(other_index.contains("Rows, of jobs") || other_index.contains("is sorted"), "{other_index}");
     let not_rare = complaint("select", "same").await;
     assert!(not_rare.contains("should have a value of the filter owner"), "{not_rare}");
+    let counted_twice = "insert into job_counts values ('a', 'rare', 'open', 3, 1)";
+    let counted_twice = complaint(counted_twice, "rare").await;
+    assert!(counted_twice.contains("filters []: what job_counts says"), "{counted_twice}");
+    let under_another_owner = "insert into job_counts values ('a', 'rare', 'open', 3, 1), ('a', 'same', 'open', 3, -1)";
+    let under_another_owner = complaint(under_another_owner, "rare").await;
+    assert!(under_another_owner.contains("filters [\"owner\"]: what job_counts says"), "{under_another_owner}");
 }

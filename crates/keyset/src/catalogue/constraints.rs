@@ -164,20 +164,7 @@ async fn check_unique(
     order: &Order,
     expressions: &[Expression],
 ) -> Result<(), Fault> {
-    let unique = "
-        select array_agg(quote_ident(a.attname))
-        from pg_index i
-        cross join generate_series(1, i.indnkeyatts) as place
-        join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[place - 1]
-        join pg_opclass o on o.oid = i.indclass[place - 1]
-        where i.indrelid = $1::regclass and i.indisunique and i.indisvalid and i.indimmediate
-            and i.indpred is null and i.indexprs is null
-        group by i.indexrelid
-        having bool_and(a.attnotnull and i.indcollation[place - 1] = a.attcollation and o.opcdefault and not exists (
-            select from pg_constraint c
-            where c.conrelid = a.attrelid and c.contype = 'n' and c.conkey[1] = a.attnum and not c.convalidated
-        ))";
-    let unique: Vec<Vec<String>> = sqlx::query_scalar(unique).bind(listing.from).fetch_all(connection).await?;
+    let unique = unique(connection, listing.from).await?;
     let texts: Vec<_> = listing.scope.iter().copied().chain(order.keys.iter().map(|key| key.expression)).collect();
     let fixed: Vec<_> = expressions.iter().filter(|found| texts.contains(&found.text)).collect();
     let is_fixed = |column: &String| fixed.iter().any(|found| found.definition == *column);
@@ -191,4 +178,23 @@ async fn check_unique(
         texts.join(", ")
     )
     .into())
+}
+
+/// The columns, in order, of each unique index that has nothing but columns which are never null, and tells their values
+/// apart as the columns themselves do.
+pub(super) async fn unique(connection: &mut PgConnection, table: &str) -> sqlx::Result<Vec<Vec<String>>> {
+    let unique = "
+        select array_agg(quote_ident(a.attname) order by place)
+        from pg_index i
+        cross join generate_series(1, i.indnkeyatts) as place
+        join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[place - 1]
+        join pg_opclass o on o.oid = i.indclass[place - 1]
+        where i.indrelid = $1::regclass and i.indisunique and i.indisvalid and i.indimmediate
+            and i.indpred is null and i.indexprs is null
+        group by i.indexrelid
+        having bool_and(a.attnotnull and i.indcollation[place - 1] = a.attcollation and o.opcdefault and not exists (
+            select from pg_constraint c
+            where c.conrelid = a.attrelid and c.contype = 'n' and c.conkey[1] = a.attnum and not c.convalidated
+        ))";
+    sqlx::query_scalar(unique).bind(table).fetch_all(connection).await
 }

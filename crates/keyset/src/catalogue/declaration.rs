@@ -6,7 +6,10 @@ use super::{
     Fault,
     types::{Expression, named},
 };
-use crate::listing::{Filter, Listing, Order, Test};
+use crate::{
+    counter::Counter,
+    listing::{Filter, Listing, Order, Test},
+};
 
 pub(super) fn check(listing: &Listing) -> Result<(), Fault> {
     if listing.name.is_empty() || listing.from.is_empty() || listing.columns.is_empty() {
@@ -29,27 +32,34 @@ pub(super) fn check(listing: &Listing) -> Result<(), Fault> {
             return Err(format!("two filters are called {name}").into());
         }
     }
-    listing.orders.iter().try_for_each(|order| check_order(listing, order))
+    listing.orders.iter().try_for_each(|order| check_order(listing, order))?;
+    listing.counters.iter().try_for_each(|counter| check_counter(listing, counter))
 }
 
 fn check_order(listing: &Listing, Order { name, keys, indexed }: &Order) -> Result<(), Fault> {
     if !(1..=4).contains(&keys.len()) {
         return Err(format!("order \"{name}\" must have one to four keys").into());
     }
-    for filter in indexed.iter().copied().flatten() {
-        let declared = listing.filter(filter).map(|filter| &filter.test);
-        match declared {
-            Some(Test::Equal(_) | Test::AnyOf(_)) => {}
-            Some(Test::Prefix(_) | Test::AtLeast(_) | Test::LessThan(_) | Test::Condition(_)) => {
-                return Err(format!(
-                    "order \"{name}\": only a filter that tests equality can be indexed, not {filter}"
-                )
-                .into());
-            }
-            None => return Err(format!("order \"{name}\": there is no filter {filter}").into()),
-        }
+    let check = |filter: &&str| check_equality(listing, filter, &format!("order \"{name}\""), "indexed");
+    indexed.iter().copied().flatten().try_for_each(check)
+}
+
+fn check_counter(listing: &Listing, Counter { table, filters }: &Counter) -> Result<(), Fault> {
+    if !listing.is_table() {
+        return Err(format!("the counter {table}: from is a query, and a counter counts the rows of a table").into());
     }
-    Ok(())
+    filters.iter().try_for_each(|filter| check_equality(listing, filter, &format!("the counter {table}"), "counted"))
+}
+
+/// That there is such a filter, and that it fixes the value of a column.
+fn check_equality(listing: &Listing, filter: &str, what: &str, done: &str) -> Result<(), Fault> {
+    match listing.filter(filter).map(|filter| &filter.test) {
+        Some(Test::Equal(_) | Test::AnyOf(_)) => Ok(()),
+        Some(Test::Prefix(_) | Test::AtLeast(_) | Test::LessThan(_) | Test::Condition(_)) => {
+            Err(format!("{what}: only a filter that tests equality can be {done}, not {filter}").into())
+        }
+        None => Err(format!("{what}: there is no filter {filter}").into()),
+    }
 }
 
 /// That the catalogue says of `from` what a list needs to know.

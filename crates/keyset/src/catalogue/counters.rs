@@ -1,0 +1,140 @@
+//! That the table of a counter can be read as one, and written as the documentation of [`Counter`] has it.
+
+use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, SqlSafeStr};
+
+use super::{
+    Fault, constraints,
+    types::{Expression, named},
+};
+use crate::{counter::Counter, listing::Listing, statement::Selection, value::Value};
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, FromRow)]
+struct Column {
+    name: String,
+    /// Its type, with its collation where that is not the type's own.
+    data_type: String,
+    is_not_null: bool,
+}
+
+impl Column {
+    const SELECT: &str = "
+        select quote_ident(a.attname) as name, a.attnotnull as is_not_null,
+            format_type(a.atttypid, a.atttypmod)
+                || case when a.attcollation = t.typcollation then '' else ' collate ' || a.attcollation::regcollation end
+                as data_type
+        from pg_attribute a join pg_type t on t.oid = a.atttypid
+        where a.attrelid = to_regclass($1) and a.attnum > 0 and not a.attisdropped";
+
+    async fn all(connection: &mut PgConnection, table: &str) -> sqlx::Result<Vec<Self>> {
+        sqlx::query_as(Self::SELECT).bind(table).fetch_all(connection).await
+    }
+
+    fn new(name: &str, data_type: &str) -> Self {
+        Self { name: name.to_owned(), data_type: data_type.to_owned(), is_not_null: true }
+    }
+}
+
+/// The columns that a counter's table must have for its list.
+struct Wanted {
+    table: &'static str,
+    scope: Vec<Column>,
+    filters: Vec<Column>,
+}
+
+pub(super) async fn check(
+    connection: &mut PgConnection,
+    listing: &'static Listing,
+    expressions: &[Expression],
+) -> Result<(), Fault> {
+    for counter in listing.counters {
+        let columns = Column::all(connection, listing.from).await?;
+        let wanted = Wanted::new(listing, counter, expressions, &columns)?;
+        wanted.check_columns(&Column::all(connection, counter.table).await?)?;
+        wanted.check_unique(&constraints::unique(connection, counter.table).await?)?;
+        let is_counted = |name| counter.filters.contains(&name).then(|| Value::key(None));
+        let filters = listing.filters.iter().map(|filter| is_counted(filter.name)).collect();
+        let statement = Selection { filters, ..Selection::of_nulls(listing) }.count(Some(counter));
+        (&mut *connection).prepare(AssertSqlSafe(statement.text).into_sql_str()).await?;
+    }
+    Ok(())
+}
+
+impl Wanted {
+    fn new(
+        listing: &Listing,
+        Counter { table, filters }: &Counter,
+        expressions: &[Expression],
+        columns: &[Column],
+    ) -> Result<Self, String> {
+        let column = |text: &str| {
+            let definition = named(expressions, text).map(|expression| &expression.definition);
+            let column = columns.iter().find(|column| Some(&column.name) == definition);
+            let column = column.map(|Column { name, data_type, .. }| Column::new(name, data_type));
+            column.ok_or_else(|| format!("the counter {table}: {text} is not a column: add a generated column for it"))
+        };
+        let scope = listing.scope.iter().copied().map(column).collect::<Result<_, _>>()?;
+        let mut wanted = Self { table, scope, filters: Vec::new() };
+        for text in filters.iter().filter_map(|name| listing.filter(name)?.equal_column()) {
+            let column = column(text)?;
+            // Two filters may test one column.
+            if !wanted.filters.contains(&column) {
+                wanted.filters.push(column);
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// All the columns, in the order that a new table has them.
+    fn columns(&self) -> impl Iterator<Item = Column> {
+        let own = [Column::new("slot", "integer"), Column::new("row_count", "bigint")];
+        self.scope.iter().chain(&self.filters).cloned().chain(own)
+    }
+
+    fn key(&self) -> String {
+        let names = self.columns().map(|column| column.name).filter(|name| name != "row_count");
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    fn check_columns(&self, found: &[Column]) -> Result<(), String> {
+        let table = self.table;
+        let definition = |Column { name, data_type, .. }: &Column| format!("{name} {data_type} not null");
+        if found.is_empty() {
+            let columns: Vec<_> = self.columns().map(|column| definition(&column)).collect();
+            let (columns, key) = (columns.join(", "), self.key());
+            return Err(format!("there is no counter {table}: create table {table} ({columns}, primary key ({key}))"));
+        }
+        for wanted in self.columns() {
+            let (name, data_type) = (&wanted.name, &wanted.data_type);
+            let change = match found.iter().find(|column| column.name == *name) {
+                None => format!("add column {}", definition(&wanted)),
+                Some(column) if column.data_type != *data_type => format!("alter column {name} type {data_type}"),
+                Some(column) if !column.is_not_null => format!("alter column {name} set not null"),
+                Some(_) => continue,
+            };
+            let definition = definition(&wanted);
+            return Err(format!("the counter {table} must have {definition}: alter table {table} {change}"));
+        }
+        Ok(())
+    }
+
+    /// Looks for a unique index that finds the rows of the scope, and among them those of the filters.
+    fn check_unique(&self, unique: &[Vec<String>]) -> Result<(), String> {
+        let is_right = |index: &Vec<String>| {
+            let (scope, rest) = index.split_at_checked(self.scope.len())?;
+            let (filters, rest) = rest.split_at_checked(self.filters.len())?;
+            let has = |names: &[String], name: &str| names.iter().any(|column| column == name);
+            let begins = self.scope.iter().all(|column| has(scope, &column.name))
+                && self.filters.iter().all(|column| has(filters, &column.name));
+            Some(begins && has(rest, "slot") && !has(rest, "row_count"))
+        };
+        if unique.iter().any(|index| is_right(index).unwrap_or(false)) {
+            return Ok(());
+        }
+        let (table, key) = (self.table, self.key());
+        Err(format!(
+            "the counter {table} has no unique index of its scope, then its filters, then slot, without row_count: \
+             create unique index on {table} ({key})"
+        ))
+    }
+}
