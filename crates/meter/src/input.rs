@@ -1,15 +1,12 @@
 //! Requests, made into rows once they are known to be right.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    ops::RangeInclusive,
-};
+use std::ops::RangeInclusive;
 
-use platform::{Error, Ids, NewRow, Platform, TimeRange, Violations, check_batch, now};
+use platform::{Error, Ids, NewRow, Platform, TimeRange, Violations, check_batch, now, without_repeated};
 use quire_proto::meter::v1::{ListUsageRequest, SummarizeUsageRequest, UsageRecord};
 use rust_decimal::Decimal;
 use sqlx::types::Json;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use crate::rows::{DIMENSIONS, Dimensions, NewUsage, UsageRow};
 
@@ -24,8 +21,6 @@ const MAX_TOKENS: i64 = 1_000_000_000_000;
 /// Digits of a cost before its point, and behind it.
 const WHOLE_DIGITS: RangeInclusive<usize> = 1..=9;
 const FRACTION_DIGITS: RangeInclusive<usize> = 1..=12;
-/// How far ahead of this server's clock another may be.
-const MAX_AHEAD: Duration = Duration::hours(1);
 
 /// The uses that a request has recorded: one for each request_id, which the first record that gives it stands for.
 pub(crate) fn new_usage(records: Vec<UsageRecord>, platform: &Platform) -> Result<Vec<NewUsage>, Error> {
@@ -37,13 +32,17 @@ pub(crate) fn new_usage(records: Vec<UsageRecord>, platform: &Platform) -> Resul
         new.push(read(&mut violations, format!("records[{place}]."), record, &platform.ids, create_time));
     }
     violations.check()?;
-    without_repeated(new)
+    without_repeated(
+        new,
+        |new| &new.record.request_id,
+        |new, first| if new.is_as(&first.record) { Ok(()) } else { Err(new.resource(Some(&first.record))) },
+    )
 }
 
 /// The time that a request asks for.
 pub(crate) fn range(request: &ListUsageRequest) -> Result<TimeRange, Error> {
     let mut violations = Violations::default();
-    let range = violations.time_range(request.start_time, request.end_time);
+    let range = violations.time_range(("start_time", request.start_time), ("end_time", request.end_time));
     violations.check()?;
     Ok(range)
 }
@@ -57,7 +56,7 @@ pub(crate) fn summary(request: SummarizeUsageRequest) -> Result<(Dimensions, Tim
             violations.add(field, "must be given");
         }
     }
-    let range = violations.time_range(request.start_time, request.end_time);
+    let range = violations.time_range(("start_time", request.start_time), ("end_time", request.end_time));
     violations.check()?;
     let usage = ListUsageRequest {
         page: request.page,
@@ -73,27 +72,6 @@ pub(crate) fn summary(request: SummarizeUsageRequest) -> Result<(Dimensions, Tim
     Ok((dimensions, range, usage))
 }
 
-/// Passes over what repeats a request_id of an earlier record and is as that one was to be.
-fn without_repeated(new: Vec<NewUsage>) -> Result<Vec<NewUsage>, Error> {
-    let mut places: HashMap<String, usize> = HashMap::with_capacity(new.len());
-    let mut firsts: Vec<NewUsage> = Vec::with_capacity(new.len());
-    for new in new {
-        match places.entry(new.record.request_id.clone()) {
-            Entry::Vacant(place) => {
-                place.insert(firsts.len());
-                firsts.push(new);
-            }
-            Entry::Occupied(place) => {
-                let first = firsts.get(*place.get()).map(|first| &first.record);
-                if first.is_some_and(|first| !new.is_as(first)) {
-                    return Err(Error::AlreadyExists(new.resource(first)));
-                }
-            }
-        }
-    }
-    Ok(firsts)
-}
-
 fn read(
     violations: &mut Violations,
     path: String,
@@ -103,7 +81,7 @@ fn read(
 ) -> NewUsage {
     check_record(violations, &path, &record);
     let cost_usd = read_cost(violations, &path, &record.cost_usd);
-    let occur_time = read_occur_time(violations, &path, &record, create_time);
+    let occur_time = violations.occur_time(format_args!("{path}occur_time"), record.occur_time, create_time);
     NewUsage {
         path,
         is_occur_time_given: record.occur_time.is_some(),
@@ -170,21 +148,6 @@ fn is_cost(text: &str) -> bool {
         Some((whole, fraction)) => is_number(whole, WHOLE_DIGITS) && is_number(fraction, FRACTION_DIGITS),
         None => is_number(text, WHOLE_DIGITS),
     }
-}
-
-/// When a use happened: if that is left out, now.
-fn read_occur_time(
-    violations: &mut Violations,
-    path: &str,
-    record: &UsageRecord,
-    now: OffsetDateTime,
-) -> OffsetDateTime {
-    let Some(time) = record.occur_time else { return now };
-    let time = violations.time(format_args!("{path}occur_time"), time);
-    if time > now + MAX_AHEAD {
-        violations.add(format_args!("{path}occur_time"), "must be at most an hour in the future");
-    }
-    time
 }
 
 fn read_dimensions(violations: &mut Violations, numbers: &[i32]) -> Dimensions {

@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use keyset::Database;
 
 use crate::{Error, Resource};
@@ -73,6 +75,26 @@ pub async fn create<N: NewRow>(
         most = most.max(count);
     }
     Err(Error::Aborted(first.resource(None)))
+}
+
+/// Passes over what repeats the id of an earlier one. `check` compares it with that one, and names it if it differs.
+///
+/// # Errors
+///
+/// [`Error::AlreadyExists`] for the first that differs.
+pub fn without_repeated<N>(
+    new: Vec<N>,
+    id: impl Fn(&N) -> &str,
+    check: impl Fn(&N, &N) -> Result<(), Resource>,
+) -> Result<Vec<N>, Error> {
+    let mut firsts: HashMap<&str, &N> = HashMap::with_capacity(new.len());
+    let mut is_first = Vec::with_capacity(new.len());
+    for new in &new {
+        let first = *firsts.entry(id(new)).or_insert(new);
+        is_first.push(std::ptr::eq(first, new));
+        check(new, first).map_err(Error::AlreadyExists)?;
+    }
+    Ok(new.into_iter().zip(is_first).filter(|(_, is_first)| *is_first).map(|(new, _)| new).collect())
 }
 
 /// Whether they were made: none is when one of them is there already.

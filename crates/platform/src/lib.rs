@@ -22,7 +22,7 @@ pub use access::{Access, Methods, WithAccess};
 pub use access_tokens::{ACCESS_TOKEN_TIME_TO_LIVE, AccessToken, AccessTokens, NO_SIGNING_KEYS};
 pub use availability::{Availability, WhileAvailable};
 pub use caller::{Caller, DEFAULT_WORKSPACE, Scope, WORKSPACE_METADATA, is_workspace};
-pub use create::{Existing, NewRow, create};
+pub use create::{Existing, NewRow, create, without_repeated};
 pub use database::{MigrationError, connect, migrate};
 pub use error::{Error, Resource};
 pub use ids::Ids;

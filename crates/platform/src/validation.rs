@@ -23,6 +23,8 @@ const MAX_METADATA_ENTRIES: usize = 64;
 const MAX_METADATA_BYTES: usize = 8 << 10;
 const MAX_KEY_BYTES: usize = 64;
 const MAX_VALUE_BYTES: usize = 1_024;
+/// How far ahead of this server's clock another may be.
+const MAX_AHEAD: Duration = Duration::hours(1);
 
 /// Gathers everything that is wrong with a request, so that one answer names all of it.
 #[derive(Debug, Default)]
@@ -141,14 +143,29 @@ impl Violations {
         time + Duration::microseconds(i64::from(nanos / 1_000))
     }
 
-    /// Requires a time range, whose ends may be left out, not to end before it begins.
-    pub fn time_range(&mut self, start: Option<Timestamp>, end: Option<Timestamp>) -> TimeRange {
+    /// Requires the time that something occurred at to be no more than an hour ahead of `now`, since clocks differ. Left
+    /// out, it is now.
+    pub fn occur_time(&mut self, field: impl Display, time: Option<Timestamp>, now: OffsetDateTime) -> OffsetDateTime {
+        let Some(time) = time else { return now };
+        let time = self.time(&field, time);
+        if time > now + MAX_AHEAD {
+            self.add(field, "must be at most an hour in the future");
+        }
+        time
+    }
+
+    /// Requires a time range not to end before it begins: for each of its ends the field, and the time if it is given.
+    pub fn time_range(
+        &mut self,
+        (start_field, start): (&str, Option<Timestamp>),
+        (end_field, end): (&str, Option<Timestamp>),
+    ) -> TimeRange {
         let range = TimeRange {
-            start: start.map(|time| self.time("start_time", time)),
-            end: end.map(|time| self.time("end_time", time)),
+            start: start.map(|time| self.time(start_field, time)),
+            end: end.map(|time| self.time(end_field, time)),
         };
         if range.start.zip(range.end).is_some_and(|(start, end)| end < start) {
-            self.add("end_time", "must not be before start_time");
+            self.add(end_field, format!("must not be before {start_field}"));
         }
         range
     }
