@@ -61,7 +61,9 @@ pub const COUNTER_SLOTS: i32 = 16;
 ///   slot alone may be negative; only the sum means something.
 /// - **Rows of counts are written in the order of their key**, all slots of a statement being the same, and after the rows of
 ///   the list. Two writers that lock rows in different orders could deadlock. For the same reason a transaction of several
-///   statements changes its counts last, and those of several tables always in the same order.
+///   statements changes its counts last, and those of several tables always in the same order. Within a statement the second
+///   table must then depend on all that the first returns, as by `where (select count(*) from counted) > 0`: Postgres runs a
+///   part of a WITH no further than it is asked for, and the rest in the end.
 ///
 /// Nothing but the writers keeps the counts right. The [conformance kit](crate::conformance) compares them with a full count,
 /// so that a service whose writes forget them fails its tests.
