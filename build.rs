@@ -5,13 +5,14 @@ use std::{env, fs, path::PathBuf};
 use protox::prost::Message;
 
 /// Each proto and the feature that asks for it; `pagination` is always there.
-const PROTOS: [(&str, Option<&str>); 6] = [
+const PROTOS: [(&str, Option<&str>); 7] = [
     ("pagination/v1/pagination.proto", None),
     ("prompts/v1/prompts.proto", Some("CARGO_FEATURE_PROMPTS")),
     ("memory/v1/memory.proto", Some("CARGO_FEATURE_MEMORY")),
     ("registry/v1/registry.proto", Some("CARGO_FEATURE_REGISTRY")),
     ("meter/v1/meter.proto", Some("CARGO_FEATURE_METER")),
     ("identity/v1/identity.proto", Some("CARGO_FEATURE_IDENTITY")),
+    ("jobs/v1/jobs.proto", Some("CARGO_FEATURE_JOBS")),
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

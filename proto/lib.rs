@@ -66,5 +66,15 @@ pub mod identity {
     }
 }
 
+/// JobService: `jobs/v1/jobs.proto`.
+#[cfg(feature = "jobs")]
+pub mod jobs {
+    /// Version 1 of the package.
+    #[allow(missing_docs, clippy::all, reason = "generated from the proto")]
+    pub mod v1 {
+        tonic::include_proto!("jobs.v1");
+    }
+}
+
 /// The compiled descriptors of every proto that the features ask for, with comments: what gRPC reflection answers from.
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("descriptors");

@@ -20,7 +20,8 @@ async fn reads(pool: &PgPool) -> BTreeMap<String, [i64; 3]> {
 /// A database with many rows, and what looks at it.
 #[derive(Debug)]
 pub struct Many {
-    options: PgConnectOptions,
+    /// Where it is.
+    pub options: PgConnectOptions,
     pool: PgPool,
 }
 
