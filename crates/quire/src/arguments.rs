@@ -14,7 +14,8 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 
     /// What to log, as in `info` or `warn,quire=debug`
-    #[arg(long, global = true, env = "QUIRE_LOG", default_value = "info,sqlx=warn")]
+    // The order puts it behind what a command has of its own.
+    #[arg(long, global = true, display_order = 900, env = "QUIRE_LOG", default_value = "info,sqlx=warn")]
     pub(crate) log: String,
 }
 
@@ -36,6 +37,9 @@ pub(crate) enum Command {
     /// Work with the usage records of a server that runs
     #[command(subcommand)]
     Usage(Imports),
+    /// Work with the jobs of a server that runs
+    #[command(subcommand)]
+    Jobs(Imports),
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Keys(Keys),
@@ -150,8 +154,8 @@ pub(crate) struct Connect {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Imports {
     /// Make them from a file that has one on each line, in protobuf's JSON: a CreatePromptRequest, a StoreMemoryRequest, a
-    /// RegisterAgentRequest, or a UsageRecord. What is there already, and the same, is passed over: an import that was cut
-    /// off is simply run again
+    /// RegisterAgentRequest, a UsageRecord, or a CreateJobRequest. What is there already, and the same, is passed over: an
+    /// import that was cut off is simply run again
     Import(Import),
 }
 

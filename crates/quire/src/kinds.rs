@@ -2,6 +2,7 @@
 
 use prost::Message;
 use quire_proto::{
+    jobs::v1::{BatchCreateJobsRequest, CreateJobRequest, ListJobsRequest, job_service_client::JobServiceClient},
     memory::v1::{
         BatchStoreMemoriesRequest, ListMemoriesRequest, StoreMemoryRequest, memory_service_client::MemoryServiceClient,
     },
@@ -126,5 +127,28 @@ impl Kind for Usage {
         let request = client.request(ListUsageRequest::default()).await?;
         let page = MeterServiceClient::new(client.channel.clone()).list_usage(request).await?;
         Ok(!page.into_inner().records.is_empty())
+    }
+}
+
+pub(crate) struct Jobs;
+
+impl Kind for Jobs {
+    type Line = CreateJobRequest;
+    const MESSAGE: &str = "jobs.v1.CreateJobRequest";
+    const NAMES: &str = "jobs";
+
+    fn answered_bytes(_: &CreateJobRequest) -> usize {
+        0
+    }
+
+    async fn make(client: &mut Client, requests: Vec<CreateJobRequest>) -> Result<(), Status> {
+        let request = client.request(BatchCreateJobsRequest { requests, pass_over_existing: true }).await?;
+        JobServiceClient::new(client.channel.clone()).batch_create_jobs(request).await.map(drop)
+    }
+
+    async fn are_there(client: &mut Client) -> Result<bool, Status> {
+        let request = client.request(ListJobsRequest::default()).await?;
+        let page = JobServiceClient::new(client.channel.clone()).list_jobs(request).await?;
+        Ok(!page.into_inner().jobs.is_empty())
     }
 }

@@ -39,6 +39,7 @@ async fn main() -> ExitCode {
         Command::Memories(Imports::Import(import)) => import::import::<kinds::Memories>(import).await,
         Command::Agents(Imports::Import(import)) => import::import::<kinds::Agents>(import).await,
         Command::Usage(Imports::Import(import)) => import::import::<kinds::Usage>(import).await,
+        Command::Jobs(Imports::Import(import)) => import::import::<kinds::Jobs>(import).await,
         Command::Keys(keys) => keys::run(keys).await,
     };
     match done {

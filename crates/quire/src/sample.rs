@@ -12,7 +12,7 @@ use tonic::{
 use crate::{
     client::Client,
     error::Error,
-    kinds::{Agents, Kind, Memories, Prompts, Usage},
+    kinds::{Agents, Jobs, Kind, Memories, Prompts, Usage},
     requests::Requests,
     services::{ServiceName, Services},
 };
@@ -22,6 +22,7 @@ const PROMPTS: &str = include_str!("../samples/prompts.ndjson");
 const MEMORIES: &str = include_str!("../samples/memories.ndjson");
 const AGENTS: &str = include_str!("../samples/agents.ndjson");
 const USAGE: &str = include_str!("../samples/usage.ndjson");
+const JOBS: &str = include_str!("../samples/jobs.ndjson");
 
 /// Loads the samples of these services into the workspace `default`, of each kind if it has none.
 pub(crate) async fn load(platform: &Platform, names: &[ServiceName], availability: &Availability) -> Result<(), Error> {
@@ -35,6 +36,7 @@ pub(crate) async fn load(platform: &Platform, names: &[ServiceName], availabilit
             ServiceName::Meter => load_kind::<Usage>(&mut client, USAGE).await?,
             // Its secrets would be no secrets.
             ServiceName::Identity => {}
+            ServiceName::Jobs => load_kind::<Jobs>(&mut client, JOBS).await?,
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, convert::Infallible};
 
 use clap::ValueEnum;
 use identity::Identity;
+use jobs::Jobs;
 use memory::Memories;
 use meter::Meter;
 use platform::{Access, Availability, Measure, Methods, Platform};
@@ -27,10 +28,12 @@ pub(crate) enum ServiceName {
     Registry,
     Meter,
     Identity,
+    Jobs,
 }
 
 impl ServiceName {
-    pub(crate) const ALL: [Self; 5] = [Self::Prompts, Self::Memory, Self::Registry, Self::Meter, Self::Identity];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Prompts, Self::Memory, Self::Registry, Self::Meter, Self::Identity, Self::Jobs];
 }
 
 /// Services that are open, and the names that gRPC knows them by.
@@ -81,6 +84,7 @@ impl Services {
                 }
                 ServiceName::Meter => builder.add(Meter::open(platform).await?.server()),
                 ServiceName::Identity => builder.add(Identity::open(platform).await?.server()),
+                ServiceName::Jobs => builder.add(Jobs::open(platform).await?.server()),
             }
         }
         let Builder { routes, names, sweeper, .. } = builder;

@@ -207,6 +207,15 @@ fn the_scope_of_each_method() {
     /identity.v1.IdentityService/RevokeApiKey identity:write
     /identity.v1.IdentityService/RevokeSession identity:write
     /identity.v1.IdentityService/RevokeSessions identity:write
+    /jobs.v1.JobService/AppendJobEvents jobs:write
+    /jobs.v1.JobService/BatchCreateJobs jobs:write
+    /jobs.v1.JobService/CreateJob jobs:write
+    /jobs.v1.JobService/DeleteJob jobs:write
+    /jobs.v1.JobService/GetJob jobs:read
+    /jobs.v1.JobService/GetQueueStats jobs:read
+    /jobs.v1.JobService/ListJobEvents jobs:read
+    /jobs.v1.JobService/ListJobs jobs:read
+    /jobs.v1.JobService/RetryJob jobs:write
     /memory.v1.MemoryService/BatchStoreMemories memory:write
     /memory.v1.MemoryService/DeleteMemory memory:write
     /memory.v1.MemoryService/GetMemory memory:read

@@ -5,6 +5,7 @@ mod support;
 
 use std::{
     fmt::Write,
+    fs,
     io::Write as _,
     process::{Command, Output, Stdio},
 };
@@ -150,6 +151,28 @@ async fn large_prompts_and_standard_input_are_imported() {
     let output = run(command).await;
     assert!(output.status.success(), "{}", told(&output, &large));
     assert_eq!(total(&client).await, 700);
+}
+
+/// Each sample twice, since what is there already is passed over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_is_imported_by_its_own_command() {
+    let (server, _) = serve().await;
+    let address = format!("http://{}", server.address);
+    for (kind, names) in [
+        ("prompts", "prompts"),
+        ("memories", "memories"),
+        ("agents", "agents"),
+        ("usage", "usage records"),
+        ("jobs", "jobs"),
+    ] {
+        let sample = format!("{}/samples/{kind}.ndjson", env!("CARGO_MANIFEST_DIR"));
+        let expected = format!("imported {} {names};", fs::read_to_string(&sample).unwrap().lines().count());
+        for _ in 0..2 {
+            let output = run(quire(&[kind, "import", &sample, "--server", &address])).await;
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success() && text.contains(&expected), "{text}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -250,20 +250,20 @@ fn help_names_every_setting_and_no_secret() {
 
     Options:
           --listen <LISTEN>                The address to listen on; without signing keys it must be a loopback address [env: QUIRE_LISTEN=] [default: 127.0.0.1:50051]
-          --services <SERVICES>            The services to serve [env: QUIRE_SERVICES=] [default: prompts memory registry meter identity] [possible values: prompts, memory, registry, meter, identity]
+          --services <SERVICES>            The services to serve [env: QUIRE_SERVICES=] [default: prompts memory registry meter identity jobs] [possible values: prompts, memory, registry, meter, identity, jobs]
           --admin-listen <ADMIN_LISTEN>    An address for operators: /metrics for Prometheus, /healthz, /readyz, and /.well-known/jwks.json. Without signing keys it must be a loopback address [env: QUIRE_ADMIN_LISTEN=]
           --signing-keys <SIGNING_KEYS>    A file with the Ed25519 keys, in PEM, that access tokens are signed with and checked against: the first private key signs, all check. With it, every call needs a credential [env: QUIRE_SIGNING_KEYS=]
           --tls-cert <TLS_CERT>            A file with the server's certificate and those that lead to its authority, in PEM: with it, TLS is spoken [env: QUIRE_TLS_CERT=]
           --tls-key <TLS_KEY>              A file with the certificate's private key, in PEM [env: QUIRE_TLS_KEY=]
           --tls-client-ca <TLS_CLIENT_CA>  A file with the certificates of the authorities, in PEM, of which every client must have a certificate as well [env: QUIRE_TLS_CLIENT_CA=]
           --database-url <DATABASE_URL>    The Postgres database to use, as in `postgres://user@host/name`; without one, a private Postgres is started [env: DATABASE_URL]
-          --log <LOG>                      What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
           --data-dir <DATA_DIR>            Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire] [env: QUIRE_DATA_DIR=]
           --token-keys <TOKEN_KEYS>        The keys that seal page tokens, as `id:base64,…`, each of 32 bytes: the first seals, all open. Required with a database URL; otherwise one is made and kept in the data directory [env: QUIRE_TOKEN_KEYS]
           --token-ttl <TOKEN_TTL>          How long a page token can be used [env: QUIRE_TOKEN_TTL=] [default: 72h]
           --token-version <TOKEN_VERSION>  The version of page tokens to write, 1 or 2. While servers of the release before are in use, which read no other, write 1 [env: QUIRE_TOKEN_VERSION=] [default: 2]
           --drain-timeout <DRAIN_TIMEOUT>  How long calls in flight may take to finish once the server is told to stop [env: QUIRE_DRAIN_TIMEOUT=] [default: 30s]
           --sample                         Load samples into the workspace `default`, of each kind if it has none [env: QUIRE_SAMPLE=]
+          --log <LOG>                      What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
       -h, --help                           Print help
       -V, --version                        Print version
     ");
@@ -312,10 +312,10 @@ fn help_names_every_setting_and_no_secret() {
           --tls-cert <TLS_CERT>    A file with the client's certificate, in PEM, if the server asks for one [env: QUIRE_TLS_CERT=]
           --tls-key <TLS_KEY>      A file with the certificate's private key, in PEM [env: QUIRE_TLS_KEY=]
           --name <NAME>            What people know the key by
-          --log <LOG>              What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
           --subject <SUBJECT>      Who calls with it
           --scopes <SCOPES>        What may be done with it, as in `memory:read,memory:write`
           --expire-in <EXPIRE_IN>  When it ends, as in `90d`; left out, never
+          --log <LOG>              What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
       -h, --help                   Print help
       -V, --version                Print version
     ");
@@ -331,7 +331,7 @@ fn help_names_every_setting_and_no_secret() {
       -V, --version                      Print version
     ");
     insta::assert_snapshot!(help(&["prompts", "import", "--help"]), @"
-    Make them from a file that has one on each line, in protobuf's JSON: a CreatePromptRequest, a StoreMemoryRequest, a RegisterAgentRequest, or a UsageRecord. What is there already, and the same, is passed over: an import that was cut off is simply run again
+    Make them from a file that has one on each line, in protobuf's JSON: a CreatePromptRequest, a StoreMemoryRequest, a RegisterAgentRequest, a UsageRecord, or a CreateJobRequest. What is there already, and the same, is passed over: an import that was cut off is simply run again
 
     Usage: quire prompts import [OPTIONS] <FILE>
 
