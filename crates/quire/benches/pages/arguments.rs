@@ -10,6 +10,10 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(10_000..=100_000_000))]
     pub(crate) rows: u64,
 
+    /// How many jobs without events there are in a workspace of their own, besides as many as rows with three events each
+    #[arg(long, value_parser = clap::value_parser!(u64).range(10_000..=100_000_000))]
+    pub(crate) jobs: Option<u64>,
+
     /// Where the database is, and stays for the next run with as many rows; without it, in a temporary directory
     #[arg(long)]
     pub(crate) data_dir: Option<PathBuf>,

@@ -95,6 +95,13 @@ impl Client {
     }
 }
 
+/// A request that is about one workspace.
+pub(crate) fn in_workspace<T>(workspace: &str, message: T) -> Result<Request<T>> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("quire-workspace", workspace.parse()?);
+    Ok(request)
+}
+
 fn request(ask: Ask) -> Result<ListPromptsRequest> {
     let page = PageRequest { page_size: ask.size.try_into()?, page_token: ask.token, ..Default::default() };
     let order_by = "create_time desc".to_owned();

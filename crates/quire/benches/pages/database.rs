@@ -11,6 +11,15 @@ use crate::Result;
 /// A database of its own, so that a data directory that is used for something else as well comes to no harm.
 const NAME: &str = "pages";
 
+/// Settings of all of Postgres.
+const EXTRA: [(&str, &str); 3] = [
+    // The statement of a page is read where Postgres shows what a connection runs, which is cut at 1,024 bytes.
+    ("track_activity_query_size", "16384"),
+    // It counts the statements of those connections alone that ask for it.
+    ("shared_preload_libraries", "pg_stat_statements"),
+    ("pg_stat_statements.track", "none"),
+];
+
 /// The settings of the server's connections that decide how a page's statement is run.
 const PLANNING: [(&str, &str); 4] = [
     ("plan_cache_mode", "force_generic_plan"),
@@ -31,8 +40,7 @@ impl Database {
         let directory = if data_dir.is_none() { Some(TempDir::with_prefix("pages-")?) } else { None };
         let temporary = directory.as_ref().map(|directory| directory.path().join("data"));
         let data_dir = data_dir.map(Path::to_owned).or(temporary).ok_or("there is no directory for the database")?;
-        // The statement of a page is read where Postgres shows what a connection runs, which is cut at 1,024 bytes.
-        let extra = vec![("track_activity_query_size".to_owned(), "16384".to_owned())];
+        let extra = EXTRA.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let server = private_postgres::Server::start(&Settings { data_dir, durable: true, extra })?;
         Ok(Self { server, _directory: directory })
     }
@@ -63,6 +71,11 @@ impl Database {
 
     pub(crate) fn url(&self) -> String {
         self.options().to_url_lossy().to_string()
+    }
+
+    /// The same for connections whose statements are counted.
+    pub(crate) fn url_for_counting(&self) -> String {
+        format!("{}&options[pg_stat_statements.track]=top", self.url())
     }
 
     pub(crate) async fn connect(&self) -> Result<PgConnection> {

@@ -1,9 +1,11 @@
 //! The rows.
 
+mod jobs;
+
 use indicatif::{ProgressBar, ProgressStyle};
 use sqlx::{Connection, PgConnection};
 
-use crate::{Result, database::Database};
+use crate::{Result, arguments::Arguments, database::Database, jobs::workspaces};
 
 const CHUNK: u64 = 20_000;
 
@@ -23,9 +25,12 @@ const INSERT: &str = "
         to_timestamp(1700000000 + n / 4 * 0.1)
     from (select n, md5(n::text) as hash from generate_series($1::int8, $2::int8) as n) as numbered";
 
+const VACUUM: &str = "vacuum analyze prompts, jobs, job_events, job_status_counts, job_operation_type_counts";
+
 /// Loads as many rows, or as many as are missing where an earlier run was interrupted, and leaves Postgres with nothing to
 /// do in the background.
-pub(crate) async fn load(database: &Database, rows: u64) -> Result<()> {
+pub(crate) async fn load(database: &Database, arguments: &Arguments) -> Result<()> {
+    let rows = arguments.rows;
     let mut connection = database.connect().await?;
     let loaded: i64 = sqlx::query_scalar("select count(*) from prompts").fetch_one(&mut connection).await?;
     let loaded = u64::try_from(loaded)?;
@@ -35,7 +40,8 @@ pub(crate) async fn load(database: &Database, rows: u64) -> Result<()> {
     if loaded < rows {
         insert(&mut connection, loaded, rows).await?;
     }
-    for statement in ["vacuum analyze prompts", "checkpoint"] {
+    jobs::load(&mut connection, &workspaces(arguments)).await?;
+    for statement in [VACUUM, "checkpoint"] {
         sqlx::raw_sql(statement).execute(&mut connection).await?;
     }
     Ok(connection.close().await?)

@@ -3,15 +3,18 @@
 //! ```sh
 //! cargo bench -p quire --bench pages
 //! cargo bench -p quire --bench pages -- --rows 10000000 --data-dir /var/tmp/pages --plot /tmp/pages.svg
+//! cargo bench -p quire --bench pages -- --jobs 10000000
 //! ```
 //!
 //! It knows of Quire what a user knows: the binary, started as a process of its own on a private Postgres that writes
 //! durably, and its gRPC API. Beside it stands `pgbench`, which sends the same statement to the same Postgres and does
-//! nothing with the rows. It needs Linux, for `/proc`, and leaves nothing behind but what `--data-dir` and `--plot` name.
+//! nothing with the rows. It needs Linux, for `/proc`, and Postgres's own `pg_stat_statements`, and leaves nothing behind
+//! but what `--data-dir` and `--plot` name.
 
 mod arguments;
 mod client;
 mod database;
+mod jobs;
 mod load;
 mod measure;
 mod pgbench;
@@ -57,9 +60,9 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let database = Database::start(arguments.data_dir.as_deref())?;
     database.create().await?;
     server::migrate(&database.url()).await?;
-    load::load(&database, arguments.rows).await?;
+    load::load(&database, arguments).await?;
 
-    let server = Server::start(&database.url()).await?;
+    let server = Server::start(&database.url(), &[]).await?;
     let mut report = Report::new(&database, arguments.rows).await?;
     let bench = Bench::prepare(arguments, &database, &server).await?;
     let depths = bench.measure(&mut report).await?;

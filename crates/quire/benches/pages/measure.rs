@@ -3,9 +3,12 @@
 
 mod cpu;
 mod depth;
+mod events;
+mod jobs;
 mod memory;
 mod offset;
 mod rate;
+mod statements;
 mod usage;
 
 pub(crate) use offset::Depth;
@@ -15,6 +18,7 @@ use crate::{
     arguments::Arguments,
     client::{Ask, Client},
     database::Database,
+    jobs::{Workspace, workspaces},
     pgbench::Pgbench,
     report::Report,
     server::Server,
@@ -29,6 +33,8 @@ pub(crate) struct Bench<'a> {
     rows: u64,
     walk: Walk,
     pgbench: Pgbench,
+    /// The workspaces of jobs, from the smallest to the largest.
+    workspaces: Vec<Workspace>,
 }
 
 impl<'a> Bench<'a> {
@@ -46,7 +52,7 @@ impl<'a> Bench<'a> {
             eprintln!("{}\n{:?}\n{}", statement.text, statement.values, statement.plan);
         }
         let pgbench = Pgbench::new(database, &statement)?;
-        Ok(Self { database, server, rows, walk, pgbench })
+        Ok(Self { database, server, rows, walk, pgbench, workspaces: workspaces(arguments) })
     }
 
     /// Makes all measurements. Answers the times of a page by its depth.
@@ -66,6 +72,13 @@ impl<'a> Bench<'a> {
         eprintln!("measuring: usage");
         self.record(report).await?;
         self.list_while_recorded(report).await?;
+        eprintln!("measuring: jobs");
+        self.statements(report).await?;
+        self.totals(report).await?;
+        self.queue_stats(report).await?;
+        self.rare_status(report).await?;
+        eprintln!("measuring: events of jobs");
+        self.append(report).await?;
         Ok(depths)
     }
 }

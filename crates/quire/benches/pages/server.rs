@@ -33,10 +33,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start(url: &str) -> Result<Self> {
+    pub(crate) async fn start(url: &str, arguments: &[&str]) -> Result<Self> {
         let address = free_address()?;
         let mut command = quire("serve", url);
-        command.args(["--listen", &address.to_string()]).env("QUIRE_TOKEN_KEYS", testing::TOKEN_KEYS);
+        command.args(["--listen", &address.to_string()]).args(arguments).env("QUIRE_TOKEN_KEYS", testing::TOKEN_KEYS);
         let process = command.spawn()?;
         let process_id = process.id().ok_or("quire serve has ended")?;
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?;

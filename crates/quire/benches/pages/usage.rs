@@ -8,11 +8,11 @@ use quire_proto::{
     pagination::v1::PageRequest,
 };
 use sqlx::PgConnection;
-use tonic::{Request, transport::Channel};
+use tonic::transport::Channel;
 
 use crate::{
     Result,
-    client::PAGE,
+    client::{PAGE, in_workspace},
     server::Server,
     timing::{Stopwatch, Time},
 };
@@ -54,16 +54,10 @@ impl Meter {
         Ok(Self { stub: MeterServiceClient::new(server.connect().await?), workspace })
     }
 
-    fn request<T>(&self, message: T) -> Result<Request<T>> {
-        let mut request = Request::new(message);
-        request.metadata_mut().insert("quire-workspace", self.workspace.parse()?);
-        Ok(request)
-    }
-
     /// Records a call's worth from a number on. How long it took, the making of the records not counted.
     pub(crate) async fn record(&mut self, first: u64) -> Result<Time> {
         let records = (first..first + BATCH).map(record).collect();
-        let request = self.request(RecordUsageRequest { records })?;
+        let request = in_workspace(self.workspace, RecordUsageRequest { records })?;
         let stopwatch = Stopwatch::start();
         let recorded = self.stub.record_usage(request).await?.into_inner().recorded_count;
         let time = stopwatch.elapsed();
@@ -73,7 +67,7 @@ impl Meter {
     /// A page behind a token. How long it took, and the token of the next.
     pub(crate) async fn page(&mut self, page_token: String) -> Result<(Time, String)> {
         let page = PageRequest { page_size: PAGE as i32, page_token, ..Default::default() };
-        let request = self.request(ListUsageRequest { page: Some(page), ..Default::default() })?;
+        let request = in_workspace(self.workspace, ListUsageRequest { page: Some(page), ..Default::default() })?;
         let stopwatch = Stopwatch::start();
         let response = self.stub.list_usage(request).await?.into_inner();
         let time = stopwatch.elapsed();

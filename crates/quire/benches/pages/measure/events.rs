@@ -1,0 +1,142 @@
+//! Events that many writers record at once, with and without the counters.
+
+use std::sync::Arc;
+
+use quire_proto::jobs::v1::{JobEvent, JobEventKind, JobResult};
+use sqlx::{Connection, PgConnection};
+use tokio::task::JoinSet;
+
+use crate::{
+    Result,
+    jobs::{COUNTED, Jobs, UNCOUNTED},
+    measure::Bench,
+    report::{Report, Target, thousands},
+    timing::{Stopwatch, median},
+};
+
+const WRITERS: usize = 16;
+/// Rounds of each kind, in turn.
+const ROUNDS: usize = 9;
+/// In a round each writer takes so many sets of jobs through the same three states, a call and an event of each job for
+/// each state.
+const SETS: usize = 20;
+const STATES: [JobEventKind; 3] = [JobEventKind::Submitted, JobEventKind::Started, JobEventKind::Completed];
+/// The jobs of a set: those that nobody else tells of, and those that all writers tell of, each for a host of its own.
+const OWN: usize = 8;
+const SHARED: usize = 2;
+
+/// Takes the counting of jobs by status out of one workspace. What a call does without it is all else: it also works out
+/// what is to be counted, and Postgres calls this function, for one or two rows, where it would write them.
+///
+/// What is left out is what could make writers wait for each other: the rows of the counters, their locks and their new
+/// versions in the table and in the log. A build without counters would save the working out as well, which is no more than
+/// a sum over the call's jobs.
+const TAKE_OUT: &str = "
+    create function pages_uncounted() returns trigger language plpgsql as 'begin return null; end';
+    create trigger pages_uncounted before insert on job_status_counts for each row
+        when (new.workspace_id = 'jobs-uncounted') execute function pages_uncounted()";
+const PUT_BACK: &str = "drop function if exists pages_uncounted() cascade";
+
+/// Whether the counters are right in the one workspace, and empty in the other.
+const IS_AS_MEANT: &str = "
+    select not exists (select from job_status_counts where workspace_id = $2) and not exists (
+        select status, count(*) from jobs where workspace_id = $1 group by status
+        except
+        select status, sum(row_count) from job_status_counts where workspace_id = $1 group by status
+    )";
+
+impl Bench<'_> {
+    pub(super) async fn append(&self, report: &mut Report) -> Result<()> {
+        let mut connection = self.database.connect().await?;
+        // An earlier run may have been interrupted.
+        for sql in [PUT_BACK, TAKE_OUT] {
+            sqlx::raw_sql(sql).execute(&mut connection).await?;
+        }
+        // Has the server open its connections to Postgres, and each of them prepare the statements.
+        self.round_of_events(COUNTED, 0).await?;
+        let (mut counted, mut uncounted) = (Vec::new(), Vec::new());
+        for round in 1..=ROUNDS {
+            counted.push(self.round_of_events(COUNTED, round).await?);
+            uncounted.push(self.round_of_events(UNCOUNTED, round).await?);
+        }
+        check(&mut connection).await?;
+        sqlx::raw_sql(PUT_BACK).execute(&mut connection).await?;
+        connection.close().await?;
+        let (counted, uncounted) = (median(counted)?, median(uncounted)?);
+        report.ratio(
+            "events a second by AppendJobEvents with 16 writers, 10 a call, with counters / without, p50",
+            counted / uncounted,
+            Target::AtLeast(0.8),
+            &format!("{} / {}", thousands(counted as u64), thousands(uncounted as u64)),
+        );
+        Ok(())
+    }
+
+    /// Events a second. The jobs are made before.
+    async fn round_of_events(&self, workspace: &'static str, round: usize) -> Result<f64> {
+        let mut maker = Jobs::connect(self.server).await?;
+        let shared: Arc<[String]> = maker.create(workspace, SETS * SHARED).await?.into();
+        let mut writers = Vec::new();
+        for number in 0..WRITERS {
+            let own = maker.create(workspace, SETS * OWN).await?;
+            let jobs = Jobs::connect(self.server).await?;
+            writers.push(Writer {
+                jobs,
+                workspace,
+                name: format!("{round}-{number}"),
+                number,
+                own,
+                shared: shared.clone(),
+            });
+        }
+        let stopwatch = Stopwatch::start();
+        let mut writing: JoinSet<_> = writers.into_iter().map(Writer::write).collect();
+        while let Some(written) = writing.join_next().await {
+            written??;
+        }
+        let events = WRITERS * SETS * STATES.len() * (OWN + SHARED);
+        Ok(events as f64 / stopwatch.elapsed().as_secs_f64())
+    }
+}
+
+struct Writer {
+    jobs: Jobs,
+    workspace: &'static str,
+    /// Unlike that of any other in any round.
+    name: String,
+    number: usize,
+    own: Vec<String>,
+    shared: Arc<[String]>,
+}
+
+impl Writer {
+    async fn write(mut self) -> Result<()> {
+        for set in 0..SETS {
+            // Each begins at another place, so that two seldom tell of the same job at the same time.
+            let shared = self.shared.iter().cycle().skip((set + self.number) * SHARED).take(SHARED);
+            let ids: Vec<String> = self.own.iter().skip(set * OWN).take(OWN).chain(shared).cloned().collect();
+            for kind in STATES {
+                let events = ids.iter().map(|id| self.event(id, kind)).collect();
+                self.jobs.append(self.workspace, events).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&self, job_id: &str, kind: JobEventKind) -> JobEvent {
+        let result = JobResult { changed: true, exit_status: Some(0), bytes: 4_096, files: 3 };
+        JobEvent {
+            id: format!("{job_id}-{}-{}", self.name, kind as i32),
+            job_id: job_id.to_owned(),
+            kind: kind.into(),
+            host: format!("host-{}", self.number),
+            result: (kind == JobEventKind::Completed).then_some(result),
+            ..Default::default()
+        }
+    }
+}
+
+async fn check(connection: &mut PgConnection) -> Result<()> {
+    let is_as_meant: bool = sqlx::query_scalar(IS_AS_MEANT).bind(COUNTED).bind(UNCOUNTED).fetch_one(connection).await?;
+    if is_as_meant { Ok(()) } else { Err("the counters are not as they were meant to be".into()) }
+}
