@@ -96,7 +96,9 @@ impl Listing {
 pub struct Order {
     /// What `order_by` calls it, written as AIP-132 does: `"create_time desc"`.
     pub name: &'static str,
-    /// One to four keys that together are unique within the scope: end with the primary key.
+    /// One to four keys that together are unique within the scope: end with the primary key. Where they sort in different
+    /// directions, or may be null, a page behind a token asks for those that have the first key's value. That column is then
+    /// to be set to have many distinct values, as those of filters below are.
     pub keys: &'static [Key],
     /// For each index that serves this order under filters, the names of those filters. An index of `(scope…, columns
     /// of the filters…, keys…)` must exist for each, and each of these columns must be set to have many distinct values:
