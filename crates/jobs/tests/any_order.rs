@@ -5,90 +5,15 @@ mod support;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
 };
 
 use proptest::{collection::vec, option, prelude::*, sample::Index, test_runner::Config};
-use quire_proto::jobs::v1::{GetJobResponse, Job, JobEvent, JobEventKind, JobHost, JobResult, JobStatus};
-use support::{Client, append_in, assert_counted, at, create_in, get_in, of_type, start};
+use quire_proto::jobs::v1::{GetJobResponse, Job, JobEvent, JobResult};
+use support::{Client, append_in, assert_counted, at, create_in, get_in, of_type, outcome, start};
 use tokio::runtime::Runtime;
 
 const JOBS: usize = 3;
-
-/// How far a host is with an event of this kind.
-fn rank(kind: JobEventKind) -> u8 {
-    match kind {
-        JobEventKind::Unspecified | JobEventKind::Retried => panic!("it does not count"),
-        JobEventKind::Submitted => 1,
-        JobEventKind::Acknowledged => 2,
-        JobEventKind::Started => 3,
-        JobEventKind::Completed | JobEventKind::Failed | JobEventKind::Skipped => 4,
-    }
-}
-
-/// What events come to on a host, and the furthest of them.
-fn host_of<'a>(name: &str, events: &[&'a JobEvent]) -> (JobHost, &'a JobEvent) {
-    let key = |event: &JobEvent| (rank(event.kind()), event.occur_time.unwrap().seconds, event.id.clone());
-    let furthest = *events.iter().max_by_key(|event| key(event)).unwrap();
-    let first = |kind| {
-        let times = events.iter().filter(|event| event.kind() == kind).map(|event| event.occur_time.unwrap());
-        times.min_by_key(|time| time.seconds)
-    };
-    let host = JobHost {
-        host: name.to_owned(),
-        state: furthest.kind,
-        error: furthest.error.clone(),
-        submit_time: first(JobEventKind::Submitted),
-        acknowledge_time: first(JobEventKind::Acknowledged),
-        start_time: first(JobEventKind::Started),
-        end_time: furthest.occur_time.filter(|_| rank(furthest.kind()) == 4),
-    };
-    (host, furthest)
-}
-
-fn status_of(hosts: &[JobHost]) -> JobStatus {
-    let any = |kind: JobEventKind| hosts.iter().any(|host| host.state() == kind);
-    if hosts.is_empty() {
-        return JobStatus::Submitted;
-    }
-    if hosts.iter().any(|host| host.end_time.is_none()) {
-        return JobStatus::Processing;
-    }
-    match (any(JobEventKind::Completed), any(JobEventKind::Failed)) {
-        (true, true) => JobStatus::PartialFailure,
-        (false, true) => JobStatus::Failed,
-        (true, false) => JobStatus::Completed,
-        (false, false) => JobStatus::Skipped,
-    }
-}
-
-/// What events come to for their job.
-fn model(job: &Job, events: &[JobEvent]) -> GetJobResponse {
-    let mut by_host: BTreeMap<&str, Vec<&JobEvent>> = BTreeMap::new();
-    let counted = events.iter().filter(|event| event.kind() != JobEventKind::Retried && !event.host.is_empty());
-    for event in counted.filter(|event| event.job_id == job.id) {
-        by_host.entry(&event.host).or_default().push(event);
-    }
-    let (hosts, furthest): (Vec<_>, Vec<_>) = by_host.iter().map(|(name, events)| host_of(name, events)).unzip();
-    let results = || furthest.iter().filter_map(|event| event.result);
-    let failed = furthest.iter().filter(|event| event.kind() == JobEventKind::Failed);
-    let last_failed = failed.max_by_key(|event| (event.occur_time.unwrap().seconds, &event.id));
-    let seconds = |time: &prost_types::Timestamp| time.seconds;
-    let status = status_of(&hosts);
-    let end_time = hosts.iter().filter_map(|host| host.end_time).max_by_key(seconds);
-    let job = Job {
-        status: status.into(),
-        changed: results().any(|result| result.changed),
-        exit_status: results().filter_map(|result| result.exit_status).max(),
-        bytes: results().map(|result| result.bytes).sum(),
-        files: results().map(|result| result.files).sum(),
-        error: last_failed.map(|event| event.error.clone()).unwrap_or_default(),
-        start_time: hosts.iter().filter_map(|host| host.start_time).min_by_key(seconds),
-        end_time: end_time.filter(|_| status != JobStatus::Processing),
-        ..job.clone()
-    };
-    GetJobResponse { job: Some(job), hosts }
-}
 
 /// An event as it is drawn: of which job, its kind, host and second, and its result, if it may have one.
 type Drawn = (usize, i32, usize, i64, Option<(bool, Option<i32>, i64)>);
@@ -148,7 +73,8 @@ fn events_come_to_the_same_in_whatever_order_grouping_and_repetition() {
                 statuses.borrow_mut().insert(kept.status().as_str_name());
                 // When it changed, and how often, depends on the calls.
                 let job = Job { etag: kept.etag.clone(), update_time: kept.update_time, ..job.clone() };
-                assert_eq!(GetJobResponse { job: Some(kept), hosts }, model(&job, &events));
+                let events: Vec<_> = events.iter().filter(|event| event.job_id == job.id).cloned().collect();
+                assert_eq!(GetJobResponse { job: Some(kept), hosts }, outcome::after(job, &events));
             }
         });
     });

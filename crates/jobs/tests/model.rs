@@ -12,7 +12,6 @@ mod model {
     pub mod contents;
     pub mod end;
     pub mod meeting;
-    pub mod outcome;
     pub mod readers;
     pub mod world;
     pub mod writer;

@@ -12,19 +12,10 @@ use quire_proto::{
     pagination::v1::{PageRequest, TotalCount},
 };
 use support::{
-    Client, append, batch_in, create, create_in, delete, event, from, numbers, of_type, page, retry, start, stats_in,
-    there_and_back, told,
+    Client, STATUSES, append, batch_in, create, create_in, delete, event, from, numbers, of_type, page, retry, start,
+    stats_in, there_and_back, told,
 };
 use tonic::Status;
-
-const STATUSES: [JobStatus; 6] = [
-    JobStatus::Submitted,
-    JobStatus::Processing,
-    JobStatus::Completed,
-    JobStatus::Failed,
-    JobStatus::PartialFailure,
-    JobStatus::Skipped,
-];
 
 async fn stats(client: &Client, page: Option<PageRequest>) -> Result<GetQueueStatsResponse, Status> {
     Ok(client.clone().get_queue_stats(from("default", GetQueueStatsRequest { page })).await?.into_inner())

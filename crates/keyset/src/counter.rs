@@ -65,6 +65,9 @@ pub const COUNTER_SLOTS: i32 = 16;
 ///   table must then depend on all that the first returns, as by `where (select count(*) from counted) > 0`: Postgres runs a
 ///   part of a WITH no further than it is asked for, and the rest in the end.
 ///
+/// These rows change often. While some transaction stays open for long, a backup say, Postgres keeps all their old versions,
+/// and a total passes over them: 100,000 changes under one made a total take 5 ms.
+///
 /// Nothing but the writers keeps the counts right. The [conformance kit](crate::conformance) compares them with a full count,
 /// so that a service whose writes forget them fails its tests.
 #[derive(Debug)]

@@ -15,20 +15,14 @@ use tonic::{Code, Status};
 
 use super::{
     contents::{filters, is_of_writer, job_of},
-    outcome::{compare, matches, moment},
     readers::seen_with_hosts,
     world::Workspace,
 };
-use crate::support::{Client, ORDERS, assert_counted, from, get_in, list_in, there_and_back, walk_in};
-
-const STATUSES: [JobStatus; 6] = [
-    JobStatus::Submitted,
-    JobStatus::Processing,
-    JobStatus::Completed,
-    JobStatus::Failed,
-    JobStatus::PartialFailure,
-    JobStatus::Skipped,
-];
+use crate::support::{
+    Client, ORDERS, STATUSES, assert_counted, from, get_in, list_in,
+    outcome::{compare, matches, moment},
+    there_and_back, walk_in,
+};
 
 /// Every kind of answer was given, and no other.
 pub fn check_answers(workspaces: &[Arc<Workspace>]) {

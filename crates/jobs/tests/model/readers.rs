@@ -23,11 +23,14 @@ use tonic::Code;
 
 use super::{
     contents::{Dice, filters},
-    outcome::{compare, matches, moment, status},
     world::{Calls, Known, Workspace},
     writer::RETURNING,
 };
-use crate::support::{Client, ORDERS, assert_counted, get_in, list_in, stats_in};
+use crate::support::{
+    Client, ORDERS, assert_counted, get_in, list_in,
+    outcome::{compare, matches, moment, status},
+    stats_in,
+};
 
 /// Walks through lists, there and back, as long as others write.
 pub async fn walk(client: Client, workspace: Arc<Workspace>, mut dice: Dice, done: Arc<AtomicBool>) -> usize {

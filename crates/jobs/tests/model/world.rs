@@ -8,7 +8,7 @@ use std::{
 use quire_proto::jobs::v1::{GetJobResponse, Job, JobEvent};
 use tonic::{Code, Status};
 
-use super::outcome;
+use crate::support::outcome;
 
 /// Calls that do the same: those without an answer yet, and those that were acknowledged.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,6 +1,8 @@
 //! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
+pub mod outcome;
+
 use jobs::Jobs;
 pub use platform::testing::{from, id, page, there_and_back, told};
 use platform::{Platform, testing};
@@ -19,6 +21,16 @@ pub type Client = JobServiceClient<Channel>;
 
 /// The orders of ListJobs, the default first.
 pub const ORDERS: [&str; 4] = ["create_time desc", "create_time", "end_time desc", "priority desc, create_time"];
+
+/// The statuses that a job can have.
+pub const STATUSES: [JobStatus; 6] = [
+    JobStatus::Submitted,
+    JobStatus::Processing,
+    JobStatus::Completed,
+    JobStatus::Failed,
+    JobStatus::PartialFailure,
+    JobStatus::Skipped,
+];
 
 /// The service on a new database.
 pub async fn start() -> (Platform, Client) {
