@@ -3,6 +3,7 @@
 
 mod support;
 
+use platform::testing;
 use quire_proto::{
     jobs::v1::{
         GetQueueStatsRequest, GetQueueStatsResponse, JobEventKind,
@@ -105,7 +106,7 @@ async fn each_of_the_six_statuses_is_told_whether_any_has_it() {
 
 #[tokio::test]
 async fn types_are_paged_and_those_of_no_job_are_left_out() {
-    let (_platform, client) = start().await;
+    let (platform, client) = start().await;
     let types: Vec<_> = (0..70).map(|n| format!("type {:02}", n * 37 % 70)).collect();
     let jobs: Vec<_> = types.iter().enumerate().flat_map(|(n, name)| vec![of_type(name); n % 3 + 1]).collect();
     let ids = batch_in(&client, "default", &jobs, false).await.unwrap();
@@ -114,6 +115,9 @@ async fn types_are_paged_and_those_of_no_job_are_left_out() {
     for (_, id) in gone {
         delete(&client, id).await.unwrap();
     }
+    // Nothing is left of them that a page would have to pass over.
+    let sql = "select count(distinct operation_type) from job_operation_type_counts where workspace_id = 'default'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(sql).fetch_one(&testing::pool(&platform)).await.unwrap(), 63);
     let mut expected: Vec<_> = types
         .iter()
         .enumerate()

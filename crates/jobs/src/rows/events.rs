@@ -225,7 +225,8 @@ impl Append {
                 update jobs set status = outcome.status, changed = outcome.changed, exit_status = outcome.exit_status,
                     bytes = outcome.bytes, files = outcome.files, start_time = outcome.start_time,
                     end_time = outcome.end_time, error = coalesce((
-                        select error from job_events where workspace_id = $1 and id = outcome.failed_event_id
+                        select error from job_events
+                        where workspace_id = $1 and job_id = jobs.id and id = outcome.failed_event_id
                     ), ''),
                     etag = $4, update_time = greatest($5, jobs.update_time + interval '1 microsecond')
                 from outcomes as outcome where jobs.ctid = outcome.ctid
@@ -282,20 +283,20 @@ async fn check_same(connection: &mut PgConnection, workspace: &str, new: &[&NewE
         return Ok(());
     }
     let sql = "
-        select event.id, job_id, kind, host, message, error, changed, exit_status, bytes, files, occur_time, create_time
-        from unnest($2::text[]) as wanted (id) cross join lateral (
-            select * from job_events where workspace_id = $1 and job_events.id = wanted.id limit 1
+        select event.id, event.job_id, kind, host, message, error, changed, exit_status, bytes, files, occur_time, create_time
+        from unnest($2::uuid[], $3::text[]) as wanted (job_id, id) cross join lateral (
+            select * from job_events
+            where workspace_id = $1 and job_events.job_id = wanted.job_id and job_events.id = wanted.id
+            limit 1
         ) as event";
+    let job_ids: Vec<Uuid> = new.iter().map(|new| new.event.job_id).collect();
     let ids: Vec<&str> = new.iter().map(|new| new.event.id.as_str()).collect();
-    let rows: Vec<EventRow> = sqlx::query_as(sql).bind(workspace).bind(ids).fetch_all(connection).await?;
+    let query = sqlx::query_as(sql).bind(workspace).bind(job_ids).bind(ids);
+    let rows: Vec<EventRow> = query.fetch_all(connection).await?;
     let by_id: HashMap<&str, &EventRow> = rows.iter().map(|row| (row.id.as_str(), row)).collect();
-    for new in new {
-        match by_id.get(new.event.id.as_str()) {
-            Some(existing) if new.is_as(existing) => {}
-            Some(_) => return Err(Error::AlreadyExists(new.resource())),
-            // It was of another job, which was deleted just now.
-            None => return Err(Error::Aborted(new.resource())),
-        }
+    // One that is not there is of another job.
+    match new.iter().find(|new| by_id.get(new.event.id.as_str()).is_none_or(|existing| !new.is_as(existing))) {
+        Some(new) => Err(Error::AlreadyExists(new.resource())),
+        None => Ok(()),
     }
-    Ok(())
 }

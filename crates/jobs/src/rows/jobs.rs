@@ -146,8 +146,9 @@ impl JobRow {
     pub(crate) async fn delete(database: &Database, workspace: &str, id: Uuid) -> Result<bool, Error> {
         let mut connection = database.acquire().await?;
         let mut transaction = connection.begin_with(BEGIN).await?;
-        let lock = "select id from jobs where workspace_id = $1 and id = $2 for update";
-        sqlx::query(lock).bind(workspace).bind(id).execute(&mut *transaction).await?;
+        let lock = "select operation_type from jobs where workspace_id = $1 and id = $2 for update";
+        let lock = sqlx::query_scalar(lock).bind(workspace).bind(id);
+        let operation_type: Option<String> = lock.fetch_optional(&mut *transaction).await?;
         let events = "delete from job_events where workspace_id = $1 and job_id = $2";
         sqlx::query(events).bind(workspace).bind(id).execute(&mut *transaction).await?;
         let sql = "
@@ -165,11 +166,33 @@ impl JobRow {
             select $1, status, retried, $3, -1 from deleted where (select count(*) from counted) > 0
             on conflict (workspace_id, status, retried, slot) do update set row_count = counts.row_count - 1";
         let query = sqlx::query(sql).bind(workspace).bind(id).bind(database.next_slot());
-        let deleted = query.execute(&mut *transaction).await?.rows_affected();
+        query.execute(&mut *transaction).await?;
         transaction.commit().await?;
         connection.release();
-        Ok(deleted > 0)
+        let Some(operation_type) = operation_type else { return Ok(false) };
+        // The job is deleted, whatever becomes of this.
+        if let Err(error) = forget_type(database, workspace, &operation_type).await {
+            tracing::warn!(%error, "what counts an operation type that no job has is still there");
+        }
+        Ok(true)
     }
+}
+
+/// Removes the counters of a type of operation that no job has any more, which all pages of such types would pass over.
+/// What is added to one of them meanwhile waits, and then makes it anew.
+async fn forget_type(database: &Database, workspace: &str, operation_type: &str) -> sqlx::Result<()> {
+    let sql = "
+        with locked as (
+            select slot, row_count from job_operation_type_counts
+            where workspace_id = $1 and operation_type = $2 and 0 = (
+                select sum(row_count) from job_operation_type_counts where workspace_id = $1 and operation_type = $2
+            )
+            order by slot for update
+        )
+        delete from job_operation_type_counts where workspace_id = $1 and operation_type = $2
+            and slot in (select slot from locked) and 0 = (select sum(row_count) from locked)";
+    database.write::<()>(sqlx::query(sql).bind(workspace).bind(operation_type)).await?;
+    Ok(())
 }
 
 impl From<JobRow> for Job {
@@ -304,13 +327,20 @@ impl NewRow for NewJob {
     /// more than what was sent.
     async fn find(database: &Database, workspace: &str, new: &[Self]) -> sqlx::Result<Vec<Option<JobRow>>> {
         let sql = "
-            select id, operation_type, case when octet_length(operation_data) = bytes_given then operation_data else '' end
+            select job.id, operation_type, case when octet_length(operation_data) = given.bytes then operation_data else '' end
                 as operation_data, target, priority, policy_type, retried_from, retried_as, status, changed, exit_status,
-                bytes, files, '' as error, start_time, end_time, etag, create_time, update_time
-            from jobs join unnest($2::uuid[], $3::int8[]) as given (id, bytes_given) using (id) where workspace_id = $1";
+                job.bytes, files, '' as error, start_time, end_time, etag, create_time, update_time
+            from unnest($2::uuid[], $3::int8[]) as given (id, bytes) cross join lateral (
+                select * from jobs where workspace_id = $1 and jobs.id = given.id limit 1
+            ) as job";
         let ids: Vec<_> = new.iter().map(|new| new.job.id).collect();
         let bytes: Vec<_> = new.iter().map(|new| new.job.operation_data.len() as i64).collect();
-        let rows: Vec<JobRow> = database.read(|| sqlx::query(sql).bind(workspace).bind(&ids).bind(&bytes)).await?;
+        let mut connection = database.acquire().await?;
+        let mut transaction = connection.begin_with(BEGIN).await?;
+        let query = sqlx::query_as(sql).bind(workspace).bind(&ids).bind(bytes);
+        let rows: Vec<JobRow> = query.fetch_all(&mut *transaction).await?;
+        transaction.commit().await?;
+        connection.release();
         let mut by_id: HashMap<Uuid, JobRow> = rows.into_iter().map(|row| (row.id, row)).collect();
         Ok(ids.iter().map(|id| by_id.remove(id)).collect())
     }
