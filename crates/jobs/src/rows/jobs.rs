@@ -149,6 +149,12 @@ impl JobRow {
         let lock = "select operation_type from jobs where workspace_id = $1 and id = $2 for update";
         let lock = sqlx::query_scalar(lock).bind(workspace).bind(id);
         let operation_type: Option<String> = lock.fetch_optional(&mut *transaction).await?;
+        let Some(operation_type) = operation_type else {
+            // One that is made from now on is not the one that was meant.
+            transaction.rollback().await?;
+            connection.release();
+            return Ok(false);
+        };
         let events = "delete from job_events where workspace_id = $1 and job_id = $2";
         sqlx::query(events).bind(workspace).bind(id).execute(&mut *transaction).await?;
         let sql = "
@@ -169,7 +175,6 @@ impl JobRow {
         query.execute(&mut *transaction).await?;
         transaction.commit().await?;
         connection.release();
-        let Some(operation_type) = operation_type else { return Ok(false) };
         // The job is deleted, whatever becomes of this.
         if let Err(error) = forget_type(database, workspace, &operation_type).await {
             tracing::warn!(%error, "what counts an operation type that no job has is still there");
