@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use keyset::Database;
 
@@ -90,9 +90,16 @@ pub fn without_repeated<N>(
     let mut firsts: HashMap<&str, &N> = HashMap::with_capacity(new.len());
     let mut is_first = Vec::with_capacity(new.len());
     for new in &new {
-        let first = *firsts.entry(id(new)).or_insert(new);
-        is_first.push(std::ptr::eq(first, new));
-        check(new, first).map_err(Error::AlreadyExists)?;
+        match firsts.entry(id(new)) {
+            Entry::Vacant(place) => {
+                place.insert(new);
+                is_first.push(true);
+            }
+            Entry::Occupied(first) => {
+                check(new, first.get()).map_err(Error::AlreadyExists)?;
+                is_first.push(false);
+            }
+        }
     }
     Ok(new.into_iter().zip(is_first).filter(|(_, is_first)| *is_first).map(|(new, _)| new).collect())
 }
