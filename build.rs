@@ -1,8 +1,6 @@
-//! Compiles the protos whose features are on, with protox, so that nobody needs protoc.
+//! Compiles the protos whose features are on.
 
-use std::{env, fs, path::PathBuf};
-
-use protox::prost::Message;
+use std::{env, path::PathBuf};
 
 /// Each proto and the feature that asks for it; `pagination` is always there.
 const PROTOS: [(&str, Option<&str>); 7] = [
@@ -17,15 +15,13 @@ const PROTOS: [(&str, Option<&str>); 7] = [
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let include = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("proto");
-    println!("cargo::rerun-if-changed={}", include.display());
     println!("cargo::metadata=include={}", include.display());
 
-    let wanted = PROTOS
+    let wanted: Vec<&str> = PROTOS
         .iter()
         .filter(|(_, feature)| feature.is_none_or(|feature| env::var_os(feature).is_some()))
-        .map(|(proto, _)| proto);
-    let descriptors = protox::compile(wanted, [&include])?;
-    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().build_transport(false).btree_map(".").compile_fds(descriptors)?;
+        .map(|(proto, _)| *proto)
+        .collect();
+    pagination_build::configure().pagination_module("crate::pagination::v1").compile(&wanted, &[include])?;
     Ok(())
 }

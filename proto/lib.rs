@@ -3,9 +3,11 @@
 //! `pagination::v1` is always there; each service is behind a feature of its own name. The contract's rules (page
 //! sizes, page tokens, errors) are in the crate `pagination`, not here.
 //!
-//! A crate that imports `pagination/v1/pagination.proto` into protos of its own finds the file below the folder that
-//! Cargo gives its build script in `DEP_QUIRE_PROTO_INCLUDE`, and maps the package to this crate with
-//! `extern_path(".pagination.v1", "::quire_proto::pagination::v1")`.
+//! Server methods whose response is a page return [`EncodedPage`](pagination::v1::EncodedPage); clients get the typed
+//! response. The crate `pagination-build` generates both, here and for crates that import
+//! `pagination/v1/pagination.proto` into protos of their own.
+
+mod encoded_page;
 
 /// The shared messages of every list: `pagination/v1/pagination.proto`.
 pub mod pagination {
@@ -13,6 +15,8 @@ pub mod pagination {
     #[allow(missing_docs, clippy::all, reason = "generated from the proto")]
     pub mod v1 {
         tonic::include_proto!("pagination.v1");
+
+        pub use crate::encoded_page::EncodedPage;
     }
 }
 

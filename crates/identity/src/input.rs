@@ -8,7 +8,10 @@ use time::{Duration, OffsetDateTime};
 use tonic::Request;
 
 use crate::{
-    rows::{ApiKeyRow, NewApiKey, NewSession, Refresh, SessionRow},
+    lists::{
+        api_keys::{NewApiKey, UsableKey},
+        sessions::{NewSession, Refresh},
+    },
     secrets::{KeySecret, RefreshToken, hash, random},
 };
 
@@ -32,7 +35,7 @@ pub(crate) fn device<T>(request: &Request<T>) -> Device {
 
 /// The session that a request asks for, to be begun with this API key, and its first refresh token.
 pub(crate) fn new_session(
-    api_key: ApiKeyRow,
+    api_key: UsableKey,
     scopes: Vec<String>,
     device: Device,
     platform: &Platform,
@@ -43,21 +46,19 @@ pub(crate) fn new_session(
     check_scopes(&scopes, |scope| api_key.scopes.contains(&scope.0))?;
     let create_time = now(&platform.clock);
     let expire_time = create_time + SESSION_TIME_TO_LIVE;
-    let session = SessionRow {
-        id: platform.ids.next(),
+    let id = platform.ids.next();
+    let token = RefreshToken { workspace: api_key.workspace_id, session_id: id, family: random()?, bytes: random()? };
+    let new = NewSession {
+        id,
         api_key_id: api_key.id,
-        subject: api_key.subject,
         scopes: if scopes.is_empty() { api_key.scopes } else { scopes },
         ip: device.ip,
         user_agent: device.user_agent,
         create_time,
         expire_time: api_key.expire_time.map_or(expire_time, |key_ends| key_ends.min(expire_time)),
-        refresh_time: create_time,
-        revoke_time: None,
+        family_hash: hash(&token.family),
+        refresh_hash: hash(&token.bytes),
     };
-    let token =
-        RefreshToken { workspace: api_key.workspace_id, session_id: session.id, family: random()?, bytes: random()? };
-    let new = NewSession { session, family_hash: hash(&token.family), refresh_hash: hash(&token.bytes) };
     Ok((new, token))
 }
 
@@ -105,18 +106,8 @@ pub(crate) fn new_api_key(
     violations.check()?;
     check_scopes(&scopes, |scope| caller.scopes.contains(scope))?;
     let secret = KeySecret { workspace: caller.workspace.clone(), id: platform.ids.next(), bytes: random()? };
-    let api_key = ApiKeyRow {
-        workspace_id: secret.workspace.clone(),
-        id: secret.id,
-        name,
-        subject,
-        scopes,
-        create_time,
-        expire_time,
-        last_use_time: None,
-        revoke_time: None,
-    };
-    Ok((NewApiKey { api_key, secret_hash: hash(&secret.bytes) }, secret))
+    let secret_hash = hash(&secret.bytes);
+    Ok((NewApiKey { id: secret.id, name, subject, scopes, create_time, expire_time, secret_hash }, secret))
 }
 
 /// Requires scopes to be had already.

@@ -1,29 +1,33 @@
 //! IdentityService: API keys, and the sessions and access tokens that they give.
 
 mod input;
-mod rows;
+mod lists;
 mod secrets;
 
 use std::sync::Arc;
 
-use keyset::{CatalogueError, Database, List};
+use database::Database;
+use keyset::{CatalogueError, List};
+pub use lists::{API_KEYS, SESSIONS};
 use platform::{
     AccessTokens, Caller, Error, MAX_OPEN_REQUEST_BYTES, NO_SIGNING_KEYS, Platform, Resource, Scope, now, parse_id,
     timestamp,
 };
-use quire_proto::identity::v1::{
-    CreateApiKeyRequest, CreateApiKeyResponse, CreateSessionRequest, CreateSessionResponse, Credentials,
-    GetSessionRequest, GetSessionResponse, ListApiKeysRequest, ListApiKeysResponse, ListSessionsRequest,
-    ListSessionsResponse, RefreshSessionRequest, RefreshSessionResponse, RevokeApiKeyRequest, RevokeApiKeyResponse,
-    RevokeSessionRequest, RevokeSessionResponse, RevokeSessionsRequest, RevokeSessionsResponse,
-    identity_service_server::{IdentityService, IdentityServiceServer},
+use quire_proto::{
+    identity::v1::{
+        CreateApiKeyRequest, CreateApiKeyResponse, CreateSessionRequest, CreateSessionResponse, Credentials,
+        GetSessionRequest, GetSessionResponse, ListApiKeysRequest, ListSessionsRequest, RefreshSessionRequest,
+        RefreshSessionResponse, RevokeApiKeyRequest, RevokeApiKeyResponse, RevokeSessionRequest, RevokeSessionResponse,
+        RevokeSessionsRequest, RevokeSessionsResponse,
+        identity_service_server::{IdentityService, IdentityServiceServer},
+    },
+    pagination::v1::EncodedPage,
 };
-pub use rows::{API_KEYS, SESSIONS};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
-    rows::{API_KEY, ApiKeyRow, SESSION, SessionRow},
+    lists::{API_KEY, SESSION, api_keys, sessions, sessions::Refreshed},
     secrets::{KeySecret, RefreshToken, hash},
 };
 
@@ -45,7 +49,7 @@ impl Identity {
     pub async fn open(platform: &Platform) -> Result<Self, CatalogueError> {
         Ok(Self {
             platform: platform.clone(),
-            database: platform.paging.database.clone(),
+            database: platform.database.clone(),
             api_keys: platform.paging.open(&API_KEYS).await?,
             sessions: platform.paging.open(&SESSIONS).await?,
         })
@@ -73,36 +77,36 @@ impl IdentityService for Identity {
         let CreateSessionRequest { secret, scopes } = request.into_inner();
         let KeySecret { workspace, id, bytes } = KeySecret::read(&secret).ok_or(Error::Unauthenticated)?;
         let now = now(&self.platform.clock);
-        let api_key = ApiKeyRow::find(&self.database, &workspace, id, &hash(&bytes), now).await?;
+        let api_key = api_keys::find_usable(self, &workspace, id, &hash(&bytes), now).await?;
         let api_key = api_key.ok_or(Error::Unauthenticated)?;
         let (new, refresh) = input::new_session(api_key, scopes, device, &self.platform)?;
-        let session = new.insert(&self.database, &workspace).await?.ok_or(Error::Unauthenticated)?;
-        let credentials = Some(credentials(tokens, &session, &refresh)?);
-        Ok(Response::new(CreateSessionResponse { session: Some(session.into()), credentials }))
+        let begun = sessions::insert(self, &workspace, &new).await?.ok_or(Error::Unauthenticated)?;
+        let credentials = Some(credentials(tokens, &begun, &refresh)?);
+        Ok(Response::new(CreateSessionResponse { session: Some(begun.session), credentials }))
     }
 
     async fn refresh_session(&self, request: Request<RefreshSessionRequest>) -> Answer<RefreshSessionResponse> {
         let tokens = self.access_tokens()?;
         let used = RefreshToken::read(&request.into_inner().refresh_token).ok_or(Error::Unauthenticated)?;
         let (refresh, next) = input::refresh(used, now(&self.platform.clock))?;
-        let session = refresh.run(&self.database, &next.workspace).await?.ok_or(Error::Unauthenticated)?;
-        if session.revoke_time.is_some() {
-            tracing::warn!(session = %session.id, "a refresh token was used twice; its session is revoked");
+        let refreshed = sessions::refresh(self, &next.workspace, &refresh).await?.ok_or(Error::Unauthenticated)?;
+        if refreshed.session.revoke_time.is_some() {
+            tracing::warn!(session = %refreshed.id, "a refresh token was used twice; its session is revoked");
             return Err(Error::Unauthenticated.into());
         }
-        let credentials = Some(credentials(tokens, &session, &next)?);
-        Ok(Response::new(RefreshSessionResponse { session: Some(session.into()), credentials }))
+        let credentials = Some(credentials(tokens, &refreshed, &next)?);
+        Ok(Response::new(RefreshSessionResponse { session: Some(refreshed.session), credentials }))
     }
 
     async fn get_session(&self, request: Request<GetSessionRequest>) -> Answer<GetSessionResponse> {
         let caller = Caller::of(&request)?;
         let id = parse_id("id", &request.into_inner().id)?;
-        let session = SessionRow::get(&self.database, &caller.workspace, id).await?;
+        let session = sessions::get(self, &caller.workspace, id).await?;
         let session = session.ok_or_else(|| no_session("id", id))?;
-        Ok(Response::new(GetSessionResponse { session: Some(session.into()) }))
+        Ok(Response::new(GetSessionResponse { session: Some(session) }))
     }
 
-    async fn list_sessions(&self, request: Request<ListSessionsRequest>) -> Answer<ListSessionsResponse> {
+    async fn list_sessions(&self, request: Request<ListSessionsRequest>) -> Answer<EncodedPage> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let page = self
@@ -111,62 +115,60 @@ impl IdentityService for Identity {
             .scope(caller.workspace)
             .filter("subject", request.subject)
             .filter("active", request.active)
-            .fetch::<SessionRow>()
-            .await?
-            .map(Into::into);
-        Ok(Response::new(ListSessionsResponse { sessions: page.rows, page: Some(page.response) }))
+            .fetch()
+            .await?;
+        Ok(Response::new(page))
     }
 
     async fn revoke_session(&self, request: Request<RevokeSessionRequest>) -> Answer<RevokeSessionResponse> {
         let caller = Caller::of(&request)?;
         let id = parse_id("id", &request.into_inner().id)?;
-        let session = SessionRow::revoke(&self.database, &caller.workspace, id, now(&self.platform.clock)).await?;
+        let session = sessions::revoke(self, &caller.workspace, id, now(&self.platform.clock)).await?;
         let session = session.ok_or_else(|| no_session("id", id))?;
-        Ok(Response::new(RevokeSessionResponse { session: Some(session.into()) }))
+        Ok(Response::new(RevokeSessionResponse { session: Some(session) }))
     }
 
     async fn revoke_sessions(&self, request: Request<RevokeSessionsRequest>) -> Answer<RevokeSessionsResponse> {
         let caller = Caller::of(&request)?;
         let subject = input::subject(request.into_inner())?;
         let now = now(&self.platform.clock);
-        let revoked_count = SessionRow::revoke_all(&self.database, &caller.workspace, &subject, now).await?;
+        let revoked_count = sessions::revoke_all(self, &caller.workspace, &subject, now).await?;
         Ok(Response::new(RevokeSessionsResponse { revoked_count }))
     }
 
     async fn create_api_key(&self, request: Request<CreateApiKeyRequest>) -> Answer<CreateApiKeyResponse> {
         let caller = Caller::of(&request)?;
         let (new, secret) = input::new_api_key(request.into_inner(), &caller, &self.platform)?;
-        let api_key = new.insert(&self.database, &caller.workspace, caller.session).await?;
+        let api_key = api_keys::insert(self, &caller.workspace, &new, caller.session).await?;
         let api_key = api_key.ok_or(Error::Unauthenticated)?;
-        Ok(Response::new(CreateApiKeyResponse { api_key: Some(api_key.into()), secret: secret.text() }))
+        Ok(Response::new(CreateApiKeyResponse { api_key: Some(api_key), secret: secret.text() }))
     }
 
-    async fn list_api_keys(&self, request: Request<ListApiKeysRequest>) -> Answer<ListApiKeysResponse> {
+    async fn list_api_keys(&self, request: Request<ListApiKeysRequest>) -> Answer<EncodedPage> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let page = self.api_keys.page(request.page, &request.order_by).scope(caller.workspace);
-        let page = page.fetch::<ApiKeyRow>().await?.map(Into::into);
-        Ok(Response::new(ListApiKeysResponse { api_keys: page.rows, page: Some(page.response) }))
+        Ok(Response::new(page.fetch().await?))
     }
 
     async fn revoke_api_key(&self, request: Request<RevokeApiKeyRequest>) -> Answer<RevokeApiKeyResponse> {
         let caller = Caller::of(&request)?;
         let id = parse_id("id", &request.into_inner().id)?;
-        let api_key = ApiKeyRow::revoke(&self.database, &caller.workspace, id, now(&self.platform.clock)).await?;
+        let api_key = api_keys::revoke(self, &caller.workspace, id, now(&self.platform.clock)).await?;
         let api_key = api_key.ok_or_else(|| no_api_key("id", id))?;
-        Ok(Response::new(RevokeApiKeyResponse { api_key: Some(api_key.into()) }))
+        Ok(Response::new(RevokeApiKeyResponse { api_key: Some(api_key) }))
     }
 }
 
 /// What a session gives to call with.
-fn credentials(tokens: &AccessTokens, session: &SessionRow, refresh: &RefreshToken) -> Result<Credentials, Error> {
+fn credentials(tokens: &AccessTokens, begun: &Refreshed, refresh: &RefreshToken) -> Result<Credentials, Error> {
     let caller = Caller {
         workspace: refresh.workspace.clone(),
-        subject: session.subject.clone(),
-        scopes: Arc::new(session.scopes.iter().cloned().map(Scope).collect()),
-        session: Some(session.id),
+        subject: begun.session.subject.clone(),
+        scopes: Arc::new(begun.session.scopes.iter().cloned().map(Scope).collect()),
+        session: Some(begun.id),
     };
-    let access = tokens.sign(&caller, session.refresh_time, session.expire_time)?;
+    let access = tokens.sign(&caller, begun.refresh_time, begun.expire_time)?;
     Ok(Credentials {
         access_token: access.token,
         access_token_expire_time: Some(timestamp(access.expire_time)),

@@ -4,15 +4,19 @@ use std::ops::RangeInclusive;
 
 use keyset::MAX_VALUES;
 use platform::{
-    Error, Ids, Platform, TimeRange, Violations, check_batch, now, parse_id, request_path, without_repeated,
+    Error, Ids, Platform, TimeRange, Violations, check_batch, now, parse_id, request_path, timestamp, without_repeated,
 };
 use quire_proto::jobs::v1::{
-    CreateJobRequest, Job, JobEvent, JobOperation, JobResult, ListJobsRequest, RetryJobRequest,
+    CreateJobRequest, Job, JobEvent, JobOperation, JobResult, JobStatus, ListJobsRequest, RetryJobRequest,
 };
 use serde::de::IgnoredAny;
 use time::OffsetDateTime;
 
-use crate::rows::{Append, ENDINGS, EventRow, JobRow, KINDS, NewEvent, NewJob, Retry, STATUSES, SUBMITTED};
+use crate::lists::{
+    ENDINGS, KINDS, STATUSES,
+    events::{Append, NewEvent},
+    jobs::{NewJob, Retry},
+};
 
 const OPERATION_TYPE_BYTES: RangeInclusive<usize> = 1..=128;
 const OPERATION_DATA_BYTES: RangeInclusive<usize> = 2..=256 << 10;
@@ -118,30 +122,20 @@ fn read(
     }
     check_job(violations, &path, &job, &operation);
     let id = if job.id.is_empty() { ids.next() } else { violations.id(format_args!("{path}job.id"), &job.id) };
-    NewJob {
-        path,
-        job: JobRow {
-            id,
-            operation_type: operation.r#type,
-            operation_data: operation.data,
-            target: job.target,
-            priority: job.priority,
-            policy_type: job.policy_type,
-            retried_from: None,
-            retried_as: None,
-            status: SUBMITTED.to_owned(),
-            changed: false,
-            exit_status: None,
-            bytes: 0,
-            files: 0,
-            error: String::new(),
-            start_time: None,
-            end_time: None,
-            etag: ids.next(),
-            create_time,
-            update_time: create_time,
-        },
-    }
+    let etag = ids.next();
+    let job = Job {
+        id: id.to_string(),
+        operation: Some(operation),
+        target: job.target,
+        status: JobStatus::Submitted.into(),
+        priority: job.priority,
+        policy_type: job.policy_type,
+        create_time: Some(timestamp(create_time)),
+        update_time: Some(timestamp(create_time)),
+        etag: etag.to_string(),
+        ..Default::default()
+    };
+    NewJob { path, id, etag, create_time, job }
 }
 
 fn check_job(violations: &mut Violations, path: &str, job: &Job, operation: &JobOperation) {
@@ -168,24 +162,14 @@ fn read_event(violations: &mut Violations, path: String, event: JobEvent, create
     event.result.iter().for_each(|result| check_result(violations, &path, kind, result));
     let job_id = violations.id(format_args!("{path}job_id"), &event.job_id);
     let occur_time = violations.occur_time(format_args!("{path}occur_time"), event.occur_time, create_time);
-    NewEvent {
-        path,
-        is_occur_time_given: event.occur_time.is_some(),
-        event: EventRow {
-            id: event.id,
-            job_id,
-            kind: kind.to_owned(),
-            host: event.host,
-            message: event.message,
-            error: event.error,
-            changed: event.result.map(|result| result.changed),
-            exit_status: event.result.and_then(|result| result.exit_status),
-            bytes: event.result.map(|result| result.bytes),
-            files: event.result.map(|result| result.files),
-            occur_time,
-            create_time,
-        },
-    }
+    let is_occur_time_given = event.occur_time.is_some();
+    let event = JobEvent {
+        job_id: job_id.to_string(),
+        occur_time: Some(timestamp(occur_time)),
+        create_time: Some(timestamp(create_time)),
+        ..event
+    };
+    NewEvent { path, is_occur_time_given, job_id, kind, occur_time, create_time, event }
 }
 
 fn check_result(violations: &mut Violations, path: &str, kind: &str, result: &JobResult) {

@@ -1,22 +1,26 @@
 //! JobService: jobs, the events that tell of them, and how many there are of each kind.
 
 mod input;
-mod rows;
+mod lists;
 
-use keyset::{CatalogueError, Database, List};
+use database::Database;
+use keyset::{CatalogueError, List, internal_status};
+pub use lists::{EVENTS, JOBS, OPERATION_TYPES};
 use platform::{Caller, Error, Existing, MAX_REQUEST_BYTES, Platform, Resource, create, parse_id};
-use quire_proto::jobs::v1::{
-    AppendJobEventsRequest, AppendJobEventsResponse, BatchCreateJobsRequest, BatchCreateJobsResponse, CreateJobRequest,
-    CreateJobResponse, DeleteJobRequest, DeleteJobResponse, GetJobRequest, GetJobResponse, GetQueueStatsRequest,
-    GetQueueStatsResponse, ListJobEventsRequest, ListJobEventsResponse, ListJobsRequest, ListJobsResponse,
-    RetryJobRequest, RetryJobResponse,
-    job_service_server::{JobService, JobServiceServer},
+use quire_proto::{
+    jobs::v1::{
+        AppendJobEventsRequest, AppendJobEventsResponse, BatchCreateJobsRequest, BatchCreateJobsResponse,
+        CreateJobRequest, CreateJobResponse, DeleteJobRequest, DeleteJobResponse, GetJobRequest, GetJobResponse,
+        GetQueueStatsRequest, GetQueueStatsResponse, Job, ListJobEventsRequest, ListJobsRequest, RetryJobRequest,
+        RetryJobResponse,
+        job_service_server::{JobService, JobServiceServer},
+    },
+    pagination::v1::EncodedPage,
 };
-pub use rows::{EVENTS, JOBS, OPERATION_TYPES};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::rows::{EventRow, JOB, JobRow, JobWithHosts, OperationTypeRow, stats};
+use crate::lists::{JOB, jobs, stats};
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -37,7 +41,7 @@ impl Jobs {
     pub async fn open(platform: &Platform) -> Result<Self, CatalogueError> {
         Ok(Self {
             platform: platform.clone(),
-            database: platform.paging.database.clone(),
+            database: platform.database.clone(),
             jobs: platform.paging.open(&JOBS).await?,
             events: platform.paging.open(&EVENTS).await?,
             operation_types: platform.paging.open(&OPERATION_TYPES).await?,
@@ -51,8 +55,7 @@ impl Jobs {
 
     /// That there is a job, asked only when a page of its events is empty.
     async fn check_job(&self, workspace: &str, id: Uuid) -> Result<(), Error> {
-        let job = JobRow::get(&self.database, workspace, id).await?;
-        job.map(|_: JobRow| ()).ok_or_else(|| no_job("job_id", id))
+        jobs::get(self, workspace, id).await?.map(|_: Job| ()).ok_or_else(|| no_job("job_id", id))
     }
 }
 
@@ -63,8 +66,8 @@ impl JobService for Jobs {
     async fn create_job(&self, request: Request<CreateJobRequest>) -> Answer<CreateJobResponse> {
         let caller = Caller::of(&request)?;
         let new = input::new_job(request.into_inner(), &self.platform)?;
-        create(&self.database, &caller.workspace, std::slice::from_ref(&new), Existing::Refused).await?;
-        Ok(Response::new(CreateJobResponse { job: Some(new.job.into()) }))
+        create(self, &caller.workspace, std::slice::from_ref(&new), Existing::Refused).await?;
+        Ok(Response::new(CreateJobResponse { job: Some(new.job) }))
     }
 
     async fn batch_create_jobs(&self, request: Request<BatchCreateJobsRequest>) -> Answer<BatchCreateJobsResponse> {
@@ -72,20 +75,20 @@ impl JobService for Jobs {
         let BatchCreateJobsRequest { requests, pass_over_existing } = request.into_inner();
         let new = input::new_jobs(requests, &self.platform)?;
         let existing_is = if pass_over_existing { Existing::PassedOver } else { Existing::Refused };
-        create(&self.database, &caller.workspace, &new, existing_is).await?;
+        create(self, &caller.workspace, &new, existing_is).await?;
         // One that was there already has the same id.
-        let ids = new.iter().map(|new| new.job.id.to_string());
+        let ids = new.iter().map(|new| new.job.id.clone());
         Ok(Response::new(BatchCreateJobsResponse { ids: ids.collect() }))
     }
 
     async fn get_job(&self, request: Request<GetJobRequest>) -> Answer<GetJobResponse> {
         let caller = Caller::of(&request)?;
         let id = parse_id("id", &request.into_inner().id)?;
-        let job = JobWithHosts::get(&self.database, &caller.workspace, id).await?;
-        Ok(Response::new(job.ok_or_else(|| no_job("id", id))?.into()))
+        let job = jobs::get_with_hosts(self, &caller.workspace, id).await?;
+        Ok(Response::new(job.ok_or_else(|| no_job("id", id))?))
     }
 
-    async fn list_jobs(&self, request: Request<ListJobsRequest>) -> Answer<ListJobsResponse> {
+    async fn list_jobs(&self, request: Request<ListJobsRequest>) -> Answer<EncodedPage> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let filters = input::filters(&request)?;
@@ -101,29 +104,29 @@ impl JobService for Jobs {
             .filter("create_time_before", filters.create_time.end)
             .filter("end_time_from", filters.end_time.start)
             .filter("end_time_before", filters.end_time.end)
-            .fetch::<JobRow>()
-            .await?
-            .map(Into::into);
-        Ok(Response::new(ListJobsResponse { jobs: page.rows, page: Some(page.response) }))
+            .fetch()
+            .await?;
+        Ok(Response::new(page))
     }
 
     async fn delete_job(&self, request: Request<DeleteJobRequest>) -> Answer<DeleteJobResponse> {
         let caller = Caller::of(&request)?;
         let id = parse_id("id", &request.into_inner().id)?;
-        let existed = JobRow::delete(&self.database, &caller.workspace, id).await?;
+        let existed = jobs::delete(self, &caller.workspace, id).await?;
         if existed { Ok(Response::new(DeleteJobResponse {})) } else { Err(no_job("id", id).into()) }
     }
 
     async fn retry_job(&self, request: Request<RetryJobRequest>) -> Answer<RetryJobResponse> {
         let caller = Caller::of(&request)?;
         let retry = input::retry(&request.into_inner(), &self.platform)?;
-        let Some(job) = JobRow::retry(&self.database, &caller.workspace, &retry).await? else {
-            let job = JobRow::get(&self.database, &caller.workspace, retry.id).await?;
+        let Some(job) = jobs::retry(self, &caller.workspace, &retry).await? else {
+            let job = jobs::get(self, &caller.workspace, retry.id).await?;
             let job = job.ok_or_else(|| no_job("id", retry.id))?;
-            let why_not = if job.retried_as.is_some() { "the job was retried before" } else { "the job has not ended" };
+            let why_not =
+                if !job.retried_as.is_empty() { "the job was retried before" } else { "the job has not ended" };
             return Err(Error::FailedPrecondition(why_not).into());
         };
-        Ok(Response::new(RetryJobResponse { job: Some(job.into()) }))
+        Ok(Response::new(RetryJobResponse { job: Some(job) }))
     }
 
     async fn append_job_events(&self, request: Request<AppendJobEventsRequest>) -> Answer<AppendJobEventsResponse> {
@@ -131,33 +134,33 @@ impl JobService for Jobs {
         let events = request.into_inner().events;
         let sent = events.len();
         let append = input::append(events, &self.platform)?;
-        let recorded = append.run(&self.database, &caller.workspace).await?;
+        let recorded = append.run(self, &caller.workspace).await?;
         // A batch's length, which an i32 holds.
         let [recorded_count, passed_over_count] = [recorded, sent - recorded].map(|count| count as i32);
         Ok(Response::new(AppendJobEventsResponse { recorded_count, passed_over_count }))
     }
 
-    async fn list_job_events(&self, request: Request<ListJobEventsRequest>) -> Answer<ListJobEventsResponse> {
+    async fn list_job_events(&self, request: Request<ListJobEventsRequest>) -> Answer<EncodedPage> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let job_id = parse_id("job_id", &request.job_id)?;
         let page = self.events.page(request.page, &request.order_by).scope(&caller.workspace).scope(job_id);
-        let page = page.fetch::<EventRow>().await?.map(Into::into);
+        let page = page.fetch().await?;
         if page.rows.is_empty() {
             self.check_job(&caller.workspace, job_id).await?;
         }
-        Ok(Response::new(ListJobEventsResponse { events: page.rows, page: Some(page.response) }))
+        Ok(Response::new(page))
     }
 
     async fn get_queue_stats(&self, request: Request<GetQueueStatsRequest>) -> Answer<GetQueueStatsResponse> {
         let caller = Caller::of(&request)?;
         let page = self.operation_types.page(request.into_inner().page, "").scope(&caller.workspace);
-        let page = page.fetch::<OperationTypeRow>().await?.map(Into::into);
+        let page = page.fetch().await?;
         let stats = stats(&self.database, &caller.workspace).await?;
         Ok(Response::new(GetQueueStatsResponse {
             stats: Some(stats),
-            operation_types: page.rows,
-            page: Some(page.response),
+            operation_types: page.rows().map_err(|error| internal_status(&error))?,
+            page: Some(page.page),
         }))
     }
 }

@@ -3,10 +3,9 @@
 
 mod support;
 
-use platform::{
-    connect,
-    testing::{Many, platform_on},
-};
+use database::connect;
+use keyset::Statement;
+use platform::testing::{MAX_CONNECTIONS, Many, platform_on};
 use quire_proto::{
     jobs::v1::{
         GetQueueStatsRequest, Job,
@@ -243,8 +242,8 @@ async fn no_number_scans_a_table() {
 #[tokio::test]
 async fn what_was_planned_while_the_tables_were_small_scans_none_when_they_are_large() {
     let many = Many::new(&[SEED[0], "analyze"]).await;
-    let platform = platform_on(connect(many.options.clone()));
-    let (client, database) = (start_on(&platform).await, &platform.paging.database);
+    let platform = platform_on(connect(many.options.clone(), MAX_CONNECTIONS));
+    let (client, database) = (start_on(&platform).await, &platform.database);
     // A host fails, which is told twice; and then with an event whose id one of another job has.
     let tell = async |name: &str, number: u128| {
         let events = [event(name, &job(number), Failed, "a", 1), event("first", &job(number), Completed, "b", 1)];
@@ -258,13 +257,13 @@ async fn what_was_planned_while_the_tables_were_small_scans_none_when_they_are_l
     tell("small", 4_000).await.unwrap();
     delete(&client, id(4_001)).await.unwrap();
     for &sql in &SEED[1..3] {
-        database.write::<()>(sqlx::query(sql)).await.unwrap();
+        database.write_rows(Statement::new(sql)).await.unwrap();
     }
     let reads = async || {
         let sql = "select sum(seq_scan)::int8, sum(idx_tup_fetch)::int8, sum(idx_blks_hit + idx_blks_read)::int8
             from pg_stat_user_tables join pg_statio_user_tables using (relname) where relname in ('jobs', 'job_events')";
-        database.read::<(bool,)>(|| sqlx::query("select pg_stat_force_next_flush() is null")).await.unwrap();
-        database.read::<(i64, i64, i64)>(|| sqlx::query(sql)).await.unwrap()[0]
+        database.read_rows(Statement::new("select pg_stat_force_next_flush() is null")).await.unwrap();
+        database.read::<(i64, i64, i64)>(Statement::new(sql)).await.unwrap()[0]
     };
     let (scans, rows, pages) = reads().await;
     tell("large", 2_000).await.unwrap_err();

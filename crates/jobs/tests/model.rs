@@ -22,9 +22,10 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use keyset::{COUNTER_SLOTS, Database};
+use database::connect;
+use keyset::{COUNTER_SLOTS, CounterSlots};
 use model::{contents::Dice, end, meeting, readers, world::Workspace, writer};
-use platform::{Platform, connect, testing};
+use platform::{Platform, testing};
 use support::{Client, assert_counted, start_on};
 use tokio::runtime::Runtime;
 
@@ -35,20 +36,20 @@ const ROUNDS: usize = 160;
 /// A server, which has connections to the database and slots of the counters of its own.
 #[derive(Debug, Clone)]
 struct Server {
-    database: Database,
+    slots: CounterSlots,
     client: Client,
 }
 
 impl Server {
     async fn start(platform: &Platform) -> Self {
-        let platform = testing::platform_on(connect(platform.paging.database.options()));
+        let platform = testing::platform_on(connect(platform.database.options(), testing::MAX_CONNECTIONS));
         let client = start_on(&platform).await;
-        Self { database: platform.paging.database, client }
+        Self { slots: platform.slots, client }
     }
 
     /// The next statement that writes to counters writes to this slot.
     fn go_to_slot(&self, slot: i32) {
-        while (self.database.next_slot() + 1) % COUNTER_SLOTS != slot {}
+        while (self.slots.next_slot() + 1) % COUNTER_SLOTS != slot {}
     }
 }
 

@@ -11,9 +11,10 @@ use indexes::IndexColumn;
 use sqlx::{Connection, raw_sql};
 
 use crate::{
-    Database,
+    Paging,
     listing::Listing,
-    statement::{Selection, Types},
+    selection::{Selection, Types},
+    wire::{Exceptions, Layout},
 };
 
 /// Why a list cannot be opened.
@@ -65,39 +66,45 @@ const SETTINGS: &str = "set local constraint_exclusion = on; set local plan_cach
     set local enable_seqscan = off; set local enable_bitmapscan = off; set local enable_sort = off; \
     set local enable_incremental_sort = off; set local jit = off";
 
-/// Checks a listing, and finds the types of its keys and filters.
-pub(crate) async fn check(database: &Database, listing: &'static Listing) -> Result<Types, CatalogueError> {
+/// Checks a listing, and finds the types of its keys and filters, and how its rows become messages.
+pub(crate) async fn check(
+    paging: &Paging,
+    listing: &'static Listing,
+) -> Result<(Types, Option<Layout>), CatalogueError> {
     let list = listing.name;
-    check_all(database, listing).await.map_err(|fault| match fault {
+    check_all(paging, listing).await.map_err(|fault| match fault {
         Fault::Declaration(problem) => CatalogueError::Declaration { list, problem },
         Fault::Database(source) => CatalogueError::Database { list, source },
     })
 }
 
-async fn check_all(database: &Database, listing: &'static Listing) -> Result<Types, Fault> {
+async fn check_all(paging: &Paging, listing: &'static Listing) -> Result<(Types, Option<Layout>), Fault> {
     declaration::check(listing)?;
-    let mut connection = database.acquire().await?;
+    let message = declaration::message(listing, paging.descriptors)?;
+    let mut connection = paging.connections.connection().await?;
     let mut transaction = connection.begin().await?;
     raw_sql(SETTINGS).execute(&mut *transaction).await?;
     if listing.is_table() {
         declaration::check_table(&mut transaction, listing).await?;
     }
-    types::check_columns(&mut transaction, listing).await?;
+    let columns = types::columns(&mut transaction, listing).await?;
+    let exceptions = Exceptions { unfilled: listing.unfilled, always_there: listing.always_there };
+    let layout = message.map(|message| Layout::new(&message, &columns, exceptions)).transpose()?;
+    types::check_conditions(&mut transaction, listing).await?;
     let expressions = types::find(&mut transaction, listing).await?;
     declaration::check_prefixes(listing, &expressions)?;
     let types = types::of(listing, &expressions);
     if listing.is_table() {
         let indexes = IndexColumn::all(&mut transaction, listing).await?;
-        for (order, key_types) in listing.orders.iter().zip(&types.keys) {
+        for (place, order) in listing.orders.iter().enumerate() {
             constraints::check(&mut transaction, listing, order, &expressions).await?;
             indexes::check(listing, order, &expressions, &indexes)?;
-            let selection = Selection { order, key_types, ..Selection::of_nulls(listing) };
+            let selection = Selection { place, order, types: &types, ..Selection::of_nulls(listing) };
             indexes::check_seek(&mut transaction, &selection, &expressions).await?;
         }
         indexes::check_distinct(&mut transaction, listing, &expressions).await?;
         counters::check(&mut transaction, listing, &expressions).await?;
     }
     transaction.rollback().await?;
-    connection.release();
-    Ok(types)
+    Ok((types, layout))
 }

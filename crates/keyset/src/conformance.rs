@@ -13,13 +13,14 @@
 //! ```
 //!
 //! It walks a few rows in every order and under every filter, forward and back, at page sizes that are likely to go wrong,
-//! and compares with one plain ORDER BY. Then it has twenty thousand more rows inserted and looks at the work that a page
+//! and compares with one plain ORDER BY. It compares the message of each row with the row as Postgres writes it in JSON. Then it has twenty thousand more rows inserted and looks at the work that a page
 //! is (EXPLAIN ANALYZE), before and after ANALYZE, under custom and generic plans: what each scan reads, that its
 //! conditions are the index's, and that nothing is sorted whole. Both times it compares each counter of the list with a
 //! full count.
 #![allow(clippy::panic, reason = "a test that fails panics, with what is wrong")]
 
 mod counters;
+mod messages;
 mod walk;
 mod work;
 
@@ -30,8 +31,8 @@ use sqlx::{Encode, Postgres, Type};
 use crate::{
     Error, List,
     listing::Order,
-    query::{Plan, Query},
-    statement::Selection,
+    query::{Checked, Query},
+    selection::Selection,
     value::Value,
 };
 
@@ -91,6 +92,7 @@ impl<'a> Conformance<'a> {
         seed(0..FEW).await;
         self.check_counters().await;
         self.check_walks().await;
+        self.check_messages().await;
         seed(FEW..MANY).await;
         self.check_counters().await;
         self.check_values_are_rare().await;
@@ -98,7 +100,9 @@ impl<'a> Conformance<'a> {
             // Postgres takes any two filters together for so rare that it cannot tell their indexes apart.
             self.check_work("before ANALYZE", 1).await;
             let analyze = format!("analyze {}", self.list.listing().from);
-            self.list.paging.database.write::<()>(sqlx::query(sqlx::AssertSqlSafe(analyze))).await.unwrap_or_else(fail);
+            let mut connection = self.list.paging.connections.connection().await.unwrap_or_else(fail);
+            sqlx::query(sqlx::AssertSqlSafe(analyze)).execute(&mut **connection).await.unwrap_or_else(fail);
+            drop(connection);
             self.check_work("after ANALYZE", self.list.listing().filters.len()).await;
         }
     }
@@ -129,8 +133,8 @@ impl<'a> Conformance<'a> {
     }
 
     fn selection(&self, order: &Order, filters: &Filters) -> Selection<'a> {
-        let plan: Result<Plan<'_>, Error> = self.query(order, filters, Default::default()).plan();
-        plan.unwrap_or_else(fail).selection
+        let checked: Result<Checked<'_>, Error> = self.query(order, filters, Default::default()).check();
+        checked.unwrap_or_else(fail).selection
     }
 
     async fn check_values_are_rare(&self) {

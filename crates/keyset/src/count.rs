@@ -1,12 +1,15 @@
 //! The total of a list, when a request asks for it: a statement beside the page's, never a reason for the page to fail.
 
 use pagination::proto::{TotalCount, TotalCountPrecision};
+use sqlx::{Row, postgres::PgRow};
 use tokio::{sync::AcquireError, time::error::Elapsed};
 
 use crate::{
-    Counter, Database, Paging,
-    select::HIT,
-    statement::{Purpose, Selection, Statement, or_true},
+    Paging,
+    select::{self, HIT},
+    selection::Selection,
+    shape::{Draft, Purpose, Shape, indented},
+    source::{Reading, Source},
 };
 
 /// Where a capped count stops.
@@ -23,42 +26,40 @@ pub(crate) struct Total {
 pub(crate) async fn total(paging: &Paging, selection: &Selection<'_>, kind: TotalCount) -> Option<Total> {
     let counted = match kind {
         TotalCount::Unspecified => return None,
-        TotalCount::Exact => exact(paging, selection).await,
-        TotalCount::Capped => capped(&paging.database, selection).await,
-        TotalCount::Estimated => estimate(&paging.database, selection).await,
+        TotalCount::Exact => count_exactly(paging, selection).await,
+        TotalCount::Capped => count_to_cap(paging, selection).await,
+        TotalCount::Estimated => estimate(paging, selection).await,
     };
     match counted {
         Ok(total) => Some(total),
         Err(error) => {
             tracing::debug!(%error, list = selection.listing.name, "no count in time; giving the estimate");
-            let estimated = estimate(&paging.database, selection).await;
+            let estimated = estimate(paging, selection).await;
             estimated.inspect_err(|error| tracing::warn!(%error, list = selection.listing.name, "no estimate")).ok()
         }
     }
 }
 
-/// A count whose time is up, or that nobody waits for any more, is stopped, as its connection is closed. One that a counter
-/// has is as quick as a page and does not wait for those that are not.
-async fn exact(paging: &Paging, selection: &Selection<'_>) -> sqlx::Result<Total> {
+/// A count whose time is up is given up. One that a counter has is as quick as a page and does not wait for those that are
+/// not.
+async fn count_exactly(paging: &Paging, selection: &Selection<'_>) -> sqlx::Result<Total> {
     let counter = selection.counter();
-    let statement = selection.count(counter);
+    let purpose = counter.map_or(Purpose::Count { is_estimated: false }, Purpose::Counter);
     let counted = async {
         let _turn = match counter {
             Some(_) => None,
             None => Some(paging.counts.acquire().await.map_err(|_: AcquireError| sqlx::Error::PoolClosed)?),
         };
-        paging.database.read(|| statement.query()).await
+        one_row(paging, selection, purpose).await
     };
     let counted = tokio::time::timeout(paging.count_timeout, counted).await;
-    let (count,) = only(counted.map_err(|_: Elapsed| sqlx::Error::PoolTimedOut)??)?;
-    Ok(Total { count, precision: TotalCountPrecision::Exact })
+    let row = counted.map_err(|_: Elapsed| sqlx::Error::PoolTimedOut)??;
+    Ok(Total { count: row.try_get(0)?, precision: TotalCountPrecision::Exact })
 }
 
-async fn capped(database: &Database, selection: &Selection<'_>) -> sqlx::Result<Total> {
-    let Statement { text, values } = selection.examine(COUNT_CAP + 1);
-    let text = format!("select count(*) filter (where {HIT}), count(*) from ({text}) as examined");
-    let statement = Statement { text, values };
-    let (count, examined): (i64, i64) = only(database.read(|| statement.query()).await?)?;
+async fn count_to_cap(paging: &Paging, selection: &Selection<'_>) -> sqlx::Result<Total> {
+    let row = one_row(paging, selection, Purpose::Capped).await?;
+    let (count, examined): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     let (cap, precision) = if examined > i64::from(COUNT_CAP) {
         (i64::from(COUNT_CAP), TotalCountPrecision::AtLeast)
     } else {
@@ -67,45 +68,41 @@ async fn capped(database: &Database, selection: &Selection<'_>) -> sqlx::Result<
     Ok(Total { count: count.min(cap), precision })
 }
 
-async fn estimate(database: &Database, selection: &Selection<'_>) -> sqlx::Result<Total> {
-    let Statement { text, values } = selection.matching(Purpose::All, "1");
-    let explain = Statement { text: format!("explain (format json) {text}"), values };
-    let (plan,): (serde_json::Value,) = only(database.read(|| explain.query()).await?)?;
+async fn estimate(paging: &Paging, selection: &Selection<'_>) -> sqlx::Result<Total> {
+    let row = one_row(paging, selection, Purpose::Count { is_estimated: true }).await?;
+    let plan: serde_json::Value = row.try_get(0)?;
     let rows = plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_f64);
     let rows = rows.ok_or_else(|| sqlx::Error::Protocol("a plan without Plan Rows".to_owned()))?;
     Ok(Total { count: rows as i64, precision: TotalCountPrecision::Estimate })
 }
 
-/// The one row that an aggregate has.
-fn only<T>(mut rows: Vec<T>) -> sqlx::Result<T> {
+async fn one_row(paging: &Paging, selection: &Selection<'_>, purpose: Purpose) -> sqlx::Result<PgRow> {
+    let mut rows = paging.connections.rows(selection.count(purpose).statement()).await?;
     rows.pop().ok_or(sqlx::Error::RowNotFound)
 }
 
-impl Selection<'_> {
-    /// The first of the list's counters that has what the request asks for.
-    fn counter(&self) -> Option<&'static Counter> {
-        self.listing.counters.iter().find(|counter| self.is_counted_by(counter))
-    }
+/// Counts as many rows as matter to a capped count: those that match, and those that were examined for it.
+pub(crate) fn capped(selection: &Selection<'_>) -> Shape {
+    let mut draft = Draft::default();
+    let examined = select::examined(selection, &mut draft, COUNT_CAP + 1);
+    let examined = indented(&examined);
+    draft.finish(format!("select count(*) filter (where {HIT}), count(*) from (\n    {examined}\n) as examined"))
+}
 
-    /// Whether the counter has a column for every filter that the request has.
-    pub(crate) fn is_counted_by(&self, counter: &Counter) -> bool {
-        self.given().all(|(_, filter, _)| counter.filters.contains(&filter.name))
-    }
+/// Counts all rows that match, or asks the planner how many these are.
+pub(crate) fn exact(selection: &Selection<'_>, is_estimated: bool) -> Shape {
+    let select = if is_estimated { "explain (format json) select 1" } else { "select count(*)" };
+    matching(selection, Reading::All, select)
+}
 
-    /// The statement that counts all the rows that match, or reads from a counter how many they are.
-    pub(crate) fn count(&self, counter: Option<&Counter>) -> Statement {
-        match counter {
-            Some(Counter { table, .. }) => self.matching(Purpose::Counter(table), "coalesce(sum(row_count), 0)::int8"),
-            None => self.matching(Purpose::All, "count(*)"),
-        }
-    }
+/// Reads from a counter how many rows match.
+pub(crate) fn of_counter(selection: &Selection<'_>, place: usize) -> Shape {
+    let table = selection.listing.counters.get(place).map(|counter| counter.table).unwrap_or_default();
+    matching(selection, Reading::Counter(table), "select coalesce(sum(row_count), 0)::int8")
+}
 
-    /// The statement that selects `what` from all the rows that match.
-    fn matching(&self, purpose: Purpose, what: &str) -> Statement {
-        let mut statement = Statement::default();
-        let source = self.source(&mut statement, purpose);
-        let conditions: Vec<String> = source.conditions.into_iter().chain(source.hit).collect();
-        statement.text = format!("select {what} from {} where {}", source.from, or_true(&conditions));
-        statement
-    }
+fn matching(selection: &Selection<'_>, reading: Reading, select: &str) -> Shape {
+    let mut draft = Draft::default();
+    let source = Source::new(selection, &mut draft, reading);
+    draft.finish(format!("{select}\nfrom {}\nwhere {}", source.from, source.condition()))
 }

@@ -1,3 +1,8 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicI32, Ordering},
+};
+
 /// How many rows a counter table has at most for the same values, each in a slot of its own: 0 to 15.
 pub const COUNTER_SLOTS: i32 = 16;
 
@@ -56,7 +61,7 @@ pub const COUNTER_SLOTS: i32 = 16;
 /// on conflict (library_id, shelf, slot) do update set row_count = counts.row_count + excluded.row_count
 /// ```
 ///
-/// - **The slot is bound**, from [`Database::next_slot`](crate::Database::next_slot). Writers at the same time then do not
+/// - **The slot is bound**, from [`CounterSlots`]. Writers at the same time then do not
 ///   wait for each other's commits behind one row. A row that was counted in one slot may be taken away in another, so a
 ///   slot alone may be negative; only the sum means something.
 /// - **Rows of counts are written in the order of their key**, all slots of a statement being the same, and after the rows of
@@ -78,4 +83,19 @@ pub struct Counter {
     /// [`Test::Equal`](crate::Test::Equal) or [`Test::AnyOf`](crate::Test::AnyOf). It counts what requests match that have
     /// some of these filters or none, and no others.
     pub filters: &'static [&'static str],
+}
+
+/// The slots for statements that write to a [`Counter`]: each of 0 to 15 in turn. Clones share the turns.
+///
+/// In turn and not at random, since of sixteen writers at the same time some two would nearly always meet. So, two have the
+/// same slot only where one is still at it when sixteen more have begun.
+#[derive(Debug, Clone, Default)]
+pub struct CounterSlots(Arc<AtomicI32>);
+
+impl CounterSlots {
+    /// The slot for the next statement.
+    pub fn next_slot(&self) -> i32 {
+        // Where the number wraps around, the slots go on in turn: there is a whole number of rounds.
+        self.0.fetch_add(1, Ordering::Relaxed).rem_euclid(COUNTER_SLOTS)
+    }
 }

@@ -1,23 +1,19 @@
 //! Pages of rows from Postgres by keyset: a list costs the same at its end as at its beginning, skips no row and repeats
 //! none, and tells its callers nothing but opaque page tokens.
 //!
-//! A list is declared once, beside the row that it fills: where its rows are, what can be asked of them, and in which
-//! orders they come. Opening it checks the declaration against the database's catalogue. Each call is then one statement,
-//! built from what the request gives.
+//! A list is declared once: where its rows are, which message they become, what can be asked of them, and in which orders
+//! they come. Opening it checks the declaration against the message's descriptor and the database's catalogue. Each call is
+//! then one statement, and its rows are written to protobuf straight from Postgres's bytes: a list has no row type.
 //!
 //! ```
 //! use keyset::{Filter, List, Listing, Order, asc, desc};
-//! use pagination::proto::PageRequest;
-//!
-//! #[derive(sqlx::FromRow)]
-//! struct Book {
-//!     id: i64,
-//!     title: String,
-//! }
+//! use pagination::proto::{EncodedPage, PageRequest};
+//! use tonic::{Response, Status};
 //!
 //! static BOOKS: Listing = Listing {
 //!     name: "books.v1.Books",
 //!     from: "books",
+//!     message: "books.v1.Book",
 //!     columns: "id, title",
 //!     scope: &["library_id"],
 //!     filters: &[
@@ -32,22 +28,22 @@
 //!     ..Listing::DEFAULT
 //! };
 //!
-//! async fn list_books(books: &List, request: PageRequest, shelf: Option<String>) -> Result<(), tonic::Status> {
+//! // The handler of ListBooks: `pagination-build` makes its response an `EncodedPage`.
+//! async fn list_books(books: &List, request: PageRequest, shelf: Option<String>) -> Result<Response<EncodedPage>, Status> {
 //!     let page = books
 //!         .page(Some(request), "title")
 //!         .scope(7_i64)
 //!         .filter("shelf", shelf)
 //!         .filter::<String>("title_prefix", None)
 //!         .filter::<String>("tag", None)
-//!         .fetch::<Book>()
+//!         .fetch()
 //!         .await?;
-//!     // page.rows, and page.response: what the List response says of the page.
-//!     # let _ = (page.rows.first().map(|book| (book.id, &book.title)), page.response);
-//!     Ok(())
+//!     Ok(Response::new(page))
 //! }
-//! # async fn open(options: sqlx::postgres::PgConnectOptions, tokens: pagination::PageTokens) -> Result<List, keyset::CatalogueError> {
-//! // Once, when the service starts, with at most 16 connections:
-//! let books: List = keyset::Paging::new(keyset::Database::new(options, 16), tokens).open(&BOOKS).await?;
+//! # const FILE_DESCRIPTOR_SET: &[u8] = &[];
+//! # async fn open(pool: sqlx::PgPool, tokens: pagination::PageTokens) -> Result<List, keyset::CatalogueError> {
+//! // Once, when the service starts, with the descriptors of its protos:
+//! let books: List = keyset::Paging::new(pool, tokens, FILE_DESCRIPTOR_SET).open(&BOOKS).await?;
 //! # Ok(books) }
 //! ```
 //!
@@ -92,16 +88,20 @@
 //! - A snapshot across pages. Rows that are inserted or moved during a walk are seen or not.
 //! - Databases other than Postgres, of which 15 and 18 are tried.
 //!
-//! Connections are a [`Database`]'s. What is served is counted by the facade `metrics`: for each list pages, rows, rows
+//! # Connections
+//!
+//! Lists run on any [`Connections`]: an [`sqlx::PgPool`], for example, best made with [`options_for_pages`].
+//!
+//! What is served is counted by the facade `metrics`: for each list pages, rows, rows
 //! examined, totals and refused page tokens. Errors convert to a `tonic::Status` that tells a caller nothing of what is inside; the
 //! rest is logged with `tracing`.
 
 mod catalogue;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod connection;
 mod count;
 mod counter;
-mod database;
 mod error;
 mod list;
 mod listing;
@@ -112,13 +112,16 @@ mod prefix;
 mod query;
 mod seek;
 mod select;
-mod statement;
+mod selection;
+mod shape;
+mod source;
 mod value;
+mod wire;
 
 pub use catalogue::CatalogueError;
+pub use connection::{Connections, HeldConnection, Statement, options_for_pages};
 pub use count::COUNT_CAP;
-pub use counter::{COUNTER_SLOTS, Counter};
-pub use database::{Connection, Database};
+pub use counter::{COUNTER_SLOTS, Counter, CounterSlots};
 pub use error::{Error, database_status, internal_status};
 pub use list::{DEFAULT_COUNT_TIMEOUT, List, Paging};
 pub use listing::{Filter, Key, Listing, Nulls, Order, Sort, Test, asc, desc};

@@ -16,6 +16,7 @@ pub(crate) const WHERE: &str = "{where}";
 /// static BOOKS: Listing = Listing {
 ///     name: "books.v1.Books",
 ///     from: "books",
+///     message: "books.v1.Book",
 ///     columns: "id, title, shelf, print_time",
 ///     scope: &["library_id"],
 ///     filters: &[Filter::equal("shelf", "shelf"), Filter::prefix("title_prefix", "title")],
@@ -37,8 +38,32 @@ pub struct Listing {
     /// before a GROUP BY, say. `{name}` stands for the value of a parameter. What the catalogue check can prove of a table it cannot prove of a
     /// query: that its keys are unique and never null is then the author's word, and the conformance kit's walk.
     pub from: &'static str,
-    /// The columns of the row, as they stand behind SELECT.
+    /// The full name of the message of its rows, such as `"books.v1.Book"`. Empty for a list that is only read by
+    /// [`Query::fetch_rows`].
+    pub message: &'static str,
+    /// The columns of the row, as they stand behind SELECT. Each fills the field of its name: a column or any expression
+    /// with an alias, `operation_type as "operation.type"` in a nested message.
+    ///
+    /// | column | field |
+    /// | --- | --- |
+    /// | text, varchar, char, name, citext, an enum | string, or an enum by the name of its value in lower case without the enum's prefix. A word that is none of these is the value 0 |
+    /// | uuid, numeric | string: a numeric without zeros at the end of its fraction, or `NaN`, `Infinity`, `-Infinity` |
+    /// | int2, int4 | int32, int64 and all other integers; unsigned ones hold no negative values |
+    /// | int8 | int64 and all other integers of eight bytes |
+    /// | float4, float8 | float, double; float4 also to double |
+    /// | bool, bytea | bool, bytes |
+    /// | timestamptz | `google.protobuf.Timestamp`: years 1 to 9999 |
+    /// | interval | `google.protobuf.Duration`: days of 24 hours, and no months |
+    /// | an array of any of these | repeated, with one dimension and no nulls |
+    /// | json, jsonb | a map from string to string, bool, int64 or double |
+    ///
+    /// A null is a field that is absent, or has its type's default where it cannot be absent. A nested message is absent
+    /// when all its columns are null. A value that has no place in its field makes the call INTERNAL.
     pub columns: &'static str,
+    /// Fields that no column fills, such as `"price"` or `"operation.data"`.
+    pub unfilled: &'static [&'static str],
+    /// Nested messages that are there even when all their columns are null.
+    pub always_there: &'static [&'static str],
     /// Columns that must equal a value given by [`Query::scope`] in every query, such as the tenant's id or the parent's
     /// id. They lead every index of the list.
     pub scope: &'static [&'static str],
@@ -65,7 +90,10 @@ impl Listing {
     pub const DEFAULT: Self = Self {
         name: "",
         from: "",
+        message: "",
         columns: "",
+        unfilled: &[],
+        always_there: &[],
         scope: &[],
         parameters: &[],
         filters: &[],

@@ -1,22 +1,25 @@
-use futures_util::FutureExt;
-use pagination::{Cursor, Direction, InvalidArgument, PageParameters, Position, proto::PageResponse};
+use pagination::{
+    Cursor, Direction, InvalidArgument, PageParameters, Position,
+    proto::{EncodedPage, PageResponse},
+};
 use sqlx::{FromRow, Row, ValueRef, postgres::PgRow};
 
 use crate::{
     Error, Paging, Query,
     count::{Total, total},
-    database,
     listing::{Key, Nulls},
     measure,
-    query::Plan,
-    select::{Extent, HIT, MORE, POSITION, key_column},
+    query::Checked,
+    select::{HIT, MORE, POSITION, key_column},
+    selection::Extent,
 };
 
 /// The most bytes of rows in a page, by [`Listing::weight`](crate::Listing::weight): 3.5 MiB, which leaves room for the
 /// rest of a gRPC message of 4 MiB, the most that clients accept unless told otherwise.
 pub const MAX_PAGE_BYTES: u32 = 3_670_016;
 
-/// A page of rows, and where it stands.
+/// A page of rows that a service computes with, and where it stands. A page that is answered as it is needs none: see
+/// [`Query::fetch`].
 #[derive(Debug, Clone)]
 pub struct Page<T> {
     /// The rows, in the list's order.
@@ -25,18 +28,43 @@ pub struct Page<T> {
     pub response: PageResponse,
 }
 
-impl<T> Page<T> {
-    /// The page, with each row made into something else.
-    pub fn map<U>(self, row: impl FnMut(T) -> U) -> Page<U> {
-        Page { rows: self.rows.into_iter().map(row).collect(), response: self.response }
-    }
-}
-
 /// The values of a row's keys, as Postgres's own bytes.
 type Keys = Vec<Option<Vec<u8>>>;
 
-/// What a page statement gave, nearest to the page's position first.
+/// A page that was fetched.
 struct Fetched {
+    /// Nearest to the page's position first.
+    rows: Vec<PgRow>,
+    direction: Direction,
+    response: PageResponse,
+}
+
+impl Fetched {
+    /// The rows in the list's order.
+    fn in_order(&self) -> Box<dyn Iterator<Item = &PgRow> + Send + '_> {
+        match self.direction {
+            Direction::Forward => Box::new(self.rows.iter()),
+            Direction::Backward => Box::new(self.rows.iter().rev()),
+        }
+    }
+}
+
+/// Why a page ends where it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It has as many rows as were asked for, and there are more.
+    Size,
+    /// It has as many bytes as a page may have, and there are more rows.
+    Weight,
+    /// It has examined as many rows as a page may.
+    Examined,
+    /// The list has no more rows.
+    List,
+}
+
+/// What a page statement gave.
+struct Read {
+    /// Nearest to the page's position first.
     rows: Vec<PgRow>,
     /// The keys of the row that the list goes on behind; nothing when it ends here.
     onward: Option<Keys>,
@@ -45,36 +73,51 @@ struct Fetched {
 }
 
 impl Query<'_> {
-    /// Fetches the page, and beside it the total if one was asked for.
+    /// Fetches the page as the response of a List method, and beside it the total if one was asked for. Its rows are
+    /// [`Listing::message`](crate::Listing::message)s.
     ///
     /// # Errors
     ///
     /// See [`Error`]. For a request that is wrong, a refused page token among them, no statement is run.
-    pub async fn fetch<T>(self) -> Result<Page<T>, Error>
+    pub async fn fetch(self) -> Result<EncodedPage, Error> {
+        let list = self.list;
+        let fetched = self.run().await?;
+        let rows = list.encode(fetched.in_order())?.into();
+        Ok(EncodedPage { rows, page: fetched.response })
+    }
+
+    /// Fetches the page as rows, for a service that computes with them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Query::fetch`].
+    pub async fn fetch_rows<T>(self) -> Result<Page<T>, Error>
     where
         T: for<'r> FromRow<'r, PgRow>,
     {
+        let fetched = self.run().await?;
+        let rows = fetched.in_order().map(T::from_row).collect::<sqlx::Result<_>>()?;
+        Ok(Page { rows, response: fetched.response })
+    }
+
+    async fn run(self) -> Result<Fetched, Error> {
         let paging = &self.list.paging;
-        let plan = self.plan()?;
-        let cursor = plan.cursor(paging)?;
-        let page = plan.fetch(paging, &cursor);
-        let total = total(paging, &plan.selection, plan.parameters.total_count).map(Ok);
+        let query = self.check()?;
+        let cursor = query.cursor(paging)?;
+        let page = query.read(paging, &cursor);
+        let total = async { Ok(total(paging, &query.selection, query.parameters.total_count).await) };
         // A page that fails does not wait for the total, which never does.
-        let (Fetched { rows, onward, examined }, total) = futures_util::future::try_join(page, total).await?;
-        let list = plan.selection.listing.name;
+        let (Read { rows, onward, examined }, total) = futures_util::future::try_join(page, total).await?;
+        let list = query.selection.listing.name;
         measure::page(list, rows.len(), examined);
         total.iter().for_each(|total| measure::count(list, total.precision));
-
-        let response = plan.response(paging, cursor.clone(), rows.first(), onward, total)?;
-        let rows = match cursor.direction {
-            Direction::Forward => database::rows(rows.iter())?,
-            Direction::Backward => database::rows(rows.iter().rev())?,
-        };
-        Ok(Page { rows, response })
+        let direction = cursor.direction;
+        let response = query.response(paging, cursor, rows.first(), onward, total)?;
+        Ok(Fetched { rows, direction, response })
     }
 }
 
-impl Plan<'_> {
+impl Checked<'_> {
     /// Where the page begins: where its token says.
     fn cursor(&self, paging: &Paging) -> Result<Cursor, InvalidArgument> {
         if self.parameters.token.is_empty() {
@@ -84,25 +127,43 @@ impl Plan<'_> {
         Ok(opened.inspect_err(|error| measure::refused_token(self.selection.listing.name, *error))?)
     }
 
-    async fn fetch(&self, paging: &Paging, cursor: &Cursor) -> Result<Fetched, Error> {
+    async fn read(&self, paging: &Paging, cursor: &Cursor) -> Result<Read, Error> {
         let size = self.parameters.size;
         let extent = Extent { limit: size + 1, skip: self.parameters.skip };
-        let statement = self.selection.page(cursor.direction, &cursor.position, extent);
-        let mut rows = paging.database.read_rows(|| statement.query()).await?;
+        let statement = self.selection.page(cursor.direction, &cursor.position, extent).statement();
+        let mut rows = paging.connections.rows(statement).await?;
 
         let examined = self.examined(&rows)?;
-        let size = size as usize;
-        let has_another = rows.get(size).map(|row| self.is_hit(row)).transpose()?.unwrap_or(false);
-        if has_another {
-            rows.truncate(size);
+        let end = self.end(&rows, size as usize)?;
+        if end == End::Size {
+            rows.truncate(size as usize);
         }
-        let Some(last) = rows.last() else { return Ok(Fetched { rows, onward: None, examined }) };
-        let goes_on = has_another || self.is_cut(last)? || self.is_last_examined(last)?;
-        let onward = if goes_on { Some(self.keys(last)?) } else { None };
-        if !self.is_hit(last)? {
+        let onward = match rows.last() {
+            Some(last) if end != End::List => Some(self.keys(last)?),
+            Some(_) | None => None,
+        };
+        // The last row examined is there for its keys.
+        if rows.last().map(|last| self.is_hit(last)).transpose()? == Some(false) {
             rows.pop();
         }
-        Ok(Fetched { rows, onward, examined })
+        Ok(Read { rows, onward, examined })
+    }
+
+    /// Why the page ends with these rows, of which there is one more than wanted where the list has it.
+    fn end(&self, rows: &[PgRow], size: usize) -> sqlx::Result<End> {
+        let Some(last) = rows.last() else { return Ok(End::List) };
+        if rows.get(size).map(|row| self.is_hit(row)).transpose()? == Some(true) {
+            return Ok(End::Size);
+        }
+        let is_cut = self.selection.listing.weight.is_some() && last.try_get::<Option<bool>, _>(MORE)? == Some(true);
+        let is_scanned = self.selection.is_scanned();
+        Ok(if is_cut {
+            End::Weight
+        } else if is_scanned && last.try_get::<i64, _>(POSITION)? == i64::from(self.selection.examined_rows()) {
+            End::Examined
+        } else {
+            End::List
+        })
     }
 
     fn is_hit(&self, row: &PgRow) -> sqlx::Result<bool> {
@@ -115,20 +176,6 @@ impl Plan<'_> {
             Some(last) if self.selection.is_scanned() => Ok(last.try_get::<i64, _>(POSITION)?.unsigned_abs()),
             Some(_) | None => Ok(rows.len() as u64),
         }
-    }
-
-    fn is_last_examined(&self, row: &PgRow) -> sqlx::Result<bool> {
-        if !self.selection.is_scanned() {
-            return Ok(false);
-        }
-        Ok(row.try_get::<i64, _>(POSITION)? == i64::from(self.selection.examined_rows()))
-    }
-
-    fn is_cut(&self, row: &PgRow) -> sqlx::Result<bool> {
-        if self.selection.listing.weight.is_none() {
-            return Ok(false);
-        }
-        Ok(row.try_get::<Option<bool>, _>(MORE)?.unwrap_or(false))
     }
 
     fn keys(&self, row: &PgRow) -> Result<Keys, Error> {

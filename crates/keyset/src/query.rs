@@ -1,7 +1,7 @@
 use pagination::{Fingerprint, InvalidArgument, PageParameters, find_order, proto::PageRequest};
 use sqlx::{Encode, Postgres, Type};
 
-use crate::{Error, List, listing::Filter, statement::Selection, value::Value};
+use crate::{Error, List, listing::Filter, selection::Selection, value::Value};
 
 /// The most values that a filter of several values can have, and the most combinations of those of several such filters.
 pub const MAX_VALUES: usize = 32;
@@ -27,9 +27,9 @@ pub struct Query<'a> {
     error: Option<Error>,
 }
 
-/// What is to be fetched, once everything about the request is known to be right.
+/// A query that was checked: what is to be fetched.
 #[derive(Debug)]
-pub(crate) struct Plan<'a> {
+pub(crate) struct Checked<'a> {
     pub(crate) parameters: PageParameters,
     pub(crate) selection: Selection<'a>,
     pub(crate) fingerprint: Fingerprint,
@@ -94,7 +94,7 @@ impl<'a> Query<'a> {
     }
 
     /// Looks at everything that was given, before any of it reaches the database.
-    pub(crate) fn plan(self) -> Result<Plan<'a>, Error> {
+    pub(crate) fn check(self) -> Result<Checked<'a>, Error> {
         if let Some(error) = self.error {
             return Err(error);
         }
@@ -102,9 +102,7 @@ impl<'a> Query<'a> {
         let mistake = |mistake: String| Error::Listing { list: list.name, mistake };
         let parameters = PageParameters::try_from(self.request)?;
         let place = self.order?;
-        let (Some(order), Some(key_types)) = (list.orders.get(place), self.list.types.keys.get(place)) else {
-            return Err(mistake("it has no orders".to_owned()));
-        };
+        let order = list.orders.get(place).ok_or_else(|| mistake("it has no orders".to_owned()))?;
         if self.scope.len() != list.scope.len() {
             return Err(mistake(format!("its scope is {:?}, and {} values were given", list.scope, self.scope.len())));
         }
@@ -114,9 +112,10 @@ impl<'a> Query<'a> {
             .map_err(|name| mistake(format!("the filter {name} was not given")))?;
         let selection = Selection {
             listing: list,
+            place,
             order,
-            key_types,
-            set_types: &self.list.types.sets,
+            types: &self.list.types,
+            shapes: self.list.shapes.clone(),
             scope: self.scope,
             parameters: values,
             filters,
@@ -131,27 +130,7 @@ impl<'a> Query<'a> {
             return Err(skip_refused(&selection).into());
         }
         let fingerprint = selection.fingerprint();
-        Ok(Plan { parameters, selection, fingerprint })
-    }
-}
-
-impl Selection<'_> {
-    fn fingerprint(&self) -> Fingerprint {
-        let mut parts = Fingerprint::of(self.listing.name).part("order", self.order.name.as_bytes());
-        for key_type in self.key_types {
-            parts = parts.part("key type", key_type.as_bytes());
-        }
-        let scope = self.listing.scope.iter().zip(&self.scope);
-        let parameters = self.listing.parameters.iter().zip(&self.parameters);
-        let filters = self.listing.filters.iter().map(|filter| &filter.name).zip(&self.filters);
-        let filters = filters.filter_map(|(name, value)| Some((name, value.as_ref()?)));
-        for (name, value) in scope.chain(parameters).chain(filters) {
-            parts = match &value.bytes {
-                Some(bytes) => parts.part(name, bytes),
-                None => parts.part("null", name.as_bytes()),
-            };
-        }
-        parts.finish()
+        Ok(Checked { parameters, selection, fingerprint })
     }
 }
 

@@ -7,24 +7,16 @@
 //! The innermost limit is a constant and the next one a parameter. Under a generic plan Postgres knows nothing of a
 //! parameter and takes a tenth of the table for wanted; by the constant it knows that the page is small.
 
-use pagination::{Direction, MAX_PAGE_SIZE, MAX_SKIP, Position};
+use pagination::{Direction, MAX_PAGE_SIZE, MAX_SKIP};
 
 use crate::{
     MAX_PAGE_BYTES,
     listing::{Key, Nulls, Sort},
-    seek::{Anchor, branches},
-    statement::{Purpose, Selection, Source, Statement, or_true},
-    value::Value,
+    seek::{self, branches},
+    selection::Selection,
+    shape::{Anchor, Draft, Shape, Slot, indented},
+    source::{Reading, Source, or_true},
 };
-
-/// How much of the list a page statement reads, from its position on.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Extent {
-    /// Rows to return at most: one more than the page has, to see whether there are more.
-    pub(crate) limit: u32,
-    /// Rows to pass over.
-    pub(crate) skip: u32,
-}
 
 /// Most rows that a statement returns.
 const MAX_LIMIT: u32 = MAX_PAGE_SIZE + 1;
@@ -41,6 +33,41 @@ pub(crate) fn key_column(place: usize) -> String {
     format!("keyset_key_{}", place + 1)
 }
 
+/// The statement that fetches the rows of a page, nearest to its anchor first.
+pub(crate) fn page(selection: &Selection<'_>, direction: Direction, anchor: Option<&Anchor>, skips: bool) -> Shape {
+    let mut draft = Draft::default();
+    let select = Select::new(selection, &mut draft, direction);
+    let conditions = select.conditions(&mut draft, anchor);
+    let page = if select.source.hit.is_some() {
+        let examined = draft.bind(Slot::Examined);
+        let rows = select.merge(&conditions, &selection.listing.examined_rows.to_string(), &examined);
+        let limit = draft.bind(Slot::Limit);
+        select.hits(&rows, &examined, &limit)
+    } else if skips {
+        let limit = draft.bind(Slot::Limit);
+        let reach = draft.bind(Slot::Reach);
+        let skip = draft.bind(Slot::Skip);
+        let rows = select.merge(&conditions, &(MAX_SKIP + MAX_LIMIT).to_string(), &reach);
+        let order = select.order();
+        format!("select * from (\n    {}\n) as page\norder by {order}\nlimit {limit} offset {skip}", indented(&rows))
+    } else {
+        let limit = draft.bind(Slot::Limit);
+        select.merge(&conditions, &MAX_LIMIT.to_string(), &limit)
+    };
+    let page = if selection.listing.weight.is_some() { select.cut(&page) } else { page };
+    draft.finish(page)
+}
+
+/// The rows that matter to a capped count, and for each whether it is a hit.
+pub(crate) fn examined(selection: &Selection<'_>, draft: &mut Draft, limit: u32) -> String {
+    let select = Select::new(selection, draft, Direction::Forward);
+    let conditions = select.conditions(draft, None);
+    let limit = limit.to_string();
+    let rows = select.merge(&conditions, &limit, &limit);
+    let hit = if select.source.hit.is_some() { HIT } else { "true" };
+    format!("select {hit} as {HIT} from (\n    {}\n) as rows", indented(&rows))
+}
+
 /// What the parts of one page statement have in common.
 struct Select<'a> {
     selection: &'a Selection<'a>,
@@ -49,65 +76,24 @@ struct Select<'a> {
     keys: Vec<Key>,
 }
 
-impl Selection<'_> {
-    /// The statement that fetches the rows of a page, nearest to its position first.
-    pub(crate) fn page(&self, direction: Direction, position: &Position, extent: Extent) -> Statement {
-        let mut statement = Statement::default();
-        let select = self.select(&mut statement, direction);
-        let conditions = select.conditions(&mut statement, position);
-        let page = if select.source.hit.is_some() {
-            let examined = statement.bind(limit_value(self.examined_rows()));
-            let rows = select.merge(&conditions, &self.listing.examined_rows.to_string(), &examined);
-            let limit = statement.bind(limit_value(extent.limit));
-            select.hits(&rows, &examined, &limit)
-        } else {
-            let limit = statement.bind(limit_value(extent.limit));
-            if extent.skip == 0 {
-                select.merge(&conditions, &MAX_LIMIT.to_string(), &limit)
-            } else {
-                let reach = statement.bind(limit_value(extent.skip + extent.limit));
-                let offset = format!(" offset {}", statement.bind(limit_value(extent.skip)));
-                let rows = select.merge(&conditions, &(MAX_SKIP + MAX_LIMIT).to_string(), &reach);
-                format!("select * from ({rows}) as page order by {} limit {limit}{offset}", select.order())
-            }
-        };
-        statement.text = if self.listing.weight.is_some() { select.cut(&page) } else { page };
-        statement
-    }
-
-    /// The statement that reads as many rows as matter to a capped count, and for each whether it is a hit.
-    pub(crate) fn examine(&self, limit: u32) -> Statement {
-        let mut statement = Statement::default();
-        let select = self.select(&mut statement, Direction::Forward);
-        let conditions = select.conditions(&mut statement, &Position::Start);
-        let limit = limit.to_string();
-        let rows = select.merge(&conditions, &limit, &limit);
-        let hit = if select.source.hit.is_some() { HIT } else { "true" };
-        statement.text = format!("select {hit} as {HIT} from ({rows}) as rows");
-        statement
-    }
-
-    fn select(&self, statement: &mut Statement, direction: Direction) -> Select<'_> {
-        let keys = self.order.keys.iter().copied();
+impl<'a> Select<'a> {
+    fn new(selection: &'a Selection<'a>, draft: &mut Draft, direction: Direction) -> Self {
+        let keys = selection.order.keys.iter().copied();
         let keys = match direction {
             Direction::Forward => keys.collect(),
             Direction::Backward => keys.map(Key::reversed).collect(),
         };
-        Select { selection: self, source: self.source(statement, Purpose::Page), keys }
+        Self { selection, source: Source::new(selection, draft, Reading::Page), keys }
     }
-}
 
-impl Select<'_> {
     /// The condition of each range of the index that has rows of the page, nearest first.
-    fn conditions(&self, statement: &mut Statement, position: &Position) -> Vec<String> {
-        let is_anchored = *position != Position::Start;
-        let ranges = self.bounds(is_anchored);
+    fn conditions(&self, draft: &mut Draft, anchor: Option<&Anchor>) -> Vec<String> {
+        let ranges = self.bounds(anchor.is_some());
         let all: Vec<String> = self.source.conditions.iter().cloned().chain(ranges).collect();
         let with = |branch: String| or_true(&all.iter().cloned().chain(std::iter::once(branch)).collect::<Vec<_>>());
-        match position {
-            Position::Start => vec![or_true(&all)],
-            Position::After(keys) => self.seek(statement, keys, false).into_iter().map(with).collect(),
-            Position::At(keys) => self.seek(statement, keys, true).into_iter().map(with).collect(),
+        match anchor {
+            None => vec![or_true(&all)],
+            Some(anchor) => self.seek(draft, anchor).into_iter().map(with).collect(),
         }
     }
 
@@ -129,13 +115,14 @@ impl Select<'_> {
     }
 
     /// The branches of the seek behind an anchor.
-    fn seek(&self, statement: &mut Statement, values: &[Option<Vec<u8>>], inclusive: bool) -> Vec<String> {
-        let types = self.selection.key_types.iter();
-        let anchors = self.keys.iter().zip(types).zip(values).map(|((&key, key_type), value)| {
-            let bind = |value: &Vec<u8>| format!("{}::{key_type}", statement.bind(Value::key(Some(value.clone()))));
-            Anchor { key, value: value.as_ref().map(bind) }
+    fn seek(&self, draft: &mut Draft, anchor: &Anchor) -> Vec<String> {
+        let types = self.selection.key_types().iter();
+        let keys = self.keys.iter().zip(types).zip(&anchor.nulls).enumerate();
+        let anchors = keys.map(|(place, ((&key, key_type), is_null))| {
+            let value = (!is_null).then(|| format!("{}::{key_type}", draft.bind(Slot::Key(place))));
+            seek::Anchor { key, value }
         });
-        let branches = branches(&anchors.collect::<Vec<_>>(), inclusive);
+        let branches = branches(&anchors.collect::<Vec<_>>(), anchor.is_inclusive);
         if branches.is_empty() { vec!["false".to_owned()] } else { branches }
     }
 
@@ -145,8 +132,9 @@ impl Select<'_> {
         let is_one = conditions.len() == 1 && self.source.lookups.is_empty();
         let rows: Vec<String> =
             if is_one { leaves.collect() } else { leaves.map(|leaf| self.look_up(&leaf, limit)).collect() };
-        let rows = rows.join(") union all (");
-        format!("select * from (({rows})) as page order by {} limit {limit}", self.order())
+        let rows: Vec<String> = rows.iter().map(|rows| format!("(\n    {}\n)", indented(rows))).collect();
+        let rows = indented(&rows.join(" union all "));
+        format!("select * from (\n    {rows}\n) as page\norder by {}\nlimit {limit}", self.order())
     }
 
     /// A range of an index, read in order. Its rows are ordered by the columns that carry the keys, since to ORDER BY a
@@ -155,40 +143,42 @@ impl Select<'_> {
         let listing = self.selection.listing;
         let keys = self.keys.iter().enumerate();
         let keys = keys.map(|(place, key)| format!(", {} as {}", key.expression, key_column(place)));
-        let hit = self.source.hit.iter().map(|hit| format!(", {hit} as {HIT}"));
-        let weight =
-            listing.weight.iter().map(|weight| format!(", greatest(coalesce(({weight}), 0), 0) as keyset_weight"));
-        let columns: String = keys.chain(hit).chain(weight).collect();
-        let (from, order) = (&self.source.from, self.order());
-        format!("select {}{columns} from {from} where {condition} order by {order} limit {ceiling}", listing.columns)
+        let hit = self.source.hit.iter().map(|hit| format!(",\n    {hit} as {HIT}"));
+        let weight = listing.weight.iter();
+        let weight = weight.map(|weight| format!(",\n    greatest(coalesce(({weight}), 0), 0) as keyset_weight"));
+        let added: String = keys.chain(hit).chain(weight).collect();
+        let (columns, from, order) = (listing.columns, &self.source.from, self.order());
+        format!("select {columns}{added}\nfrom {from}\nwhere {condition}\norder by {order}\nlimit {ceiling}")
     }
 
     /// A leaf limited to the rows wanted of it; where a filter is a set of values, one for each of them. To say its order
     /// again would sort it again: Postgres does not see that a key which the condition fixes sorts nothing.
     fn look_up(&self, leaf: &str, limit: &str) -> String {
-        let leaf = format!("select * from ({leaf}) as leaf limit {limit}");
+        let leaf = format!("select * from (\n    {}\n) as leaf\nlimit {limit}", indented(leaf));
         if self.source.lookups.is_empty() {
             return leaf;
         }
-        format!("select looked_up.* from {} cross join lateral ({leaf}) as looked_up", self.source.lookups.join(", "))
+        let lookups = self.source.lookups.join(", ");
+        format!("select looked_up.* from {lookups}\ncross join lateral (\n    {}\n) as looked_up", indented(&leaf))
     }
 
     /// The rows that pass the filter that no index serves, and the last one that was examined.
     fn hits(&self, rows: &str, examined: &str, limit: &str) -> String {
-        let order = self.order();
+        let (order, rows) = (self.order(), indented(&indented(rows)));
         format!(
-            "select * from (select rows.*, row_number() over (order by {order}) as {POSITION} from ({rows}) as rows) \
-             as examined where {HIT} or {POSITION} = {examined} order by {order} limit {limit}",
+            "select * from (\n    select rows.*, row_number() over (order by {order}) as {POSITION}\n    from (\n        {rows}\n    ) as rows\n) \
+             as examined\nwhere {HIT} or {POSITION} = {examined}\norder by {order}\nlimit {limit}",
         )
     }
 
     /// As many of the rows as fit in a page, and at least one.
     fn cut(&self, page: &str) -> String {
-        let order = self.order();
+        let (order, page) = (self.order(), indented(&indented(page)));
         format!(
-            "select * from (select page.*, sum(keyset_weight) over nearest as keyset_running, row_number() over nearest \
-             as keyset_rank, lead(true) over nearest as {MORE} from ({page}) as page window nearest as (order by {order})) \
-             as weighed where keyset_running <= {MAX_PAGE_BYTES} or keyset_rank = 1 order by {order}",
+            "select * from (\n    select page.*, sum(keyset_weight) over nearest as keyset_running, row_number() over nearest \
+             as keyset_rank,\n        lead(true) over nearest as {MORE}\n    from (\n        {page}\n    ) as page\n    \
+             window nearest as (order by {order})\n) as weighed\nwhere keyset_running <= {MAX_PAGE_BYTES} or keyset_rank = 1\n\
+             order by {order}",
         )
     }
 
@@ -197,9 +187,4 @@ impl Select<'_> {
         let keys = self.keys.iter().enumerate().map(|(place, key)| key.order_by(&key_column(place)));
         keys.collect::<Vec<_>>().join(", ")
     }
-}
-
-fn limit_value(rows: u32) -> Value {
-    // LIMIT takes a bigint, whose bytes Postgres reads in network order.
-    Value::key(Some(i64::from(rows).to_be_bytes().to_vec()))
 }

@@ -55,7 +55,7 @@ async fn walk(list: &List, order_by: &str, expected: &[i64], sizes: [i32; 3]) {
     let mut sizes = sizes.into_iter().cycle();
     let (mut token, mut seen) = (String::new(), Vec::new());
     loop {
-        let page = list.page(Some(request(sizes.next().unwrap(), &token)), order_by).fetch::<Id>().await.unwrap();
+        let page = list.page(Some(request(sizes.next().unwrap(), &token)), order_by).fetch_rows::<Id>().await.unwrap();
         seen.extend(ids(&page).into_iter().filter(|id| stays(*id)));
         token = page.response.next_page_token;
         if token.is_empty() {
@@ -66,10 +66,10 @@ async fn walk(list: &List, order_by: &str, expected: &[i64], sizes: [i32; 3]) {
 
     seen.clear();
     let past_the_end = PageRequest { skip: 10_000, ..request(1, "") };
-    let mut page = list.page(Some(past_the_end), order_by).fetch::<Id>().await.unwrap();
+    let mut page = list.page(Some(past_the_end), order_by).fetch_rows::<Id>().await.unwrap();
     while !page.response.previous_page_token.is_empty() {
         let back = request(sizes.next().unwrap(), &page.response.previous_page_token);
-        page = list.page(Some(back), order_by).fetch::<Id>().await.unwrap();
+        page = list.page(Some(back), order_by).fetch_rows::<Id>().await.unwrap();
         seen.splice(0..0, ids(&page).into_iter().filter(|id| stays(*id)));
     }
     assert_eq!(seen, expected, "backward in order {order_by}");

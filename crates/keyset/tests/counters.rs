@@ -6,14 +6,10 @@ mod support;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use keyset::{COUNTER_SLOTS, Counter, Database, Filter, List, Listing, Order, asc};
+use keyset::{COUNTER_SLOTS, Counter, CounterSlots, Filter, List, Listing, Order, asc};
 use pagination::proto::{PageRequest, TotalCount, TotalCountPrecision};
 use sqlx::{Connection, PgConnection, PgPool};
-use support::{
-    Id,
-    connections::{backends, options},
-    database, eventually, open, paging, request, run, within,
-};
+use support::{Id, database, eventually, open, paging, request, run, within};
 
 const TABLES: &str = "
     create table books (library_id int8 not null, id int8 not null, shelf text collate \"C\" not null, genre int2 not null,
@@ -57,7 +53,7 @@ async fn total(list: &List, library: i64, kind: TotalCount, filters: Filters) ->
     let request = PageRequest { total_count: kind.into(), ..request(1, "") };
     let query = list.page(Some(request), "").scope(library).filter("shelf", filters.shelf);
     let query = query.filter("shelves", filters.shelves).filter("genres", filters.genres);
-    let response = query.filter("waits", filters.waits).fetch::<Id>().await.unwrap().response;
+    let response = query.filter("waits", filters.waits).fetch_rows::<Id>().await.unwrap().response;
     (response.total_count.unwrap(), response.total_count_precision())
 }
 
@@ -122,13 +118,17 @@ async fn of_a_counter_no_more_is_read_than_is_summed() {
     let (pool, _) = miscounted().await;
     run(&pool, "insert into shelf_counts select 1, 'shelf' || n, 0, n from generate_series(1, 20000) as n; analyze")
         .await;
-    let mut paging = paging(&pool);
-    paging.database = Database::new(options(&pool), 2);
-    let list = paging.open(&BOOKS).await.unwrap();
+    let own = PgPool::connect_lazy_with(pool.connect_options().as_ref().clone().application_name("own"));
+    let list = paging(&own).open(&BOOKS).await.unwrap();
     assert_eq!(exact(&list, 1, Filters { shelf: Some("shelf9000"), ..Default::default() }).await, 9000);
     // What a connection has read is certain to be counted when it has ended.
-    paging.database.close();
-    eventually("its connections ended", async || backends(&pool).await.is_empty().then_some(())).await;
+    own.close().await;
+    let ended = "select count(*) = 0 from pg_stat_activity
+        where datname = current_database() and application_name = 'own'";
+    eventually("its connections ended", async || {
+        sqlx::query_scalar::<_, bool>(ended).fetch_one(&pool).await.unwrap().then_some(())
+    })
+    .await;
     let read = "select seq_tup_read + idx_tup_fetch from pg_stat_user_tables where relname = 'shelf_counts'";
     assert_eq!(sqlx::query_scalar::<_, i64>(read).fetch_one(&pool).await.unwrap(), 1);
 }
@@ -160,12 +160,11 @@ async fn a_counter_does_not_wait_for_slow_counts() {
     assert_eq!((counts, total), (vec![1, 1], 1499));
 }
 
-#[tokio::test]
-async fn slots_are_given_in_turn() {
-    let pool = database().await;
-    let database = paging(&pool).database;
-    let clone = database.clone();
-    let given: Vec<_> = (0..COUNTER_SLOTS).flat_map(|_| [database.next_slot(), clone.next_slot()]).collect();
+#[test]
+fn slots_are_given_in_turn() {
+    let slots = CounterSlots::default();
+    let clone = slots.clone();
+    let given: Vec<_> = (0..COUNTER_SLOTS).flat_map(|_| [slots.next_slot(), clone.next_slot()]).collect();
     assert_eq!(given, (0..COUNTER_SLOTS).chain(0..COUNTER_SLOTS).collect::<Vec<_>>());
 }
 
@@ -206,17 +205,17 @@ const REMOVE: &str = "
 const SHELVES: [&str; 4] = ["new", "old", "rare", "sold"];
 
 /// One writer: adds, moves and removes books that the others do as well, several in one statement.
-async fn write(database: &Database, writer: i64) {
+async fn write(pool: &PgPool, slots: &CounterSlots, writer: i64) {
     for round in 0..61 {
         let ids: Vec<i64> = (0..5).map(|n| (writer * 7 + round * 11 + n * 13) % 10).collect();
         let shelves: Vec<_> = SHELVES.iter().cycle().skip((writer + round) as usize).take(5).collect();
-        let slot = database.next_slot();
+        let slot = slots.next_slot();
         let query = match round % 3 {
             0 => sqlx::query(ADD).bind(1_i64).bind(ids).bind(shelves).bind(slot),
             1 => sqlx::query(MOVE).bind(1_i64).bind(ids).bind(shelves.first().copied()).bind(slot),
             _ => sqlx::query(REMOVE).bind(1_i64).bind(ids).bind(slot),
         };
-        database.write::<()>(query).await.unwrap();
+        query.execute(pool).await.unwrap();
     }
 }
 
@@ -234,9 +233,9 @@ async fn counts_are_true_at_any_time_under_many_writers() {
     let pool = database().await;
     run(&pool, TABLES).await;
     let list = open(&pool, BOOKS).await;
-    let database = paging(&pool).database;
+    let (writing, slots) = (pool.clone(), CounterSlots::default());
     let writers = tokio::spawn(async move {
-        join_all((0..8).map(|writer| write(&database, writer))).await;
+        join_all((0..8).map(|writer| write(&writing, &slots, writer))).await;
     });
     while !writers.is_finished() {
         assert_eq!(compare(&pool).await.0, 0);

@@ -161,7 +161,7 @@ async fn check(pool: &PgPool, configuration: &Configuration) {
     let mut sizes = configuration.page_sizes.iter().copied().cycle();
     let (mut token, mut seen, mut pages) = (String::new(), Vec::new(), 0);
     let last = loop {
-        let page = list.page(Some(request(sizes.next().unwrap(), &token)), "").fetch::<Id>().await.unwrap();
+        let page = list.page(Some(request(sizes.next().unwrap(), &token)), "").fetch_rows::<Id>().await.unwrap();
         assert_eq!(page.response.previous_page_token.is_empty(), pages == 0);
         seen.extend(ids(&page));
         pages += 1;
@@ -176,7 +176,7 @@ async fn check(pool: &PgPool, configuration: &Configuration) {
     let mut seen: Vec<i64> = ids(&last);
     token = last.response.previous_page_token;
     while !token.is_empty() {
-        let page = list.page(Some(request(sizes.next().unwrap(), &token)), "").fetch::<Id>().await.unwrap();
+        let page = list.page(Some(request(sizes.next().unwrap(), &token)), "").fetch_rows::<Id>().await.unwrap();
         assert!(!page.response.next_page_token.is_empty());
         seen = ids(&page).into_iter().chain(seen).collect();
         pages += 1;

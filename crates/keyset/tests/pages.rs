@@ -73,7 +73,7 @@ async fn try_fetch(list: &List, request: PageRequest, order_by: &str, filters: F
         .filter("color", filters.color)
         .filter("sizes", filters.sizes)
         .filter("odd", filters.odd)
-        .fetch()
+        .fetch_rows()
         .await
 }
 
@@ -245,7 +245,7 @@ async fn an_exact_count_out_of_time_is_answered_with_the_estimate() {
     paging.count_timeout = Duration::from_millis(20);
     let list = paging.open(support::leak(SLOW)).await.unwrap();
     let request = PageRequest { total_count: TotalCount::Exact.into(), ..request(1, "") };
-    let page = list.page(Some(request), "").scope(1).filter("slow", Some(true)).fetch::<Id>().await.unwrap();
+    let page = list.page(Some(request), "").scope(1).filter("slow", Some(true)).fetch_rows::<Id>().await.unwrap();
     assert_eq!(ids(&page), [1]);
     assert_eq!(page.response.total_count_precision(), TotalCountPrecision::Estimate);
 }
@@ -257,7 +257,7 @@ async fn a_page_of_large_rows_ends_early_on_both_sides() {
     let list = open(&pool, HEAVY).await;
     let (mut pages, mut token) = (Vec::new(), String::new());
     let last = loop {
-        let page = list.page(Some(request(100, &token)), "").scope(1).fetch::<Id>().await.unwrap();
+        let page = list.page(Some(request(100, &token)), "").scope(1).fetch_rows::<Id>().await.unwrap();
         pages.push(ids(&page));
         if page.response.next_page_token.is_empty() {
             break page.response;
@@ -265,7 +265,7 @@ async fn a_page_of_large_rows_ends_early_on_both_sides() {
         token = page.response.next_page_token;
     };
     assert_eq!(pages, [vec![1, 2, 3], vec![4, 5, 6], vec![7], vec![8], vec![9, 10, 11], vec![12]]);
-    let back = list.page(Some(request(100, &last.previous_page_token)), "").scope(1).fetch::<Id>().await.unwrap();
+    let back = list.page(Some(request(100, &last.previous_page_token)), "").scope(1).fetch_rows::<Id>().await.unwrap();
     assert_eq!(ids(&back), [9, 10, 11]);
 }
 
@@ -274,9 +274,9 @@ async fn a_row_without_a_weight_weighs_nothing() {
     let (pool, _) = things(5).await;
     run(&pool, "update things set content = 'x' where id in (3, 5)").await;
     let list = open(&pool, HEAVY).await;
-    let first = list.page(Some(request(2, "")), "").scope(1).fetch::<Id>().await.unwrap();
+    let first = list.page(Some(request(2, "")), "").scope(1).fetch_rows::<Id>().await.unwrap();
     let next = request(9, &first.response.next_page_token);
-    let second = list.page(Some(next), "").scope(1).fetch::<Id>().await.unwrap();
+    let second = list.page(Some(next), "").scope(1).fetch_rows::<Id>().await.unwrap();
     assert_eq!([ids(&first), ids(&second)], [vec![1, 2], vec![3, 4, 5]]);
 }
 
@@ -286,7 +286,7 @@ async fn a_token_of_another_query_is_refused_before_any_statement() {
     let paging = support::paging(&pool);
     let list = paging.open(&THINGS).await.unwrap();
     let token = fetch(&list, request(5, ""), Filters::default()).await.response.next_page_token;
-    paging.database.close();
+    pool.close().await;
     let refused = |result: Result<Page<Id>, Error>| match result {
         Err(Error::Request(InvalidArgument::PageToken(reason))) => Some(reason),
         _ => None,
@@ -296,7 +296,7 @@ async fn a_token_of_another_query_is_refused_before_any_statement() {
     assert_eq!(refused(try_fetch(&list, request(5, &token), "", red).await), changed);
     assert_eq!(refused(try_fetch(&list, request(5, &token), "color desc", Filters::default()).await), changed);
     let other = list.page(Some(request(5, &token)), "").scope(2).filter::<&str>("color", None);
-    let other = other.filter::<Vec<i16>>("sizes", None).filter::<bool>("odd", None).fetch().await;
+    let other = other.filter::<Vec<i16>>("sizes", None).filter::<bool>("odd", None).fetch_rows().await;
     assert_eq!(refused(other), changed);
     // The right query gets as far as the database, which is closed.
     let right = try_fetch(&list, request(5, &token), "id", Filters::default()).await;
@@ -307,10 +307,10 @@ async fn a_token_of_another_query_is_refused_before_any_statement() {
 async fn what_a_service_forgets_is_an_error_of_every_call() {
     let (_, list) = things(1).await;
     let query = || list.page(None, "");
-    insta::assert_snapshot!(violation(query().fetch().await), @r#"the list things: its scope is ["tenant"], and 0 values were given"#);
-    insta::assert_snapshot!(violation(query().scope(1).filter("color", Some("red")).fetch().await), @"the list things: the filter sizes was not given");
-    insta::assert_snapshot!(violation(query().scope(1).filter("colour", Some("red")).fetch().await), @"the list things: it has no filter colour");
-    insta::assert_snapshot!(violation(query().parameter("words", "red").fetch().await), @"the list things: it has no parameter words");
+    insta::assert_snapshot!(violation(query().fetch_rows().await), @r#"the list things: its scope is ["tenant"], and 0 values were given"#);
+    insta::assert_snapshot!(violation(query().scope(1).filter("color", Some("red")).fetch_rows().await), @"the list things: the filter sizes was not given");
+    insta::assert_snapshot!(violation(query().scope(1).filter("colour", Some("red")).fetch_rows().await), @"the list things: it has no filter colour");
+    insta::assert_snapshot!(violation(query().parameter("words", "red").fetch_rows().await), @"the list things: it has no parameter words");
     let nul = Filters { color: Some("a\0b"), ..Filters::default() };
     insta::assert_snapshot!(violation(try_fetch(&list, request(1, ""), "", nul).await), @"color: must not contain NUL");
 }

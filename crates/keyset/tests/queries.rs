@@ -75,7 +75,7 @@ async fn a_list_over_a_group_by_conforms() {
     let list = open(&pool, USAGE).await;
     let page = async |page_size, token: &str, first_id| {
         let query = list.page(Some(request(page_size, token)), "").scope("a").filter("first_id", first_id);
-        query.fetch::<Id>().await.unwrap()
+        query.fetch_rows::<Id>().await.unwrap()
     };
     // Nine teams of 55 or 56, and the rare one: by how many each has, then by name.
     let first = page(4, "", None::<i64>).await;

@@ -2,15 +2,17 @@
 
 use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive};
 
-use platform::{Error, Ids, Platform, UNSPECIFIED, UpdateMask, Violations, check_batch, now, request_path};
+use platform::{Error, Ids, Platform, UNSPECIFIED, UpdateMask, Violations, check_batch, now, request_path, timestamp};
 use quire_proto::memory::v1::{
     ListMemoriesRequest, Memory, RecallMemoriesRequest, StoreMemoryRequest, UpdateMemoryRequest,
 };
-use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::rows::{Change, MemoryRow, NewMemory, SCOPES};
+use crate::lists::{
+    SCOPES,
+    memories::{Change, NewMemory},
+};
 
 const CONTENT_BYTES: RangeInclusive<usize> = 1..=256 << 10;
 const TYPE_BYTES: RangeInclusive<usize> = 0..=64;
@@ -136,30 +138,18 @@ fn read(
     check_memory(violations, &path, &memory);
     let is_id_given = !memory.id.is_empty();
     let id = if is_id_given { violations.id(format_args!("{path}memory.id"), &memory.id) } else { ids.next() };
-    let scope = violations.one_of(format_args!("{path}memory.scope"), memory.scope, &SCOPES);
-    NewMemory {
-        path,
-        memory: MemoryRow {
-            id,
-            scope: scope.unwrap_or_default().to_owned(),
-            content: memory.content,
-            r#type: memory.r#type,
-            source: memory.source,
-            confidence: memory.confidence.unwrap_or(DEFAULT_CONFIDENCE),
-            pinned: memory.pinned,
-            policy: memory.policy,
-            user_id: memory.user_id,
-            team_id: memory.team_id,
-            project_id: memory.project_id,
-            repository: memory.repository,
-            agent: memory.agent,
-            tags: memory.tags,
-            metadata: Json(memory.metadata),
-            etag: ids.next(),
-            create_time,
-            update_time: create_time,
-        },
-    }
+    let scope = violations.one_of(format_args!("{path}memory.scope"), memory.scope, &SCOPES).unwrap_or_default();
+    let confidence = memory.confidence.unwrap_or(DEFAULT_CONFIDENCE);
+    let etag = ids.next();
+    let memory = Memory {
+        id: id.to_string(),
+        confidence: Some(confidence),
+        etag: etag.to_string(),
+        create_time: Some(timestamp(create_time)),
+        update_time: Some(timestamp(create_time)),
+        ..memory
+    };
+    NewMemory { path, id, scope, confidence, etag, create_time, memory }
 }
 
 fn check_memory(violations: &mut Violations, path: &str, memory: &Memory) {

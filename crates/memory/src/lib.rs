@@ -1,21 +1,25 @@
 //! MemoryService: memories, listed and recalled by their words.
 
 mod input;
-mod rows;
+mod lists;
 
-use keyset::{CatalogueError, Database, List, Query};
+use database::Database;
+use keyset::{CatalogueError, List, Query};
+pub use lists::{MEMORIES, RECALLED};
 use platform::{Caller, Error, Existing, MAX_REQUEST_BYTES, Platform, Resource, create, parse_id};
-use quire_proto::memory::v1::{
-    BatchStoreMemoriesRequest, BatchStoreMemoriesResponse, DeleteMemoryRequest, DeleteMemoryResponse, GetMemoryRequest,
-    GetMemoryResponse, ListMemoriesRequest, ListMemoriesResponse, RecallMemoriesRequest, RecallMemoriesResponse,
-    StoreMemoryRequest, StoreMemoryResponse, UpdateMemoryRequest, UpdateMemoryResponse,
-    memory_service_server::{MemoryService, MemoryServiceServer},
+use quire_proto::{
+    memory::v1::{
+        BatchStoreMemoriesRequest, BatchStoreMemoriesResponse, DeleteMemoryRequest, DeleteMemoryResponse,
+        GetMemoryRequest, GetMemoryResponse, ListMemoriesRequest, RecallMemoriesRequest, StoreMemoryRequest,
+        StoreMemoryResponse, UpdateMemoryRequest, UpdateMemoryResponse,
+        memory_service_server::{MemoryService, MemoryServiceServer},
+    },
+    pagination::v1::EncodedPage,
 };
-pub use rows::{MEMORIES, RECALLED};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::rows::{MEMORY, MemoryRow, RecalledRow};
+use crate::lists::{MEMORY, memories};
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -35,7 +39,7 @@ impl Memories {
     pub async fn open(platform: &Platform) -> Result<Self, CatalogueError> {
         Ok(Self {
             platform: platform.clone(),
-            database: platform.paging.database.clone(),
+            database: platform.database.clone(),
             memories: platform.paging.open(&MEMORIES).await?,
             recalled: platform.paging.open(&RECALLED).await?,
         })
@@ -54,8 +58,8 @@ impl MemoryService for Memories {
     async fn store_memory(&self, request: Request<StoreMemoryRequest>) -> Answer<StoreMemoryResponse> {
         let caller = Caller::of(&request)?;
         let new = input::new_memory(request.into_inner(), &self.platform)?;
-        create(&self.database, &caller.workspace, std::slice::from_ref(&new), Existing::Refused).await?;
-        Ok(Response::new(StoreMemoryResponse { memory: Some(new.memory.into()) }))
+        create(self, &caller.workspace, std::slice::from_ref(&new), Existing::Refused).await?;
+        Ok(Response::new(StoreMemoryResponse { memory: Some(new.memory) }))
     }
 
     async fn batch_store_memories(
@@ -66,57 +70,55 @@ impl MemoryService for Memories {
         let BatchStoreMemoriesRequest { requests, pass_over_existing } = request.into_inner();
         let new = input::new_memories(requests, &self.platform)?;
         let existing_is = if pass_over_existing { Existing::PassedOver } else { Existing::Refused };
-        create(&self.database, &caller.workspace, &new, existing_is).await?;
+        create(self, &caller.workspace, &new, existing_is).await?;
         // One that was there already has the same id.
-        let ids = new.iter().map(|new| new.memory.id.to_string());
+        let ids = new.iter().map(|new| new.memory.id.clone());
         Ok(Response::new(BatchStoreMemoriesResponse { ids: ids.collect() }))
     }
 
     async fn get_memory(&self, request: Request<GetMemoryRequest>) -> Answer<GetMemoryResponse> {
         let caller = Caller::of(&request)?;
         let id = parse_id("id", &request.into_inner().id)?;
-        let memory = MemoryRow::get(&self.database, &caller.workspace, id).await?;
+        let memory = memories::get(self, &caller.workspace, id).await?;
         let memory = memory.ok_or_else(|| no_memory("id", id))?;
-        Ok(Response::new(GetMemoryResponse { memory: Some(memory.into()) }))
+        Ok(Response::new(GetMemoryResponse { memory: Some(memory) }))
     }
 
-    async fn list_memories(&self, request: Request<ListMemoriesRequest>) -> Answer<ListMemoriesResponse> {
+    async fn list_memories(&self, request: Request<ListMemoriesRequest>) -> Answer<EncodedPage> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let scope = input::scope_filter(request.scope)?;
-        let page = query(&self.memories, &caller, request, scope).fetch::<MemoryRow>().await?.map(Into::into);
-        Ok(Response::new(ListMemoriesResponse { memories: page.rows, page: Some(page.response) }))
+        Ok(Response::new(query(&self.memories, &caller, request, scope).fetch().await?))
     }
 
     async fn update_memory(&self, request: Request<UpdateMemoryRequest>) -> Answer<UpdateMemoryResponse> {
         let caller = Caller::of(&request)?;
         let (id, change) = input::change(request.into_inner(), &self.platform)?;
-        let Some(memory) = MemoryRow::update(&self.database, &caller.workspace, id, &change).await? else {
-            let memory = MemoryRow::get(&self.database, &caller.workspace, id).await?;
+        let Some(memory) = memories::update(self, &caller.workspace, id, &change).await? else {
+            let memory = memories::get(self, &caller.workspace, id).await?;
             let missing = memory.is_none();
             let memory = named_memory("memory.id", id);
             return Err(if missing { Error::NotFound(memory) } else { Error::Aborted(memory) }.into());
         };
-        Ok(Response::new(UpdateMemoryResponse { memory: Some(memory.into()) }))
+        Ok(Response::new(UpdateMemoryResponse { memory: Some(memory) }))
     }
 
     async fn delete_memory(&self, request: Request<DeleteMemoryRequest>) -> Answer<DeleteMemoryResponse> {
         let caller = Caller::of(&request)?;
         let id = parse_id("id", &request.into_inner().id)?;
-        let existed = MemoryRow::delete(&self.database, &caller.workspace, id).await?;
+        let existed = memories::delete(self, &caller.workspace, id).await?;
         if existed { Ok(Response::new(DeleteMemoryResponse {})) } else { Err(no_memory("id", id).into()) }
     }
 
-    async fn recall_memories(&self, request: Request<RecallMemoriesRequest>) -> Answer<RecallMemoriesResponse> {
+    async fn recall_memories(&self, request: Request<RecallMemoriesRequest>) -> Answer<EncodedPage> {
         let caller = Caller::of(&request)?;
         let (words, scope, request) = input::recall(request.into_inner())?;
         let page = query(&self.recalled, &caller, request, scope)
             .parameter("workspace", caller.workspace)
             .parameter("query", words)
-            .fetch::<RecalledRow>()
-            .await?
-            .map(Into::into);
-        Ok(Response::new(RecallMemoriesResponse { memories: page.rows, page: Some(page.response) }))
+            .fetch()
+            .await?;
+        Ok(Response::new(page))
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::ops::RangeInclusive;
 
-use platform::{Error, Ids, NewRow, Platform, TimeRange, Violations, check_batch, now, without_repeated};
+use platform::{Error, Ids, NewRow, Platform, TimeRange, Violations, check_batch, now, timestamp, without_repeated};
 use quire_proto::meter::v1::{ListUsageRequest, SummarizeUsageRequest, UsageRecord};
 use rust_decimal::Decimal;
-use sqlx::types::Json;
 use time::OffsetDateTime;
 
-use crate::rows::{DIMENSIONS, Dimensions, NewUsage, UsageRow};
+use crate::lists::{DIMENSIONS, summaries::Dimensions, usage::NewUsage};
 
 const REQUEST_ID_BYTES: RangeInclusive<usize> = 1..=128;
 const TEAM_BYTES: RangeInclusive<usize> = 0..=128;
@@ -82,28 +81,16 @@ fn read(
     check_record(violations, &path, &record);
     let cost_usd = read_cost(violations, &path, &record.cost_usd);
     let occur_time = violations.occur_time(format_args!("{path}occur_time"), record.occur_time, create_time);
-    NewUsage {
-        path,
-        is_occur_time_given: record.occur_time.is_some(),
-        record: UsageRow {
-            id: ids.next(),
-            request_id: record.request_id,
-            team_id: record.team_id,
-            agent_id: record.agent_id,
-            surface: record.surface,
-            event_type: record.event_type,
-            model: record.model,
-            provider: record.provider,
-            input_tokens: record.input_tokens,
-            output_tokens: record.output_tokens,
-            cache_read_tokens: record.cache_read_tokens,
-            cache_write_tokens: record.cache_write_tokens,
-            cost_usd,
-            metadata: Json(record.metadata),
-            occur_time,
-            create_time,
-        },
-    }
+    let id = ids.next();
+    let is_occur_time_given = record.occur_time.is_some();
+    let record = UsageRecord {
+        id: id.to_string(),
+        cost_usd: cost_usd.to_string(),
+        occur_time: Some(timestamp(occur_time)),
+        create_time: Some(timestamp(create_time)),
+        ..record
+    };
+    NewUsage { path, is_occur_time_given, id, cost_usd, occur_time, create_time, record }
 }
 
 fn check_record(violations: &mut Violations, path: &str, record: &UsageRecord) {

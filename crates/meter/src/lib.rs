@@ -1,19 +1,20 @@
 //! MeterService: usage records, and their exact sums.
 
 mod input;
-mod rows;
+mod lists;
 
-use keyset::{CatalogueError, Database, List, Query};
+use database::Database;
+use keyset::{CatalogueError, List, Query};
+pub use lists::{SUMMARIES, USAGE};
 use platform::{Caller, Existing, MAX_REQUEST_BYTES, Platform, TimeRange, create};
-use quire_proto::meter::v1::{
-    ListUsageRequest, ListUsageResponse, RecordUsageRequest, RecordUsageResponse, SummarizeUsageRequest,
-    SummarizeUsageResponse,
-    meter_service_server::{MeterService, MeterServiceServer},
+use quire_proto::{
+    meter::v1::{
+        ListUsageRequest, RecordUsageRequest, RecordUsageResponse, SummarizeUsageRequest,
+        meter_service_server::{MeterService, MeterServiceServer},
+    },
+    pagination::v1::EncodedPage,
 };
-pub use rows::{SUMMARIES, USAGE};
 use tonic::{Request, Response, Status};
-
-use crate::rows::{SummaryRow, UsageRow};
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -33,7 +34,7 @@ impl Meter {
     pub async fn open(platform: &Platform) -> Result<Self, CatalogueError> {
         Ok(Self {
             platform: platform.clone(),
-            database: platform.paging.database.clone(),
+            database: platform.database.clone(),
             usage: platform.paging.open(&USAGE).await?,
             summaries: platform.paging.open(&SUMMARIES).await?,
         })
@@ -54,27 +55,25 @@ impl MeterService for Meter {
         let records = request.into_inner().records;
         let sent = records.len();
         let new = input::new_usage(records, &self.platform)?;
-        let existing = create(&self.database, &caller.workspace, &new, Existing::PassedOver).await?;
+        let existing = create(self, &caller.workspace, &new, Existing::PassedOver).await?;
         let recorded = existing.iter().filter(|existing| existing.is_none()).count();
         // A batch's length, which an i32 holds.
         let [recorded_count, passed_over_count] = [recorded, sent - recorded].map(|count| count as i32);
         Ok(Response::new(RecordUsageResponse { recorded_count, passed_over_count }))
     }
 
-    async fn list_usage(&self, request: Request<ListUsageRequest>) -> Answer<ListUsageResponse> {
+    async fn list_usage(&self, request: Request<ListUsageRequest>) -> Answer<EncodedPage> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let range = input::range(&request)?;
-        let page = query(&self.usage, &caller, request, range).fetch::<UsageRow>().await?.map(Into::into);
-        Ok(Response::new(ListUsageResponse { records: page.rows, page: Some(page.response) }))
+        Ok(Response::new(query(&self.usage, &caller, request, range).fetch().await?))
     }
 
-    async fn summarize_usage(&self, request: Request<SummarizeUsageRequest>) -> Answer<SummarizeUsageResponse> {
+    async fn summarize_usage(&self, request: Request<SummarizeUsageRequest>) -> Answer<EncodedPage> {
         let caller = Caller::of(&request)?;
         let (dimensions, range, request) = input::summary(request.into_inner())?;
         let query = dimensions.of(query(&self.summaries, &caller, request, range));
-        let page = query.fetch::<SummaryRow>().await?.map(Into::into);
-        Ok(Response::new(SummarizeUsageResponse { summaries: page.rows, page: Some(page.response) }))
+        Ok(Response::new(query.fetch().await?))
     }
 }
 

@@ -32,9 +32,9 @@
 //! # }
 //! ```
 //!
-//! A service's own protos import `pagination/v1/pagination.proto`. Its build script finds the folder that this file is
-//! below in `DEP_PAGINATION_INCLUDE`, and maps the package here with
-//! `extern_path(".pagination.v1", "::pagination::proto")`.
+//! A service's own protos import `pagination/v1/pagination.proto`. Its build script compiles them with the crate
+//! `pagination-build`, which finds this file, takes its messages from [`proto`], and generates servers whose lists
+//! return [`EncodedPage`](proto::EncodedPage): rows that are encoded already, and where the page stands.
 //!
 //! # Calling
 //!

@@ -22,7 +22,7 @@ pub const MAX_KEY_BYTES: usize = MAX_TOKEN_LENGTH / 4 * 3 - 256;
 const NONCE_LENGTH: usize = 24;
 
 /// Which way a page is read from its position. Its rows are in the list's order either way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Towards the end of the list.
     Forward,

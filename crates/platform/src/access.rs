@@ -1,21 +1,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
-    future::Ready,
     sync::Arc,
 };
 
-use futures_util::future::Either;
 use pagination::InvalidArgument;
 use prost::{DecodeError, Message};
 use prost_types::{FileDescriptorSet, method_options::IdempotencyLevel};
-use tonic::{
-    Status,
-    body::Body,
-    codegen::{Context, Poll, Service, http},
-    server::NamedService,
-};
-use tower_layer::Layer;
+use tonic::codegen::http;
 
 use crate::{
     AccessTokens, Caller, Error, Scope,
@@ -74,8 +65,7 @@ impl Methods {
     }
 }
 
-/// Decides who may call what. It is the one place where that is decided: as a [`Layer`] it goes around each service, and a
-/// handler is not reached by a call that is not allowed.
+/// Decides who may call what. It is the one place where that is decided.
 #[derive(Debug, Clone)]
 pub struct Access {
     methods: Methods,
@@ -88,6 +78,19 @@ impl Access {
     /// caller may do everything, in the workspace that the call's metadata names, otherwise `default`.
     pub fn new(methods: Methods, access_tokens: Option<AccessTokens>) -> Self {
         Self { scopes: Arc::new(methods.scopes()), methods, access_tokens }
+    }
+
+    /// Adds the [`Caller`] to a call's extensions; none for a method that needs no credential.
+    ///
+    /// # Errors
+    ///
+    /// What the call is refused with: `UNAUTHENTICATED`, `PERMISSION_DENIED`, `UNIMPLEMENTED` for a method that is not in the
+    /// contract, or `INVALID_ARGUMENT` for a workspace's name that is none.
+    pub fn admit<B>(&self, request: &mut http::Request<B>) -> Result<(), Error> {
+        if let Some(caller) = self.caller(request)? {
+            request.extensions_mut().insert(caller);
+        }
+        Ok(())
     }
 
     /// Who makes a call, if it may; nobody for a method that needs no credential.
@@ -127,48 +130,4 @@ fn bearer(headers: &http::HeaderMap) -> Option<&str> {
     let (value, None) = (values.next()?, values.next()) else { return None };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token)
-}
-
-impl<S> Layer<S> for Access {
-    type Service = WithAccess<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        WithAccess { access: self.clone(), inner }
-    }
-}
-
-/// A service that is reached by those who may call it.
-#[derive(Debug, Clone)]
-pub struct WithAccess<S> {
-    access: Access,
-    inner: S,
-}
-
-impl<S: NamedService> NamedService for WithAccess<S> {
-    const NAME: &'static str = S::NAME;
-}
-
-impl<S> Service<http::Request<Body>> for WithAccess<S>
-where
-    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
-{
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Either<S::Future, Ready<Result<Self::Response, Infallible>>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        match self.access.caller(&request) {
-            Ok(caller) => {
-                if let Some(caller) = caller {
-                    request.extensions_mut().insert(caller);
-                }
-                Either::Left(self.inner.call(request))
-            }
-            Err(error) => Either::Right(std::future::ready(Ok(Status::from(error).into_http()))),
-        }
-    }
 }

@@ -1,7 +1,5 @@
 use std::collections::{HashMap, hash_map::Entry};
 
-use keyset::Database;
-
 use crate::{Error, Resource};
 
 /// How often rows are tried to be made while others make and delete the same, and there are never more of them.
@@ -9,19 +7,21 @@ const ATTEMPTS: usize = 8;
 
 /// A row to be made, alone or with the others of a batch.
 pub trait NewRow: Sized + Sync {
-    /// A row that is there already, with as much of it as is to be compared.
+    /// The service that keeps such rows.
+    type Store: Sync;
+    /// A row that exists, with as much of it as is compared.
     type Existing: Send + Sync;
 
     /// Makes all of these in one statement, or none: a unique violation when one of them is there already. Two calls that
     /// have rows in common make them in the same order, so that neither waits for the other.
-    fn insert(database: &Database, workspace: &str, new: &[&Self]) -> impl Future<Output = sqlx::Result<()>> + Send;
+    fn insert(store: &Self::Store, workspace: &str, new: &[&Self]) -> impl Future<Output = sqlx::Result<()>> + Send;
 
     /// For each of these the row that is in its way, if there is one.
     fn find(
-        database: &Database,
+        store: &Self::Store,
         workspace: &str,
         new: &[Self],
-    ) -> impl Future<Output = sqlx::Result<Vec<Option<Self::Existing>>>> + Send;
+    ) -> impl Future<Output = Result<Vec<Option<Self::Existing>>, Error>> + Send;
 
     /// Whether a row that is there is as this one was to be.
     fn is_as(&self, existing: &Self::Existing) -> bool;
@@ -45,7 +45,7 @@ pub enum Existing {
 ///
 /// [`Error::AlreadyExists`] as [`Existing`] says; [`Error::Aborted`] when others make and delete the same all the while.
 pub async fn create<N: NewRow>(
-    database: &Database,
+    store: &N::Store,
     workspace: &str,
     new: &[N],
     existing_is: Existing,
@@ -56,10 +56,10 @@ pub async fn create<N: NewRow>(
     while attempts > 0 {
         let missing = new.iter().zip(&existing).filter(|(_, existing)| existing.is_none());
         let missing: Vec<&N> = missing.map(|(new, _)| new).collect();
-        if missing.is_empty() || try_insert(database, workspace, &missing).await? {
+        if missing.is_empty() || try_insert(store, workspace, &missing).await? {
             return Ok(existing);
         }
-        existing = N::find(database, workspace, new).await?;
+        existing = N::find(store, workspace, new).await?;
         for (new, existing) in new.iter().zip(&existing) {
             match existing {
                 Some(existing) if existing_is == Existing::Refused || !new.is_as(existing) => {
@@ -105,8 +105,8 @@ pub fn without_repeated<N>(
 }
 
 /// Whether they were made: none is when one of them is there already.
-async fn try_insert<N: NewRow>(database: &Database, workspace: &str, new: &[&N]) -> Result<bool, Error> {
-    match N::insert(database, workspace, new).await {
+async fn try_insert<N: NewRow>(store: &N::Store, workspace: &str, new: &[&N]) -> Result<bool, Error> {
+    match N::insert(store, workspace, new).await {
         Ok(()) => Ok(true),
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
         Err(error) => Err(error.into()),

@@ -3,10 +3,8 @@
 
 mod access;
 mod access_tokens;
-mod availability;
 mod caller;
 mod create;
-mod database;
 mod error;
 mod ids;
 mod measure;
@@ -18,18 +16,17 @@ mod time;
 mod update_mask;
 mod validation;
 
-pub use access::{Access, Methods, WithAccess};
+pub use access::{Access, Methods};
 pub use access_tokens::{ACCESS_TOKEN_TIME_TO_LIVE, AccessToken, AccessTokens, NO_SIGNING_KEYS};
-pub use availability::{Availability, WhileAvailable};
 pub use caller::{Caller, DEFAULT_WORKSPACE, Scope, WORKSPACE_METADATA, is_workspace};
 pub use create::{Existing, NewRow, create, without_repeated};
-pub use database::{MigrationError, connect, migrate};
+use database::Database;
 pub use error::{Error, Resource};
 pub use ids::Ids;
-use keyset::Paging;
-pub use measure::{Measure, Measured};
+use keyset::{CounterSlots, Paging};
+pub use measure::{Measure, MeasuredCall};
 pub use names::{Names, UNSPECIFIED};
-use pagination::Clock;
+use pagination::{Clock, PageTokens};
 pub use signing_keys::{SigningKeys, SigningKeysError};
 pub use update_mask::UpdateMask;
 pub use validation::{MAX_BATCH, TimeRange, Violations, check_batch, check_batch_bytes, parse_id, request_path};
@@ -45,12 +42,30 @@ pub const MAX_OPEN_REQUEST_BYTES: usize = 64 << 10;
 /// What a service is opened with.
 #[derive(Debug, Clone)]
 pub struct Platform {
-    /// The database, and the seal of page tokens.
+    /// The database.
+    pub database: Database,
+    /// What lists of that database need.
     pub paging: Paging,
+    /// The slots for writes to counters.
+    pub slots: CounterSlots,
     /// What tells the time.
     pub clock: Clock,
     /// What makes ids.
     pub ids: Ids,
     /// What signs and checks access tokens; nothing while there is no authentication.
     pub access_tokens: Option<AccessTokens>,
+}
+
+impl Platform {
+    /// Services on this database, by this clock.
+    pub fn new(database: Database, tokens: PageTokens, clock: Clock, access_tokens: Option<AccessTokens>) -> Self {
+        Self {
+            paging: Paging::new(database.clone(), tokens, quire_proto::FILE_DESCRIPTOR_SET),
+            slots: CounterSlots::default(),
+            ids: Ids::by_time(clock.clone()),
+            database,
+            clock,
+            access_tokens,
+        }
+    }
 }

@@ -21,9 +21,14 @@ use std::{
 };
 
 use aws_lc_rs::{rand::SystemRandom, signature::Ed25519KeyPair};
+use axum::{
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+};
 pub use calls::{from, page, there_and_back, told};
 pub use clocks::{Hands, counting, ticking};
-use keyset::{Database, Paging};
+use database::{Database, connect, migrate};
 use pagination::{Clock, PageTokens};
 use pem::Pem;
 use private_postgres::Server;
@@ -32,17 +37,21 @@ pub use rows::{id, insert, rows, wait_for_waiting};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, postgres::PgConnectOptions, raw_sql};
 use tokio::{net::TcpListener, sync::OnceCell};
 use tonic::{
+    Status,
     body::Body,
     codegen::{Service, http},
     server::NamedService,
+    service::Routes,
     transport::{Channel, Endpoint, server::TcpIncoming},
 };
-use tower_layer::Layer;
 
-use crate::{Access, AccessTokens, Ids, Methods, Platform, SigningKeys, connect, migrate};
+use crate::{Access, AccessTokens, Methods, Platform, SigningKeys};
 
 /// The text of the token keys in tests: one key, with the id `test`.
 pub const TOKEN_KEYS: &str = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+/// The most connections that a service under test has.
+pub const MAX_CONNECTIONS: usize = 16;
 
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
@@ -90,14 +99,14 @@ async fn create(name: &str, template: &str) {
 /// What a service is opened with: a new database, tokens sealed by [`TOKEN_KEYS`], the system's clock, and no
 /// authentication.
 pub async fn platform() -> Platform {
-    platform_on(connect(new_database().await))
+    platform_on(connect(new_database().await, MAX_CONNECTIONS))
 }
 
 /// The same on a database that is there already.
 pub fn platform_on(database: Database) -> Platform {
     let clock = Clock::system();
     let tokens = PageTokens::new(TOKEN_KEYS.parse().unwrap());
-    Platform { paging: Paging::new(database, tokens), ids: Ids::by_time(clock.clone()), clock, access_tokens: None }
+    Platform::new(database, tokens, clock, None)
 }
 
 /// A new private key for access tokens, in PEM.
@@ -114,7 +123,7 @@ pub fn new_access_tokens(clock: &Clock) -> AccessTokens {
 
 /// A pool of connections to the platform's database for what a test itself asks it.
 pub fn pool(platform: &Platform) -> PgPool {
-    PgPool::connect_lazy_with(platform.paging.database.options())
+    PgPool::connect_lazy_with(platform.database.options())
 }
 
 /// Serves a service to everybody, on a free port of the loopback interface for as long as the test's runtime lives, and
@@ -146,7 +155,15 @@ where
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let access = Access::new(Methods::of_contract().unwrap(), access_tokens);
-    let server = tonic::transport::Server::builder().add_service(access.layer(service));
+    let router = Routes::new(service).into_axum_router().route_layer(from_fn_with_state(access, with_access));
+    let server = tonic::transport::Server::builder().add_routes(router.into());
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))));
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
+}
+
+async fn with_access(State(access): State<Access>, mut request: Request, next: Next) -> Response {
+    match access.admit(&mut request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => Status::from(error).into_http(),
+    }
 }

@@ -1,7 +1,8 @@
 //! The rules that every table keeps, so that the same migrations run on Citus: see the README of the migrations.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use platform::{migrate, testing};
+use database::migrate;
+use platform::testing;
 use sqlx::{AssertSqlSafe, PgPool};
 
 async fn violations(pool: &PgPool, sql: &str) -> Vec<String> {

@@ -5,17 +5,22 @@ use std::{
     ops::RangeInclusive,
 };
 
-use platform::{Error, Ids, Platform, UpdateMask, Violations, check_batch, check_batch_bytes, now, request_path};
+use platform::{
+    Error, Ids, Platform, UpdateMask, Violations, check_batch, check_batch_bytes, now, request_path, timestamp,
+};
 use quire_proto::prompts::v1::{
     AssignLabelRequest, CreatePromptRequest, GetPromptVersionRequest, Prompt, PromptVersion, ResolvePromptRequest,
     UpdatePromptRequest,
 };
 use sha2::{Digest, Sha256};
-use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::rows::{Change, LabelRow, NewPrompt, PromptRow, VersionRow};
+use crate::lists::{
+    labels::NewLabel,
+    prompts::{Change, NewPrompt},
+    versions::NewVersion,
+};
 
 const NAME_BYTES: RangeInclusive<usize> = 1..=256;
 const SURFACE_BYTES: RangeInclusive<usize> = 0..=64;
@@ -46,7 +51,7 @@ pub(crate) fn new_prompts(requests: Vec<CreatePromptRequest>, platform: &Platfor
         new.push(read(&mut violations, request_path(place), request, &platform.ids, create_time));
     }
     violations.check()?;
-    check_batch_bytes("the prompts, without their versions,", new.iter().map(|new| Prompt::from(new.prompt.clone())))?;
+    check_batch_bytes("the prompts, without their versions,", new.iter().map(|new| new.prompt.clone()))?;
     Ok(new)
 }
 
@@ -72,7 +77,7 @@ pub(crate) fn change(request: UpdatePromptRequest, platform: &Platform) -> Resul
 }
 
 /// The version that a request asks to be added.
-pub(crate) fn new_version(version: PromptVersion, platform: &Platform) -> Result<VersionRow, Error> {
+pub(crate) fn new_version(version: PromptVersion, platform: &Platform) -> Result<NewVersion, Error> {
     let mut violations = Violations::default();
     let prompt_id = violations.id("version.prompt_id", &version.prompt_id);
     let version = read_version(&mut violations, "", version, prompt_id, now(&platform.clock));
@@ -90,7 +95,7 @@ pub(crate) fn version(request: &GetPromptVersionRequest) -> Result<(Uuid, i32), 
 }
 
 /// The label that a request asks for.
-pub(crate) fn label(request: AssignLabelRequest, platform: &Platform) -> Result<LabelRow, Error> {
+pub(crate) fn label(request: AssignLabelRequest, platform: &Platform) -> Result<NewLabel, Error> {
     let mut violations = Violations::default();
     let prompt_id = violations.id("prompt_id", &request.prompt_id);
     violations.text("label", &request.label, LABEL_BYTES);
@@ -98,7 +103,14 @@ pub(crate) fn label(request: AssignLabelRequest, platform: &Platform) -> Result<
     violations.text("assigned_by", &request.assigned_by, PERSON_BYTES);
     violations.check()?;
     let AssignLabelRequest { label, version, assigned_by, .. } = request;
-    Ok(LabelRow { prompt_id, label, version, assigned_by, assign_time: now(&platform.clock) })
+    Ok(NewLabel {
+        prompt_id,
+        label,
+        version,
+        assigned_by,
+        assign_time: now(&platform.clock),
+        deployment_id: platform.ids.next(),
+    })
 }
 
 /// The name and the label that a request asks for.
@@ -131,22 +143,16 @@ fn read(
     let is_id_given = !prompt.id.is_empty();
     let id = if is_id_given { violations.id(format_args!("{path}prompt.id"), &prompt.id) } else { ids.next() };
     let version = read_version(violations, &path, request.version.unwrap_or_default(), id, create_time);
-    NewPrompt {
-        path,
-        is_id_given,
-        prompt: PromptRow {
-            id,
-            name: prompt.name,
-            surface: prompt.surface,
-            tags: prompt.tags,
-            metadata: Json(prompt.metadata),
-            latest_version: 1,
-            etag: ids.next(),
-            create_time,
-            update_time: create_time,
-        },
-        version,
-    }
+    let etag = ids.next();
+    let prompt = Prompt {
+        id: id.to_string(),
+        latest_version: 1,
+        etag: etag.to_string(),
+        create_time: Some(timestamp(create_time)),
+        update_time: Some(timestamp(create_time)),
+        ..prompt
+    };
+    NewPrompt { path, is_id_given, id, etag, create_time, prompt, version }
 }
 
 fn check_prompt(violations: &mut Violations, path: &str, prompt: &Prompt) {
@@ -172,20 +178,19 @@ fn read_version(
     version: PromptVersion,
     prompt_id: Uuid,
     create_time: OffsetDateTime,
-) -> VersionRow {
+) -> NewVersion {
     violations.text(format_args!("{path}version.content"), &version.content, CONTENT_BYTES);
     violations.text(format_args!("{path}version.model"), &version.model, MODEL_BYTES);
     violations.text(format_args!("{path}version.author"), &version.author, PERSON_BYTES);
-    VersionRow {
-        prompt_id,
+    let version = PromptVersion {
+        prompt_id: prompt_id.to_string(),
         version: 1,
         variables: variables(&version.content),
         content_hash: Sha256::digest(&version.content).to_vec(),
-        content: version.content,
-        model: version.model,
-        author: version.author,
-        create_time,
-    }
+        create_time: Some(timestamp(create_time)),
+        ..version
+    };
+    NewVersion { prompt_id, create_time, version }
 }
 
 /// The names in double braces, each once, in the order in which they first appear.

@@ -1,24 +1,29 @@
 //! PromptService: prompts, their versions, labels and deployments.
 
 mod input;
-mod rows;
+mod lists;
 
-use keyset::{CatalogueError, Database, List};
+use database::Database;
+use keyset::{CatalogueError, List};
+pub use lists::{DEPLOYMENTS, LABELS, PROMPTS, VERSIONS};
 use platform::{Caller, Error, Existing, MAX_REQUEST_BYTES, Platform, Resource, create, parse_id};
-use quire_proto::prompts::v1::{
-    AssignLabelRequest, AssignLabelResponse, BatchCreatePromptsRequest, BatchCreatePromptsResponse,
-    CreatePromptRequest, CreatePromptResponse, CreatePromptVersionRequest, CreatePromptVersionResponse,
-    DeletePromptRequest, DeletePromptResponse, GetPromptRequest, GetPromptResponse, GetPromptVersionRequest,
-    GetPromptVersionResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListLabelsRequest, ListLabelsResponse,
-    ListPromptVersionsRequest, ListPromptVersionsResponse, ListPromptsRequest, ListPromptsResponse,
-    ResolvePromptRequest, ResolvePromptResponse, UpdatePromptRequest, UpdatePromptResponse,
-    prompt_service_server::{PromptService, PromptServiceServer},
+use quire_proto::{
+    pagination::v1::EncodedPage,
+    prompts::v1::{
+        AssignLabelRequest, AssignLabelResponse, BatchCreatePromptsRequest, BatchCreatePromptsResponse,
+        CreatePromptRequest, CreatePromptResponse, CreatePromptVersionRequest, CreatePromptVersionResponse,
+        DeletePromptRequest, DeletePromptResponse, GetPromptRequest, GetPromptResponse, GetPromptVersionRequest,
+        GetPromptVersionResponse, ListDeploymentsRequest, ListLabelsRequest, ListPromptVersionsRequest,
+        ListPromptsRequest, Prompt, ResolvePromptRequest, ResolvePromptResponse, UpdatePromptRequest,
+        UpdatePromptResponse,
+        prompt_service_server::{PromptService, PromptServiceServer},
+    },
 };
-pub use rows::{DEPLOYMENTS, LABELS, PROMPTS, VERSIONS};
+
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::rows::{DeploymentRow, LABEL, LabelRow, PROMPT, PromptRow, VERSION, VersionRow};
+use crate::lists::{LABEL, PROMPT, VERSION, labels, prompts, versions};
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -40,7 +45,7 @@ impl Prompts {
     pub async fn open(platform: &Platform) -> Result<Self, CatalogueError> {
         Ok(Self {
             platform: platform.clone(),
-            database: platform.paging.database.clone(),
+            database: platform.database.clone(),
             prompts: platform.paging.open(&PROMPTS).await?,
             versions: platform.paging.open(&VERSIONS).await?,
             labels: platform.paging.open(&LABELS).await?,
@@ -55,8 +60,7 @@ impl Prompts {
 
     /// That there is a prompt, asked only when a page of what belongs to it is empty.
     async fn check_prompt(&self, workspace: &str, id: Uuid) -> Result<(), Error> {
-        let prompt = PromptRow::get(&self.database, workspace, id).await?;
-        prompt.map(|_: PromptRow| ()).ok_or_else(|| no_prompt("prompt_id", id))
+        prompts::get(self, workspace, id).await?.map(|_: Prompt| ()).ok_or_else(|| no_prompt("prompt_id", id))
     }
 }
 
@@ -67,8 +71,8 @@ impl PromptService for Prompts {
     async fn create_prompt(&self, request: Request<CreatePromptRequest>) -> Answer<CreatePromptResponse> {
         let caller = Caller::of(&request)?;
         let new = input::new_prompt(request.into_inner(), &self.platform)?;
-        create(&self.database, &caller.workspace, std::slice::from_ref(&new), Existing::Refused).await?;
-        Ok(Response::new(CreatePromptResponse { prompt: Some(new.prompt.into()), version: Some(new.version.into()) }))
+        create(self, &caller.workspace, std::slice::from_ref(&new), Existing::Refused).await?;
+        Ok(Response::new(CreatePromptResponse { prompt: Some(new.prompt), version: Some(new.version.version) }))
     }
 
     async fn batch_create_prompts(
@@ -79,21 +83,21 @@ impl PromptService for Prompts {
         let BatchCreatePromptsRequest { requests, pass_over_existing } = request.into_inner();
         let new = input::new_prompts(requests, &self.platform)?;
         let existing_is = if pass_over_existing { Existing::PassedOver } else { Existing::Refused };
-        let existing = create(&self.database, &caller.workspace, &new, existing_is).await?;
+        let existing = create(self, &caller.workspace, &new, existing_is).await?;
         let prompts = new.into_iter().zip(existing);
-        let prompts = prompts.map(|(new, existing)| existing.map_or(new.prompt, |existing| existing.prompt).into());
+        let prompts = prompts.map(|(new, existing)| existing.map_or(new.prompt, |existing| existing.prompt));
         Ok(Response::new(BatchCreatePromptsResponse { prompts: prompts.collect() }))
     }
 
     async fn get_prompt(&self, request: Request<GetPromptRequest>) -> Answer<GetPromptResponse> {
         let caller = Caller::of(&request)?;
         let id = parse_id("id", &request.into_inner().id)?;
-        let prompt = PromptRow::get(&self.database, &caller.workspace, id).await?;
+        let prompt = prompts::get(self, &caller.workspace, id).await?;
         let prompt = prompt.ok_or_else(|| no_prompt("id", id))?;
-        Ok(Response::new(GetPromptResponse { prompt: Some(prompt.into()) }))
+        Ok(Response::new(GetPromptResponse { prompt: Some(prompt) }))
     }
 
-    async fn list_prompts(&self, request: Request<ListPromptsRequest>) -> Answer<ListPromptsResponse> {
+    async fn list_prompts(&self, request: Request<ListPromptsRequest>) -> Answer<EncodedPage> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let page = self
@@ -103,28 +107,27 @@ impl PromptService for Prompts {
             .filter("surface", request.surface)
             .filter("name_prefix", request.name_prefix)
             .filter("tag", request.tag)
-            .fetch::<PromptRow>()
-            .await?
-            .map(Into::into);
-        Ok(Response::new(ListPromptsResponse { prompts: page.rows, page: Some(page.response) }))
+            .fetch()
+            .await?;
+        Ok(Response::new(page))
     }
 
     async fn update_prompt(&self, request: Request<UpdatePromptRequest>) -> Answer<UpdatePromptResponse> {
         let caller = Caller::of(&request)?;
         let (id, change) = input::change(request.into_inner(), &self.platform)?;
-        let Some(prompt) = PromptRow::update(&self.database, &caller.workspace, id, &change).await? else {
-            let prompt = PromptRow::get(&self.database, &caller.workspace, id).await?;
+        let Some(prompt) = prompts::update(self, &caller.workspace, id, &change).await? else {
+            let prompt = prompts::get(self, &caller.workspace, id).await?;
             let missing = prompt.is_none();
             let prompt = named_prompt("prompt.id", id);
             return Err(if missing { Error::NotFound(prompt) } else { Error::Aborted(prompt) }.into());
         };
-        Ok(Response::new(UpdatePromptResponse { prompt: Some(prompt.into()) }))
+        Ok(Response::new(UpdatePromptResponse { prompt: Some(prompt) }))
     }
 
     async fn delete_prompt(&self, request: Request<DeletePromptRequest>) -> Answer<DeletePromptResponse> {
         let caller = Caller::of(&request)?;
         let id = parse_id("id", &request.into_inner().id)?;
-        let existed = PromptRow::delete(&self.database, &caller.workspace, id).await?;
+        let existed = prompts::delete(self, &caller.workspace, id).await?;
         if existed { Ok(Response::new(DeletePromptResponse {})) } else { Err(no_prompt("id", id).into()) }
     }
 
@@ -135,56 +138,53 @@ impl PromptService for Prompts {
         let caller = Caller::of(&request)?;
         let new = input::new_version(request.into_inner().version.unwrap_or_default(), &self.platform)?;
         let prompt_id = new.prompt_id;
-        let version = new.add(&self.database, &caller.workspace, self.platform.ids.next()).await?;
+        let version = versions::add(self, &caller.workspace, &new, self.platform.ids.next()).await?;
         let version = version.ok_or_else(|| no_prompt("version.prompt_id", prompt_id))?;
-        Ok(Response::new(CreatePromptVersionResponse { version: Some(version.into()) }))
+        Ok(Response::new(CreatePromptVersionResponse { version: Some(version) }))
     }
 
     async fn get_prompt_version(&self, request: Request<GetPromptVersionRequest>) -> Answer<GetPromptVersionResponse> {
         let caller = Caller::of(&request)?;
         let (prompt_id, number) = input::version(&request.into_inner())?;
-        let version = VersionRow::get(&self.database, &caller.workspace, prompt_id, number).await?;
+        let version = versions::get(self, &caller.workspace, prompt_id, number).await?;
         let version = version.ok_or_else(|| no_version(prompt_id, number))?;
-        Ok(Response::new(GetPromptVersionResponse { version: Some(version.into()) }))
+        Ok(Response::new(GetPromptVersionResponse { version: Some(version) }))
     }
 
-    async fn list_prompt_versions(
-        &self,
-        request: Request<ListPromptVersionsRequest>,
-    ) -> Answer<ListPromptVersionsResponse> {
+    async fn list_prompt_versions(&self, request: Request<ListPromptVersionsRequest>) -> Answer<EncodedPage> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let prompt_id = parse_id("prompt_id", &request.prompt_id)?;
         let page = self.versions.page(request.page, &request.order_by).scope(&caller.workspace).scope(prompt_id);
-        let page = page.fetch::<VersionRow>().await?.map(Into::into);
+        let page = page.fetch().await?;
         if page.rows.is_empty() {
             self.check_prompt(&caller.workspace, prompt_id).await?;
         }
-        Ok(Response::new(ListPromptVersionsResponse { versions: page.rows, page: Some(page.response) }))
+        Ok(Response::new(page))
     }
 
     async fn assign_label(&self, request: Request<AssignLabelRequest>) -> Answer<AssignLabelResponse> {
         let caller = Caller::of(&request)?;
         let new = input::label(request.into_inner(), &self.platform)?;
         let (prompt_id, number) = (new.prompt_id, new.version);
-        let label = new.assign(&self.database, &caller.workspace, self.platform.ids.next()).await?;
+        let label = labels::assign(self, &caller.workspace, &new).await?;
         let label = label.ok_or_else(|| no_version(prompt_id, number))?;
-        Ok(Response::new(AssignLabelResponse { label: Some(label.into()) }))
+        Ok(Response::new(AssignLabelResponse { label: Some(label) }))
     }
 
-    async fn list_labels(&self, request: Request<ListLabelsRequest>) -> Answer<ListLabelsResponse> {
+    async fn list_labels(&self, request: Request<ListLabelsRequest>) -> Answer<EncodedPage> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let prompt_id = parse_id("prompt_id", &request.prompt_id)?;
         let page = self.labels.page(request.page, &request.order_by).scope(&caller.workspace).scope(prompt_id);
-        let page = page.fetch::<LabelRow>().await?.map(Into::into);
+        let page = page.fetch().await?;
         if page.rows.is_empty() {
             self.check_prompt(&caller.workspace, prompt_id).await?;
         }
-        Ok(Response::new(ListLabelsResponse { labels: page.rows, page: Some(page.response) }))
+        Ok(Response::new(page))
     }
 
-    async fn list_deployments(&self, request: Request<ListDeploymentsRequest>) -> Answer<ListDeploymentsResponse> {
+    async fn list_deployments(&self, request: Request<ListDeploymentsRequest>) -> Answer<EncodedPage> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let prompt_id = request.prompt_id.map(|id| parse_id("prompt_id", &id)).transpose()?;
@@ -194,18 +194,17 @@ impl PromptService for Prompts {
             .scope(caller.workspace)
             .filter("prompt_id", prompt_id)
             .filter("label", request.label)
-            .fetch::<DeploymentRow>()
-            .await?
-            .map(Into::into);
-        Ok(Response::new(ListDeploymentsResponse { deployments: page.rows, page: Some(page.response) }))
+            .fetch()
+            .await?;
+        Ok(Response::new(page))
     }
 
     async fn resolve_prompt(&self, request: Request<ResolvePromptRequest>) -> Answer<ResolvePromptResponse> {
         let caller = Caller::of(&request)?;
         let (name, label) = input::name_and_label(request.into_inner())?;
-        let version = VersionRow::resolve(&self.database, &caller.workspace, &name, &label).await?;
+        let version = versions::resolve(self, &caller.workspace, &name, &label).await?;
         let version = version.ok_or_else(|| no_label(&name, &label))?;
-        Ok(Response::new(ResolvePromptResponse { version: Some(version.into()) }))
+        Ok(Response::new(ResolvePromptResponse { version: Some(version) }))
     }
 }
 

@@ -5,7 +5,8 @@ mod support;
 
 use std::time::Duration;
 
-use platform::{connect, testing};
+use database::connect;
+use platform::testing;
 use quire_proto::{
     pagination::v1::{PageRequest, TotalCount},
     prompts::v1::{
@@ -166,7 +167,7 @@ async fn wait_until_idle(pool: &PgPool) {
 #[tokio::test]
 async fn a_caller_who_hangs_up_before_the_deployment_is_written_has_moved_no_label() {
     let options = testing::new_database().await;
-    let client = start_on(&testing::platform_on(connect(options.clone()))).await;
+    let client = start_on(&testing::platform_on(connect(options.clone(), testing::MAX_CONNECTIONS))).await;
     let pool = PgPool::connect_lazy_with(options);
     let id = make_two(&client, "x").await;
     assign(&client, "default", label(&id, "production", 1)).await.unwrap();

@@ -3,7 +3,8 @@
 
 mod support;
 
-use platform::{connect, testing};
+use database::connect;
+use platform::testing;
 use quire_proto::{
     pagination::v1::{PageRequest, TotalCount},
     prompts::v1::{BatchCreatePromptsRequest, DeletePromptRequest, GetPromptRequest, Prompt},
@@ -82,7 +83,7 @@ async fn parts(pool: &PgPool, workspace: &str, id: Uuid) -> [i64; 3] {
 #[tokio::test]
 async fn versions_and_labels_go_with_the_prompt_and_deployments_stay() {
     let options = testing::new_database().await;
-    let client = start_on(&testing::platform_on(connect(options.clone()))).await;
+    let client = start_on(&testing::platform_on(connect(options.clone(), testing::MAX_CONNECTIONS))).await;
     let pool = PgPool::connect_lazy_with(options);
     let id = Uuid::from_u128(1);
     let request = |id: Uuid, name: &str| with(Prompt { id: id.into(), name: name.into(), ..Default::default() });

@@ -3,6 +3,7 @@
 
 mod support;
 
+use keyset::Statement;
 use quire_proto::prompts::v1::{
     DeletePromptRequest, GetPromptVersionRequest, Prompt, PromptVersion, ResolvePromptRequest, UpdatePromptRequest,
 };
@@ -136,7 +137,7 @@ async fn what_another_workspace_has_is_as_if_it_were_nowhere() {
 #[tokio::test]
 async fn each_call_runs_one_statement() {
     let (platform, client) = start().await;
-    let database = &platform.paging.database;
+    let database = &platform.database;
     let id = &one(&client, "x").await.id;
     assign(&client, "default", label(id, "production", 1)).await.unwrap();
     // From here on there is one connection, on which nothing has been run.
@@ -148,6 +149,6 @@ async fn each_call_runs_one_statement() {
     // Each statement that was run on it has been prepared, and is counted each time.
     let runs =
         "select generic_plans + custom_plans from pg_prepared_statements where statement not like '%generic_plans%'";
-    let runs: Vec<(i64,)> = database.read(|| sqlx::query(runs)).await.unwrap();
+    let runs: Vec<(i64,)> = database.read(Statement::new(runs)).await.unwrap();
     assert_eq!(runs, [(20,)]);
 }

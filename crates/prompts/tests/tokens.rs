@@ -5,7 +5,6 @@ mod support;
 
 use std::time::Duration;
 
-use keyset::Paging;
 use pagination::PageTokens;
 use platform::{
     Platform,
@@ -173,8 +172,7 @@ async fn a_token_changed_or_cut_anywhere_is_refused() {
 /// The service on the same database, with these token keys.
 async fn with_keys(platform: &Platform, keys: &str) -> Client {
     let tokens = PageTokens::new(keys.parse().unwrap());
-    let paging = Paging::new(platform.paging.database.clone(), tokens);
-    start_on(&Platform { paging, ..platform.clone() }).await
+    start_on(&Platform::new(platform.database.clone(), tokens, platform.clock.clone(), None)).await
 }
 
 #[tokio::test]
@@ -326,7 +324,7 @@ async fn no_statement_is_run_for_a_request_that_is_wrong() {
     list(&client, &good).await.unwrap();
 
     // From here on, whatever needs the database fails for want of it.
-    platform.paging.database.close();
+    platform.database.close();
     let unavailable = told(&list(&client, &good).await.unwrap_err());
     insta::assert_snapshot!(unavailable, @"Unavailable: the database is unavailable; try again");
     assert_eq!(told(&list(&client, &by("name")).await.unwrap_err()), unavailable);

@@ -9,10 +9,10 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use keyset::Database;
+use database::{Availability, Database};
 use metrics::{Unit, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use platform::{AccessTokens, Availability};
+use platform::AccessTokens;
 use tokio::net::TcpListener;
 
 use crate::error::Error;

@@ -1,10 +1,13 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
+use clap::{Args, Parser, Subcommand, builder::BoolishValueParser, value_parser};
 use pagination::TokenVersion;
 use platform::DEFAULT_WORKSPACE;
 
 use crate::services::ServiceName;
+
+/// The most connections to the database, unless the arguments say otherwise.
+pub(crate) const MAX_CONNECTIONS: u16 = 16;
 
 /// gRPC services over Postgres whose every list is paged the same way.
 #[derive(Debug, Parser)]
@@ -84,6 +87,11 @@ pub(crate) struct Serve {
     /// write 1
     #[arg(long, env = "QUIRE_TOKEN_VERSION", default_value = "2")]
     pub(crate) token_version: TokenVersion,
+
+    /// The most connections to the database
+    #[arg(long, env = "QUIRE_MAX_CONNECTIONS", value_name = "NUMBER", default_value_t = MAX_CONNECTIONS)]
+    #[arg(value_parser = value_parser!(u16).range(1..=1000))]
+    pub(crate) max_connections: u16,
 
     /// How long calls in flight may take to finish once the server is told to stop
     #[arg(long, env = "QUIRE_DRAIN_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]

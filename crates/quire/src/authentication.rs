@@ -4,11 +4,20 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use pagination::Clock;
 use platform::{AccessTokens, SigningKeys};
-use tonic::transport::{Certificate, Identity, ServerTlsConfig};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        RootCertStore, ServerConfig,
+        crypto::ring,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+        server::WebPkiClientVerifier,
+    },
+};
 
 use crate::{
     arguments::{Serve, Tls},
@@ -38,14 +47,36 @@ pub(crate) fn check_addresses(arguments: &Serve) -> Result<(), Error> {
 }
 
 /// The TLS of the server, if the arguments name a certificate.
-pub(crate) fn tls(arguments: &Tls) -> Result<Option<ServerTlsConfig>, Error> {
+pub(crate) fn tls(arguments: &Tls) -> Result<Option<TlsAcceptor>, Error> {
     let Tls { tls_cert, tls_key, tls_client_ca } = arguments;
-    let (Some(certificate), Some(key)) = (tls_cert, tls_key) else { return Ok(None) };
-    let mut tls = ServerTlsConfig::new().identity(Identity::from_pem(read(certificate)?, read(key)?));
-    if let Some(authority) = tls_client_ca {
-        tls = tls.client_ca_root(Certificate::from_pem(read(authority)?));
-    }
-    Ok(Some(tls))
+    let (Some(certificates), Some(key)) = (tls_cert, tls_key) else { return Ok(None) };
+    let authorities = tls_client_ca.as_deref().map(read).transpose()?;
+    let config = tls_config(&read(certificates)?, &read(key)?, authorities.as_deref()).map_err(Error::Tls)?;
+    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+}
+
+/// TLS with this certificate and its key, in PEM, for HTTP/2. With authorities, every client must have a certificate of one.
+fn tls_config(
+    certificates: &str,
+    key: &str,
+    authorities: Option<&str>,
+) -> Result<ServerConfig, Box<dyn std::error::Error + Send + Sync>> {
+    let certificates_of = |pem: &str| CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let provider = Arc::new(ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    let config = match authorities {
+        None => config.with_no_client_auth(),
+        Some(pem) => {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(certificates_of(pem)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+            config.with_client_cert_verifier(verifier)
+        }
+    };
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes())?;
+    let mut config = config.with_single_cert(certificates_of(certificates)?, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
 }
 
 /// The text of a file.

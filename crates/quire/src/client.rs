@@ -128,7 +128,7 @@ async fn channel(arguments: &Connect) -> Result<Channel, Error> {
         if let (Some(certificate), Some(key)) = (tls_cert, tls_key) {
             tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));
         }
-        endpoint = endpoint.tls_config(tls).map_err(Error::Tls)?;
+        endpoint = endpoint.tls_config(tls).map_err(|error| Error::Tls(error.into()))?;
     }
     let channel = endpoint.keep_alive_timeout(PATIENCE).connect().await;
     channel.map_err(|_: transport::Error| Error::Unreachable(server.clone()))

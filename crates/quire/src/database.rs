@@ -12,10 +12,13 @@ use sqlx::postgres::PgConnectOptions;
 use tempfile::NamedTempFile;
 
 use crate::{
-    arguments::{self, Migrate},
+    arguments::{self, Migrate, Serve},
     error::Error,
     private,
 };
+
+/// How many connections of a private Postgres are left for others, as `quire keys bootstrap` and psql.
+const OTHER_CONNECTIONS: u16 = 84;
 
 /// The database to serve, and the keys that seal its page tokens.
 pub(crate) struct Database {
@@ -27,16 +30,18 @@ pub(crate) struct Database {
 
 /// `quire migrate`.
 pub(crate) async fn migrate(Migrate { database_url }: Migrate) -> Result<(), Error> {
-    Ok(platform::migrate(&parse_url(&database_url)?).await?)
+    Ok(::database::migrate(&parse_url(&database_url)?).await?)
 }
 
 /// Opens the database that the arguments name, with these token keys or those that it keeps.
-pub(crate) async fn open(arguments: &arguments::Database, token_keys: Option<TokenKeys>) -> Result<Database, Error> {
-    if let Some(url) = &arguments.database_url {
+pub(crate) async fn open(arguments: &Serve, token_keys: Option<TokenKeys>) -> Result<Database, Error> {
+    if let Some(url) = &arguments.database.database_url {
         let token_keys = token_keys.ok_or(Error::NoTokenKeys)?;
         return Ok(Database { options: parse_url(url)?, token_keys, private: None });
     }
-    let settings = settings(arguments)?;
+    let mut settings = settings(&arguments.database)?;
+    let max_connections = arguments.max_connections.saturating_add(OTHER_CONNECTIONS);
+    settings.extra.push(("max_connections".to_owned(), max_connections.to_string()));
     let data_dir = settings.data_dir.clone();
     let server = private::start(&settings, Server::start).await?;
     tracing::info!(data_dir = %data_dir.display(), "started a private Postgres");

@@ -1,7 +1,7 @@
 use std::{io, net::SocketAddr, path::PathBuf};
 
+use database::MigrationError;
 use keyset::CatalogueError;
-use platform::MigrationError;
 
 /// Why the program ends with exit code 1: one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,7 @@ pub(crate) enum Error {
     #[error("{path} does not hold signing keys: {source}")]
     SigningKeys { path: PathBuf, source: platform::SigningKeysError },
     #[error("the TLS files cannot be used: {0}")]
-    Tls(tonic::transport::Error),
+    Tls(Box<dyn std::error::Error + Send + Sync>),
     #[error("no session was begun: {}: {}", .0.code(), .0.message())]
     Session(tonic::Status),
     #[error("the server refused: {code}: {message}")]

@@ -4,9 +4,8 @@ use std::{collections::BTreeSet, io, io::Write, path::Path, sync::Arc, time::Dur
 
 use futures_util::TryStreamExt;
 use identity::Identity;
-use keyset::Paging;
 use pagination::{Clock, PageTokens, TokenKeys, proto::PageRequest, walk};
-use platform::{Caller, Ids, Methods, Platform, Scope, is_workspace};
+use platform::{Caller, Methods, Platform, Scope, is_workspace};
 use prost_types::Timestamp;
 use quire_proto::identity::v1::{
     ApiKey, CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysRequest, RevokeApiKeyRequest,
@@ -16,7 +15,7 @@ use sqlx::postgres::PgConnectOptions;
 use tonic::{Request, Status};
 
 use crate::{
-    arguments::{Bootstrap, CreateKey, Keys, ListKeys, RevokeKey},
+    arguments::{Bootstrap, CreateKey, Keys, ListKeys, MAX_CONNECTIONS, RevokeKey},
     client::Client,
     database::{self, Reached},
     error::Error,
@@ -54,12 +53,12 @@ async fn bootstrap_on(
     workspace: String,
     key: ApiKey,
 ) -> Result<CreateApiKeyResponse, Error> {
-    platform::migrate(&options).await?;
+    ::database::migrate(&options).await?;
     let clock = Clock::system();
     // No page is asked for here.
     let tokens = TokenKeys::generate().map_err(|error| Error::Random(error.to_string()))?;
-    let paging = Paging::new(platform::connect(options), PageTokens::new(tokens.parse()?));
-    let platform = Platform { paging, ids: Ids::by_time(clock.clone()), clock, access_tokens: None };
+    let database = ::database::connect(options, MAX_CONNECTIONS.into());
+    let platform = Platform::new(database, PageTokens::new(tokens.parse()?), clock, None);
     let scopes = Methods::of_contract().map_err(|error| Error::Descriptors(error.to_string()))?.scopes();
     let key = ApiKey { scopes: texts(&scopes), ..key };
     let mut request = Request::new(CreateApiKeyRequest { api_key: Some(key) });

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use keyset::Database;
+use database::Database;
 use private_postgres::{Server, Settings};
 use sqlx::postgres::PgConnectOptions;
 use tokio::{

@@ -1,6 +1,7 @@
 //! The samples.
 
-use platform::{Availability, DEFAULT_WORKSPACE, Platform};
+use database::Availability;
+use platform::{DEFAULT_WORKSPACE, Platform};
 use tempfile::TempDir;
 use tokio::{net::UnixListener, task::JoinHandle};
 use tokio_stream::wrappers::UnixListenerStream;

@@ -2,45 +2,36 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use futures_util::StreamExt;
-use keyset::Paging;
+use ::database::Availability;
+use axum::{Router, middleware::from_fn};
 use metrics_exporter_prometheus::PrometheusHandle;
 use pagination::{Clock, PageTokens};
-use platform::{Availability, Ids, MAX_OPEN_REQUEST_BYTES, Platform};
+use platform::{MAX_OPEN_REQUEST_BYTES, Platform};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::oneshot::{self, error::RecvError},
 };
-use tonic::{
-    service::Routes,
-    transport::{
-        Server, ServerTlsConfig,
-        server::{Router, TcpIncoming},
-    },
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::{
+    ServingStatus,
+    pb::health_server::{self, HealthServer},
+    server::HealthReporter,
 };
-use tonic_health::{ServingStatus, pb::health_server, server::HealthReporter};
 
 use crate::{
     admin::{self, Admin},
     arguments::Serve,
     authentication,
     database::{self, Database},
+    deadline,
     error::Error,
+    listener::Connections,
     private::Keeper,
     sample,
     services::Services,
 };
-
-/// How long a call may take, its message included, before its caller has had enough.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// How many calls a connection may have in flight.
-const MAX_CALLS: u32 = 100;
-/// How often a connection is asked whether its other end is still there.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait after a connection that could not be accepted.
-const PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let mut stop = Stop::listen()?;
@@ -49,8 +40,8 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
         started = start(&arguments) => started?,
         () = stop.wait() => return Ok(()),
     };
-    let Started { listeners, mut server, keeper, platform, availability, mut services, metrics } = started;
-    let database = platform.paging.database;
+    let Started { listeners, tls, keeper, platform, availability, mut services, metrics } = started;
+    let database = platform.database;
     let address = listeners.grpc.local_addr().unwrap_or(arguments.listen);
     if let Some(listener) = listeners.admin {
         let access_tokens = platform.access_tokens;
@@ -63,18 +54,17 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let (reporter, health_server) = tonic_health::server::health_reporter();
     let health = Health { reporter, availability, names: [&[""], services.names.as_slice()].concat() };
     health.begin().await;
-    let health_server = health_server.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES);
-    let server = server.add_routes(with_reflection(services)?.add_service(health_server).prepare());
+    let router = router(services, health_server)?;
     tracing::info!(%address, "serving");
-    let served = run(listeners.grpc, server, health, stop, arguments.drain_timeout).await;
+    let drained = run(listeners.grpc, tls, router, health, stop, arguments.drain_timeout).await;
     // A call that was given up still holds its connection, which ends with the process.
-    if let Ok(Drained::AllAnswered) = served {
+    if let Drained::AllAnswered = drained {
         database.close();
     }
     if let Some(keeper) = keeper {
         keeper.stop().await?;
     }
-    served.map(|_: Drained| ())
+    Ok(())
 }
 
 /// How serving ended.
@@ -88,7 +78,7 @@ enum Drained {
 /// Everything that serving needs.
 struct Started {
     listeners: Listeners,
-    server: Server,
+    tls: Option<TlsAcceptor>,
     keeper: Option<Keeper>,
     platform: Platform,
     availability: Availability,
@@ -106,10 +96,10 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     let token_keys = arguments.token_keys.as_deref().map(str::parse).transpose()?;
     let clock = Clock::system();
     let access_tokens = authentication::access_tokens(arguments, &clock)?;
-    let server = server(authentication::tls(&arguments.tls)?)?;
+    let tls = authentication::tls(&arguments.tls)?;
     let listeners = Listeners::bind(arguments).await?;
-    let Database { options, token_keys, private } = database::open(&arguments.database, token_keys).await?;
-    platform::migrate(&options).await?;
+    let Database { options, token_keys, private } = database::open(arguments, token_keys).await?;
+    ::database::migrate(&options).await?;
 
     let tokens = PageTokens {
         keys: token_keys,
@@ -118,16 +108,15 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
         version: arguments.token_version,
     };
     let metrics = admin::measure()?;
-    let database = platform::connect(options);
+    let database = ::database::connect(options, arguments.max_connections.into());
     let keeper = private.map(|(server, settings)| Keeper::new(server, settings, database.clone()));
     let availability = Availability::watch(database.clone());
-    let paging = Paging::new(database, tokens);
-    let platform = Platform { paging, ids: Ids::by_time(clock.clone()), clock, access_tokens };
+    let platform = Platform::new(database, tokens, clock, access_tokens);
     let services = Services::open(&platform, &arguments.services, &availability).await?;
     if arguments.sample {
         sample::load(&platform, &arguments.services, &availability).await?;
     }
-    Ok(Started { listeners, server, keeper, platform, availability, services, metrics })
+    Ok(Started { listeners, tls, keeper, platform, availability, services, metrics })
 }
 
 impl Listeners {
@@ -149,19 +138,8 @@ async fn bind(address: SocketAddr, argument: &'static str) -> Result<TcpListener
     })
 }
 
-fn server(tls: Option<ServerTlsConfig>) -> Result<Server, Error> {
-    let server = Server::builder()
-        .timeout(CALL_TIMEOUT)
-        .max_concurrent_streams(MAX_CALLS)
-        .http2_keepalive_interval(Some(KEEPALIVE));
-    match tls {
-        Some(tls) => server.tls_config(tls.timeout(HANDSHAKE_TIMEOUT)).map_err(Error::Tls),
-        None => Ok(server),
-    }
-}
-
-/// The services' routes, and reflection of these services and health.
-fn with_reflection(services: Services) -> Result<Routes, Error> {
+/// The services, and what everybody may call and nobody counts: health, and reflection of all these.
+fn router(services: Services, health: HealthServer<impl health_server::Health>) -> Result<Router, Error> {
     let reflection = || {
         let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(quire_proto::FILE_DESCRIPTOR_SET)
@@ -171,50 +149,41 @@ fn with_reflection(services: Services) -> Result<Routes, Error> {
         let names = services.names.iter().chain([&health_server::SERVICE_NAME]);
         names.fold(builder, |builder, name| builder.with_service_name(*name))
     };
-    let v1 = reflection().build_v1()?.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES);
-    let v1alpha = reflection().build_v1alpha()?.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES);
-    Ok(services.routes.add_service(v1).add_service(v1alpha))
+    let open = Routes::new(health.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES))
+        .add_service(reflection().build_v1()?.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES))
+        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES))
+        .into_axum_router()
+        .route_layer(from_fn(deadline::bound));
+    // Every other path is the services' to refuse.
+    Ok(services.routes.into_axum_router().merge(open.reset_fallback()))
 }
 
 /// Serves until told to stop, then lets calls in flight finish for as long as that may take.
 async fn run(
     listener: TcpListener,
-    server: Router,
+    tls: Option<TlsAcceptor>,
+    router: Router,
     mut health: Health,
     mut stop: Stop,
     drain_timeout: Duration,
-) -> Result<Drained, Error> {
-    let (begin_drain, drain) = oneshot::channel();
-    let stopped = async move {
+) -> Drained {
+    let stopping = CancellationToken::new();
+    let serving = Connections::new(router, tls, stopping.clone()).accept(listener);
+    let out_of_time = async {
         tokio::select! {
             () = stop.wait() => {}
             () = health.follow() => {}
         }
         tracing::info!("stopping: letting calls in flight finish");
         health.end().await;
-        // Nobody waits any more only when the server has failed.
-        let _ = begin_drain.send(());
-    };
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).then(async |connection| {
-        if let Err(error) = &connection {
-            // As when the process may have no more files open: the next attempt would fail as well.
-            tracing::warn!(%error, "a connection was not accepted");
-            tokio::time::sleep(PAUSE).await;
-        }
-        connection
-    });
-    let server = server.serve_with_incoming_shutdown(incoming, stopped);
-    let out_of_time = async {
-        match drain.await {
-            Ok(()) => tokio::time::sleep(drain_timeout).await,
-            Err(RecvError { .. }) => std::future::pending().await,
-        }
+        stopping.cancel();
+        tokio::time::sleep(drain_timeout).await;
     };
     tokio::select! {
-        served = server => Ok(served.map(|()| Drained::AllAnswered)?),
+        () = serving => Drained::AllAnswered,
         () = out_of_time => {
             tracing::warn!("calls or connections were left open after {}", humantime::format_duration(drain_timeout));
-            Ok(Drained::SomeGivenUp)
+            Drained::SomeGivenUp
         }
     }
 }

@@ -1,13 +1,14 @@
-//! The services that are served, and what goes around each of them.
+//! The services that are served.
 
 use std::{collections::BTreeSet, convert::Infallible};
 
 use clap::ValueEnum;
+use database::Availability;
 use identity::Identity;
 use jobs::Jobs;
 use memory::Memories;
 use meter::Meter;
-use platform::{Access, Availability, Measure, Methods, Platform};
+use platform::{Access, Measure, Methods, Platform};
 use prompts::Prompts;
 use registry::{Registry, Sweeper};
 use tonic::{
@@ -16,9 +17,8 @@ use tonic::{
     server::NamedService,
     service::{Routes, RoutesBuilder},
 };
-use tower_layer::Layer;
 
-use crate::error::Error;
+use crate::{error::Error, gate::Gate};
 
 /// A service, as the command line calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -44,15 +44,8 @@ pub(crate) struct Services {
     pub(crate) sweeper: Option<Sweeper>,
 }
 
-/// What every call goes through on its way to a service.
-struct Gate {
-    measure: Measure,
-    access: Access,
-    availability: Availability,
-}
-
+#[derive(Default)]
 struct Builder {
-    gate: Gate,
     routes: RoutesBuilder,
     names: Vec<&'static str>,
     sweeper: Option<Sweeper>,
@@ -71,7 +64,7 @@ impl Services {
             access: Access::new(methods, platform.access_tokens.clone()),
             availability: availability.clone(),
         };
-        let mut builder = Builder { gate, routes: Routes::builder(), names: Vec::new(), sweeper: None };
+        let mut builder = Builder::default();
         // One that is named twice is one.
         for name in names.iter().collect::<BTreeSet<_>>() {
             match name {
@@ -87,8 +80,9 @@ impl Services {
                 ServiceName::Jobs => builder.add(Jobs::open(platform).await?.server()),
             }
         }
-        let Builder { routes, names, sweeper, .. } = builder;
-        Ok(Self { routes: routes.routes(), names, sweeper })
+        let Builder { routes, names, sweeper } = builder;
+        let routes = gate.around(routes.routes().into_axum_router()).into();
+        Ok(Self { routes, names, sweeper })
     }
 }
 
@@ -103,8 +97,7 @@ impl Builder {
             + 'static,
         S::Future: Send + 'static,
     {
-        let Gate { measure, access, availability } = &self.gate;
-        self.routes.add_service(measure.layer(access.layer(availability.layer(service))));
+        self.routes.add_service(service);
         self.names.push(S::NAME);
     }
 }

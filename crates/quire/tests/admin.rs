@@ -3,35 +3,22 @@
 
 mod support;
 
-use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
-};
-
 use quire_proto::{
     pagination::v1::{PageRequest, TotalCount},
     prompts::v1::{GetPromptRequest, ListPromptsRequest},
 };
-use support::{Client, KeyFile, Server, database, eventually, free_address, postgres::Postgres};
-
-/// What a GET answers: its status line and its body.
-fn get(address: SocketAddr, path: &str) -> (String, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.lines().next().unwrap().to_owned(), body.to_owned())
-}
-
-/// The value of a metric with these labels, in whatever sequence they stand.
-fn metric(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
-    let line = text.lines().find(|line| {
-        let rest = line.strip_prefix(name).unwrap_or_default();
-        (rest.starts_with('{') || rest.starts_with(' ')) && labels.iter().all(|label| rest.contains(label))
-    });
-    line.map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
-}
+use support::{
+    Client, DataDir, KeyFile, Server,
+    admin::{get, metric},
+    database, eventually, free_address,
+    postgres::Postgres,
+    quire,
+    raw::Raw,
+};
+use tonic::{
+    Code, Status,
+    codegen::{Service, http},
+};
 
 #[tokio::test]
 async fn what_is_served_is_counted() {
@@ -72,6 +59,44 @@ async fn what_is_served_is_counted() {
     }
     assert_eq!(metric(&text, "database_connections_max", &[]), Some(16.0));
     assert!(metric(&text, "database_connections_in_use", &[]).is_some());
+}
+
+#[tokio::test]
+async fn callers_make_up_no_labels() {
+    let (_, url) = database().await;
+    let address = free_address();
+    let mut server = Server::on_database(&url, &["--admin-listen", &address.to_string()]);
+    server.connect().await;
+    let mut raw = Raw::connect(server.address).await;
+    for path in ["/prompts.v1.PromptService/MadeUp", "/prompts.v1.PromptService/a/b", "/made.v1.Up/MadeUp", "/"] {
+        let request = http::Request::post(format!("http://{}{path}", server.address));
+        let request = request.header("content-type", "application/grpc").body(tonic::body::Body::empty()).unwrap();
+        let answer = raw.call(request).await.unwrap();
+        assert_eq!(Status::from_header_map(answer.headers()).unwrap().code(), Code::Unimplemented, "{path}");
+    }
+    let text = get(address, "/metrics").1;
+    let labels = [r#"grpc_service="prompts.v1.PromptService""#, r#"grpc_method="unknown""#];
+    assert_eq!(metric(&text, "grpc_server_handled_total", &labels), Some(2.0));
+    assert!(!text.contains("made.v1") && !text.contains("MadeUp") && !text.contains("a/b"), "{text}");
+}
+
+#[tokio::test]
+async fn the_number_of_connections_is_the_operators() {
+    let data_dir = DataDir::new();
+    let address = free_address();
+    let arguments = ["--admin-listen", &address.to_string(), "--max-connections", "200"];
+    let mut server = Server::on_data_dir(&data_dir, &arguments);
+    server.connect().await;
+    let text = get(address, "/metrics").1;
+    assert_eq!(metric(&text, "database_connections_max", &[]), Some(200.0));
+    // Its own Postgres has room for them.
+    let options = std::fs::read_to_string(data_dir.file("postgres/postmaster.opts")).unwrap();
+    assert!(options.contains(r#""max_connections=284""#), "{options}");
+
+    for number in ["0", "1001", "many"] {
+        let output = quire(&["serve", "--max-connections", number]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{number}");
+    }
 }
 
 #[tokio::test]

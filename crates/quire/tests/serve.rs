@@ -9,7 +9,10 @@ use futures_util::stream;
 use nix::sys::signal::Signal;
 use quire_proto::prompts::v1::GetPromptRequest;
 use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
-use support::{Client, DataDir, HealthClient, Server, database, eventually, health, list, make, names, quire, within};
+use support::{
+    Client, DataDir, HealthClient, Server, database, eventually, health, list, make, names, postgres::hold_up_writes,
+    quire, within,
+};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
 const SERVICE: &str = "prompts.v1.PromptService";
@@ -161,14 +164,7 @@ async fn servers_that_start_at_once_share_a_database() {
     }
 }
 
-/// Holds up all writes to the prompts until it is closed.
-async fn hold_up_writes(database: &PgConnectOptions) -> PgConnection {
-    let mut lock = database.connect().await.unwrap();
-    sqlx::raw_sql("begin; lock table prompts in share mode").execute(&mut lock).await.unwrap();
-    lock
-}
-
-/// Waits until so many calls wait for that.
+/// Waits until so many calls wait to write to the prompts.
 async fn wait_until_held_up(database: &PgConnectOptions, calls: i64) {
     let mut connection: PgConnection = database.connect().await.unwrap();
     let sql = "select count(*) from pg_locks where not granted and relation = 'prompts'::regclass";
@@ -182,7 +178,7 @@ async fn wait_until_held_up(database: &PgConnectOptions, calls: i64) {
 #[tokio::test]
 async fn samples_that_three_servers_load_at_once_are_there_once() {
     let (database, url) = database().await;
-    platform::migrate(&database).await.unwrap();
+    database::migrate(&database).await.unwrap();
     let lock = hold_up_writes(&database).await;
     let mut servers = [(); 3].map(|()| Server::on_database(&url, &["--sample"]));
     // Each has seen that there are no prompts yet.

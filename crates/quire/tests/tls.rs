@@ -3,13 +3,27 @@
 
 mod support;
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, sync::Arc};
 
+use quire_proto::identity::v1::{CreateSessionRequest, identity_service_client::IdentityServiceClient};
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
-use support::{KeyFile, Server, database, eventually, free_address, quire};
+use support::{
+    KeyFile, Server, database, eventually, free_address, quire,
+    raw::{self, Raw},
+};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, ServerName, pem::PemObject},
+    },
+};
+use tonic::{Code, codegen::http::Uri};
 
 /// An authority, and files with what it has signed.
 struct Authority {
@@ -126,6 +140,57 @@ async fn a_client_must_show_a_certificate_where_one_is_asked_for() {
     assert!(!succeeds(with_key(with(&stranger))).await, "of another authority");
     assert!(!succeeds(with_key(import(&server, &["--tls-ca", &ca]))).await, "without a certificate");
     assert!(!succeeds(with(&clients)).await, "without a credential");
+}
+
+/// Connects as tonic does not: to wait whatever deadline is sent.
+async fn connect(server: &Server, authority: &Authority) -> Raw {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(authority.file("ca.pem")).unwrap()).unwrap();
+    let provider = Arc::new(ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let name = ServerName::from(server.address.ip());
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
+    Raw::over(stream).await
+}
+
+#[tokio::test]
+async fn deadlines_and_addresses_are_known_over_tls() {
+    let (_, url) = database().await;
+    let (authority, keys) = (Authority::new(), KeyFile::new());
+    authority.sign("server", ExtendedKeyUsagePurpose::ServerAuth);
+    let files = ["server.pem", "server.key"].map(|name| authority.file(name));
+    let arguments = ["--tls-cert", &files[0], "--tls-key", &files[1], "--signing-keys", keys.path()];
+    let mut server = Server::on_database(&url, &arguments);
+    listens(&mut server).await;
+    let secret = quire(&["keys", "bootstrap", "--database-url", &url]).output().unwrap().stdout;
+    let secret = String::from_utf8(secret).unwrap().trim().to_owned();
+    let origin: Uri = format!("https://{}", server.address).parse().unwrap();
+    let mut client = IdentityServiceClient::with_origin(connect(&server, &authority).await, origin);
+
+    let request = CreateSessionRequest { secret, ..Default::default() };
+    let late = client.create_session(raw::within("0n", request.clone())).await.unwrap_err();
+    assert_eq!(late.code(), Code::DeadlineExceeded);
+    let begun = client.create_session(raw::within("1M", request)).await.unwrap().into_inner();
+    assert_eq!(begun.session.unwrap().device.unwrap().ip, "127.0.0.1");
+}
+
+#[tokio::test]
+async fn a_handshake_that_is_not_finished_holds_up_nobody() {
+    let (_, url) = database().await;
+    let authority = Authority::new();
+    authority.sign("server", ExtendedKeyUsagePurpose::ServerAuth);
+    let arguments = ["--tls-cert", &authority.file("server.pem"), "--tls-key", &authority.file("server.key")];
+    let mut server = Server::on_database(&url, &arguments);
+    listens(&mut server).await;
+    let silent = TcpStream::connect(server.address).await.unwrap();
+    connect(&server, &authority).await;
+    assert_eq!(server.program.stop().await, Some(0));
+    assert!(!server.program.stderr().contains("left open"), "{}", server.program.stderr());
+    drop(silent);
 }
 
 #[tokio::test]

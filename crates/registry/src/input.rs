@@ -4,14 +4,17 @@ use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive};
 
 use platform::{
     Error, Ids, Platform, UNSPECIFIED, UpdateMask, Violations, check_batch, check_batch_bytes, now, request_path,
+    timestamp,
 };
 use prost_types::Duration;
 use quire_proto::registry::v1::{Agent, HeartbeatRequest, RegisterAgentRequest, UpdateAgentRequest};
-use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::rows::{ACTIVE, AgentRow, Change, Heartbeat, NewAgent, STATUSES, SUSPENDED};
+use crate::lists::{
+    ACTIVE, STATUSES, SUSPENDED,
+    agents::{Change, Heartbeat, NewAgent},
+};
 
 const NAME_BYTES: RangeInclusive<usize> = 1..=256;
 const SURFACE_BYTES: RangeInclusive<usize> = 0..=64;
@@ -43,7 +46,7 @@ pub(crate) fn new_agents(requests: Vec<RegisterAgentRequest>, platform: &Platfor
         new.push(read(&mut violations, request_path(place), request, &platform.ids, register_time));
     }
     violations.check()?;
-    check_batch_bytes("the agents", new.iter().map(|new| Agent::from(new.agent.clone())))?;
+    check_batch_bytes("the agents", new.iter().map(|new| new.agent.clone()))?;
     Ok(new)
 }
 
@@ -127,26 +130,21 @@ fn read(
     let id = if is_id_given { violations.id(format_args!("{path}agent.id"), &agent.id) } else { ids.next() };
     let status = violations.one_of_if_given(format_args!("{path}agent.status"), agent.status, &STATUSES);
     let time_to_live = read_time_to_live(violations, format_args!("{path}agent.time_to_live"), agent.time_to_live);
-    NewAgent {
-        path,
-        is_id_given,
-        agent: AgentRow {
-            id,
-            name: agent.name,
-            surface: agent.surface,
-            endpoint: agent.endpoint,
-            capabilities: agent.capabilities,
-            status: status.unwrap_or(ACTIVE).to_owned(),
-            load: agent.load,
-            capacity: agent.capacity.unwrap_or(DEFAULT_CAPACITY),
-            time_to_live,
-            metadata: Json(agent.metadata),
-            etag: ids.next(),
-            register_time,
-            heartbeat_time: register_time,
-            update_time: register_time,
-        },
-    }
+    let status = status.unwrap_or(ACTIVE);
+    let capacity = agent.capacity.unwrap_or(DEFAULT_CAPACITY);
+    let etag = ids.next();
+    let agent = Agent {
+        id: id.to_string(),
+        status: STATUSES.value(status).into(),
+        capacity: Some(capacity),
+        time_to_live: agent.time_to_live.or(Some(DEFAULT_TIME_TO_LIVE)),
+        etag: etag.to_string(),
+        register_time: Some(timestamp(register_time)),
+        heartbeat_time: Some(timestamp(register_time)),
+        update_time: Some(timestamp(register_time)),
+        ..agent
+    };
+    NewAgent { path, is_id_given, id, status, capacity, time_to_live, etag, register_time, agent }
 }
 
 fn check_agent(violations: &mut Violations, path: &str, agent: &Agent) {

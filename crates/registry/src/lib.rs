@@ -1,24 +1,27 @@
 //! RegistryService: agents, their heartbeats, and which of them have room for work.
 
 mod input;
-mod rows;
+mod lists;
 mod sweep;
 
-use keyset::{CatalogueError, Database, List};
+use database::Database;
+use keyset::{CatalogueError, List};
+pub use lists::{AGENTS, DISCOVERED};
 use platform::{Caller, Error, Existing, MAX_REQUEST_BYTES, Platform, Resource, create, parse_id};
-use quire_proto::registry::v1::{
-    BatchRegisterAgentsRequest, BatchRegisterAgentsResponse, DeregisterAgentRequest, DeregisterAgentResponse,
-    DiscoverAgentsRequest, DiscoverAgentsResponse, GetAgentRequest, GetAgentResponse, HeartbeatRequest,
-    HeartbeatResponse, ListAgentsRequest, ListAgentsResponse, RegisterAgentRequest, RegisterAgentResponse,
-    UpdateAgentRequest, UpdateAgentResponse,
-    registry_service_server::{RegistryService, RegistryServiceServer},
+use quire_proto::{
+    pagination::v1::EncodedPage,
+    registry::v1::{
+        BatchRegisterAgentsRequest, BatchRegisterAgentsResponse, DeregisterAgentRequest, DeregisterAgentResponse,
+        DiscoverAgentsRequest, GetAgentRequest, GetAgentResponse, HeartbeatRequest, HeartbeatResponse,
+        ListAgentsRequest, RegisterAgentRequest, RegisterAgentResponse, UpdateAgentRequest, UpdateAgentResponse,
+        registry_service_server::{RegistryService, RegistryServiceServer},
+    },
 };
-pub use rows::{AGENTS, DISCOVERED};
 pub use sweep::Sweeper;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::rows::{AGENT, AgentRow, TAKING_WORK};
+use crate::lists::{AGENT, TAKING_WORK, agents};
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -38,7 +41,7 @@ impl Registry {
     pub async fn open(platform: &Platform) -> Result<Self, CatalogueError> {
         Ok(Self {
             platform: platform.clone(),
-            database: platform.paging.database.clone(),
+            database: platform.database.clone(),
             agents: platform.paging.open(&AGENTS).await?,
             discovered: platform.paging.open(&DISCOVERED).await?,
         })
@@ -62,8 +65,8 @@ impl RegistryService for Registry {
     async fn register_agent(&self, request: Request<RegisterAgentRequest>) -> Answer<RegisterAgentResponse> {
         let caller = Caller::of(&request)?;
         let new = input::new_agent(request.into_inner(), &self.platform)?;
-        create(&self.database, &caller.workspace, std::slice::from_ref(&new), Existing::Refused).await?;
-        Ok(Response::new(RegisterAgentResponse { agent: Some(new.agent.into()) }))
+        create(self, &caller.workspace, std::slice::from_ref(&new), Existing::Refused).await?;
+        Ok(Response::new(RegisterAgentResponse { agent: Some(new.agent) }))
     }
 
     async fn batch_register_agents(
@@ -74,21 +77,21 @@ impl RegistryService for Registry {
         let BatchRegisterAgentsRequest { requests, pass_over_existing } = request.into_inner();
         let new = input::new_agents(requests, &self.platform)?;
         let existing_is = if pass_over_existing { Existing::PassedOver } else { Existing::Refused };
-        let existing = create(&self.database, &caller.workspace, &new, existing_is).await?;
+        let existing = create(self, &caller.workspace, &new, existing_is).await?;
         let agents = new.into_iter().zip(existing);
-        let agents = agents.map(|(new, existing)| existing.unwrap_or(new.agent).into());
+        let agents = agents.map(|(new, existing)| existing.unwrap_or(new.agent));
         Ok(Response::new(BatchRegisterAgentsResponse { agents: agents.collect() }))
     }
 
     async fn get_agent(&self, request: Request<GetAgentRequest>) -> Answer<GetAgentResponse> {
         let caller = Caller::of(&request)?;
         let id = parse_id("id", &request.into_inner().id)?;
-        let agent = AgentRow::get(&self.database, &caller.workspace, id).await?;
+        let agent = agents::get(self, &caller.workspace, id).await?;
         let agent = agent.ok_or_else(|| no_agent("id", id))?;
-        Ok(Response::new(GetAgentResponse { agent: Some(agent.into()) }))
+        Ok(Response::new(GetAgentResponse { agent: Some(agent) }))
     }
 
-    async fn list_agents(&self, request: Request<ListAgentsRequest>) -> Answer<ListAgentsResponse> {
+    async fn list_agents(&self, request: Request<ListAgentsRequest>) -> Answer<EncodedPage> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let status = input::status_filter(request.status)?;
@@ -99,40 +102,39 @@ impl RegistryService for Registry {
             .filter("status", status)
             .filter("surface", request.surface)
             .filter("capability", request.capability)
-            .fetch::<AgentRow>()
-            .await?
-            .map(Into::into);
-        Ok(Response::new(ListAgentsResponse { agents: page.rows, page: Some(page.response) }))
+            .fetch()
+            .await?;
+        Ok(Response::new(page))
     }
 
     async fn update_agent(&self, request: Request<UpdateAgentRequest>) -> Answer<UpdateAgentResponse> {
         let caller = Caller::of(&request)?;
         let (id, change) = input::change(request.into_inner(), &self.platform)?;
-        let Some(agent) = AgentRow::update(&self.database, &caller.workspace, id, &change).await? else {
-            let agent = AgentRow::get(&self.database, &caller.workspace, id).await?;
+        let Some(agent) = agents::update(self, &caller.workspace, id, &change).await? else {
+            let agent = agents::get(self, &caller.workspace, id).await?;
             let missing = agent.is_none();
             let agent = named_agent("agent.id", id);
             return Err(if missing { Error::NotFound(agent) } else { Error::Aborted(agent) }.into());
         };
-        Ok(Response::new(UpdateAgentResponse { agent: Some(agent.into()) }))
+        Ok(Response::new(UpdateAgentResponse { agent: Some(agent) }))
     }
 
     async fn deregister_agent(&self, request: Request<DeregisterAgentRequest>) -> Answer<DeregisterAgentResponse> {
         let caller = Caller::of(&request)?;
         let id = parse_id("id", &request.into_inner().id)?;
-        let existed = AgentRow::delete(&self.database, &caller.workspace, id).await?;
+        let existed = agents::delete(self, &caller.workspace, id).await?;
         if existed { Ok(Response::new(DeregisterAgentResponse {})) } else { Err(no_agent("id", id).into()) }
     }
 
     async fn heartbeat(&self, request: Request<HeartbeatRequest>) -> Answer<HeartbeatResponse> {
         let caller = Caller::of(&request)?;
         let (id, heartbeat) = input::heartbeat(&request.into_inner(), &self.platform)?;
-        let agent = AgentRow::hear(&self.database, &caller.workspace, id, &heartbeat).await?;
+        let agent = agents::hear(self, &caller.workspace, id, &heartbeat).await?;
         let agent = agent.ok_or_else(|| no_agent("id", id))?;
-        Ok(Response::new(HeartbeatResponse { agent: Some(agent.into()) }))
+        Ok(Response::new(HeartbeatResponse { agent: Some(agent) }))
     }
 
-    async fn discover_agents(&self, request: Request<DiscoverAgentsRequest>) -> Answer<DiscoverAgentsResponse> {
+    async fn discover_agents(&self, request: Request<DiscoverAgentsRequest>) -> Answer<EncodedPage> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let capability = input::capability(request.capability)?;
@@ -142,10 +144,9 @@ impl RegistryService for Registry {
             .scope(caller.workspace)
             .filter("status", Some(TAKING_WORK))
             .filter("capability", Some(capability))
-            .fetch::<AgentRow>()
-            .await?
-            .map(Into::into);
-        Ok(Response::new(DiscoverAgentsResponse { agents: page.rows, page: Some(page.response) }))
+            .fetch()
+            .await?;
+        Ok(Response::new(page))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keyset::Database;
+use database::Database;
 use pagination::Clock;
 use platform::{Platform, now};
 use sqlx::{ConnectOptions, PgConnection};
@@ -35,7 +35,7 @@ pub struct Sweeper {
 
 impl Sweeper {
     pub(crate) fn new(platform: &Platform) -> Self {
-        Self { database: platform.paging.database.clone(), clock: platform.clock.clone(), connection: None }
+        Self { database: platform.database.clone(), clock: platform.clock.clone(), connection: None }
     }
 
     /// Takes a turn every few seconds for as long as it is polled, whatever goes wrong in one of them.

@@ -13,7 +13,7 @@ use support::{alive, beat, make, named, start};
 /// How many updates of agents there were, and how many of them touched no index, once there were so many.
 async fn updates(platform: &Platform, expected: i64) -> (i64, i64) {
     // What a connection has done is certain to be counted when it has ended.
-    platform.paging.database.close();
+    platform.database.close();
     let pool = testing::pool(platform);
     let sql = "select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where relname = 'agents'";
     for _ in 0..1_000 {

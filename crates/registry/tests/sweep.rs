@@ -5,8 +5,10 @@ mod support;
 
 use std::time::Duration;
 
+use database::connect;
 use futures_util::future::join_all;
-use platform::{Platform, connect, testing};
+use keyset::Connections;
+use platform::{Platform, testing};
 use prost_types::Duration as TimeToLive;
 use quire_proto::registry::v1::{Agent, AgentStatus, ListAgentsRequest};
 use registry::{Registry, Sweeper};
@@ -15,7 +17,7 @@ use support::{alive, beat, get, make, named, names, one, start, start_at_rest, w
 
 /// A sweeper of a process that has connections of its own to the database.
 async fn sweeper(platform: &Platform) -> Sweeper {
-    let database = connect(platform.paging.database.options());
+    let database = connect(platform.database.options(), testing::MAX_CONNECTIONS);
     let other = Platform { clock: platform.clock.clone(), ..testing::platform_on(database) };
     Registry::open(&other).await.unwrap().sweeper()
 }
@@ -214,8 +216,8 @@ async fn a_sweeper_takes_no_connection_from_the_calls() {
     let (platform, _client) = start().await;
     let mut sweeper = Registry::open(&platform).await.unwrap().sweeper();
     assert_eq!(sweeper.turn().await.unwrap(), Some(0));
-    let database = &platform.paging.database;
-    let all = join_all((0..database.max_connections()).map(|_| database.acquire())).await;
+    let database = &platform.database;
+    let all = join_all((0..database.max_connections()).map(|_| database.connection())).await;
     assert!(all.iter().all(Result::is_ok));
     assert_eq!(sweeper.turn().await.unwrap(), Some(0));
 }

@@ -6,7 +6,7 @@ use super::{
     Fault, constraints,
     types::{Expression, named},
 };
-use crate::{counter::Counter, listing::Listing, statement::Selection, value::Value};
+use crate::{counter::Counter, listing::Listing, selection::Selection, shape::Purpose, value::Value};
 
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq, FromRow)]
@@ -47,15 +47,15 @@ pub(super) async fn check(
     listing: &'static Listing,
     expressions: &[Expression],
 ) -> Result<(), Fault> {
-    for counter in listing.counters {
+    for (place, counter) in listing.counters.iter().enumerate() {
         let columns = Column::all(connection, listing.from).await?;
         let wanted = Wanted::new(listing, counter, expressions, &columns)?;
         wanted.check_columns(&Column::all(connection, counter.table).await?)?;
         wanted.check_unique(&constraints::unique(connection, counter.table).await?)?;
         let is_counted = |name| counter.filters.contains(&name).then(|| Value::key(None));
         let filters = listing.filters.iter().map(|filter| is_counted(filter.name)).collect();
-        let statement = Selection { filters, ..Selection::of_nulls(listing) }.count(Some(counter));
-        (&mut *connection).prepare(AssertSqlSafe(statement.text).into_sql_str()).await?;
+        let statement = Selection { filters, ..Selection::of_nulls(listing) }.count(Purpose::Counter(place));
+        (&mut *connection).prepare(AssertSqlSafe(statement.shape.sql.clone()).into_sql_str()).await?;
     }
     Ok(())
 }

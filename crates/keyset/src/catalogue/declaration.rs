@@ -1,5 +1,6 @@
 //! What a declaration must be in itself.
 
+use prost_reflect::{DescriptorPool, MessageDescriptor};
 use sqlx::PgConnection;
 
 use super::{
@@ -18,7 +19,8 @@ pub(super) fn check(listing: &Listing) -> Result<(), Fault> {
     if !listing.is_table() && !listing.from.starts_with('(') {
         return Err("from must be the name of a table, without an alias, or a query in parentheses".to_owned().into());
     }
-    if listing.columns.contains('*') {
+    let mut columns = listing.columns.split(',').map(str::trim);
+    if columns.any(|column| column == "*" || column.ends_with(".*")) {
         return Err("columns must name each column, or a column added one day changes what is read".to_owned().into());
     }
     if !(1..=100_000).contains(&listing.examined_rows) {
@@ -34,6 +36,18 @@ pub(super) fn check(listing: &Listing) -> Result<(), Fault> {
     }
     listing.orders.iter().try_for_each(|order| check_order(listing, order))?;
     listing.counters.iter().try_for_each(|counter| check_counter(listing, counter))
+}
+
+/// The message of the list's rows, if it names one.
+pub(super) fn message(listing: &Listing, descriptors: &[u8]) -> Result<Option<MessageDescriptor>, Fault> {
+    let name = listing.message;
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let pool =
+        DescriptorPool::decode(descriptors).map_err(|error| format!("the descriptors cannot be read: {error}"))?;
+    let message = pool.get_message_by_name(name);
+    Ok(Some(message.ok_or_else(|| format!("the descriptors have no message {name}"))?))
 }
 
 fn check_order(listing: &Listing, Order { name, keys, indexed }: &Order) -> Result<(), Fault> {

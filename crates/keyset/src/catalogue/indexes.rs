@@ -12,8 +12,7 @@ use super::{
 use crate::{
     listing::{Key, Listing, Nulls, Order, Sort},
     plan,
-    select::Extent,
-    statement::Selection,
+    selection::{Extent, Selection},
 };
 
 /// A column of an index.
@@ -184,11 +183,11 @@ pub(super) async fn check_seek(
     for direction in [Direction::Forward, Direction::Backward] {
         let statement = selection.page(direction, &anchor, Extent { limit: 1, skip: 0 });
         // What sqlx cannot read, a service could not either.
-        (&mut *connection).prepare(AssertSqlSafe(statement.text.clone()).into_sql_str()).await?;
+        (&mut *connection).prepare(AssertSqlSafe(statement.shape.sql.clone()).into_sql_str()).await?;
         let nulls = vec!["null"; statement.values.len()].join(", ");
         let explain = format!(
             "prepare keyset_check as {}; explain (format json) execute keyset_check({nulls}); deallocate keyset_check",
-            statement.text
+            statement.shape.sql
         );
         let explained = raw_sql(AssertSqlSafe(explain)).fetch_one(&mut *connection).await?.try_get(0)?;
         let nodes = plan::nodes(&explained);

@@ -1,12 +1,19 @@
 //! What Postgres makes of a listing's expressions.
 
-use sqlx::{AssertSqlSafe, FromRow, PgConnection, Row, postgres::types::Oid};
+use std::sync::Arc;
+
+use sqlx::{
+    AssertSqlSafe, Executor, FromRow, PgConnection, Row, SqlSafeStr, Statement,
+    postgres::{PgColumn, types::Oid},
+};
 
 use super::Fault;
 use crate::{
     listing::{Filter, Listing, Test},
     plan,
-    statement::{Purpose, Selection, SetType, Statement, Types, or_true},
+    selection::{Bound, Extent, Selection, SetType, Types},
+    shape::{Draft, Shapes},
+    source::{Reading, Source, or_true},
 };
 
 /// An expression of a listing.
@@ -84,18 +91,23 @@ pub(super) async fn find(connection: &mut PgConnection, listing: &'static Listin
     Ok(found)
 }
 
-/// Has Postgres read what a page selects and the conditions of its filters.
-pub(super) async fn check_columns(connection: &mut PgConnection, listing: &'static Listing) -> Result<(), Fault> {
+/// The columns of a row.
+pub(super) async fn columns(connection: &mut PgConnection, listing: &'static Listing) -> Result<Vec<PgColumn>, Fault> {
+    let columns = select(listing, |from| format!("select {} {from} limit 0", listing.columns));
+    let prepared = connection.prepare(AssertSqlSafe(columns.shape.sql.clone()).into_sql_str()).await?;
+    Ok(prepared.columns().to_vec())
+}
+
+/// Has Postgres read the weight of a row and the conditions of the filters.
+pub(super) async fn check_conditions(connection: &mut PgConnection, listing: &'static Listing) -> Result<(), Fault> {
     let conditions = listing.filters.iter().filter_map(|filter| match filter.test {
         Test::Condition(condition) => Some(format!("({})", condition.replace(&format!("{{{}}}", filter.name), "null"))),
         Test::Equal(_) | Test::AnyOf(_) | Test::Prefix(_) | Test::AtLeast(_) | Test::LessThan(_) => None,
     });
     let conditions = conditions.filter(|_| !listing.places_conditions());
-    let selected =
-        std::iter::once(listing.columns.to_owned()).chain(listing.weight.map(str::to_owned)).chain(conditions);
-    let selected = selected.collect::<Vec<_>>().join(", ");
-    let columns = select(listing, |from| format!("select {selected} {from} limit 0"));
-    columns.query().persistent(false).fetch_all(connection).await?;
+    let selected = listing.weight.map(str::to_owned).into_iter().chain(conditions).collect::<Vec<_>>().join(", ");
+    let statement = select(listing, |from| format!("select {selected} {from} limit 0"));
+    statement.statement().query()?.persistent(false).fetch_all(connection).await?;
     Ok(())
 }
 
@@ -122,13 +134,14 @@ async fn find_one(
     // A subquery that gives no row is null, and still has the type and the collation of its column.
     let about = |what: &str| {
         let ask = |from: String| format!("select {what} from (select (select {text} {from} limit 0) as it) as one");
-        select(listing, ask).query().persistent(false)
+        select(listing, ask).statement()
     };
-    let oid: Oid = about("pg_typeof(it)::oid").fetch_one(&mut *connection).await?.try_get(0)?;
+    let oid = about("pg_typeof(it)::oid").query()?.persistent(false).fetch_one(&mut *connection).await?;
+    let oid: Oid = oid.try_get(0)?;
     let value_type = sqlx::query_as(ValueType::SELECT).bind(oid).fetch_optional(&mut *connection).await?;
     let value_type: ValueType = value_type.ok_or_else(|| format!("{text} has no type that rows can be ordered by"))?;
     let collation = if value_type.has_collation {
-        about("pg_collation_for(it)").fetch_one(&mut *connection).await?.try_get(0)?
+        about("pg_collation_for(it)").query()?.persistent(false).fetch_one(&mut *connection).await?.try_get(0)?
     } else {
         None
     };
@@ -161,23 +174,27 @@ pub(super) async fn definition(
 }
 
 /// A statement that is never to give a row, about what stands behind FROM.
-fn select(listing: &'static Listing, text: impl FnOnce(String) -> String) -> Statement {
-    let mut statement = Statement::default();
-    let source = Selection::of_nulls(listing).source(&mut statement, Purpose::All);
-    statement.text = text(format!("from {} where {}", source.from, or_true(&source.conditions)));
-    statement
+fn select(listing: &'static Listing, text: impl FnOnce(String) -> String) -> Bound {
+    let selection = Selection::of_nulls(listing);
+    let mut draft = Draft::default();
+    let source = Source::new(&selection, &mut draft, Reading::All);
+    let shape = draft.finish(text(format!("from {} where {}", source.from, or_true(&source.conditions))));
+    let values = shape.slots.iter().map(|slot| selection.value(*slot, &[], Extent::default())).collect();
+    Bound { shape: Arc::new(shape), values }
 }
 
 impl Selection<'static> {
     /// A selection that has nothing but nulls for values.
     pub(super) fn of_nulls(listing: &'static Listing) -> Self {
         const NOTHING: crate::Order = crate::Order { name: "", keys: &[], indexed: &[] };
+        const NO_TYPES: &Types = &Types { keys: Vec::new(), sets: Vec::new() };
         let nulls = |count| vec![crate::value::Value::key(None); count];
         Self {
             listing,
+            place: 0,
             order: listing.orders.first().unwrap_or(&NOTHING),
-            key_types: &[],
-            set_types: &[],
+            types: NO_TYPES,
+            shapes: Shapes::default(),
             scope: nulls(listing.scope.len()),
             parameters: nulls(listing.parameters.len()),
             filters: vec![None; listing.filters.len()],

@@ -5,10 +5,13 @@ use sqlx::{FromRow, Row, ValueRef, postgres::PgRow};
 
 use super::{Conformance, FEW, Filters, describe, fail};
 use crate::{
+    Statement,
     listing::Order,
     page::Page,
     select::key_column,
-    statement::{Purpose, Statement, or_true},
+    selection::Extent,
+    shape::Draft,
+    source::{Reading, Source},
 };
 
 /// The keys of a row, as Postgres's own bytes.
@@ -42,21 +45,17 @@ impl Conformance<'_> {
     /// All the rows that match, in order, by a statement without pages.
     pub(super) async fn expected(&self, order: &Order, filters: &Filters) -> Vec<KeyRow> {
         let selection = self.selection(order, filters);
-        let mut statement = Statement::default();
-        let source = selection.source(&mut statement, Purpose::All);
-        let conditions: Vec<String> = source.conditions.into_iter().chain(source.hit).collect();
+        let mut draft = Draft::default();
+        let source = Source::new(&selection, &mut draft, Reading::All);
         let keys = selection.order.keys.iter().enumerate();
         let columns: Vec<_> = keys.map(|(place, key)| format!("{} as {}", key.expression, key_column(place))).collect();
         let order: Vec<_> = selection.order.keys.iter().map(|key| key.order_by(key.expression)).collect();
-        statement.text = format!(
-            "select {} from {} where {} order by {}",
-            columns.join(", "),
-            source.from,
-            or_true(&conditions),
-            order.join(", ")
-        );
-        let query = || statement.query().persistent(false);
-        let rows = self.list.paging.database.read_rows(query).await.unwrap_or_else(fail);
+        let (columns, order) = (columns.join(", "), order.join(", "));
+        let sql = format!("select {columns} from {} where {} order by {order}", source.from, source.condition());
+        let shape = draft.finish(sql);
+        let values = shape.slots.iter().map(|slot| selection.value(*slot, &[], Extent::default()));
+        let statement = values.fold(Statement::built(shape.sql.clone()), Statement::bind);
+        let rows = self.list.paging.connections.rows(statement).await.unwrap_or_else(fail);
         rows.iter().map(|row| KeyRow::from_row(row).unwrap_or_else(fail)).collect()
     }
 
@@ -104,6 +103,6 @@ impl Conformance<'_> {
             total_count: TotalCount::Exact.into(),
             ..Default::default()
         };
-        self.query(order, filters, request).fetch().await.unwrap_or_else(fail)
+        self.query(order, filters, request).fetch_rows().await.unwrap_or_else(fail)
     }
 }

@@ -7,8 +7,7 @@ use super::{Conformance, describe, fail, walk::KeyRow};
 use crate::{
     listing::{Listing, Order},
     plan::{self, Node},
-    select::Extent,
-    statement::{Selection, Statement},
+    selection::{Bound, Extent, Selection},
     value::Value,
 };
 
@@ -35,7 +34,7 @@ impl Conformance<'_> {
     }
 
     /// The plan of a statement, run with its values as literals: a simple statement can be planned either way.
-    async fn explain(&self, statement: Statement, mode: &str) -> serde_json::Value {
+    async fn explain(&self, statement: Bound, mode: &str) -> serde_json::Value {
         let (types, literals) = self.literals(&statement).await;
         let in_parentheses =
             |list: &[String]| if list.is_empty() { String::new() } else { format!("({})", list.join(", ")) };
@@ -47,28 +46,26 @@ impl Conformance<'_> {
             "begin; set local plan_cache_mode = {mode}; prepare keyset_conformance{types} as {}; \
              {explain}; {explain}; \
              deallocate keyset_conformance; commit",
-            statement.text
+            statement.shape.sql
         );
-        let mut connection = self.list.paging.database.acquire().await.unwrap_or_else(fail);
-        let rows = raw_sql(AssertSqlSafe(explain)).fetch_all(&mut *connection).await.unwrap_or_else(fail);
-        connection.release();
+        let mut connection = self.list.paging.connections.connection().await.unwrap_or_else(fail);
+        let rows = raw_sql(AssertSqlSafe(explain)).fetch_all(&mut **connection).await.unwrap_or_else(fail);
         rows.last().map(|row| row.try_get(0).unwrap_or_else(fail)).unwrap_or_default()
     }
 
     /// The types of a statement's values, and the values, as SQL has them.
-    async fn literals(&self, statement: &Statement) -> (Vec<String>, Vec<String>) {
-        let mut connection = self.list.paging.database.acquire().await.unwrap_or_else(fail);
+    async fn literals(&self, statement: &Bound) -> (Vec<String>, Vec<String>) {
+        let mut connection = self.list.paging.connections.connection().await.unwrap_or_else(fail);
         let declared: Vec<_> = statement.values.iter().map(Value::declared_type).collect();
-        let text = AssertSqlSafe(statement.text.clone()).into_sql_str();
+        let text = AssertSqlSafe(statement.shape.sql.clone()).into_sql_str();
         let prepared = connection.prepare_with(text, &declared).await.unwrap_or_else(fail);
         let types = prepared.parameters().and_then(Either::left).unwrap_or_default();
         let mut literals = Vec::new();
         for (value, type_info) in statement.values.iter().zip(types) {
             let literal = sqlx::query_scalar("select quote_nullable($1::text)").persistent(false);
             let literal = literal.bind(value.of_type(type_info.clone()));
-            literals.push(literal.fetch_one(&mut *connection).await.unwrap_or_else(fail));
+            literals.push(literal.fetch_one(&mut **connection).await.unwrap_or_else(fail));
         }
-        connection.release();
         (types.iter().map(|type_info| type_info.name().to_owned()).collect(), literals)
     }
 }

@@ -2,8 +2,6 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::panic, reason = "tests")]
 
-pub mod connections;
-
 use std::{
     sync::{
         OnceLock,
@@ -12,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use keyset::{Database, List, Listing, Page, Paging};
+use keyset::{List, Listing, Page, Paging, options_for_pages};
 use pagination::{PageTokens, proto::PageRequest};
 use private_postgres::Server;
 use sqlx::{
@@ -37,14 +35,14 @@ pub async fn database() -> PgPool {
     let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
     let mut connection = PgConnection::connect_with(&server()).await.unwrap();
     connection.execute(sqlx::AssertSqlSafe(format!("create database {name}"))).await.unwrap();
-    PgPoolOptions::new().max_connections(8).connect_with(server().database(&name)).await.unwrap()
+    let options = options_for_pages(server().database(&name));
+    PgPoolOptions::new().max_connections(8).connect_with(options).await.unwrap()
 }
 
-/// Pages of the database of this pool, by connections of their own.
+/// Pages over the connections of this pool.
 pub fn paging(pool: &PgPool) -> Paging {
     let keys = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".parse().unwrap();
-    let database = Database::new(pool.connect_options().as_ref().clone(), 8);
-    Paging::new(database, PageTokens::new(keys))
+    Paging::new(pool.clone(), PageTokens::new(keys), &[])
 }
 
 pub async fn run(pool: &PgPool, sql: &str) {

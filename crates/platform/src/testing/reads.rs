@@ -1,12 +1,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
+use database::connect;
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::{new_database, platform_on};
-use crate::{Platform, connect};
+use super::{MAX_CONNECTIONS, new_database, platform_on};
+use crate::Platform;
 
 /// What was read of each table: how many sequential scans there were, how many rows an index led to, and how many pages of
 /// its indexes were looked at, which tells of entries that were passed over.
@@ -57,9 +58,9 @@ impl Many {
     /// Holds calls to reading at most so many rows in all, each by an index.
     pub async fn assert_reads(&self, what: &str, most: i64, calls: impl AsyncFn(&Platform)) {
         let before = reads(&self.pool).await;
-        let platform = platform_on(connect(self.options.clone()));
+        let platform = platform_on(connect(self.options.clone(), MAX_CONNECTIONS));
         calls(&platform).await;
-        platform.paging.database.close();
+        platform.database.close();
         self.wait().await;
         let after = reads(&self.pool).await;
         let read = before.iter().map(|(table, before)| (table, std::array::from_fn(|i| after[table][i] - before[i])));

@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+
+use crate::{controls::ControlKind, measure::Measurement};
 
 /// What a page of Quire costs, measured against Postgres itself.
 #[derive(Debug, Parser)]
@@ -22,6 +24,18 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
 
+    /// Programs that serve the same list, to compare the CPU time and the rate of pages with
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "by-hand")]
+    pub(crate) control: Vec<ControlKind>,
+
+    /// Another build of quire, to compare the CPU time and the rate of pages, and the storm, with
+    #[arg(long, value_name = "QUIRE")]
+    pub(crate) before: Option<PathBuf>,
+
+    /// What to measure; by default, everything
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Measurement>,
+
     /// Show the statement of a page, and Postgres's plan for it
     #[arg(long)]
     pub(crate) verbose: bool,
@@ -29,4 +43,15 @@ pub(crate) struct Arguments {
     /// What `cargo bench` gives to every benchmark
     #[arg(long, hide = true)]
     pub(crate) bench: bool,
+}
+
+impl Arguments {
+    /// What is to be measured, in the order in which it is.
+    pub(crate) fn measurements(&self) -> impl Iterator<Item = Measurement> {
+        let is_wanted = |measurement: &Measurement| self.only.is_empty() || self.only.contains(measurement);
+        // The plot shows it.
+        let is_plotted = |measurement: &Measurement| self.plot.is_some() && *measurement == Measurement::Offset;
+        let all = Measurement::value_variants().iter().copied();
+        all.filter(move |measurement| is_wanted(measurement) || is_plotted(measurement))
+    }
 }

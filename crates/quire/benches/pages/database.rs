@@ -1,6 +1,9 @@
 //! The private Postgres.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use private_postgres::Settings;
 use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
@@ -12,12 +15,14 @@ use crate::Result;
 const NAME: &str = "pages";
 
 /// Settings of all of Postgres.
-const EXTRA: [(&str, &str); 3] = [
+const EXTRA: [(&str, &str); 4] = [
     // The statement of a page is read where Postgres shows what a connection runs, which is cut at 1,024 bytes.
     ("track_activity_query_size", "16384"),
     // It counts the statements of those connections alone that ask for it.
     ("shared_preload_libraries", "pg_stat_statements"),
     ("pg_stat_statements.track", "none"),
+    // Connections are counted in its log.
+    ("log_connections", "on"),
 ];
 
 /// The settings of the server's connections that decide how a page's statement is run.
@@ -32,6 +37,7 @@ const PLANNING: [(&str, &str); 4] = [
 pub(crate) struct Database {
     // The first to be dropped, which stops it before its directory goes.
     server: private_postgres::Server,
+    data_dir: PathBuf,
     _directory: Option<TempDir>,
 }
 
@@ -41,8 +47,8 @@ impl Database {
         let temporary = directory.as_ref().map(|directory| directory.path().join("data"));
         let data_dir = data_dir.map(Path::to_owned).or(temporary).ok_or("there is no directory for the database")?;
         let extra = EXTRA.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let server = private_postgres::Server::start(&Settings { data_dir, durable: true, extra })?;
-        Ok(Self { server, _directory: directory })
+        let server = private_postgres::Server::start(&Settings { data_dir: data_dir.clone(), durable: true, extra })?;
+        Ok(Self { server, data_dir, _directory: directory })
     }
 
     /// Makes the database that is measured, unless an earlier run did.
@@ -80,6 +86,12 @@ impl Database {
 
     pub(crate) async fn connect(&self) -> Result<PgConnection> {
         Ok(self.options().connect().await?)
+    }
+
+    /// How many connections Postgres has accepted, each by a process of its own.
+    pub(crate) fn connections_made(&self) -> Result<usize> {
+        let log = fs::read(self.data_dir.join("postgres.log"))?;
+        Ok(String::from_utf8_lossy(&log).matches("connection received: ").count())
     }
 
     /// The postmaster, whose children are all other processes of Postgres.

@@ -4,15 +4,18 @@
 //! cargo bench -p quire --bench pages
 //! cargo bench -p quire --bench pages -- --rows 10000000 --data-dir /var/tmp/pages --plot /tmp/pages.svg
 //! cargo bench -p quire --bench pages -- --jobs 10000000
+//! cargo bench -p quire --bench pages -- --data-dir /var/tmp/pages --only cpu,rate,storm --before ../before/target/release/quire
 //! ```
 //!
 //! It knows of Quire what a user knows: the binary, started as a process of its own on a private Postgres that writes
-//! durably, and its gRPC API. Beside it stands `pgbench`, which sends the same statement to the same Postgres and does
-//! nothing with the rows. It needs Linux, for `/proc`, and Postgres's own `pg_stat_statements`, and leaves nothing behind
+//! durably, and its gRPC API. Beside it stand `pgbench`, which sends the same statement to the same Postgres and does
+//! nothing with the rows, and others that serve the same list: a program written by hand (`examples/by_hand.rs`), one by
+//! SeaORM's cursor (`--control by-hand,sea-orm`), an earlier build of Quire (`--before`). It needs Linux, for `/proc`, and Postgres's own `pg_stat_statements`, and leaves nothing behind
 //! but what `--data-dir` and `--plot` name.
 
 mod arguments;
 mod client;
+mod controls;
 mod database;
 mod jobs;
 mod load;
@@ -23,6 +26,7 @@ mod processes;
 mod report;
 mod server;
 mod statement;
+mod storm;
 mod timing;
 mod usage;
 mod walk;
@@ -65,7 +69,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let server = Server::start(&database.url(), &[]).await?;
     let mut report = Report::new(&database, arguments.rows).await?;
     let bench = Bench::prepare(arguments, &database, &server).await?;
-    let depths = bench.measure(&mut report).await?;
+    let depths = bench.measure(arguments, &mut report).await?;
     if let Some(file) = &arguments.plot {
         plot::write(file, &depths, arguments.rows)?;
     }

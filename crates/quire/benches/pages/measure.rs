@@ -9,14 +9,19 @@ mod memory;
 mod offset;
 mod rate;
 mod statements;
+mod storm;
 mod usage;
 
+use std::path::PathBuf;
+
+use clap::ValueEnum;
 pub(crate) use offset::Depth;
 
 use crate::{
     Result,
     arguments::Arguments,
     client::{Ask, Client},
+    controls::{self, Control},
     database::Database,
     jobs::{Workspace, workspaces},
     pgbench::Pgbench,
@@ -26,6 +31,29 @@ use crate::{
     walk::{STEP, Walk, middle},
 };
 
+/// What can be measured, in the order in which it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Measurement {
+    Depth,
+    Filter,
+    Offset,
+    Cpu,
+    Rate,
+    Memory,
+    Usage,
+    Jobs,
+    Events,
+    Storm,
+}
+
+/// A program that serves the list.
+#[derive(Clone, Copy)]
+struct Subject<'a> {
+    name: &'static str,
+    server: &'a Server,
+    walk: &'a Walk,
+}
+
 /// What the measurements are made with.
 pub(crate) struct Bench<'a> {
     database: &'a Database,
@@ -33,6 +61,10 @@ pub(crate) struct Bench<'a> {
     rows: u64,
     walk: Walk,
     pgbench: Pgbench,
+    /// Other programs that serve the list.
+    controls: Vec<Control>,
+    /// An earlier build of quire.
+    before: Option<PathBuf>,
     /// The workspaces of jobs, from the smallest to the largest.
     workspaces: Vec<Workspace>,
 }
@@ -52,33 +84,49 @@ impl<'a> Bench<'a> {
             eprintln!("{}\n{:?}\n{}", statement.text, statement.values, statement.plan);
         }
         let pgbench = Pgbench::new(database, &statement)?;
-        Ok(Self { database, server, rows, walk, pgbench, workspaces: workspaces(arguments) })
+        let (before, workspaces) = (arguments.before.clone(), workspaces(arguments));
+        // They start after the statement was found, which is looked for among all that connections have run.
+        let is_compared = |measurement| matches!(measurement, Measurement::Cpu | Measurement::Rate);
+        let controls = match arguments.measurements().any(is_compared) {
+            true => controls::start(arguments, database).await?,
+            false => Vec::new(),
+        };
+        Ok(Self { database, server, rows, walk, pgbench, controls, before, workspaces })
     }
 
-    /// Makes all measurements. Answers the times of a page by its depth.
-    pub(crate) async fn measure(&self, report: &mut Report) -> Result<Vec<Depth>> {
-        eprintln!("measuring: depth");
-        self.depth(report).await?;
-        eprintln!("measuring: a filter without an index");
-        self.scanned_filter(report).await?;
-        eprintln!("measuring: OFFSET");
-        let depths = self.offset(report).await?;
-        eprintln!("measuring: CPU time");
-        self.cpu(report).await?;
-        eprintln!("measuring: pages a second");
-        self.rate(report).await?;
-        eprintln!("measuring: memory");
-        self.memory(report).await?;
-        eprintln!("measuring: usage");
-        self.record(report).await?;
-        self.list_while_recorded(report).await?;
-        eprintln!("measuring: jobs");
-        self.statements(report).await?;
-        self.totals(report).await?;
-        self.queue_stats(report).await?;
-        self.rare_status(report).await?;
-        eprintln!("measuring: events of jobs");
-        self.append(report).await?;
+    /// Makes the measurements. Answers the times of a page by its depth, if they are among these.
+    pub(crate) async fn measure(&self, arguments: &Arguments, report: &mut Report) -> Result<Vec<Depth>> {
+        let mut depths = Vec::new();
+        for measurement in arguments.measurements() {
+            eprintln!("measuring: {measurement:?}");
+            match measurement {
+                Measurement::Depth => self.depth(report).await?,
+                Measurement::Filter => self.scanned_filter(report).await?,
+                Measurement::Offset => depths = self.offset(report).await?,
+                Measurement::Cpu => self.cpu(report).await?,
+                Measurement::Rate => self.rate(report).await?,
+                Measurement::Memory => self.memory(report).await?,
+                Measurement::Usage => {
+                    self.record(report).await?;
+                    self.list_while_recorded(report).await?;
+                }
+                Measurement::Jobs => {
+                    self.statements(report).await?;
+                    self.totals(report).await?;
+                    self.queue_stats(report).await?;
+                    self.rare_status(report).await?;
+                }
+                Measurement::Events => self.append(report).await?,
+                Measurement::Storm => self.storm(report).await?,
+            }
+        }
         Ok(depths)
+    }
+
+    /// The programs that serve the list: the server, then the controls.
+    fn subjects(&self) -> impl Iterator<Item = Subject<'_>> {
+        let server = Subject { name: "server", server: self.server, walk: &self.walk };
+        let controls = self.controls.iter();
+        std::iter::once(server).chain(controls.map(|Control { name, server, walk }| Subject { name, server, walk }))
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Report {
 struct Line {
     what: String,
     value: f64,
+    /// The same of others, by their names.
+    beside: Vec<(&'static str, f64)>,
     unit: &'static str,
     target: Target,
     /// The two numbers of a ratio.
@@ -71,17 +73,48 @@ impl Report {
     }
 
     pub(crate) fn value(&mut self, what: &str, (value, unit): (f64, &'static str), target: Target, from: &str) {
-        self.lines.push(Line { what: what.to_owned(), value, unit, target, from: from.to_owned() });
+        let (what, from) = (what.to_owned(), from.to_owned());
+        self.lines.push(Line { what, value, beside: Vec::new(), unit, target, from });
+    }
+
+    /// What was measured of several, by their names; the first is the server.
+    pub(crate) fn compared(
+        &mut self,
+        what: &str,
+        values: &[(&'static str, f64)],
+        target: Target,
+        from: &str,
+    ) -> Result<()> {
+        let ((_, value), beside) = values.split_first().ok_or("nothing was measured")?;
+        let (what, beside, from) = (what.to_owned(), beside.to_owned(), from.to_owned());
+        self.lines.push(Line { what, value: *value, beside, unit: "", target, from });
+        Ok(())
     }
 
     pub(crate) fn print(&self) {
         let width = self.lines.iter().map(|line| line.what.len()).max().unwrap_or_default();
         println!("\n{}\n", self.title);
-        println!("{:width$}  {:>8}      {:13} {:8} from", "", "measured", "target", "");
-        for Line { what, value, unit, target, from } in &self.lines {
-            println!("{what:width$}  {value:8.2} {unit:4} {target:13} {:8} {from}", target.verdict(*value));
+        let columns = self.columns();
+        let names: String = columns.iter().map(|name| format!("{name:>8} ")).collect();
+        println!("{:width$}  {:>8}      {names}{:13} {:8} from", "", "measured", "target", "");
+        for Line { what, value, beside, unit, target, from } in &self.lines {
+            let of = |column: &str| beside.iter().find(|(name, _)| *name == column);
+            let cell = |column: &&str| of(column).map_or_else(|| " ".repeat(9), |(_, value)| format!("{value:8.2} "));
+            let others: String = columns.iter().map(cell).collect();
+            println!("{what:width$}  {value:8.2} {unit:4} {others}{target:13} {:8} {from}", target.verdict(*value));
         }
         println!();
+    }
+
+    /// The names of all others, in the order in which they were first measured.
+    fn columns(&self) -> Vec<&'static str> {
+        let mut columns = Vec::new();
+        for (name, _) in self.lines.iter().flat_map(|line| &line.beside) {
+            if !columns.contains(name) {
+                columns.push(*name);
+            }
+        }
+        columns
     }
 }
 

@@ -1,7 +1,9 @@
 //! The binary, as its users have it.
 
 use std::{
+    ffi::OsStr,
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
     process::Stdio,
     time::Duration,
 };
@@ -19,13 +21,16 @@ use crate::Result;
 /// How long it may take until the server listens, and until it has stopped.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The build that is measured.
+pub(crate) const THIS_BUILD: &str = env!("CARGO_BIN_EXE_quire");
+
 /// Brings the schema up to date.
 pub(crate) async fn migrate(url: &str) -> Result<()> {
-    let status = quire("migrate", url).status().await?;
+    let status = quire(Path::new(THIS_BUILD), &["migrate"], url).status().await?;
     if status.success() { Ok(()) } else { Err(format!("quire migrate: {status}").into()) }
 }
 
-/// `quire serve`, which is killed when it is dropped.
+/// `quire serve`, or a program that is started like it, which is killed when it is dropped.
 pub(crate) struct Server {
     process: Child,
     process_id: u32,
@@ -34,11 +39,20 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(url: &str, arguments: &[&str]) -> Result<Self> {
+        Self::of_build(Path::new(THIS_BUILD), url, arguments).await
+    }
+
+    pub(crate) async fn of_build(build: &Path, url: &str, arguments: &[&str]) -> Result<Self> {
+        let mut command = quire(build, &["serve"], url);
+        command.args(arguments).env("QUIRE_TOKEN_KEYS", testing::TOKEN_KEYS);
+        Self::of_program(command).await
+    }
+
+    /// The program is told by `--listen` on which address to serve.
+    pub(crate) async fn of_program(mut command: Command) -> Result<Self> {
         let address = free_address()?;
-        let mut command = quire("serve", url);
-        command.args(["--listen", &address.to_string()]).args(arguments).env("QUIRE_TOKEN_KEYS", testing::TOKEN_KEYS);
-        let process = command.spawn()?;
-        let process_id = process.id().ok_or("quire serve has ended")?;
+        let process = command.args(["--listen", &address.to_string()]).spawn()?;
+        let process_id = process.id().ok_or("the server has ended")?;
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
         let mut server = Self { process, process_id, endpoint };
         tokio::time::timeout(PATIENCE, server.listens()).await??;
@@ -48,7 +62,7 @@ impl Server {
     async fn listens(&mut self) -> Result<()> {
         while self.connect().await.is_err() {
             if let Some(status) = self.process.try_wait()? {
-                return Err(format!("quire serve: {status}").into());
+                return Err(format!("the server has ended: {status}").into());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -71,17 +85,23 @@ impl Server {
     }
 }
 
-/// The program with no settings of whoever runs this.
-fn quire(subcommand: &str, url: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quire"));
+/// A build of quire.
+pub(crate) fn quire(build: &Path, subcommand: &[&str], url: &str) -> Command {
+    let mut command = program(build.as_os_str(), url);
+    command.args(subcommand).env("QUIRE_LOG", "warn");
+    command
+}
+
+/// A program that uses the database, with no settings of whoever runs this.
+pub(crate) fn program(program: &OsStr, url: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let text = name.as_encoded_bytes();
         if text.starts_with(b"QUIRE_") || text.starts_with(b"PG") {
             command.env_remove(&name);
         }
     }
-    command.args([subcommand, "--log", "warn"]).env("DATABASE_URL", url);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    command.env("DATABASE_URL", url).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
     command
 }
 

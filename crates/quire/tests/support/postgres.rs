@@ -124,3 +124,10 @@ pub async fn wait_for_locked(options: &PgConnectOptions, statements: i64) {
     })
     .await;
 }
+
+/// Holds up all writes to the prompts until it is closed.
+pub async fn hold_up_writes(database: &PgConnectOptions) -> PgConnection {
+    let mut lock = database.connect().await.unwrap();
+    sqlx::raw_sql("begin; lock table prompts in share mode").execute(&mut lock).await.unwrap();
+    lock
+}

@@ -1,18 +1,17 @@
 //! The list of books: its declaration, and the call that gives a page of it.
 
 use keyset::{Filter, List, Listing, Order, asc, desc};
+use pagination::proto::EncodedPage;
 use tonic::{Request, Response, Status};
 
-use crate::{
-    proto::{ListBooksRequest, ListBooksResponse, book_service_server::BookService},
-    row::BookRow,
-};
+use crate::proto::{ListBooksRequest, book_service_server::BookService};
 
 /// The books of the shop. There is one shop, so the list has no scope.
 pub static BOOKS: Listing = Listing {
     name: "bookshop.v1.Books",
     from: "books",
-    columns: "id, isbn, title, shelf, signed, print_time",
+    message: "bookshop.v1.Book",
+    columns: "id, isbn, title, shelf, signed, extract(epoch from print_time)::int8 as print_time_seconds",
     filters: &[
         Filter::equal("shelf", "shelf"),
         Filter::prefix("title_prefix", "title"),
@@ -34,7 +33,7 @@ pub struct Books {
 
 #[tonic::async_trait]
 impl BookService for Books {
-    async fn list_books(&self, request: Request<ListBooksRequest>) -> Result<Response<ListBooksResponse>, Status> {
+    async fn list_books(&self, request: Request<ListBooksRequest>) -> Result<Response<EncodedPage>, Status> {
         let request = request.into_inner();
         let page = self
             .list
@@ -42,9 +41,8 @@ impl BookService for Books {
             .filter("shelf", request.shelf)
             .filter("title_prefix", request.title_prefix)
             .filter("signed", request.signed)
-            .fetch::<BookRow>()
-            .await?
-            .map(Into::into);
-        Ok(Response::new(ListBooksResponse { books: page.rows, page: Some(page.response) }))
+            .fetch()
+            .await?;
+        Ok(Response::new(page))
     }
 }

@@ -11,11 +11,11 @@ use std::{env, error::Error, net::SocketAddr};
 use bookshop::{
     SCHEMA,
     books::{BOOKS, Books},
-    proto::book_service_server::BookServiceServer,
+    proto::{FILE_DESCRIPTOR_SET, book_service_server::BookServiceServer},
 };
-use keyset::{Database, Paging};
+use keyset::{Paging, options_for_pages};
 use pagination::PageTokens;
-use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
+use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tonic::transport::Server;
 
@@ -26,11 +26,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let tokens = PageTokens::new(variable("TOKEN_KEYS")?.parse()?);
     let mut interrupt = signal(SignalKind::interrupt())?;
 
-    let mut connection = options.connect().await?;
-    sqlx::raw_sql(SCHEMA).execute(&mut connection).await?;
-    connection.close().await?;
+    let pool = PgPool::connect_with(options_for_pages(options)).await?;
+    sqlx::raw_sql(SCHEMA).execute(&pool).await?;
     // Where the table or an index is not as the list needs it, this says so, rather than a page that is slow one day.
-    let list = Paging::new(Database::new(options, 16), tokens).open(&BOOKS).await?;
+    let list = Paging::new(pool, tokens, FILE_DESCRIPTOR_SET).open(&BOOKS).await?;
 
     let address = SocketAddr::from(([127, 0, 0, 1], 50052));
     Server::builder()

@@ -7,14 +7,15 @@ use bookshop::{
     SCHEMA,
     books::{BOOKS, Books},
     proto::{
-        Book, ListBooksRequest, ListBooksResponse, book_service_client::BookServiceClient,
+        Book, FILE_DESCRIPTOR_SET, ListBooksRequest, ListBooksResponse, book_service_client::BookServiceClient,
         book_service_server::BookServiceServer,
     },
 };
 use futures_util::{StreamExt, TryStreamExt};
 use keyset::{
-    Database, List, Paging,
+    List, Paging,
     conformance::{Conformance, RARE},
+    options_for_pages,
 };
 use pagination::{PageTokens, proto::PageRequest, walk};
 use private_postgres::Server as Postgres;
@@ -51,11 +52,11 @@ impl Shop {
             .port(postgres.port())
             .username(postgres.user())
             .database("postgres");
-        let pool = PgPool::connect_with(options.clone()).await.unwrap();
+        let pool = PgPool::connect_with(options_for_pages(options)).await.unwrap();
         sqlx::raw_sql(SCHEMA).execute(&pool).await.unwrap();
 
         let keys = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".parse().unwrap();
-        let list = Paging::new(Database::new(options, 8), PageTokens::new(keys)).open(&BOOKS).await.unwrap();
+        let list = Paging::new(pool.clone(), PageTokens::new(keys), FILE_DESCRIPTOR_SET).open(&BOOKS).await.unwrap();
         // A server that is given its listener leaves Nagle's algorithm on, which has a small answer wait for 40 ms.
         let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap().with_nodelay(Some(true));
         let address = incoming.local_addr().unwrap();

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use crate::{
     Result,
     client::Client,
-    measure::Bench,
+    measure::{Bench, Subject},
     report::{Report, Target, thousands},
     timing::{Stopwatch, Time, median},
 };
@@ -20,7 +20,7 @@ const SECONDS: u64 = 2;
 const STRIDE: usize = 7_919;
 
 /// What clients do with the rows of a page. What they do takes time on the processors that the server has as well.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Rows {
     /// They make messages of them, as a program would.
     Decoded,
@@ -30,53 +30,64 @@ enum Rows {
 
 impl Bench<'_> {
     pub(super) async fn rate(&self, report: &mut Report) -> Result<()> {
-        // Has the server open its connections to Postgres, and each of them prepare the statement.
-        self.round(1, Rows::Decoded).await?;
-        let (mut decoded, mut unread, mut by_pgbench) = (Vec::new(), Vec::new(), Vec::new());
+        let kinds = [(Rows::Decoded, "decoded", 0.33), (Rows::Unread, "left as bytes", 0.4)];
+        let mut rates: Vec<(Rows, Subject<'_>, Vec<f64>)> = Vec::new();
+        for subject in self.subjects() {
+            // Has the server open its connections to Postgres, and each of them prepare the statement.
+            round(subject, 1, Rows::Decoded).await?;
+            rates.extend(kinds.map(|(rows, ..)| (rows, subject, Vec::new())));
+        }
+        let mut by_pgbench = Vec::new();
         for _ in 0..ROUNDS {
-            decoded.push(self.round(SECONDS, Rows::Decoded).await?);
-            unread.push(self.round(SECONDS, Rows::Unread).await?);
+            for (rows, subject, rates) in &mut rates {
+                rates.push(round(*subject, SECONDS, *rows).await?);
+            }
             by_pgbench.push(self.pgbench.for_seconds(CONNECTIONS, SECONDS).await?.rate);
         }
         let by_pgbench = median(by_pgbench)?;
-        for (rows, rates) in [("decoded", decoded), ("left as bytes", unread)] {
-            let rate = median(rates)?;
-            report.ratio(
-                &format!("pages a second with 8 connections, rows {rows} / of their statement by pgbench, p50"),
-                rate / by_pgbench,
-                Target::AtLeast(0.3),
-                &format!("{} / {}", thousands(rate as u64), thousands(by_pgbench as u64)),
-            );
+        for (rows, name, target) in kinds {
+            let (mut ratios, mut from) = (Vec::new(), Vec::new());
+            for (_, subject, rates) in rates.iter().filter(|(of, ..)| *of == rows) {
+                let rate = median(rates.clone())?;
+                ratios.push((subject.name, rate / by_pgbench));
+                from.push(format!("{} {}", subject.name, thousands(rate as u64)));
+            }
+            report.compared(
+                &format!("pages a second with 8 connections, rows {name} / of their statement by pgbench, p50"),
+                &ratios,
+                Target::AtLeast(target),
+                &format!("{} / pgbench {}", from.join(", "), thousands(by_pgbench as u64)),
+            )?;
         }
         Ok(())
     }
+}
 
-    /// Pages a second with one call in flight on each connection, all over the list.
-    async fn round(&self, seconds: u64, rows: Rows) -> Result<f64> {
-        let tokens: Arc<[String]> = self.walk.tokens.clone().into();
-        let mut clients = JoinSet::new();
-        for number in 0..CONNECTIONS {
-            let (mut client, tokens) = (Client::connect(self.server).await?, tokens.clone());
-            clients.spawn(async move {
-                let stopwatch = Stopwatch::start();
-                let mut place = number * tokens.len() / CONNECTIONS;
-                let mut pages = 0_u32;
-                while stopwatch.elapsed() < Time::from_secs(seconds) {
-                    let token = tokens.get(place).ok_or("there are no tokens")?;
-                    match rows {
-                        Rows::Decoded => drop(client.full_page(token).await?),
-                        Rows::Unread => client.unread_page(token).await?,
-                    }
-                    place = (place + STRIDE) % tokens.len();
-                    pages += 1;
+/// Pages a second with one call in flight on each connection, all over the list.
+async fn round(subject: Subject<'_>, seconds: u64, rows: Rows) -> Result<f64> {
+    let tokens: Arc<[String]> = subject.walk.tokens.clone().into();
+    let mut clients = JoinSet::new();
+    for number in 0..CONNECTIONS {
+        let (mut client, tokens) = (Client::connect(subject.server).await?, tokens.clone());
+        clients.spawn(async move {
+            let stopwatch = Stopwatch::start();
+            let mut place = number * tokens.len() / CONNECTIONS;
+            let mut pages = 0_u32;
+            while stopwatch.elapsed() < Time::from_secs(seconds) {
+                let token = tokens.get(place).ok_or("there are no tokens")?;
+                match rows {
+                    Rows::Decoded => drop(client.full_page(token).await?),
+                    Rows::Unread => client.unread_page(token).await?,
                 }
-                Result::Ok(f64::from(pages) / stopwatch.elapsed().as_secs_f64())
-            });
-        }
-        let mut rate = 0.0;
-        while let Some(client) = clients.join_next().await {
-            rate += client??;
-        }
-        Ok(rate)
+                place = (place + STRIDE) % tokens.len();
+                pages += 1;
+            }
+            Result::Ok(f64::from(pages) / stopwatch.elapsed().as_secs_f64())
+        });
     }
+    let mut rate = 0.0;
+    while let Some(client) = clients.join_next().await {
+        rate += client??;
+    }
+    Ok(rate)
 }

@@ -1,0 +1,311 @@
+use std::{
+    collections::BTreeMap,
+    io::ErrorKind,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use sqlx::{
+    Connection,
+    postgres::{PgConnectOptions, PgConnection},
+};
+use tokio::{
+    runtime::Handle,
+    sync::oneshot::{self, error::RecvError},
+    task::AbortHandle,
+    time::{Instant, error::Elapsed, sleep, timeout},
+};
+
+use crate::{
+    connect::{ends_connection, prepared},
+    reserved::Reserved,
+    running::Running,
+};
+
+/// How long a caller waits for a connection. Longer than [`Availability`](crate::Availability) needs to find that the database
+/// hangs, which is not the same as being at its limit.
+pub(crate) const WAIT_LIMIT: Duration = Duration::from_millis(1_200);
+/// How old a connection becomes, so that what each keeps in the server's memory is let go of.
+const MAX_AGE: Duration = Duration::from_secs(30 * 60);
+/// How long a connection stays idle before it is closed. Firewalls forget one after about five minutes.
+const MAX_IDLE: Duration = Duration::from_secs(4 * 60);
+/// How often idle connections are looked through.
+const IDLE_CHECK: Duration = Duration::from_secs(30);
+/// A connection that was idle for longer than this is asked for an answer before it is used.
+const PING_AFTER: Duration = Duration::from_secs(30);
+/// How long that answer may take.
+const PING_LIMIT: Duration = Duration::from_secs(1);
+
+/// Connections, and those who wait for one.
+///
+/// Idle connections are used last in, first out: the one that was used last has its backend in the processor's caches.
+/// Callers are served first come, first served. Who finds no idle connection waits; connections are made by a
+/// [task](crate::maker) of the pool's own, so a caller who goes away takes none with him.
+pub(crate) struct Pool {
+    pub(crate) max_connections: usize,
+    pub(crate) reserved: Reserved,
+    state: Mutex<State>,
+    /// The task that closes connections which were idle for long.
+    idle_check: Option<AbortHandle>,
+}
+
+pub(crate) struct State {
+    pub(crate) options: PgConnectOptions,
+    /// Counts how often the connections there were had to be given up. None of an earlier generation is used again.
+    pub(crate) generation: u64,
+    /// The one used last is at the end. There are some only while nobody waits.
+    idle: Vec<Pooled>,
+    /// By the number that each drew.
+    pub(crate) waiters: BTreeMap<u64, oneshot::Sender<sqlx::Result<Pooled>>>,
+    next_number: u64,
+    /// Connections that are idle or in use.
+    pub(crate) open: usize,
+    /// Whether the maker's task runs.
+    pub(crate) making: bool,
+    /// No connection is made before this.
+    pub(crate) make_at: Instant,
+    pub(crate) closed: bool,
+}
+
+impl Pool {
+    pub(crate) fn new(options: PgConnectOptions, max_connections: usize) -> Arc<Self> {
+        let state = State {
+            options: prepared(options),
+            generation: 0,
+            idle: Vec::new(),
+            waiters: BTreeMap::new(),
+            next_number: 0,
+            open: 0,
+            making: false,
+            make_at: Instant::now(),
+            closed: false,
+        };
+        Arc::new_cyclic(|pool| Self {
+            max_connections,
+            reserved: Reserved::default(),
+            state: Mutex::new(state),
+            idle_check: Handle::try_current().ok().map(|tokio| tokio.spawn(check_idle(pool.clone())).abort_handle()),
+        })
+    }
+
+    /// A connection must not be dropped while this is held: that takes it too.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn in_use(&self) -> usize {
+        let state = self.lock();
+        state.open.saturating_sub(state.idle.len())
+    }
+
+    /// A connection on which nothing is begun. To drop it is to close it.
+    pub(crate) async fn acquire(self: &Arc<Self>) -> sqlx::Result<Pooled> {
+        loop {
+            let pooled = match self.take_or_wait()? {
+                Turn::Now(pooled) => pooled,
+                Turn::Later(waiter) => return waiter.wait().await,
+            };
+            if pooled.idle_since.elapsed() < PING_AFTER {
+                return Ok(pooled);
+            }
+            // Given back with its answer, it is idle for no time; without one, it and those that are as old are gone.
+            let ping = |pooled: Pooled| async { (pooled.pinged(PING_LIMIT).await, ()) };
+            Running::new(self, pooled, ping).await;
+        }
+    }
+
+    fn take_or_wait(self: &Arc<Self>) -> sqlx::Result<Turn> {
+        if let Some(pooled) = self.take_idle() {
+            return Ok(Turn::Now(pooled));
+        }
+        let mut state = self.lock();
+        if state.closed {
+            return Err(sqlx::Error::PoolClosed);
+        }
+        // One may have been given back since.
+        if let Some(pooled) = state.idle.pop() {
+            return Ok(Turn::Now(pooled));
+        }
+        let (sender, receiver) = oneshot::channel();
+        let number = state.next_number;
+        state.next_number += 1;
+        state.waiters.insert(number, sender);
+        drop(state);
+        let waiter = Waiter { pool: Arc::clone(self), number, receiver };
+        self.start_maker();
+        Ok(Turn::Later(waiter))
+    }
+
+    /// The idle connection that was used last.
+    pub(crate) fn take_idle(&self) -> Option<Pooled> {
+        loop {
+            let pooled = self.lock().idle.pop()?;
+            if pooled.made.elapsed() < MAX_AGE {
+                return Some(pooled);
+            }
+        }
+    }
+
+    /// Takes a connection back. Nothing may be left begun on it.
+    pub(crate) fn give_back(&self, mut pooled: Pooled) {
+        pooled.idle_since = Instant::now();
+        loop {
+            let mut state = self.lock();
+            if state.closed || pooled.generation != state.generation || pooled.made.elapsed() >= MAX_AGE {
+                break;
+            }
+            let Some((_, waiter)) = state.waiters.pop_first() else {
+                state.idle.push(pooled);
+                return;
+            };
+            drop(state);
+            match waiter.send(Ok(pooled)) {
+                // Who has gone meanwhile leaves it for the next.
+                Err(Ok(unused)) => pooled = unused,
+                Ok(()) | Err(Err(_)) => return,
+            }
+        }
+        drop(pooled);
+    }
+
+    /// Gives up the connections of this generation, and with `options` makes the next ones by these.
+    pub(crate) fn forget(&self, generation: Option<u64>, options: Option<PgConnectOptions>) {
+        let mut state = self.lock();
+        // Where another has done so already, those since are live.
+        if generation.is_some_and(|generation| generation != state.generation) {
+            return;
+        }
+        state.generation += 1;
+        state.make_at = Instant::now();
+        if let Some(options) = options {
+            state.options = prepared(options);
+        }
+        let idle = std::mem::take(&mut state.idle);
+        drop(state);
+        drop(idle);
+        self.reserved.close();
+    }
+
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        // Who waits is told so by losing his sender.
+        state.waiters.clear();
+        drop(state);
+        self.forget(None, None);
+    }
+
+    fn close_idle(&self) {
+        let mut state = self.lock();
+        let (old, fresh) = std::mem::take(&mut state.idle)
+            .into_iter()
+            .partition(|pooled| pooled.idle_since.elapsed() >= MAX_IDLE || pooled.made.elapsed() >= MAX_AGE);
+        state.idle = fresh;
+        drop(state);
+        drop::<Vec<Pooled>>(old);
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if let Some(task) = &self.idle_check {
+            task.abort();
+        }
+    }
+}
+
+async fn check_idle(pool: Weak<Pool>) {
+    loop {
+        sleep(IDLE_CHECK).await;
+        let Some(pool) = pool.upgrade() else { return };
+        pool.close_idle();
+    }
+}
+
+enum Turn {
+    Now(Pooled),
+    Later(Waiter),
+}
+
+/// Somebody who waits for a connection. To drop it is to leave the queue.
+struct Waiter {
+    pool: Arc<Pool>,
+    number: u64,
+    receiver: oneshot::Receiver<sqlx::Result<Pooled>>,
+}
+
+impl Waiter {
+    async fn wait(mut self) -> sqlx::Result<Pooled> {
+        match timeout(WAIT_LIMIT, &mut self.receiver).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(RecvError { .. })) => Err(sqlx::Error::PoolClosed),
+            Err(Elapsed { .. }) => Err(sqlx::Error::PoolTimedOut),
+        }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.pool.lock().waiters.remove(&self.number);
+        // One that came too late goes to the next.
+        self.receiver.close();
+        if let Ok(Ok(pooled)) = self.receiver.try_recv() {
+            self.pool.give_back(pooled);
+        }
+    }
+}
+
+/// A connection, and its place in the pool. It is given back by [`Pool::give_back`]; dropped before that, it is closed.
+pub(crate) struct Pooled {
+    // Before the place, so that it is closed when the place is free.
+    pub(crate) connection: PgConnection,
+    /// The process that serves it.
+    pub(crate) pid: i32,
+    pub(crate) generation: u64,
+    made: Instant,
+    idle_since: Instant,
+    place: Place,
+}
+
+impl Pooled {
+    /// One that was just made, counted as open.
+    pub(crate) fn new(pool: &Arc<Pool>, (connection, pid): (PgConnection, i32), generation: u64) -> Self {
+        let now = Instant::now();
+        Self { connection, pid, generation, made: now, idle_since: now, place: Place(Arc::downgrade(pool)) }
+    }
+
+    /// The connection after this outcome, unless it has died. Others that are as old are not used again then.
+    pub(crate) fn after<T>(self, outcome: &sqlx::Result<T>) -> Option<Self> {
+        match outcome {
+            Err(error) if ends_connection(error) => {
+                self.forget_generation();
+                None
+            }
+            Ok(_) | Err(_) => Some(self),
+        }
+    }
+
+    /// The connection, if the server answers in time.
+    pub(crate) async fn pinged(mut self, limit: Duration) -> Option<Self> {
+        let answer = timeout(limit, self.connection.ping()).await;
+        self.after(&answer.unwrap_or_else(|_: Elapsed| Err(sqlx::Error::Io(ErrorKind::TimedOut.into()))))
+    }
+
+    fn forget_generation(&self) {
+        if let Some(pool) = self.place.0.upgrade() {
+            pool.forget(Some(self.generation), None);
+        }
+    }
+}
+
+struct Place(Weak<Pool>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.upgrade() {
+            pool.lock().open -= 1;
+            // Somebody may wait for the place.
+            pool.start_maker();
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! One connection that no statement gets: it cancels them, and tells a busy database from one that is gone.
+
+use std::time::Duration;
+
+use sqlx::{Connection, postgres::PgConnection};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::timeout,
+};
+
+use crate::{connect::connect, pool::Pool};
+
+/// How long it may take to answer before it is made anew.
+const PING_LIMIT: Duration = Duration::from_millis(300);
+
+/// The place of the reserved connection. It is made when it is needed.
+#[derive(Default)]
+pub(crate) struct Reserved(Mutex<Option<Open>>);
+
+struct Open {
+    connection: PgConnection,
+    generation: u64,
+}
+
+impl Reserved {
+    /// Waits while another uses it.
+    pub(crate) async fn lock(&self) -> Slot<'_> {
+        Slot(self.0.lock().await)
+    }
+
+    /// Closes it if it is idle. In use, it is not put back into a pool that has given its generation up.
+    pub(crate) fn close(&self) {
+        if let Ok(mut slot) = self.0.try_lock() {
+            *slot = None;
+        }
+    }
+}
+
+pub(crate) struct Slot<'p>(MutexGuard<'p, Option<Open>>);
+
+impl Slot<'_> {
+    /// Has the connection answer, and makes it where there is none that does.
+    pub(crate) async fn ping(&mut self, pool: &Pool) -> sqlx::Result<()> {
+        let open = self.open(pool).await?;
+        self.put_back(open, pool);
+        Ok(())
+    }
+
+    /// Cancels what this process runs, a connection of this generation.
+    pub(crate) async fn cancel(&mut self, pool: &Pool, pid: i32, generation: u64) -> sqlx::Result<()> {
+        let mut open = self.open(pool).await?;
+        // Another server has other processes.
+        if open.generation != generation {
+            self.put_back(open, pool);
+            return Err(sqlx::Error::PoolClosed);
+        }
+        sqlx::query("select pg_cancel_backend($1)").bind(pid).execute(&mut open.connection).await?;
+        self.put_back(open, pool);
+        Ok(())
+    }
+
+    /// The connection, taken out: one that is given up before its answer came is not used again.
+    async fn open(&mut self, pool: &Pool) -> sqlx::Result<Open> {
+        let (options, generation, closed) = {
+            let state = pool.lock();
+            (state.options.clone(), state.generation, state.closed)
+        };
+        if closed {
+            return Err(sqlx::Error::PoolClosed);
+        }
+        if let Some(mut open) = self.0.take()
+            && open.generation == generation
+            && let Ok(Ok(())) = timeout(PING_LIMIT, open.connection.ping()).await
+        {
+            return Ok(open);
+        }
+        let (connection, _) = connect(&options).await?;
+        Ok(Open { connection, generation })
+    }
+
+    fn put_back(&mut self, open: Open, pool: &Pool) {
+        if pool.lock().generation == open.generation {
+            *self.0 = Some(open);
+        }
+    }
+}

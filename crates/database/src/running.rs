@@ -1,0 +1,116 @@
+//! A statement that runs, and what becomes of it when its caller goes away.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use tokio::{
+    runtime::Handle,
+    time::{error::Elapsed, timeout},
+};
+
+use crate::pool::{Pool, Pooled};
+
+/// How long a statement goes on without its caller before it is cancelled, and then before it is cancelled again.
+const GRACE: Duration = Duration::from_millis(100);
+/// How long it may take to cancel a statement: to have the reserved connection, and its answer.
+const CANCEL_LIMIT: Duration = Duration::from_secs(1);
+/// How often a statement is cancelled before its connection is closed. A transaction may go on to its next statement.
+const MAX_CANCELS: u32 = 50;
+
+/// A statement, or a transaction, that owns its connection. The connection comes back with the outcome if it can be used
+/// again.
+type Work<T> = BoxFuture<'static, (Option<Pooled>, T)>;
+
+/// A statement, or a transaction, that its caller waits for. The caller polls it in place, so it costs no task and no other
+/// thread is woken up for it. When the caller drops it, a task takes it over: it goes on for a while, and is then cancelled.
+///
+/// Its connection is given back when the statement has ended, and each cancel that was sent has had its answer. Postgres
+/// ignores a cancel that reaches it between two statements, so none hits the next one.
+#[must_use]
+pub(crate) struct Running<T: Send + 'static> {
+    /// Absent once it has ended.
+    work: Option<Work<T>>,
+    pool: Arc<Pool>,
+    pid: i32,
+    generation: u64,
+}
+
+impl<T: Send + 'static> Running<T> {
+    pub(crate) fn new<F>(pool: &Arc<Pool>, pooled: Pooled, work: impl FnOnce(Pooled) -> F) -> Self
+    where
+        F: Future<Output = (Option<Pooled>, T)> + Send + 'static,
+    {
+        let Pooled { pid, generation, .. } = pooled;
+        Self { work: Some(Box::pin(work(pooled))), pool: Arc::clone(pool), pid, generation }
+    }
+}
+
+impl<T: Send + 'static> Future for Running<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let Some(work) = &mut self.work else { return Poll::Pending };
+        let (pooled, output) = ready!(work.as_mut().poll(context));
+        self.work = None;
+        if let Some(pooled) = pooled {
+            self.pool.give_back(pooled);
+        }
+        Poll::Ready(output)
+    }
+}
+
+impl<T: Send + 'static> Drop for Running<T> {
+    fn drop(&mut self) {
+        // Without a runtime nothing ends it but to close its connection.
+        if let Some(work) = self.work.take()
+            && let Ok(tokio) = Handle::try_current()
+        {
+            tokio.spawn(finish(work, Arc::clone(&self.pool), self.pid, self.generation));
+        }
+    }
+}
+
+/// Brings a statement to its end. To return before that closes its connection.
+async fn finish<T: Send + 'static>(mut work: Work<T>, pool: Arc<Pool>, pid: i32, generation: u64) {
+    for _ in 0..MAX_CANCELS {
+        let ended = match timeout(GRACE, &mut work).await {
+            Ok(ended) => Some(ended),
+            // Its connection is not used again, and its server may be another one's.
+            Err(Elapsed { .. }) if pool.lock().generation != generation => return,
+            Err(Elapsed { .. }) => match timeout(CANCEL_LIMIT, cancel(&mut work, &pool, pid, generation)).await {
+                Ok(Ok(ended)) => ended,
+                Ok(Err(_)) | Err(Elapsed { .. }) => {
+                    tracing::debug!(pid, "a statement could not be cancelled; its connection is closed");
+                    return;
+                }
+            },
+        };
+        if let Some((pooled, _)) = ended {
+            if let Some(pooled) = pooled {
+                pool.give_back(pooled);
+            }
+            return;
+        }
+    }
+}
+
+/// Cancels a statement, unless it ends before that is sent.
+async fn cancel<T>(
+    work: &mut Work<T>,
+    pool: &Pool,
+    pid: i32,
+    generation: u64,
+) -> sqlx::Result<Option<(Option<Pooled>, T)>> {
+    let mut reserved = tokio::select! {
+        biased;
+        ended = work => return Ok(Some(ended)),
+        reserved = pool.reserved.lock() => reserved,
+    };
+    reserved.cancel(pool, pid, generation).await?;
+    Ok(None)
+}

@@ -1,0 +1,27 @@
+//! Migrations.
+
+use database::{MigrationError, migrate};
+use futures_util::future::join_all;
+use sqlx::postgres::PgConnectOptions;
+
+use crate::support::{database, options};
+
+#[tokio::test]
+async fn several_at_once_migrate_once() {
+    let pool = database().await;
+    let options = options(&pool);
+    for migrated in join_all((0..3).map(|_| migrate(&options))).await {
+        migrated.unwrap();
+    }
+    migrate(&options).await.unwrap();
+    let applied: i64 =
+        sqlx::query_scalar("select count(*) from _sqlx_migrations where success").fetch_one(&pool).await.unwrap();
+    assert!(applied > 0);
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_reached() {
+    let nowhere = PgConnectOptions::new_without_pgpass().username("nobody").socket("/nonexistent");
+    let refused = migrate(&nowhere).await.unwrap_err();
+    assert!(matches!(&refused, MigrationError::Unreachable { address, .. } if address == "/nonexistent"), "{refused}");
+}

@@ -1,0 +1,275 @@
+//! A [`Database`] that is tested, and what a test sees of its connections in Postgres.
+
+use std::{
+    collections::BTreeSet,
+    process::Command,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use database::Database;
+use futures_util::future::try_join_all;
+use keyset::{Connections, HeldConnection, Statement};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use private_postgres::{Server, Settings};
+use sqlx::{
+    ConnectOptions, Connection, Executor, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+/// What Postgres shows as the name of the connections that are tested.
+pub const NAME: &str = "tested";
+pub const WAITS_FOR_LOCK: &str = "wait_event_type = 'Lock'";
+pub const SLEEPS: &str = "wait_event = 'PgSleep'";
+
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+pub fn statement(sql: &'static str) -> Statement {
+    Statement::new(sql)
+}
+
+fn shared() -> PgConnectOptions {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    let server = SERVER.get_or_init(|| Server::temporary().unwrap());
+    let options = PgConnectOptions::new_without_pgpass().socket(server.socket_dir()).port(server.port());
+    options.username(server.user()).database("postgres")
+}
+
+/// A new, empty database on the server that tests share.
+pub async fn database() -> PgPool {
+    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    let mut connection = PgConnection::connect_with(&shared()).await.unwrap();
+    connection.execute(sqlx::AssertSqlSafe(format!("create database {name}"))).await.unwrap();
+    PgPoolOptions::new().max_connections(8).connect_with(shared().database(&name)).await.unwrap()
+}
+
+pub fn options(pool: &PgPool) -> PgConnectOptions {
+    pool.connect_options().as_ref().clone().application_name(NAME)
+}
+
+/// A new database with an empty table: as it is tested, and as the test looks at it.
+pub async fn tested(max_connections: usize) -> (Database, PgPool) {
+    let pool = database().await;
+    run(&pool, "create table things (id int8 primary key); create sequence runs").await;
+    (Database::new(options(&pool), max_connections), pool)
+}
+
+pub async fn run(pool: &PgPool, sql: &str) {
+    pool.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await.unwrap();
+}
+
+/// The process that serves the connection which is used next.
+pub async fn pid(database: &Database) -> i32 {
+    database.read::<(i32,)>(statement("select pg_backend_pid()")).await.unwrap()[0].0
+}
+
+pub async fn write_pid(database: &Database) -> sqlx::Result<i32> {
+    Ok(database.write::<(i32,)>(statement("select pg_backend_pid()")).await?[0].0)
+}
+
+/// A task that runs a statement as a caller does.
+pub fn call(database: &Database, sql: &'static str) -> JoinHandle<sqlx::Result<()>> {
+    let database = database.clone();
+    tokio::spawn(async move { database.write_rows(statement(sql)).await.map(drop) })
+}
+
+/// All of so many connections.
+pub async fn hold(database: &Database, connections: usize) -> Vec<HeldConnection> {
+    try_join_all((0..connections).map(|_| database.connection())).await.unwrap()
+}
+
+/// Has so many connections made and given back.
+pub async fn warm_up(database: &Database, connections: usize) {
+    drop(hold(database, connections).await);
+    all_given_back(database).await;
+}
+
+pub async fn all_given_back(database: &Database) {
+    eventually("all were given back", async || (database.connections_in_use() == 0).then_some(())).await;
+}
+
+/// The processes of the connections that are tested, the reserved one included.
+pub async fn backends(pool: &PgPool) -> BTreeSet<i32> {
+    let sql = "select pid from pg_stat_activity where application_name = $1 and datname = current_database()";
+    sqlx::query_scalar(sql).bind(NAME).fetch_all(pool).await.unwrap().into_iter().collect()
+}
+
+/// Waits until there are so many.
+pub async fn eventually_backends(pool: &PgPool, count: usize) -> BTreeSet<i32> {
+    eventually("there are so many backends", async || {
+        let backends = backends(pool).await;
+        (backends.len() == count).then_some(backends)
+    })
+    .await
+}
+
+/// The one process that does what this condition on `pg_stat_activity` says.
+pub async fn backend(pool: &PgPool, condition: &str) -> i32 {
+    let sql = format!(
+        "select pid from pg_stat_activity
+        where datname = current_database() and application_name = '{NAME}' and state = 'active' and {condition}"
+    );
+    eventually(condition, async || {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql.as_str())).fetch_optional(pool).await.unwrap()
+    })
+    .await
+}
+
+/// Ends processes of Postgres, and waits until they have ended.
+pub async fn terminate(pool: &PgPool, pids: &BTreeSet<i32>) {
+    for pid in pids {
+        sqlx::query("select pg_terminate_backend($1)").bind(pid).execute(pool).await.unwrap();
+    }
+    eventually("they ended", async || backends(pool).await.is_disjoint(pids).then_some(())).await;
+}
+
+/// Holds up all reads and writes of the table until it is closed.
+pub async fn lock_things(pool: &PgPool) -> PgConnection {
+    let mut lock: PgConnection = pool.connect_options().connect().await.unwrap();
+    lock.execute(sqlx::raw_sql("begin; lock table things in access exclusive mode")).await.unwrap();
+    lock
+}
+
+pub fn count_things(database: &Database) -> JoinHandle<sqlx::Result<Vec<(i64,)>>> {
+    let database = database.clone();
+    tokio::spawn(async move { database.read(statement("select count(*) from things")).await })
+}
+
+pub async fn things(pool: &PgPool) -> i64 {
+    sqlx::query_scalar("select count(*) from things").fetch_one(pool).await.unwrap()
+}
+
+pub fn state(error: &sqlx::Error) -> Option<String> {
+    error.as_database_error()?.code().map(Into::into)
+}
+
+/// Waits until an attempt succeeds.
+pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+    let attempts = async {
+        loop {
+            if let Some(value) = attempt().await {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within(what, attempts).await
+}
+
+/// Waits for what is to come by itself: long enough for a busy machine, and never the reason why a test passes.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let Ok(value) = tokio::time::timeout(Duration::from_secs(60), future).await else { panic!("waited until {what}") };
+    value
+}
+
+/// A Postgres of the test's own, which it stops, starts and freezes as it likes.
+pub struct Postgres {
+    server: Option<Server>,
+    settings: Settings,
+    _directory: TempDir,
+}
+
+impl Postgres {
+    pub fn start(extra: &[(&str, &str)]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let extra = extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let settings = Settings { data_dir: directory.path().join("data"), durable: false, extra };
+        let server = Some(Server::start(&settings).unwrap());
+        Self { server, settings, _directory: directory }
+    }
+
+    /// One that also listens on a port of the loopback address, which is told.
+    pub fn over_tcp() -> (Self, u16) {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        (Self::start(&[("listen_addresses", "127.0.0.1"), ("port", &port.to_string())]), port)
+    }
+
+    /// Ends all connections, and then itself.
+    pub fn stop(&mut self) {
+        self.server.take().unwrap().stop().unwrap();
+    }
+
+    pub fn start_again(&mut self) {
+        self.server = Some(Server::start(&self.settings).unwrap());
+    }
+
+    pub fn options(&self) -> PgConnectOptions {
+        let server = self.server.as_ref().unwrap();
+        let port = self.settings.extra.iter().find(|(name, _)| name == "port");
+        let port = port.map_or(server.port(), |(_, port)| port.parse().unwrap());
+        let options = PgConnectOptions::new_without_pgpass().socket(server.socket_dir()).port(port);
+        options.username(server.user()).database("postgres")
+    }
+
+    /// As the test looks at it.
+    pub async fn pool(&self) -> PgPool {
+        PgPoolOptions::new().max_connections(2).connect_with(self.options()).await.unwrap()
+    }
+
+    fn postmaster(&self) -> u32 {
+        self.server.as_ref().unwrap().process_id()
+    }
+
+    /// Holds up its main process, so that there are no new connections, for as long as the answer is kept.
+    pub fn freeze_postmaster(&self) -> Frozen {
+        let mut frozen = Frozen(Vec::new());
+        frozen.add([self.postmaster()]);
+        frozen
+    }
+
+    /// Holds up all its processes for as long as the answer is kept.
+    pub fn freeze(&self) -> Frozen {
+        let postmaster = self.postmaster();
+        // First, so that there are no new ones.
+        let mut frozen = self.freeze_postmaster();
+        let backends = processes().into_iter().filter(|(_, parent)| *parent == postmaster);
+        frozen.add(backends.map(|(pid, _)| pid));
+        frozen
+    }
+}
+
+/// Processes that are held up until this is dropped.
+pub struct Frozen(Vec<Pid>);
+
+impl Frozen {
+    pub fn process(pid: i32) -> Self {
+        let mut frozen = Self(Vec::new());
+        frozen.add([pid.try_into().unwrap()]);
+        frozen
+    }
+
+    fn add(&mut self, pids: impl IntoIterator<Item = u32>) {
+        let pids = pids.into_iter().map(|pid| Pid::from_raw(pid.try_into().unwrap()));
+        // One that has ended meanwhile is held up well enough.
+        self.0.extend(pids.filter(|pid| kill(*pid, Signal::SIGSTOP).is_ok()));
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            let _ = kill(*pid, Signal::SIGCONT);
+        }
+    }
+}
+
+/// Each process and its parent.
+fn processes() -> Vec<(u32, u32)> {
+    let output = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let process = |line: &str| {
+        let mut ids = line.split_whitespace().map(|id| id.parse().unwrap());
+        (ids.next().unwrap(), ids.next().unwrap())
+    };
+    lines.lines().map(process).collect()
+}

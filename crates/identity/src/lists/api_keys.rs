@@ -1,0 +1,116 @@
+use keyset::{Listing, Order, Statement, desc};
+use platform::Error;
+use quire_proto::identity::v1::ApiKey;
+use sqlx::FromRow;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::API_KEY;
+use crate::Identity;
+
+/// The prefix is what [`key_prefix`](crate::secrets::key_prefix) says.
+macro_rules! columns {
+    () => {
+        "id, name, subject, 'quire-key_' || workspace_id || '_' || replace(id::text, '-', '') as prefix, scopes, \
+        create_time, expire_time, last_use_time, revoke_time"
+    };
+}
+
+/// The API keys of a workspace.
+pub static API_KEYS: Listing = Listing {
+    name: "identity.v1.ApiKeys",
+    from: "api_keys",
+    message: API_KEY,
+    columns: columns!(),
+    scope: &["workspace_id"],
+    orders: &[Order { name: "create_time desc", keys: &[desc("create_time"), desc("id")], indexed: &[] }],
+    ..Listing::DEFAULT
+};
+
+/// A key that a session can be begun with.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct UsableKey {
+    pub(crate) workspace_id: String,
+    pub(crate) id: Uuid,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) expire_time: Option<OffsetDateTime>,
+}
+
+/// The key that has this secret and can be used at this time.
+pub(crate) async fn find_usable(
+    service: &Identity,
+    workspace: &str,
+    id: Uuid,
+    secret_hash: &[u8],
+    now: OffsetDateTime,
+) -> Result<Option<UsableKey>, Error> {
+    let sql = "
+        select workspace_id, id, scopes, expire_time from api_keys
+        where workspace_id = $1 and id = $2 and secret_hash = $3 and revoke_time is null
+            and (expire_time is null or expire_time > $4)";
+    let statement = Statement::new(sql).bind(workspace).bind(id).bind(secret_hash).bind(now);
+    Ok(service.database.read(statement).await?.pop())
+}
+
+/// Revokes a key, and then the sessions that were begun with it: those that begin meanwhile wait for the key's row, or
+/// are revoked with the others. Nothing when there is no such key.
+pub(crate) async fn revoke(
+    service: &Identity,
+    workspace: &str,
+    id: Uuid,
+    now: OffsetDateTime,
+) -> Result<Option<ApiKey>, Error> {
+    let sql = concat!(
+        "update api_keys set revoke_time = coalesce(revoke_time, $3) where workspace_id = $1 and id = $2
+        returning ",
+        columns!()
+    );
+    let revoked = service.database.write_rows(Statement::new(sql).bind(workspace).bind(id).bind(now)).await?;
+    let sql = "
+        update sessions set revoke_time = $3
+        where workspace_id = $1 and api_key_id = $2 and revoke_time is null";
+    service.database.write_rows(Statement::new(sql).bind(workspace).bind(id).bind(now)).await?;
+    Ok(service.api_keys.first(&revoked)?)
+}
+
+/// An API key to be made.
+#[derive(Debug)]
+pub(crate) struct NewApiKey {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) subject: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) create_time: OffsetDateTime,
+    pub(crate) expire_time: Option<OffsetDateTime>,
+    pub(crate) secret_hash: Vec<u8>,
+}
+
+/// Makes the key, which ends no later than that of its maker's session. Nothing when that session, or its key, has ended:
+/// what is revoked makes no successor with the access token that it still has.
+pub(crate) async fn insert(
+    service: &Identity,
+    workspace: &str,
+    new: &NewApiKey,
+    session: Option<Uuid>,
+) -> Result<Option<ApiKey>, Error> {
+    let sql = concat!(
+        "
+        with maker as (
+            select key.expire_time
+            from sessions as session
+            join api_keys as key on key.workspace_id = session.workspace_id and key.id = session.api_key_id
+            where session.workspace_id = $1 and session.id = $9 and session.revoke_time is null
+                and session.expire_time > $7 and key.revoke_time is null
+            for share
+        )
+        insert into api_keys (workspace_id, id, name, subject, scopes, secret_hash, create_time, expire_time)
+        select $1, $2, $3, $4, $5, $6, $7, least($8, (select expire_time from maker))
+        where $9::uuid is null or exists (select from maker)
+        returning ",
+        columns!()
+    );
+    let NewApiKey { id, name, subject, scopes, create_time, expire_time, secret_hash } = new;
+    let statement = Statement::new(sql).bind(workspace).bind(id).bind(name).bind(subject).bind(scopes);
+    let statement = statement.bind(secret_hash).bind(create_time).bind(expire_time).bind(session);
+    Ok(service.api_keys.first(&service.database.write_rows(statement).await?)?)
+}

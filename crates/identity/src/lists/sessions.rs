@@ -1,0 +1,160 @@
+use keyset::{Filter, Listing, Order, Statement, desc};
+use platform::Error;
+use quire_proto::identity::v1::Session;
+use sqlx::{Row, postgres::PgRow};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::SESSION;
+use crate::Identity;
+
+macro_rules! columns {
+    () => {
+        "id, api_key_id, subject, scopes, ip as \"device.ip\", user_agent as \"device.user_agent\", create_time, \
+        expire_time, refresh_time, revoke_time"
+    };
+}
+
+/// The sessions of a workspace.
+pub static SESSIONS: Listing = Listing {
+    name: "identity.v1.Sessions",
+    from: "sessions",
+    message: SESSION,
+    columns: columns!(),
+    scope: &["workspace_id"],
+    filters: &[
+        Filter::equal("subject", "subject"),
+        Filter::condition("active", "(revoke_time is null and expire_time > now()) = {active}"),
+    ],
+    orders: &[Order { name: "create_time desc", keys: &[desc("create_time"), desc("id")], indexed: &[&["subject"]] }],
+    ..Listing::DEFAULT
+};
+
+/// A session that was begun or refreshed, with what its access token is made of.
+#[derive(Debug)]
+pub(crate) struct Refreshed {
+    pub(crate) id: Uuid,
+    pub(crate) refresh_time: OffsetDateTime,
+    pub(crate) expire_time: OffsetDateTime,
+    pub(crate) session: Session,
+}
+
+impl Refreshed {
+    fn first(service: &Identity, rows: &[PgRow]) -> Result<Option<Self>, Error> {
+        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(Some(Self {
+            id: row.try_get("id")?,
+            refresh_time: row.try_get("refresh_time")?,
+            expire_time: row.try_get("expire_time")?,
+            session: service.sessions.message(row)?,
+        }))
+    }
+}
+
+pub(crate) async fn get(service: &Identity, workspace: &str, id: Uuid) -> Result<Option<Session>, Error> {
+    let sql = concat!("select ", columns!(), " from sessions where workspace_id = $1 and id = $2");
+    let rows = service.database.read_rows(Statement::new(sql).bind(workspace).bind(id)).await?;
+    Ok(service.sessions.first(&rows)?)
+}
+
+/// Revokes a session. Nothing when there is none.
+pub(crate) async fn revoke(
+    service: &Identity,
+    workspace: &str,
+    id: Uuid,
+    now: OffsetDateTime,
+) -> Result<Option<Session>, Error> {
+    let sql = concat!(
+        "update sessions set revoke_time = coalesce(revoke_time, $3) where workspace_id = $1 and id = $2
+        returning ",
+        columns!()
+    );
+    let rows = service.database.write_rows(Statement::new(sql).bind(workspace).bind(id).bind(now)).await?;
+    Ok(service.sessions.first(&rows)?)
+}
+
+/// Revokes all sessions of a subject. How many were.
+pub(crate) async fn revoke_all(
+    service: &Identity,
+    workspace: &str,
+    subject: &str,
+    now: OffsetDateTime,
+) -> Result<i64, Error> {
+    let sql = "
+        with revoked as (
+            update sessions set revoke_time = $3
+            where workspace_id = $1 and subject = $2 and revoke_time is null
+            returning id
+        )
+        select count(*) from revoked";
+    let statement = Statement::new(sql).bind(workspace).bind(subject).bind(now);
+    let revoked: Option<(i64,)> = service.database.write(statement).await?.pop();
+    Ok(revoked.map_or(0, |(count,)| count))
+}
+
+/// A session to be begun with an API key.
+#[derive(Debug)]
+pub(crate) struct NewSession {
+    pub(crate) id: Uuid,
+    pub(crate) api_key_id: Uuid,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) ip: String,
+    pub(crate) user_agent: String,
+    pub(crate) create_time: OffsetDateTime,
+    pub(crate) expire_time: OffsetDateTime,
+    pub(crate) family_hash: Vec<u8>,
+    pub(crate) refresh_hash: Vec<u8>,
+}
+
+/// Begins the session. Nothing when its API key can no longer be used.
+pub(crate) async fn insert(service: &Identity, workspace: &str, new: &NewSession) -> Result<Option<Refreshed>, Error> {
+    let sql = concat!(
+        "
+        with used as (
+            update api_keys set last_use_time = greatest($8, last_use_time)
+            where workspace_id = $1 and id = $3 and revoke_time is null and (expire_time is null or expire_time > $8)
+            returning subject
+        )
+        insert into sessions (workspace_id, id, api_key_id, subject, scopes, ip, user_agent, family_hash, refresh_hash,
+            create_time, expire_time, refresh_time)
+        select $1, $2, $3, subject, $4, $5, $6, $7, $10, $8, $9, $8 from used
+        returning ",
+        columns!()
+    );
+    let statement = Statement::new(sql).bind(workspace).bind(new.id).bind(new.api_key_id).bind(&new.scopes);
+    let statement = statement.bind(&new.ip).bind(&new.user_agent).bind(&new.family_hash).bind(new.create_time);
+    let statement = statement.bind(new.expire_time).bind(&new.refresh_hash);
+    Refreshed::first(service, &service.database.write_rows(statement).await?)
+}
+
+/// A refresh token that is used, as what is kept of it, and the one that takes its place.
+#[derive(Debug)]
+pub(crate) struct Refresh {
+    pub(crate) session_id: Uuid,
+    pub(crate) family_hash: Vec<u8>,
+    pub(crate) refresh_hash: Vec<u8>,
+    pub(crate) next_hash: Vec<u8>,
+    pub(crate) now: OffsetDateTime,
+}
+
+/// Uses the token; one that is of the session's family and not its latest was used before, and revokes the session instead.
+/// Nothing when it is no token, or when the session, which ends no later than its API key, has ended, or the key is revoked.
+pub(crate) async fn refresh(service: &Identity, workspace: &str, used: &Refresh) -> Result<Option<Refreshed>, Error> {
+    let sql = concat!(
+        "
+        update sessions set
+            revoke_time = case when refresh_hash = $4 then null else $6 end,
+            refresh_hash = case when refresh_hash = $4 then $5 else refresh_hash end,
+            refresh_time = case when refresh_hash = $4 then greatest($6, refresh_time + interval '1 microsecond')
+                else refresh_time end
+        where workspace_id = $1 and id = $2 and family_hash = $3 and revoke_time is null
+            and (refresh_hash <> $4 or expire_time > $6 and exists (
+                select from api_keys as key
+                where key.workspace_id = $1 and key.id = sessions.api_key_id and key.revoke_time is null))
+        returning ",
+        columns!()
+    );
+    let statement = Statement::new(sql).bind(workspace).bind(used.session_id).bind(&used.family_hash);
+    let statement = statement.bind(&used.refresh_hash).bind(&used.next_hash).bind(used.now);
+    Refreshed::first(service, &service.database.write_rows(statement).await?)
+}

@@ -1,0 +1,290 @@
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use keyset::{List, Listing, Order, Statement, asc};
+use platform::{Error, Resource};
+use quire_proto::jobs::v1::JobEvent;
+use sqlx::{FromRow, PgConnection};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{BEGIN, EVENT, JOB};
+use crate::Jobs;
+
+macro_rules! columns {
+    () => {
+        "id, job_id, kind, host, message, error, changed as \"result.changed\", exit_status as \"result.exit_status\", \
+        bytes as \"result.bytes\", files as \"result.files\", occur_time, create_time"
+    };
+}
+
+/// The events of a job.
+pub static EVENTS: Listing = Listing {
+    name: "jobs.v1.JobEvents",
+    from: "job_events",
+    message: EVENT,
+    columns: columns!(),
+    scope: &["workspace_id", "job_id"],
+    orders: &[Order { name: "occur_time", keys: &[asc("occur_time"), asc("id")], indexed: &[] }],
+    weight: Some("octet_length(message) + octet_length(error)"),
+    ..Listing::DEFAULT
+};
+
+/// The most hosts that a job has: they are in one answer.
+const MAX_HOSTS: i64 = 5_000;
+/// The most events that a job has: they are read whenever one is recorded.
+const MAX_EVENTS: i64 = 50_000;
+
+/// An event to be recorded.
+#[derive(Debug, Clone)]
+pub(crate) struct NewEvent {
+    /// The path of the event in its request, with the dot behind it, as in `events[3].`.
+    pub(crate) path: String,
+    /// Whether the request gave the time.
+    pub(crate) is_occur_time_given: bool,
+    pub(crate) job_id: Uuid,
+    pub(crate) kind: &'static str,
+    pub(crate) occur_time: OffsetDateTime,
+    pub(crate) create_time: OffsetDateTime,
+    pub(crate) event: JobEvent,
+}
+
+impl NewEvent {
+    /// Whether an event that is there is as this one was to be.
+    pub(crate) fn is_as(&self, existing: &JobEvent) -> bool {
+        let JobEvent { occur_time, create_time, .. } = *existing;
+        let occur_time = if self.is_occur_time_given { self.event.occur_time } else { occur_time };
+        JobEvent { occur_time, create_time, ..self.event.clone() } == *existing
+    }
+
+    /// The event, as one whose id another one has.
+    pub(crate) fn resource(&self) -> Resource {
+        Resource { kind: EVENT, field: format!("{}id", self.path), name: self.event.id.clone() }
+    }
+
+    fn job(&self) -> Resource {
+        Resource { kind: JOB, field: format!("{}job_id", self.path), name: self.job_id.to_string() }
+    }
+}
+
+/// Events to be recorded, all or none. No two have the same id.
+#[derive(Debug)]
+pub(crate) struct Append {
+    pub(crate) events: Vec<NewEvent>,
+    /// The etag of each job that changes.
+    pub(crate) etag: Uuid,
+    /// When they are recorded.
+    pub(crate) time: OffsetDateTime,
+}
+
+impl Append {
+    /// Records events and works out what they come to for their jobs. How many were recorded; the others were there already.
+    ///
+    /// The jobs are locked first, so that each statement after that sees what others have recorded of the same jobs before.
+    /// Jobs, events and counters are each taken in the order of their keys, and in this order: of two who have some in
+    /// common, one waits for the other, and never both.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for a job that is not there, [`Error::AlreadyExists`] for an event whose id another one has,
+    /// [`Error::FailedPrecondition`] when a job would have too many hosts or events.
+    pub(crate) async fn run(self, service: &Jobs, workspace: &str) -> Result<usize, Error> {
+        let (list, workspace, slot) =
+            (service.events.clone(), workspace.to_owned(), service.platform.slots.next_slot());
+        let recorded = service.database.transaction(BEGIN, move |connection| {
+            Box::pin(async move { self.run_in(connection, &list, &workspace, slot).await })
+        });
+        recorded.await
+    }
+
+    async fn run_in(
+        &self,
+        connection: &mut PgConnection,
+        list: &List,
+        workspace: &str,
+        slot: i32,
+    ) -> Result<usize, Error> {
+        let mut changed = self.lock(connection, workspace).await?;
+        let recorded = self.record(connection, workspace).await?;
+        let (recorded, others): (Vec<_>, Vec<_>) = self.events.iter().partition(|new| recorded.contains(&new.event.id));
+        check_same(connection, list, workspace, &others).await?;
+        let jobs: HashSet<Uuid> = recorded.iter().map(|new| new.job_id).collect();
+        changed.retain(|job| jobs.contains(&job.id));
+        if !changed.is_empty() {
+            self.settle(connection, workspace, &changed, slot).await?.check()?;
+        }
+        Ok(recorded.len())
+    }
+
+    /// Locks the jobs, in the order of their ids.
+    async fn lock(&self, connection: &mut PgConnection, workspace: &str) -> Result<Vec<LockedRow>, Error> {
+        let sql = "
+            select job.id, job.status from unnest($2::uuid[]) as wanted (id) cross join lateral (
+                select id, status from jobs where workspace_id = $1 and jobs.id = wanted.id limit 1 for no key update
+            ) as job";
+        let ids: BTreeSet<Uuid> = self.events.iter().map(|new| new.job_id).collect();
+        let query = sqlx::query_as(sql).bind(workspace).bind(ids.into_iter().collect::<Vec<_>>());
+        let locked: Vec<LockedRow> = query.fetch_all(connection).await?;
+        let ids: HashSet<Uuid> = locked.iter().map(|job| job.id).collect();
+        match self.events.iter().find(|new| !ids.contains(&new.job_id)) {
+            Some(new) => Err(Error::NotFound(new.job())),
+            None => Ok(locked),
+        }
+    }
+
+    /// Records the events that are not there yet. Their ids.
+    async fn record(&self, connection: &mut PgConnection, workspace: &str) -> sqlx::Result<HashSet<String>> {
+        let sql = "
+            with given as (
+                select * from unnest($2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[],
+                    $9::int4[], $10::int8[], $11::int8[], $12::timestamptz[], $13::timestamptz[])
+                    as given (id, job_id, kind, host, message, error, changed, exit_status, bytes, files, occur_time,
+                        create_time)
+            )
+            insert into job_events (workspace_id, id, job_id, kind, host, message, error, changed, exit_status, bytes, files,
+                occur_time, create_time)
+            select $1, id, job_id, kind, host, message, error, changed, exit_status, bytes, files, occur_time, create_time
+            from given order by id collate \"C\"
+            on conflict (workspace_id, id) do nothing
+            returning id";
+        let events = || self.events.iter().map(|new| &new.event);
+        let results = || events().map(|event| event.result.as_ref());
+        let query = sqlx::query_scalar(sql)
+            .bind(workspace)
+            .bind(events().map(|event| event.id.as_str()).collect::<Vec<_>>())
+            .bind(self.events.iter().map(|new| new.job_id).collect::<Vec<_>>())
+            .bind(self.events.iter().map(|new| new.kind).collect::<Vec<_>>())
+            .bind(events().map(|event| event.host.as_str()).collect::<Vec<_>>())
+            .bind(events().map(|event| event.message.as_str()).collect::<Vec<_>>())
+            .bind(events().map(|event| event.error.as_str()).collect::<Vec<_>>())
+            .bind(results().map(|result| result.map(|result| result.changed)).collect::<Vec<_>>())
+            .bind(results().map(|result| result.and_then(|result| result.exit_status)).collect::<Vec<_>>())
+            .bind(results().map(|result| result.map(|result| result.bytes)).collect::<Vec<_>>())
+            .bind(results().map(|result| result.map(|result| result.files)).collect::<Vec<_>>())
+            .bind(self.events.iter().map(|new| new.occur_time).collect::<Vec<_>>())
+            .bind(self.events.iter().map(|new| new.create_time).collect::<Vec<_>>());
+        Ok(query.fetch_all(connection).await?.into_iter().collect())
+    }
+
+    /// Works out how jobs are from their events, and counts them anew. They are locked: what is at a `ctid` stays there.
+    async fn settle(
+        &self,
+        connection: &mut PgConnection,
+        workspace: &str,
+        changed: &[LockedRow],
+        slot: i32,
+    ) -> sqlx::Result<Amounts> {
+        let sql = "
+            with outcomes as (
+                select changed.status as old_status, job.ctid, amount.event_count, outcome.*
+                from unnest($2::uuid[], $3::text[]) as changed (id, status) cross join lateral (
+                    select ctid from jobs where workspace_id = $1 and jobs.id = changed.id limit 1
+                ) as job cross join lateral (
+                    select count(*) as event_count from job_events where workspace_id = $1 and job_id = changed.id
+                ) as amount cross join lateral (
+                    select count(*) as host_count,
+                        case
+                            when count(*) = 0 then 'submitted'
+                            when not bool_and(has_ended) then 'processing'
+                            when bool_or(state = 'completed') and bool_or(state = 'failed') then 'partial_failure'
+                            when bool_or(state = 'failed') then 'failed'
+                            when bool_or(state = 'completed') then 'completed'
+                            else 'skipped'
+                        end as status,
+                        coalesce(bool_or(changed), false) as changed, max(exit_status) as exit_status,
+                        coalesce(sum(bytes), 0)::int8 as bytes, coalesce(sum(files), 0)::int8 as files,
+                        min(start_time) as start_time, case when bool_and(has_ended) then max(end_time) end as end_time,
+                        -- Not its error: those of all hosts would be read to keep one.
+                        (array_agg(event_id order by end_time desc, event_id desc) filter (where state = 'failed'))[1]
+                            as failed_event_id
+                    from job_hosts where workspace_id = $1 and job_id = changed.id
+                ) as outcome
+            ), settled as (
+                update jobs set status = outcome.status, changed = outcome.changed, exit_status = outcome.exit_status,
+                    bytes = outcome.bytes, files = outcome.files, start_time = outcome.start_time,
+                    end_time = outcome.end_time, error = coalesce((
+                        select error from job_events
+                        where workspace_id = $1 and job_id = jobs.id and id = outcome.failed_event_id
+                    ), ''),
+                    etag = $4, update_time = greatest($5, jobs.update_time + interval '1 microsecond')
+                from outcomes as outcome where jobs.ctid = outcome.ctid
+                returning old_status, jobs.status as new_status, jobs.retried_as is not null as retried
+            ), counted as (
+                insert into job_status_counts as counts (workspace_id, status, retried, slot, row_count)
+                select $1, status, retried, $6, sum(change)
+                from settled cross join lateral (values (old_status, -1), (new_status, 1)) as changes (status, change)
+                group by status, retried having sum(change) <> 0 order by status, retried
+                on conflict (workspace_id, status, retried, slot)
+                    do update set row_count = counts.row_count + excluded.row_count
+            )
+            select max(host_count) as host_count, max(event_count) as event_count from outcomes";
+        let query = sqlx::query_as(sql)
+            .bind(workspace)
+            .bind(changed.iter().map(|job| job.id).collect::<Vec<_>>())
+            .bind(changed.iter().map(|job| job.status.as_str()).collect::<Vec<_>>())
+            .bind(self.etag)
+            .bind(self.time)
+            .bind(slot);
+        query.fetch_one(connection).await
+    }
+}
+
+/// A job that is locked, and how it was then.
+#[derive(Debug, FromRow)]
+struct LockedRow {
+    id: Uuid,
+    status: String,
+}
+
+/// The most hosts, and the most events, that one of several jobs has.
+#[derive(Debug, FromRow)]
+struct Amounts {
+    host_count: i64,
+    event_count: i64,
+}
+
+impl Amounts {
+    fn check(&self) -> Result<(), Error> {
+        if self.host_count > MAX_HOSTS {
+            return Err(Error::FailedPrecondition("a job has at most 5000 hosts"));
+        }
+        if self.event_count > MAX_EVENTS {
+            return Err(Error::FailedPrecondition("a job has at most 50000 events"));
+        }
+        Ok(())
+    }
+}
+
+/// That the events which are there already are as they were to be.
+async fn check_same(
+    connection: &mut PgConnection,
+    list: &List,
+    workspace: &str,
+    new: &[&NewEvent],
+) -> Result<(), Error> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let sql = concat!(
+        "
+        select event.* from unnest($2::uuid[], $3::text[]) as wanted (wanted_job_id, wanted_id) cross join lateral (
+            select ",
+        columns!(),
+        " from job_events
+            where workspace_id = $1 and job_events.job_id = wanted_job_id and job_events.id = wanted_id
+            limit 1
+        ) as event"
+    );
+    let job_ids: Vec<Uuid> = new.iter().map(|new| new.job_id).collect();
+    let ids: Vec<&str> = new.iter().map(|new| new.event.id.as_str()).collect();
+    let query = Statement::new(sql).bind(workspace).bind(job_ids).bind(ids).query()?;
+    let mut by_id: HashMap<String, JobEvent> = HashMap::new();
+    for row in query.fetch_all(connection).await? {
+        let event: JobEvent = list.message(&row)?;
+        by_id.insert(event.id.clone(), event);
+    }
+    // One that is not there is of another job.
+    match new.iter().find(|new| by_id.get(&new.event.id).is_none_or(|existing| !new.is_as(existing))) {
+        Some(new) => Err(Error::AlreadyExists(new.resource())),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,344 @@
+use std::collections::HashMap;
+
+use database::Database;
+use keyset::{Counter, Filter, Listing, Order, Statement, asc, desc};
+use platform::{Error, NewRow, Resource, timestamp};
+use quire_proto::jobs::v1::{GetJobResponse, Job, JobHost};
+use sqlx::{FromRow, PgConnection, Row};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{BEGIN, JOB, KINDS};
+use crate::Jobs;
+
+macro_rules! columns {
+    () => {
+        "id, operation_type as \"operation.type\", operation_data as \"operation.data\", target, priority, policy_type, \
+        retried_from, retried_as, status, changed, exit_status, bytes, files, error, start_time, end_time, etag, \
+        create_time, update_time"
+    };
+}
+
+/// The jobs of a workspace.
+pub static JOBS: Listing = Listing {
+    name: "jobs.v1.Jobs",
+    from: "jobs",
+    message: JOB,
+    columns: columns!(),
+    scope: &["workspace_id"],
+    filters: &[
+        Filter::any_of("statuses", "status"),
+        Filter::equal("operation_type", "operation_type"),
+        Filter::equal("target", "target"),
+        Filter::equal("policy_type", "policy_type"),
+        Filter::at_least("create_time_from", "create_time"),
+        Filter::less_than("create_time_before", "create_time"),
+        Filter::at_least("end_time_from", "end_time"),
+        Filter::less_than("end_time_before", "end_time"),
+    ],
+    orders: &[
+        Order { name: "create_time desc", keys: &[desc("create_time"), desc("id")], indexed: INDEXED },
+        Order { name: "create_time", keys: &[asc("create_time"), asc("id")], indexed: INDEXED },
+        Order { name: "end_time desc", keys: &[desc("end_time").nulls_last(), desc("id")], indexed: &[] },
+        Order {
+            name: "priority desc, create_time",
+            keys: &[desc("priority"), asc("create_time"), asc("id")],
+            indexed: &[],
+        },
+    ],
+    weight: Some("octet_length(operation_data) + octet_length(error)"),
+    counters: &[
+        Counter { table: "job_status_counts", filters: &["statuses"] },
+        Counter { table: "job_operation_type_counts", filters: &["operation_type"] },
+    ],
+    ..Listing::DEFAULT
+};
+
+const INDEXED: &[&[&str]] = &[&["statuses"], &["operation_type"], &["target"]];
+
+/// A retry of a job.
+#[derive(Debug)]
+pub(crate) struct Retry {
+    /// The job that is retried.
+    pub(crate) id: Uuid,
+    /// The job that is made.
+    pub(crate) new_id: Uuid,
+    /// The event that tells of it.
+    pub(crate) event_id: Uuid,
+    /// The etag of both.
+    pub(crate) etag: Uuid,
+    pub(crate) create_time: OffsetDateTime,
+}
+
+pub(crate) async fn get(service: &Jobs, workspace: &str, id: Uuid) -> Result<Option<Job>, Error> {
+    let sql = concat!("select ", columns!(), " from jobs where workspace_id = $1 and id = $2");
+    let rows = service.database.read_rows(Statement::new(sql).bind(workspace).bind(id)).await?;
+    Ok(service.jobs.first(&rows)?)
+}
+
+/// Makes a job like one that has ended. What decides is in the row that the statement locks. Nothing when there is no
+/// such job, or it has not ended, or was retried before.
+pub(crate) async fn retry(service: &Jobs, workspace: &str, retry: &Retry) -> Result<Option<Job>, Error> {
+    let sql = concat!(
+        "
+        with retried as (
+            update jobs set retried_as = $3, etag = $4,
+                update_time = greatest($5, update_time + interval '1 microsecond')
+            where workspace_id = $1 and id = $2 and end_time is not null and retried_as is null
+            returning operation_type, operation_data, target, priority, policy_type, status
+        ), recorded as (
+            insert into job_events (workspace_id, id, job_id, kind, host, message, error, occur_time, create_time)
+            select $1, $7::text, $2, 'retried', '', '', '', $5, $5 from retried
+        ), made as (
+            insert into jobs (workspace_id, id, operation_type, operation_data, target, priority, policy_type,
+                retried_from, status, changed, bytes, files, error, etag, create_time, update_time)
+            select $1, $3, operation_type, operation_data, target, priority, policy_type, $2, 'submitted', false, 0, 0,
+                '', $4, $5, $5
+            from retried
+            returning *
+        ), counted as (
+            insert into job_operation_type_counts as counts (workspace_id, operation_type, slot, row_count)
+            select $1, operation_type, $6, 1 from retried
+            on conflict (workspace_id, operation_type, slot) do update set row_count = counts.row_count + 1
+            returning slot
+        ), counted_too as (
+            insert into job_status_counts as counts (workspace_id, status, retried, slot, row_count)
+            select $1, changes.status, changes.retried, $6, change
+            from retried cross join lateral (
+                values (retried.status, false, -1), (retried.status, true, 1), ('submitted', false, 1)
+            ) as changes (status, retried, change)
+            -- The other table first.
+            where (select count(*) from counted) > 0
+            order by changes.status, changes.retried
+            on conflict (workspace_id, status, retried, slot)
+                do update set row_count = counts.row_count + excluded.row_count
+        )
+        select ",
+        columns!(),
+        " from made"
+    );
+    let Retry { id, new_id, event_id, etag, create_time } = *retry;
+    let statement = Statement::new(sql).bind(workspace).bind(id).bind(new_id).bind(etag);
+    let statement = statement.bind(create_time).bind(service.platform.slots.next_slot()).bind(event_id.to_string());
+    Ok(service.jobs.first(&service.database.write_rows(statement).await?)?)
+}
+
+/// Deletes a job and its events. Whether there was one.
+///
+/// It is locked first, so that all its events are seen, and counted last, so that nobody waits for the counters while they
+/// are deleted.
+pub(crate) async fn delete(service: &Jobs, workspace: &str, id: Uuid) -> Result<bool, Error> {
+    let slot = service.platform.slots.next_slot();
+    let of = workspace.to_owned();
+    let deleted = service
+        .database
+        .transaction(BEGIN, move |connection| Box::pin(async move { delete_in(connection, &of, id, slot).await }));
+    let operation_type: Option<String> = deleted.await?;
+    let Some(operation_type) = operation_type else { return Ok(false) };
+    // The job is deleted, whatever becomes of this.
+    if let Err(error) = forget_type(&service.database, workspace, &operation_type).await {
+        tracing::warn!(%error, "what counts an operation type that no job has is still there");
+    }
+    Ok(true)
+}
+
+/// The operation type of the job that was deleted, if there was one.
+async fn delete_in(
+    connection: &mut PgConnection,
+    workspace: &str,
+    id: Uuid,
+    slot: i32,
+) -> sqlx::Result<Option<String>> {
+    let lock = "select operation_type from jobs where workspace_id = $1 and id = $2 for update";
+    let lock = sqlx::query_scalar(lock).bind(workspace).bind(id);
+    let operation_type: Option<String> = lock.fetch_optional(&mut *connection).await?;
+    if operation_type.is_none() {
+        // One that is made from now on is not the one that was meant.
+        return Ok(None);
+    }
+    let events = "delete from job_events where workspace_id = $1 and job_id = $2";
+    sqlx::query(events).bind(workspace).bind(id).execute(&mut *connection).await?;
+    let sql = "
+        with deleted as (
+            delete from jobs where workspace_id = $1 and id = $2
+            returning operation_type, status, retried_as is not null as retried
+        ), counted as (
+            insert into job_operation_type_counts as counts (workspace_id, operation_type, slot, row_count)
+            select $1, operation_type, $3, -1 from deleted
+            on conflict (workspace_id, operation_type, slot) do update set row_count = counts.row_count - 1
+            returning slot
+        )
+        insert into job_status_counts as counts (workspace_id, status, retried, slot, row_count)
+        -- The other table first.
+        select $1, status, retried, $3, -1 from deleted where (select count(*) from counted) > 0
+        on conflict (workspace_id, status, retried, slot) do update set row_count = counts.row_count - 1";
+    sqlx::query(sql).bind(workspace).bind(id).bind(slot).execute(connection).await?;
+    Ok(operation_type)
+}
+
+/// Removes the counters of a type of operation that no job has any more, which all pages of such types would pass over.
+/// What is added to one of them meanwhile waits, and then makes it anew.
+async fn forget_type(database: &Database, workspace: &str, operation_type: &str) -> sqlx::Result<()> {
+    let sql = "
+        with locked as (
+            select slot, row_count from job_operation_type_counts
+            where workspace_id = $1 and operation_type = $2 and 0 = (
+                select sum(row_count) from job_operation_type_counts where workspace_id = $1 and operation_type = $2
+            )
+            order by slot for update
+        )
+        delete from job_operation_type_counts where workspace_id = $1 and operation_type = $2
+            and slot in (select slot from locked) and 0 = (select sum(row_count) from locked)";
+    database.write_rows(Statement::new(sql).bind(workspace).bind(operation_type)).await?;
+    Ok(())
+}
+
+/// A host: its name, its state, its error, and when it was submitted, acknowledged, started and ended.
+type HostRow = (
+    String,
+    String,
+    String,
+    Option<OffsetDateTime>,
+    Option<OffsetDateTime>,
+    Option<OffsetDateTime>,
+    Option<OffsetDateTime>,
+);
+
+/// A job, and what became of it on each host, at one moment. The errors of all hosts together are cut to what fits in an
+/// answer: 375,000 characters, which are at most 1.5 MB.
+pub(crate) async fn get_with_hosts(service: &Jobs, workspace: &str, id: Uuid) -> Result<Option<GetJobResponse>, Error> {
+    let sql = concat!(
+        "select ",
+        columns!(),
+        ",
+            array(
+                select row(host, state, left(error, (375000 / count(*) over ())::int4), submit_time, acknowledge_time,
+                    start_time, end_time)
+                from job_hosts where workspace_id = $1 and job_id = $2 order by host
+            ) as hosts
+        from jobs where workspace_id = $1 and id = $2"
+    );
+    let rows = service.database.read_rows(Statement::new(sql).bind(workspace).bind(id)).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let hosts: Vec<HostRow> = row.try_get("hosts")?;
+    let hosts = hosts.into_iter().map(|(host, state, error, submit, acknowledge, start, end)| JobHost {
+        host,
+        state: KINDS.value(&state).into(),
+        error,
+        submit_time: submit.map(timestamp),
+        acknowledge_time: acknowledge.map(timestamp),
+        start_time: start.map(timestamp),
+        end_time: end.map(timestamp),
+    });
+    Ok(Some(GetJobResponse { job: Some(service.jobs.message(row)?), hosts: hosts.collect() }))
+}
+
+/// A job to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct NewJob {
+    /// The path of the request that asks for it, with the dot behind it: empty, or as in `requests[3].`.
+    pub(crate) path: String,
+    pub(crate) id: Uuid,
+    pub(crate) etag: Uuid,
+    pub(crate) create_time: OffsetDateTime,
+    /// Its operation is there.
+    pub(crate) job: Job,
+}
+
+/// A job that exists, as far as a new one is compared with it.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct ExistingJob {
+    id: Uuid,
+    operation_type: String,
+    operation_data: String,
+    target: String,
+    priority: i32,
+    policy_type: String,
+}
+
+impl NewJob {
+    fn operation(&self) -> (&str, &str) {
+        self.job
+            .operation
+            .as_ref()
+            .map(|operation| (operation.r#type.as_str(), operation.data.as_str()))
+            .unwrap_or_default()
+    }
+}
+
+impl NewRow for NewJob {
+    type Store = Jobs;
+    type Existing = ExistingJob;
+
+    async fn insert(service: &Jobs, workspace: &str, new: &[&Self]) -> sqlx::Result<()> {
+        let sql = "
+            with given as (
+                select * from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::int4[], $7::text[], $8::uuid[],
+                    $9::timestamptz[])
+                    as given (id, operation_type, operation_data, target, priority, policy_type, etag, create_time)
+            ), made as (
+                insert into jobs (workspace_id, id, operation_type, operation_data, target, priority, policy_type, status,
+                    changed, bytes, files, error, etag, create_time, update_time)
+                select $1, id, operation_type, operation_data, target, priority, policy_type, 'submitted', false, 0, 0, '',
+                    etag, create_time, create_time
+                -- Two batches that have jobs in common take them in the same order, so that neither waits for the other.
+                from given order by id
+                returning operation_type
+            ), counted as (
+                insert into job_operation_type_counts as counts (workspace_id, operation_type, slot, row_count)
+                select $1, operation_type, $10, count(*) from made group by operation_type order by operation_type
+                on conflict (workspace_id, operation_type, slot)
+                    do update set row_count = counts.row_count + excluded.row_count
+                returning slot
+            )
+            insert into job_status_counts as counts (workspace_id, status, retried, slot, row_count)
+            -- The other table first.
+            select $1, 'submitted', false, $10, count(*) from made where (select count(*) from counted) > 0
+            on conflict (workspace_id, status, retried, slot) do update set row_count = counts.row_count + excluded.row_count";
+        let jobs = || new.iter().map(|new| &new.job);
+        let statement = Statement::new(sql)
+            .bind(workspace)
+            .bind(new.iter().map(|new| new.id).collect::<Vec<_>>())
+            .bind(new.iter().map(|new| new.operation().0).collect::<Vec<_>>())
+            .bind(new.iter().map(|new| new.operation().1).collect::<Vec<_>>())
+            .bind(jobs().map(|job| job.target.as_str()).collect::<Vec<_>>())
+            .bind(jobs().map(|job| job.priority).collect::<Vec<_>>())
+            .bind(jobs().map(|job| job.policy_type.as_str()).collect::<Vec<_>>())
+            .bind(new.iter().map(|new| new.etag).collect::<Vec<_>>())
+            .bind(new.iter().map(|new| new.create_time).collect::<Vec<_>>())
+            .bind(service.platform.slots.next_slot());
+        service.database.write_rows(statement).await?;
+        Ok(())
+    }
+
+    /// Data that has another length than that asked for is other data, whatever it is, and is left out: what is read is no
+    /// more than what was sent.
+    async fn find(service: &Jobs, workspace: &str, new: &[Self]) -> Result<Vec<Option<ExistingJob>>, Error> {
+        let sql = "
+            select job.id, operation_type, case when octet_length(operation_data) = given.bytes then operation_data else '' end
+                as operation_data, target, priority, policy_type
+            from unnest($2::uuid[], $3::int8[]) as given (id, bytes) cross join lateral (
+                select * from jobs where workspace_id = $1 and jobs.id = given.id limit 1
+            ) as job";
+        let ids: Vec<_> = new.iter().map(|new| new.id).collect();
+        let bytes: Vec<_> = new.iter().map(|new| new.operation().1.len() as i64).collect();
+        let query = Statement::new(sql).bind(workspace).bind(ids).bind(bytes).query()?;
+        let rows = service.database.transaction(BEGIN, move |connection| {
+            Box::pin(async move { Ok::<_, sqlx::Error>(query.fetch_all(connection).await?) })
+        });
+        let rows = rows.await?;
+        let rows = rows.iter().map(ExistingJob::from_row).collect::<sqlx::Result<Vec<_>>>()?;
+        let mut by_id: HashMap<Uuid, ExistingJob> = rows.into_iter().map(|row| (row.id, row)).collect();
+        Ok(new.iter().map(|new| by_id.remove(&new.id)).collect())
+    }
+
+    fn is_as(&self, existing: &ExistingJob) -> bool {
+        let ExistingJob { operation_type, operation_data, target, priority, policy_type, .. } = existing;
+        self.operation() == (operation_type.as_str(), operation_data.as_str())
+            && (&self.job.target, &self.job.priority, &self.job.policy_type) == (target, priority, policy_type)
+    }
+
+    fn resource(&self, _existing: Option<&ExistingJob>) -> Resource {
+        Resource { kind: JOB, field: format!("{}job.id", self.path), name: self.job.id.clone() }
+    }
+}

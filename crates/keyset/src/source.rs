@@ -1,0 +1,140 @@
+//! FROM and WHERE of a selection.
+
+use crate::{
+    listing::{Filter, Test, WHERE},
+    prefix::successor,
+    selection::Selection,
+    shape::{Draft, Slot},
+    value::Value,
+};
+
+/// What a statement reads its rows for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// For all of them, in any way that Postgres likes.
+    All,
+    /// For the first of them in the order of an index.
+    Page,
+    /// For how many they are, from this table of counts.
+    Counter(&'static str),
+}
+
+/// FROM and WHERE.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// What stands behind FROM.
+    pub(crate) from: String,
+    /// Conditions that hold for all rows wanted.
+    pub(crate) conditions: Vec<String>,
+    /// The condition that no index serves.
+    pub(crate) hit: Option<String>,
+    /// For a page: one for each filter that is a set of values, to be looked up a value at a time.
+    pub(crate) lookups: Vec<String>,
+    /// For a page: what the first key is not less than.
+    pub(crate) lower: Vec<String>,
+    /// For a page: what the first key is less than.
+    pub(crate) upper: Vec<String>,
+}
+
+impl Source {
+    /// Binds the scope, the parameters and the filters.
+    pub(crate) fn new(selection: &Selection<'_>, draft: &mut Draft, reading: Reading) -> Self {
+        let listing = selection.listing;
+        let from = match reading {
+            Reading::All | Reading::Page => listing.from,
+            Reading::Counter(table) => table,
+        };
+        let scope = listing.scope.iter().enumerate();
+        let scope = scope.map(|(place, column)| format!("{column} = {}", draft.bind(Slot::Scope(place)))).collect();
+        let mut source = Self {
+            from: from.to_owned(),
+            conditions: scope,
+            hit: None,
+            lookups: Vec::new(),
+            lower: Vec::new(),
+            upper: Vec::new(),
+        };
+        let mut hits = Vec::new();
+        for (place, filter, value) in selection.given() {
+            match (selection.is_indexed(filter), reading) {
+                (true, Reading::Page) if !listing.places_conditions() => {
+                    source.add_range(selection, draft, place, filter, value);
+                }
+                (true, _) | (false, Reading::Counter(_)) => {
+                    source.conditions.extend(test(draft, place, filter, value));
+                }
+                (false, _) => hits.extend(test(draft, place, filter, value)),
+            }
+        }
+        source.hit = (!hits.is_empty()).then(|| format!("({}) is true", hits.join(" and ")));
+        source.fill_from(selection, draft);
+        source
+    }
+
+    /// All conditions, joined by AND.
+    pub(crate) fn condition(&self) -> String {
+        or_true(&self.conditions.iter().cloned().chain(self.hit.clone()).collect::<Vec<_>>())
+    }
+
+    /// Makes a filter part of the range of an index that a page reads.
+    fn add_range(
+        &mut self,
+        selection: &Selection<'_>,
+        draft: &mut Draft,
+        place: usize,
+        filter: &Filter,
+        value: &Value,
+    ) {
+        match filter.test {
+            Test::AnyOf(column) => {
+                let alias = format!("keyset_lookup_{}", self.lookups.len() + 1);
+                let values = draft.bind(Slot::Filter(place));
+                let element = selection.types.sets.get(place).map(|set| set.element(&values)).unwrap_or_default();
+                self.lookups.push(format!("(select distinct {element} as value) as {alias}"));
+                self.conditions.push(format!("{column} = {alias}.value"));
+            }
+            Test::Prefix(_) => {
+                self.lower.push(draft.bind(Slot::Filter(place)));
+                self.upper.extend(successor(value).map(|_: Value| draft.bind(Slot::PrefixEnd(place))));
+            }
+            Test::AtLeast(_) => self.lower.push(draft.bind(Slot::Filter(place))),
+            Test::LessThan(_) => self.upper.push(draft.bind(Slot::Filter(place))),
+            Test::Equal(_) | Test::Condition(_) => self.conditions.extend(test(draft, place, filter, value)),
+        }
+    }
+
+    /// Puts the values of parameters, and the conditions, where `from` has their names.
+    fn fill_from(&mut self, selection: &Selection<'_>, draft: &mut Draft) {
+        for (place, name) in selection.listing.parameters.iter().enumerate() {
+            let marker = format!("{{{name}}}");
+            if self.from.contains(&marker) {
+                self.from = self.from.replace(&marker, &draft.bind(Slot::Parameter(place)));
+            }
+        }
+        if selection.listing.places_conditions() {
+            self.from = self.from.replace(WHERE, &or_true(&self.conditions));
+            self.conditions.clear();
+        }
+    }
+}
+
+/// The conditions of a filter: none when every row passes.
+fn test(draft: &mut Draft, place: usize, filter: &Filter, value: &Value) -> Vec<String> {
+    let bound = draft.bind(Slot::Filter(place));
+    match filter.test {
+        Test::Equal(column) => vec![format!("{column} = {bound}")],
+        Test::AnyOf(column) => vec![format!("{column} = any({bound})")],
+        Test::AtLeast(column) => vec![format!("{column} >= {bound}")],
+        Test::LessThan(column) => vec![format!("{column} < {bound}")],
+        Test::Condition(condition) => vec![format!("({})", condition.replace(&format!("{{{}}}", filter.name), &bound))],
+        Test::Prefix(column) => {
+            let end = successor(value).map(|_: Value| format!("{column} < {}", draft.bind(Slot::PrefixEnd(place))));
+            std::iter::once(format!("{column} >= {bound}")).chain(end).collect()
+        }
+    }
+}
+
+/// The conditions joined by AND.
+pub(crate) fn or_true(conditions: &[String]) -> String {
+    if conditions.is_empty() { "true".to_owned() } else { conditions.join(" and ") }
+}

@@ -1,0 +1,259 @@
+//! Rows to the wire: protobuf, written from the bytes in which Postgres gives a row's values.
+
+mod field;
+mod numeric;
+mod scalar;
+mod time;
+
+use field::Conversion;
+use prost::encoding::{WireType, encode_key};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use scalar::insert_length;
+use sqlx::{
+    Column, Row, ValueRef,
+    postgres::{PgColumn, PgRow, PgTypeInfo},
+};
+
+/// Why a value cannot be written: it has no place in its field.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("it has another length than its type")]
+    Length,
+    #[error("it is not UTF-8")]
+    Utf8,
+    #[error("it is not a number in Postgres's format")]
+    Number,
+    #[error("{0} is negative, and the field's type is not")]
+    Negative(i64),
+    #[error("it is outside the range of the field's type")]
+    Time,
+    #[error("it has months, which have no fixed length")]
+    Months,
+    #[error("an array in a field has no nulls")]
+    Null,
+    #[error("an array in a field has one dimension")]
+    Dimensions,
+    #[error("it is not a JSON object: {0}")]
+    Json(serde_json::Error),
+    #[error("a value of the JSON object is of another type than those of the map")]
+    MapValue,
+}
+
+/// What a list says of its message besides its columns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Exceptions {
+    /// Fields that have no column.
+    pub(crate) unfilled: &'static [&'static str],
+    /// Nested messages that are there even where all their columns are null.
+    pub(crate) always_there: &'static [&'static str],
+}
+
+/// How a row becomes a message: the columns in the order of their fields' numbers, as protobuf's encoders write fields.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    columns: Vec<(String, PgTypeInfo)>,
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Clone)]
+struct Node {
+    number: u32,
+    kind: NodeKind,
+}
+
+#[derive(Debug, Clone)]
+enum NodeKind {
+    /// The place of the column in the row.
+    Column(usize, Conversion),
+    Nested {
+        key: Vec<u8>,
+        nodes: Vec<Node>,
+        is_always_there: bool,
+    },
+}
+
+impl Layout {
+    /// Matches each column with the field of its name: `name`, or `"operation.type"` in a nested message.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and with which column or field.
+    pub(crate) fn new(
+        message: &MessageDescriptor,
+        columns: &[PgColumn],
+        exceptions: Exceptions,
+    ) -> Result<Self, String> {
+        let mut nodes = Vec::new();
+        for (place, column) in columns.iter().enumerate() {
+            add(&mut nodes, message, column.name(), "", place, column)?;
+        }
+        check_filled(&nodes, message, "", exceptions.unfilled)?;
+        for name in exceptions.always_there {
+            let field = message.get_field_by_name(name);
+            let node = field.and_then(|field| nodes.iter_mut().find(|node| node.number == field.number()));
+            match node.map(|node| &mut node.kind) {
+                Some(NodeKind::Nested { is_always_there, .. }) => *is_always_there = true,
+                Some(NodeKind::Column(..)) | None => {
+                    return Err(format!("{name} is not a nested message with columns"));
+                }
+            }
+        }
+        sort(&mut nodes);
+        let columns = columns.iter().map(|column| (column.name().to_owned(), column.type_info().clone()));
+        Ok(Self { columns: columns.collect(), nodes })
+    }
+
+    /// Whether the first columns of the row are those of the layout. All rows of a statement have the same.
+    pub(crate) fn check(&self, row: &PgRow) -> Result<(), String> {
+        let mut found = row.columns().iter();
+        for (name, type_info) in &self.columns {
+            match found.next() {
+                Some(column) if column.name() == name && column.type_info() == type_info => {}
+                Some(column) => {
+                    let (found, found_type) = (column.name(), column.type_info());
+                    return Err(format!("a statement returns {found} {found_type} for {name} {type_info}"));
+                }
+                None => return Err(format!("a statement does not return {name}")),
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "conformance")]
+    pub(crate) fn is_numeric(&self, name: &str) -> bool {
+        use sqlx::TypeInfo;
+        self.columns.iter().any(|(column, of)| column == name && matches!(of.name(), "NUMERIC" | "NUMERIC[]"))
+    }
+
+    /// Appends the message, without its length.
+    pub(crate) fn put(&self, row: &PgRow, out: &mut Vec<u8>) -> Result<(), String> {
+        put_all(&self.nodes, row, out).map(|_: bool| ()).map_err(|(place, fault)| {
+            let name = self.columns.get(place).map(|(name, _)| name.as_str()).unwrap_or_default();
+            format!("the value of {name} cannot be written: {fault}")
+        })
+    }
+
+    /// Appends the message as a value of the repeated field 1.
+    pub(crate) fn put_as_row(&self, row: &PgRow, out: &mut Vec<u8>) -> Result<(), String> {
+        encode_key(1, WireType::LengthDelimited, out);
+        let begin = out.len();
+        self.put(row, out)?;
+        insert_length(out, begin);
+        Ok(())
+    }
+}
+
+/// Adds a column to the field that the rest of its path names.
+fn add(
+    nodes: &mut Vec<Node>,
+    message: &MessageDescriptor,
+    path: &str,
+    parent: &str,
+    place: usize,
+    column: &PgColumn,
+) -> Result<(), String> {
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    let field = message.get_field_by_name(name);
+    let field = field.ok_or_else(|| format!("{} has no field {parent}{name} for the column", message.full_name()))?;
+    let existing = nodes.iter().position(|node| node.number == field.number());
+    let Some(rest) = rest else {
+        if existing.is_some() {
+            return Err(format!("two columns are called {parent}{name}"));
+        }
+        let conversion = Conversion::between(column.type_info(), &field);
+        let conversion = conversion.ok_or_else(|| no_conversion(&format!("{parent}{name}"), column, &field))?;
+        nodes.push(Node { number: field.number(), kind: NodeKind::Column(place, conversion) });
+        return Ok(());
+    };
+    let nested = nested(&field).ok_or_else(|| format!("the field {parent}{name} is not a nested message"))?;
+    let at = existing.unwrap_or_else(|| {
+        let mut key = Vec::new();
+        encode_key(field.number(), WireType::LengthDelimited, &mut key);
+        let kind = NodeKind::Nested { key, nodes: Vec::new(), is_always_there: false };
+        nodes.push(Node { number: field.number(), kind });
+        nodes.len() - 1
+    });
+    match nodes.get_mut(at).map(|node| &mut node.kind) {
+        Some(NodeKind::Nested { nodes, .. }) => add(nodes, &nested, rest, &format!("{parent}{name}."), place, column),
+        Some(NodeKind::Column(..)) | None => Err(format!("{parent}{name} is a column, and {parent}{path} is another")),
+    }
+}
+
+fn nested(field: &FieldDescriptor) -> Option<MessageDescriptor> {
+    match field.kind() {
+        Kind::Message(message) if !field.is_list() && !field.is_map() => Some(message),
+        _ => None,
+    }
+}
+
+fn no_conversion(path: &str, column: &PgColumn, field: &FieldDescriptor) -> String {
+    let kind = if field.is_map() {
+        "map".to_owned()
+    } else {
+        format!("{}{:?}", if field.is_list() { "repeated " } else { "" }, field.kind())
+    };
+    format!("the column {path} is of type {}, which has no conversion to {kind}: cast it in SQL", column.type_info())
+}
+
+/// That each field has a column, or is said to have none.
+fn check_filled(nodes: &[Node], message: &MessageDescriptor, parent: &str, unfilled: &[&str]) -> Result<(), String> {
+    for field in message.fields() {
+        let path = format!("{parent}{}", field.name());
+        let is_unfilled = unfilled.contains(&path.as_str());
+        match nodes.iter().find(|node| node.number == field.number()).map(|node| &node.kind) {
+            Some(_) if is_unfilled => return Err(format!("the field {path} is said to have no column, and has one")),
+            Some(NodeKind::Nested { nodes, .. }) => {
+                if let Some(nested) = nested(&field) {
+                    check_filled(nodes, &nested, &format!("{path}."), unfilled)?;
+                }
+            }
+            Some(NodeKind::Column(..)) => {}
+            None if is_unfilled => {}
+            None => return Err(format!("the field {path} of {} has no column", message.full_name())),
+        }
+    }
+    Ok(())
+}
+
+fn sort(nodes: &mut [Node]) {
+    nodes.sort_by_key(|node| node.number);
+    for node in nodes {
+        if let NodeKind::Nested { nodes, .. } = &mut node.kind {
+            sort(nodes);
+        }
+    }
+}
+
+/// Appends fields. Whether any of their columns has a value.
+fn put_all(nodes: &[Node], row: &PgRow, out: &mut Vec<u8>) -> Result<bool, (usize, Fault)> {
+    let mut has_value = false;
+    for Node { kind, .. } in nodes {
+        has_value |= match kind {
+            NodeKind::Column(place, conversion) => put_column(*place, conversion, row, out)?,
+            NodeKind::Nested { key, nodes, is_always_there } => {
+                let begin = out.len();
+                out.extend_from_slice(key);
+                let message = out.len();
+                let has_value = put_all(nodes, row, out)?;
+                if has_value || *is_always_there {
+                    insert_length(out, message)
+                } else {
+                    out.truncate(begin)
+                }
+                has_value
+            }
+        };
+    }
+    Ok(has_value)
+}
+
+fn put_column(place: usize, conversion: &Conversion, row: &PgRow, out: &mut Vec<u8>) -> Result<bool, (usize, Fault)> {
+    // A row has the columns that the layout was checked with.
+    let value = row.try_get_raw(place).map_err(|_: sqlx::Error| (place, Fault::Length))?;
+    if value.is_null() {
+        return Ok(false);
+    }
+    let bytes = value.as_bytes().map_err(|_: sqlx::error::BoxDynError| (place, Fault::Length))?;
+    conversion.put(bytes, out).map_err(|fault| (place, fault))?;
+    Ok(true)
+}

@@ -1,0 +1,201 @@
+//! One field: a value, several of them, or a map.
+
+use std::collections::BTreeMap;
+
+use prost::encoding::{WireType, encode_key};
+use prost_reflect::{FieldDescriptor, Kind};
+use serde_json::Value;
+use sqlx::{
+    TypeInfo,
+    postgres::{PgTypeInfo, PgTypeKind},
+};
+
+use super::{
+    Fault,
+    scalar::{Scalar, insert_length, put_bytes, put_double, put_varint},
+};
+
+/// How a column becomes a field.
+#[derive(Debug, Clone)]
+pub(super) struct Conversion {
+    /// The field's number and wire type, as they stand before each value.
+    key: Vec<u8>,
+    shape: Shape,
+}
+
+#[derive(Debug, Clone)]
+enum Shape {
+    /// One value. A field without presence leaves out the default of its type.
+    One { scalar: Scalar, has_presence: bool },
+    /// An array, each value behind a key.
+    Repeated(Scalar),
+    /// An array in one piece.
+    Packed(Scalar),
+    /// A JSON object.
+    Map(MapValue),
+}
+
+/// What the values of a map are.
+#[derive(Debug, Clone, Copy)]
+enum MapValue {
+    String,
+    Bool,
+    Integer,
+    Double,
+}
+
+impl Conversion {
+    /// The conversion of a column of this type to this field, if there is one.
+    pub(super) fn between(from: &PgTypeInfo, to: &FieldDescriptor) -> Option<Self> {
+        let kind = to.kind();
+        let shape = if to.is_map() {
+            Shape::Map(map_value(from, &kind)?)
+        } else if to.is_list() {
+            let PgTypeKind::Array(element) = from.kind() else { return None };
+            let scalar = Scalar::between(element, &kind)?;
+            if to.is_packed() { Shape::Packed(scalar) } else { Shape::Repeated(scalar) }
+        } else {
+            Shape::One { scalar: Scalar::between(from, &kind)?, has_presence: to.supports_presence() }
+        };
+        let wire_type = match &shape {
+            Shape::Packed(_) | Shape::Map(_) => WireType::LengthDelimited,
+            Shape::One { scalar, .. } | Shape::Repeated(scalar) => scalar.wire_type(),
+        };
+        let mut key = Vec::new();
+        encode_key(to.number(), wire_type, &mut key);
+        Some(Self { key, shape })
+    }
+
+    /// Appends the field, or nothing where it has its default value and no presence.
+    pub(super) fn put(&self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+        let begin = out.len();
+        match &self.shape {
+            Shape::One { scalar, has_presence } => {
+                out.extend_from_slice(&self.key);
+                if scalar.put(bytes, out)? && !has_presence {
+                    out.truncate(begin);
+                }
+            }
+            Shape::Repeated(scalar) => {
+                for value in elements(bytes)? {
+                    out.extend_from_slice(&self.key);
+                    scalar.put(value?, out)?;
+                }
+            }
+            Shape::Packed(scalar) => {
+                out.extend_from_slice(&self.key);
+                let values = out.len();
+                for value in elements(bytes)? {
+                    scalar.put(value?, out)?;
+                }
+                if out.len() == values { out.truncate(begin) } else { insert_length(out, values) }
+            }
+            Shape::Map(value) => self.put_map(*value, bytes, out)?,
+        }
+        Ok(())
+    }
+
+    /// The entries in the order of their keys, each as the message `{key = 1, value = 2}`.
+    fn put_map(&self, value: MapValue, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+        let json = match bytes {
+            // The version of jsonb's format. Text of JSON never begins with it.
+            [1, json @ ..] => json,
+            json => json,
+        };
+        let entries: BTreeMap<String, Value> = serde_json::from_slice(json).map_err(Fault::Json)?;
+        for (name, entry_value) in entries {
+            out.extend_from_slice(&self.key);
+            let entry = out.len();
+            if !name.is_empty() {
+                out.push(STRING_KEY);
+                put_bytes(name.as_bytes(), out);
+            }
+            let begin = out.len();
+            if value.put(&entry_value, out)? {
+                out.truncate(begin);
+            }
+            insert_length(out, entry);
+        }
+        Ok(())
+    }
+}
+
+/// The key of an entry's key.
+const STRING_KEY: u8 = (1 << 3) | WireType::LengthDelimited as u8;
+/// The number of an entry's value.
+const VALUE: u32 = 2;
+
+fn map_value(from: &PgTypeInfo, kind: &Kind) -> Option<MapValue> {
+    let Kind::Message(entry) = kind else { return None };
+    if !matches!(from.name(), "JSON" | "JSONB") || entry.map_entry_key_field().kind() != Kind::String {
+        return None;
+    }
+    match entry.map_entry_value_field().kind() {
+        Kind::String => Some(MapValue::String),
+        Kind::Bool => Some(MapValue::Bool),
+        Kind::Int64 => Some(MapValue::Integer),
+        Kind::Double => Some(MapValue::Double),
+        Kind::Float
+        | Kind::Int32
+        | Kind::Uint32
+        | Kind::Uint64
+        | Kind::Sint32
+        | Kind::Sint64
+        | Kind::Fixed32
+        | Kind::Fixed64
+        | Kind::Sfixed32
+        | Kind::Sfixed64
+        | Kind::Bytes
+        | Kind::Message(_)
+        | Kind::Enum(_) => None,
+    }
+}
+
+impl MapValue {
+    /// Appends the value with its key. Whether it is the type's default.
+    fn put(self, json: &Value, out: &mut Vec<u8>) -> Result<bool, Fault> {
+        match self {
+            Self::String => {
+                encode_key(VALUE, WireType::LengthDelimited, out);
+                Ok(put_bytes(json.as_str().ok_or(Fault::MapValue)?.as_bytes(), out))
+            }
+            Self::Bool => {
+                encode_key(VALUE, WireType::Varint, out);
+                Ok(put_varint(json.as_bool().ok_or(Fault::MapValue)?.into(), out))
+            }
+            Self::Integer => {
+                encode_key(VALUE, WireType::Varint, out);
+                Ok(put_varint(json.as_i64().ok_or(Fault::MapValue)? as u64, out))
+            }
+            Self::Double => {
+                encode_key(VALUE, WireType::SixtyFourBit, out);
+                Ok(put_double(json.as_f64().ok_or(Fault::MapValue)?, out))
+            }
+        }
+    }
+}
+
+/// The values of an array of one dimension, from Postgres's binary format: how many dimensions there are, whether there are
+/// nulls, the type of the elements; for a dimension its length and its lowest index; then each element behind its length,
+/// -1 for a null. All of four bytes.
+fn elements(bytes: &[u8]) -> Result<impl Iterator<Item = Result<&[u8], Fault>>, Fault> {
+    let (dimensions, rest) = bytes.split_first_chunk().ok_or(Fault::Length)?;
+    let rest = match i32::from_be_bytes(*dimensions) {
+        0 => &[],
+        1 => rest.get(16..).ok_or(Fault::Length)?,
+        _ => return Err(Fault::Dimensions),
+    };
+    let mut rest = Some(rest).filter(|rest| !rest.is_empty());
+    Ok(std::iter::from_fn(move || {
+        let value = element(rest?);
+        rest = value.as_ref().ok().map(|(_, rest)| *rest).filter(|rest| !rest.is_empty());
+        Some(value.map(|(value, _)| value))
+    }))
+}
+
+/// The first element, and what follows.
+fn element(bytes: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
+    let (length, rest) = bytes.split_first_chunk().ok_or(Fault::Length)?;
+    let length = usize::try_from(i32::from_be_bytes(*length)).map_err(|_: std::num::TryFromIntError| Fault::Null)?;
+    rest.split_at_checked(length).ok_or(Fault::Length)
+}

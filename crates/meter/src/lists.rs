@@ -1,0 +1,26 @@
+//! The lists of the service, and its statements.
+
+pub(crate) mod summaries;
+pub(crate) mod usage;
+
+use platform::Names;
+use quire_proto::meter::v1::UsageDimension;
+pub use summaries::SUMMARIES;
+pub use usage::USAGE;
+
+/// The message type of a usage record.
+pub(crate) const USAGE_RECORD: &str = "meter.v1.UsageRecord";
+
+/// What usage can be summed up by, and the parameter that says whether it is.
+pub(crate) const DIMENSIONS: Names<UsageDimension> = Names {
+    in_contract: UsageDimension::as_str_name,
+    in_service: &[
+        (UsageDimension::Team, "by_team"),
+        (UsageDimension::Agent, "by_agent"),
+        (UsageDimension::Model, "by_model"),
+        (UsageDimension::Provider, "by_provider"),
+        (UsageDimension::Surface, "by_surface"),
+        (UsageDimension::EventType, "by_event_type"),
+        (UsageDimension::Day, "by_day"),
+    ],
+};

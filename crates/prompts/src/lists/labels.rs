@@ -1,0 +1,90 @@
+use keyset::{Listing, Order, Statement, asc};
+use platform::{Error, Resource};
+use quire_proto::prompts::v1::Label;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{LABEL, versions};
+use crate::Prompts;
+
+macro_rules! columns {
+    () => {
+        "prompt_id, label, version, assigned_by, assign_time"
+    };
+}
+
+/// The labels of a prompt.
+pub static LABELS: Listing = Listing {
+    name: "prompts.v1.Labels",
+    from: "labels",
+    message: LABEL,
+    columns: columns!(),
+    scope: &["workspace_id", "prompt_id"],
+    orders: &[Order { name: "label", keys: &[asc("label")], indexed: &[] }],
+    ..Listing::DEFAULT
+};
+
+/// A label to be pointed at a version.
+#[derive(Debug, Clone)]
+pub(crate) struct NewLabel {
+    pub(crate) prompt_id: Uuid,
+    pub(crate) label: String,
+    pub(crate) version: i32,
+    pub(crate) assigned_by: String,
+    pub(crate) assign_time: OffsetDateTime,
+    /// The id under which the deployment is recorded.
+    pub(crate) deployment_id: Uuid,
+}
+
+/// Points the label at its version and records the deployment: both or neither, and neither where it points there already.
+/// The label as it is kept; nothing when there is no such version.
+///
+/// The version is locked before the label, as when a prompt is deleted. A label is moved later than the time before also
+/// where the clocks of those who move it say otherwise.
+pub(crate) async fn assign(service: &Prompts, workspace: &str, new: &NewLabel) -> Result<Option<Label>, Error> {
+    let sql = concat!(
+        "
+        with pointed as (
+            select version from prompt_versions where workspace_id = $1 and prompt_id = $2 and version = $4 for key share
+        ), assigned as (
+            insert into labels (workspace_id, prompt_id, label, version, assigned_by, assign_time)
+            select $1, $2, $3, version, $5, $6 from pointed
+            on conflict (workspace_id, prompt_id, label) do update
+            set version = excluded.version, previous_version = labels.version,
+                assigned_by = excluded.assigned_by,
+                assign_time = greatest(excluded.assign_time, labels.assign_time + interval '1 microsecond')
+            where labels.version <> excluded.version
+            returning prompt_id, label, version, previous_version, assigned_by, assign_time
+        ), recorded as (
+            insert into deployments (workspace_id, id, prompt_id, label, version, previous_version, actor, create_time)
+            select $1, $7, prompt_id, label, version, previous_version, assigned_by, assign_time from assigned
+        )
+        select ",
+        columns!(),
+        " from assigned"
+    );
+    let NewLabel { prompt_id, label, version, assigned_by, assign_time, deployment_id } = new;
+    let statement = Statement::new(sql).bind(workspace).bind(prompt_id).bind(label).bind(version);
+    let statement = statement.bind(assigned_by).bind(assign_time).bind(deployment_id);
+    let assigned = service.labels.first(&service.database.write_rows(statement).await?)?;
+    if assigned.is_some() {
+        return Ok(assigned);
+    }
+    let kept = kept(service, workspace, new).await?;
+    if kept.is_some() || !versions::exists(service, workspace, *prompt_id, *version).await? {
+        return Ok(kept);
+    }
+    // It pointed there, and was moved since.
+    Err(Error::Aborted(Resource { kind: LABEL, field: "label".to_owned(), name: format!("{prompt_id}/{label}") }))
+}
+
+/// The label where it points at its version already.
+async fn kept(service: &Prompts, workspace: &str, new: &NewLabel) -> Result<Option<Label>, Error> {
+    let sql = concat!(
+        "select ",
+        columns!(),
+        " from labels where workspace_id = $1 and prompt_id = $2 and label = $3 and version = $4"
+    );
+    let statement = Statement::new(sql).bind(workspace).bind(new.prompt_id).bind(&new.label).bind(new.version);
+    Ok(service.labels.first(&service.database.read_rows(statement).await?)?)
+}

@@ -1,0 +1,129 @@
+use keyset::{Listing, Order, Statement, desc};
+use platform::Error;
+use quire_proto::prompts::v1::PromptVersion;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::VERSION;
+use crate::Prompts;
+
+macro_rules! columns {
+    () => {
+        "prompt_id, version, content, model, author, variables, content_hash, create_time"
+    };
+}
+
+/// The versions of a prompt.
+pub static VERSIONS: Listing = Listing {
+    name: "prompts.v1.PromptVersions",
+    from: "prompt_versions",
+    message: VERSION,
+    columns: columns!(),
+    scope: &["workspace_id", "prompt_id"],
+    orders: &[Order { name: "version desc", keys: &[desc("version")], indexed: &[] }],
+    // Each variable costs two bytes besides its own, as each of these spaces does.
+    weight: Some("octet_length(content) + octet_length(array_to_string(variables, '  '))"),
+    ..Listing::DEFAULT
+};
+
+/// A version to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct NewVersion {
+    pub(crate) prompt_id: Uuid,
+    pub(crate) create_time: OffsetDateTime,
+    pub(crate) version: PromptVersion,
+}
+
+/// Adds the version behind the latest one, whatever its own number says, unless that has the same content. The prompt's
+/// row is locked by what it says of its latest version, so that writers wait for each other and each sees the one before;
+/// a version is made later than the one before also where the writers' clocks say otherwise.
+/// Nothing when there is no such prompt.
+pub(crate) async fn add(
+    service: &Prompts,
+    workspace: &str,
+    new: &NewVersion,
+    etag: Uuid,
+) -> Result<Option<PromptVersion>, Error> {
+    let sql = concat!(
+        "
+        with added as (
+            update prompts set latest_version = latest_version + 1, latest_content_hash = $3, etag = $4,
+                update_time = greatest($5, update_time + interval '1 microsecond')
+            where workspace_id = $1 and id = $2 and $3 <> coalesce(latest_content_hash, (
+                select content_hash from prompt_versions as latest
+                where latest.workspace_id = $1 and latest.prompt_id = $2 and latest.version = prompts.latest_version))
+            returning latest_version, update_time
+        )
+        insert into prompt_versions (workspace_id, prompt_id, version, content, model, author, variables, content_hash,
+            create_time)
+        select $1, $2, latest_version, $6, $7, $8, $9, $3, update_time from added
+        returning ",
+        columns!()
+    );
+    let NewVersion { prompt_id, create_time, version } = new;
+    let statement = Statement::new(sql).bind(workspace).bind(prompt_id).bind(&version.content_hash).bind(etag);
+    let statement = statement.bind(create_time).bind(&version.content).bind(&version.model).bind(&version.author);
+    let added = service.database.write_rows(statement.bind(&version.variables)).await?;
+    match service.versions.first(&added)? {
+        Some(added) => Ok(Some(added)),
+        None => kept(service, workspace, *prompt_id, &version.content_hash).await,
+    }
+}
+
+/// The latest version that has this content.
+async fn kept(
+    service: &Prompts,
+    workspace: &str,
+    prompt_id: Uuid,
+    content_hash: &[u8],
+) -> Result<Option<PromptVersion>, Error> {
+    let sql = concat!(
+        "select ",
+        columns!(),
+        " from prompt_versions where workspace_id = $1 and prompt_id = $2 and content_hash = $3
+        order by version desc limit 1"
+    );
+    let statement = Statement::new(sql).bind(workspace).bind(prompt_id).bind(content_hash);
+    Ok(service.versions.first(&service.database.read_rows(statement).await?)?)
+}
+
+pub(crate) async fn exists(service: &Prompts, workspace: &str, prompt_id: Uuid, version: i32) -> Result<bool, Error> {
+    let sql = "select version from prompt_versions where workspace_id = $1 and prompt_id = $2 and version = $3";
+    let statement = Statement::new(sql).bind(workspace).bind(prompt_id).bind(version);
+    Ok(!service.database.read_rows(statement).await?.is_empty())
+}
+
+pub(crate) async fn get(
+    service: &Prompts,
+    workspace: &str,
+    prompt_id: Uuid,
+    version: i32,
+) -> Result<Option<PromptVersion>, Error> {
+    let sql = concat!(
+        "select ",
+        columns!(),
+        " from prompt_versions where workspace_id = $1 and prompt_id = $2 and version = $3"
+    );
+    let statement = Statement::new(sql).bind(workspace).bind(prompt_id).bind(version);
+    Ok(service.versions.first(&service.database.read_rows(statement).await?)?)
+}
+
+/// The version that a label of the prompt with this name points at.
+pub(crate) async fn resolve(
+    service: &Prompts,
+    workspace: &str,
+    name: &str,
+    label: &str,
+) -> Result<Option<PromptVersion>, Error> {
+    let sql = concat!(
+        "select ",
+        columns!(),
+        " from prompt_versions where workspace_id = $1 and (prompt_id, version) = (
+            select label.prompt_id, label.version
+            from prompts as prompt
+            join labels as label on label.workspace_id = prompt.workspace_id and label.prompt_id = prompt.id
+            where prompt.workspace_id = $1 and prompt.name = $2 and label.label = $3)"
+    );
+    let statement = Statement::new(sql).bind(workspace).bind(name).bind(label);
+    Ok(service.versions.first(&service.database.read_rows(statement).await?)?)
+}

@@ -1,0 +1,109 @@
+//! Where callers come in: the loop that accepts their connections, and what serves each.
+
+use std::{io, net::SocketAddr, pin::pin, time::Duration};
+
+use axum::Router;
+use hyper::{Request, body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    time::{error::Elapsed, timeout},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{codegen::Service, transport::server::TcpConnectInfo};
+
+/// How many calls a connection may have in flight.
+const MAX_CALLS: u32 = 100;
+/// How often a connection is asked whether its other end is still there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// How long the other end may take to answer that.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait after a connection that could not be accepted.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves connections, by HTTP/2 alone.
+#[derive(Clone)]
+pub(crate) struct Connections {
+    http: http2::Builder<TokioExecutor>,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    /// Cancelled when no more calls are to begin.
+    stopping: CancellationToken,
+}
+
+impl Connections {
+    /// Connections over which this router is called, by TLS if there is any. Once `stopping` is cancelled, none is accepted, and
+    /// those that there are end when their calls in flight are answered.
+    pub(crate) fn new(router: Router, tls: Option<TlsAcceptor>, stopping: CancellationToken) -> Self {
+        let mut http = http2::Builder::new(TokioExecutor::new());
+        http.timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_CALLS)
+            .keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+        Self { http, tls, router, stopping }
+    }
+
+    /// Accepts connections until told to stop, and ends when all have ended.
+    pub(crate) async fn accept(self, listener: TcpListener) {
+        let tasks = TaskTracker::new();
+        while let Some(accepted) = self.stopping.run_until_cancelled(listener.accept()).await {
+            match accepted {
+                Ok((stream, remote)) => {
+                    tasks.spawn(self.clone().serve(stream, remote));
+                }
+                Err(error) => {
+                    // As when the process may have no more files open: the next attempt would fail as well.
+                    tracing::warn!(%error, "a connection was not accepted");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+        drop(listener);
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    async fn serve(self, stream: TcpStream, remote: SocketAddr) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, %remote, "a connection sends small packets late");
+        }
+        let info = TcpConnectInfo { local_addr: stream.local_addr().ok(), remote_addr: Some(remote) };
+        let Some(tls) = &self.tls else { return self.answer(stream, info).await };
+        match self.stopping.run_until_cancelled(shake_hands(tls, stream)).await {
+            Some(Ok(stream)) => self.answer(stream, info).await,
+            Some(Err(error)) => tracing::debug!(%error, %remote, "no TLS was agreed on"),
+            None => {}
+        }
+    }
+
+    /// Answers the calls of a connection.
+    async fn answer(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, info: TcpConnectInfo) {
+        let remote = info.remote_addr;
+        let router = self.router.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(info.clone());
+            router.clone().call(request)
+        });
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            () = self.stopping.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = served {
+            tracing::debug!(%error, ?remote, "a connection has failed");
+        }
+    }
+}
+
+async fn shake_hands(tls: &TlsAcceptor, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+        Ok(accepted) => accepted,
+        Err(Elapsed { .. }) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}

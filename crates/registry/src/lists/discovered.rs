@@ -1,0 +1,26 @@
+use keyset::{Filter, Listing, Order, desc};
+
+use super::{AGENT, agents::columns};
+
+/// The agents of a workspace that have room for work.
+pub static DISCOVERED: Listing = Listing {
+    name: "registry.v1.DiscoveredAgents",
+    from: "agents",
+    message: AGENT,
+    columns: columns!(),
+    scope: &["workspace_id"],
+    filters: &[
+        Filter::any_of("status", "status"),
+        Filter::condition(
+            "capability",
+            "capabilities @> array[{capability}] and load < capacity
+                and heartbeat_time + time_to_live * interval '1 millisecond' >= now()",
+        ),
+    ],
+    orders: &[Order {
+        name: "register_time desc",
+        keys: &[desc("register_time"), desc("id")],
+        indexed: &[&["status"]],
+    }],
+    ..Listing::DEFAULT
+};
