@@ -92,7 +92,7 @@ impl Scalar {
             Self::Float => {
                 let value = f32::from_be_bytes(array(bytes)?);
                 out.extend_from_slice(&value.to_le_bytes());
-                Ok(value.to_bits() == 0)
+                Ok(value == 0.0)
             }
             Self::Double => Ok(put_double(f64::from_be_bytes(array(bytes)?), out)),
             Self::FloatToDouble => Ok(put_double(f64::from(f32::from_be_bytes(array(bytes)?)), out)),
@@ -195,7 +195,7 @@ pub(super) fn put_varint(value: u64, out: &mut Vec<u8>) -> bool {
 
 pub(super) fn put_double(value: f64, out: &mut Vec<u8>) -> bool {
     out.extend_from_slice(&value.to_le_bytes());
-    value.to_bits() == 0
+    value == 0.0
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Fault> {

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::panic, reason = "tests")]
 
+pub mod everything;
+
 use std::{
     sync::{
         OnceLock,

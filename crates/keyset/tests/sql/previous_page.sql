@@ -1,0 +1,11 @@
+select * from (
+    (
+        select id, title, rank as keyset_key_1, id as keyset_key_2
+        from books
+        where library = $1 and (rank, id) < ($2::integer, $3::bigint)
+        order by keyset_key_1 desc, keyset_key_2 desc
+        limit 201
+    )
+) as page
+order by keyset_key_1 desc, keyset_key_2 desc
+limit $4

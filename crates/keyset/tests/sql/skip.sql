@@ -1,0 +1,15 @@
+select * from (
+    select * from (
+        (
+            select id, title, rank as keyset_key_1, id as keyset_key_2
+            from books
+            where library = $1
+            order by keyset_key_1, keyset_key_2
+            limit 10201
+        )
+    ) as page
+    order by keyset_key_1, keyset_key_2
+    limit $3
+) as page
+order by keyset_key_1, keyset_key_2
+limit $2 offset $4
