@@ -1,6 +1,6 @@
 //! Programs that serve the same list as the server, to be measured beside it. Each is started as `quire serve` is.
 
-use std::path::Path;
+use std::ffi::OsStr;
 
 use clap::ValueEnum;
 use tokio::process::Command;
@@ -71,12 +71,13 @@ impl ControlKind {
     /// Builds the program. Returns the command that runs it: Cargo replaces itself by the program, so the process that is
     /// started is the one whose CPU time is measured.
     async fn build(self, url: &str) -> Result<Command> {
-        let cargo = Path::new(env!("CARGO"));
-        let build = Command::new(cargo).args(["build", "--release"]).args(self.target()).status().await?;
+        let cargo = OsStr::new(env!("CARGO"));
+        let mut build = program(cargo, url);
+        let build = build.args(["build", "--release"]).args(self.target()).status().await?;
         if !build.success() {
             return Err(format!("cargo build of the control {}: {build}", self.name()).into());
         }
-        let mut run = program(cargo.as_os_str(), url);
+        let mut run = program(cargo, url);
         run.args(["run", "--release", "--quiet"]).args(self.target()).arg("--");
         Ok(run)
     }

@@ -73,6 +73,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     if let Some(file) = &arguments.plot {
         plot::write(file, &depths, arguments.rows)?;
     }
+    drop(bench);
     report.print();
     server.stop().await?;
     database.stop()

@@ -87,10 +87,8 @@ impl<'a> Bench<'a> {
         let (before, workspaces) = (arguments.before.clone(), workspaces(arguments));
         // They start after the statement was found, which is looked for among all that connections have run.
         let is_compared = |measurement| matches!(measurement, Measurement::Cpu | Measurement::Rate);
-        let controls = match arguments.measurements().any(is_compared) {
-            true => controls::start(arguments, database).await?,
-            false => Vec::new(),
-        };
+        let is_needed = arguments.measurements().any(is_compared);
+        let controls = if is_needed { controls::start(arguments, database).await? } else { Vec::new() };
         Ok(Self { database, server, rows, walk, pgbench, controls, before, workspaces })
     }
 

@@ -92,12 +92,15 @@ pub(crate) fn quire(build: &Path, subcommand: &[&str], url: &str) -> Command {
     command
 }
 
-/// A program that uses the database, with no settings of whoever runs this.
+/// How the names of settings begin that a program is not to have from whoever runs this. Build scripts run again when what
+/// Cargo tells of a package is another.
+const SETTINGS: [&str; 4] = ["QUIRE_", "PG", "CARGO_MANIFEST_", "CARGO_PKG_"];
+
+/// A program that uses the database.
 pub(crate) fn program(program: &OsStr, url: &str) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
-        let text = name.as_encoded_bytes();
-        if text.starts_with(b"QUIRE_") || text.starts_with(b"PG") {
+        if SETTINGS.iter().any(|begin| name.as_encoded_bytes().starts_with(begin.as_bytes())) {
             command.env_remove(&name);
         }
     }
