@@ -26,7 +26,8 @@ mod work;
 
 use std::ops::Range;
 
-use sqlx::{Encode, Postgres, Type};
+use prost_reflect::FieldDescriptor;
+use sqlx::{Encode, Postgres, Type, postgres::PgTypeInfo};
 
 use crate::{
     Error, List,
@@ -34,6 +35,7 @@ use crate::{
     query::{Checked, Query},
     selection::Selection,
     value::Value,
+    wire,
 };
 
 /// How many rows the walks go through.
@@ -42,6 +44,12 @@ const FEW: u32 = 60;
 const MANY: u32 = 20_060;
 /// Every row whose number is a multiple of this one has the rare value of each filter.
 pub const RARE: u32 = 10_000;
+
+/// The field that a value of this type becomes, given in Postgres's binary format, or why it has no place there; nothing
+/// where there is no conversion. For tests of the conversions with any bytes.
+pub fn convert(from: &PgTypeInfo, to: &FieldDescriptor, bytes: &[u8]) -> Option<Result<Vec<u8>, String>> {
+    wire::convert(from, to, bytes)
+}
 
 /// A list under test, with values to try its filters with.
 #[derive(Debug, Clone)]

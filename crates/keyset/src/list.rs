@@ -98,8 +98,10 @@ impl List {
 
     /// Rows as the repeated field 1 of a response.
     pub(crate) fn encode<'r>(&self, rows: impl Iterator<Item = &'r PgRow>) -> Result<Vec<u8>, Error> {
+        /// What a row is expected to have, so that the bytes of most pages are not moved while they grow.
+        const ROW_BYTES: usize = 256;
         let layout = self.layout()?;
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(rows.size_hint().0 * ROW_BYTES);
         for (place, row) in rows.enumerate() {
             // All of them have the columns of the first.
             let checked = if place == 0 { layout.check(row) } else { Ok(()) };

@@ -1,6 +1,7 @@
 //! Rows to the wire: protobuf, written from the bytes in which Postgres gives a row's values.
 
 mod field;
+mod json;
 mod numeric;
 mod scalar;
 mod time;
@@ -141,6 +142,13 @@ impl Layout {
         insert_length(out, begin);
         Ok(())
     }
+}
+
+#[cfg(feature = "conformance")]
+pub(crate) fn convert(from: &PgTypeInfo, to: &FieldDescriptor, bytes: &[u8]) -> Option<Result<Vec<u8>, String>> {
+    let conversion = Conversion::between(from, to)?;
+    let mut out = Vec::new();
+    Some(conversion.put(bytes, &mut out).map(|()| out).map_err(|fault| fault.to_string()))
 }
 
 /// Adds a column to the field that the rest of its path names.

@@ -5,10 +5,10 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use keyset::{CatalogueError, Error, Listing, Statement};
+use keyset::{CatalogueError, Error, Listing, Statement, conformance::convert};
 use prost::{Message, encoding::message};
 use prost_types::{Duration, Timestamp};
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Type, postgres::PgTypeInfo};
 use support::{
     database,
     everything::{DESCRIPTORS, Deeper, Everything, Nested, listing, paging, row},
@@ -414,6 +414,60 @@ async fn a_statement_that_returns_the_columns_of_a_list() {
         mistakes.push(mistake);
     }
     insta::assert_snapshot!(mistakes.join("\n"));
+}
+
+proptest::proptest! {
+    /// A value is written as a field that can be read, or has no place in it.
+    #[test]
+    fn any_bytes(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..64), header in 0_usize..3) {
+        // As arrays of one dimension, values of which some have such a length, and JSON objects begin.
+        let header: &[u8] = [&[][..], &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0], b"\x01{"][header];
+        let bytes = [header, &bytes].concat();
+        let pool = prost_reflect::DescriptorPool::decode(DESCRIPTORS.as_slice()).unwrap();
+        let message = pool.get_message_by_name("everything.v1.Everything").unwrap();
+        let mut conversions = 0;
+        for from in column_types() {
+            for field in message.fields() {
+                let Some(converted) = convert(&from, &field, &bytes) else { continue };
+                conversions += 1;
+                if let Ok(converted) = converted {
+                    let read = prost_reflect::DynamicMessage::decode(message.clone(), converted.as_slice()).unwrap();
+                    assert_eq!(read.unknown_fields().count(), 0);
+                }
+            }
+        }
+        assert_eq!(conversions, 58, "the pairs that have a conversion");
+    }
+}
+
+/// The types that have a conversion.
+fn column_types() -> Vec<PgTypeInfo> {
+    fn of<T: Type<Postgres>>() -> PgTypeInfo {
+        T::type_info()
+    }
+    vec![
+        of::<bool>(),
+        of::<i16>(),
+        of::<i32>(),
+        of::<i64>(),
+        of::<f32>(),
+        of::<f64>(),
+        of::<String>(),
+        of::<Vec<u8>>(),
+        of::<uuid::Uuid>(),
+        of::<rust_decimal::Decimal>(),
+        of::<sqlx::types::time::OffsetDateTime>(),
+        of::<sqlx::postgres::types::PgInterval>(),
+        of::<sqlx::types::Json<()>>(),
+        of::<Vec<bool>>(),
+        of::<Vec<i32>>(),
+        of::<Vec<i64>>(),
+        of::<Vec<f64>>(),
+        of::<Vec<String>>(),
+        of::<Vec<uuid::Uuid>>(),
+        of::<Vec<rust_decimal::Decimal>>(),
+        of::<Vec<sqlx::types::time::OffsetDateTime>>(),
+    ]
 }
 
 #[test]

@@ -104,15 +104,15 @@ async fn a_postgres_whose_connections_others_have() {
     };
     take_all().await;
 
-    // The connections that the server has wait for the lock, and it gets no more.
+    // The connections that the server has wait for the lock, and it gets no more. Calls wait for one of those.
     let mut waiting = JoinSet::new();
     eventually("there were none left", async || {
         waiting.spawn(update(client.clone(), id.clone(), "chat"));
         let refused = waiting.try_join_next()?.unwrap().unwrap_err();
-        (refused.code() == Code::Unavailable).then_some(())
+        (refused.code() == Code::ResourceExhausted).then_some(())
     })
     .await;
-    assert_eq!(code(get(&client, &id).await), Code::Unavailable);
+    assert_eq!(code(get(&client, &id).await), Code::ResourceExhausted);
     assert_eq!(health(&channel, "").await, Serving);
 
     // The server has none at all.

@@ -1,10 +1,7 @@
 //! One field: a value, several of them, or a map.
 
-use std::collections::BTreeMap;
-
 use prost::encoding::{WireType, encode_key};
 use prost_reflect::{FieldDescriptor, Kind};
-use serde_json::Value;
 use sqlx::{
     TypeInfo,
     postgres::{PgTypeInfo, PgTypeKind},
@@ -12,6 +9,7 @@ use sqlx::{
 
 use super::{
     Fault,
+    json::{self, Json},
     scalar::{Scalar, insert_length, put_bytes, put_double, put_varint},
 };
 
@@ -102,8 +100,7 @@ impl Conversion {
             [1, json @ ..] => json,
             json => json,
         };
-        let entries: BTreeMap<String, Value> = serde_json::from_slice(json).map_err(Fault::Json)?;
-        for (name, entry_value) in entries {
+        for (name, json) in json::entries(json)? {
             out.extend_from_slice(&self.key);
             let entry = out.len();
             if !name.is_empty() {
@@ -111,7 +108,7 @@ impl Conversion {
                 put_bytes(name.as_bytes(), out);
             }
             let begin = out.len();
-            if value.put(&entry_value, out)? {
+            if value.put(&json, out)? {
                 out.truncate(begin);
             }
             insert_length(out, entry);
@@ -153,25 +150,15 @@ fn map_value(from: &PgTypeInfo, kind: &Kind) -> Option<MapValue> {
 
 impl MapValue {
     /// Appends the value with its key. Whether it is the type's default.
-    fn put(self, json: &Value, out: &mut Vec<u8>) -> Result<bool, Fault> {
-        match self {
-            Self::String => {
-                encode_key(VALUE, WireType::LengthDelimited, out);
-                Ok(put_bytes(json.as_str().ok_or(Fault::MapValue)?.as_bytes(), out))
-            }
-            Self::Bool => {
-                encode_key(VALUE, WireType::Varint, out);
-                Ok(put_varint(json.as_bool().ok_or(Fault::MapValue)?.into(), out))
-            }
-            Self::Integer => {
-                encode_key(VALUE, WireType::Varint, out);
-                Ok(put_varint(json.as_i64().ok_or(Fault::MapValue)? as u64, out))
-            }
-            Self::Double => {
-                encode_key(VALUE, WireType::SixtyFourBit, out);
-                Ok(put_double(json.as_f64().ok_or(Fault::MapValue)?, out))
-            }
-        }
+    fn put(self, json: &Json<'_>, out: &mut Vec<u8>) -> Result<bool, Fault> {
+        let (wire_type, put): (_, fn(&Json<'_>, &mut Vec<u8>) -> Option<bool>) = match self {
+            Self::String => (WireType::LengthDelimited, |json, out| Some(put_bytes(json.as_str()?.as_bytes(), out))),
+            Self::Bool => (WireType::Varint, |json, out| Some(put_varint(json.as_bool()?.into(), out))),
+            Self::Integer => (WireType::Varint, |json, out| Some(put_varint(json.as_i64()? as u64, out))),
+            Self::Double => (WireType::SixtyFourBit, |json, out| Some(put_double(json.as_f64()?, out))),
+        };
+        encode_key(VALUE, wire_type, out);
+        put(json, out).ok_or(Fault::MapValue)
     }
 }
 

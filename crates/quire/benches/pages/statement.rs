@@ -53,7 +53,7 @@ async fn last_statement(database: &Database) -> Result<String> {
     let mut connection = database.connect().await?;
     let sql = "
         select query from pg_stat_activity
-        where application_name = 'quire' and datname = current_database() and query like '% prompts %'
+        where application_name = 'quire' and datname = current_database() and query like '%from prompts%'
         order by query_start desc limit 1";
     let text = sqlx::query_scalar(sql).fetch_one(&mut connection).await?;
     connection.close().await?;
