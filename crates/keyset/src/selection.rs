@@ -75,6 +75,25 @@ impl Bound {
     }
 }
 
+impl Selection<'static> {
+    /// A selection that has nothing but nulls for values.
+    pub(crate) fn of_nulls(listing: &'static Listing) -> Self {
+        const NOTHING: Order = Order { name: "", keys: &[], indexed: &[] };
+        const NO_TYPES: &Types = &Types { keys: Vec::new(), sets: Vec::new() };
+        let nulls = |count| vec![Value::key(None); count];
+        Self {
+            listing,
+            place: 0,
+            order: listing.orders.first().unwrap_or(&NOTHING),
+            types: NO_TYPES,
+            shapes: Shapes::default(),
+            scope: nulls(listing.scope.len()),
+            parameters: nulls(listing.parameters.len()),
+            filters: vec![None; listing.filters.len()],
+        }
+    }
+}
+
 impl Selection<'_> {
     /// The filters that the request has, as their places in the listing. Every row begins with the empty prefix.
     pub(crate) fn given(&self) -> impl Iterator<Item = (usize, &'static Filter, &Value)> {

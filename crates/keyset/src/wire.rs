@@ -188,10 +188,8 @@ fn add(
 }
 
 fn nested(field: &FieldDescriptor) -> Option<MessageDescriptor> {
-    match field.kind() {
-        Kind::Message(message) if !field.is_list() && !field.is_map() => Some(message),
-        _ => None,
-    }
+    let Kind::Message(message) = field.kind() else { return None };
+    (!field.is_list() && !field.is_map()).then_some(message)
 }
 
 fn no_conversion(path: &str, column: &PgColumn, field: &FieldDescriptor) -> String {

@@ -12,7 +12,7 @@ use crate::{
     listing::{Filter, Listing, Test},
     plan,
     selection::{Bound, Extent, Selection, SetType, Types},
-    shape::{Draft, Shapes},
+    shape::Draft,
     source::{Reading, Source, or_true},
 };
 
@@ -181,23 +181,4 @@ fn select(listing: &'static Listing, text: impl FnOnce(String) -> String) -> Bou
     let shape = draft.finish(text(format!("from {} where {}", source.from, or_true(&source.conditions))));
     let values = shape.slots.iter().map(|slot| selection.value(*slot, &[], Extent::default())).collect();
     Bound { shape: Arc::new(shape), values }
-}
-
-impl Selection<'static> {
-    /// A selection that has nothing but nulls for values.
-    pub(super) fn of_nulls(listing: &'static Listing) -> Self {
-        const NOTHING: crate::Order = crate::Order { name: "", keys: &[], indexed: &[] };
-        const NO_TYPES: &Types = &Types { keys: Vec::new(), sets: Vec::new() };
-        let nulls = |count| vec![crate::value::Value::key(None); count];
-        Self {
-            listing,
-            place: 0,
-            order: listing.orders.first().unwrap_or(&NOTHING),
-            types: NO_TYPES,
-            shapes: Shapes::default(),
-            scope: nulls(listing.scope.len()),
-            parameters: nulls(listing.parameters.len()),
-            filters: vec![None; listing.filters.len()],
-        }
-    }
 }

@@ -151,14 +151,19 @@ fn map_value(from: &PgTypeInfo, kind: &Kind) -> Option<MapValue> {
 impl MapValue {
     /// Appends the value with its key. Whether it is the type's default.
     fn put(self, json: &Json<'_>, out: &mut Vec<u8>) -> Result<bool, Fault> {
-        let (wire_type, put): (_, fn(&Json<'_>, &mut Vec<u8>) -> Option<bool>) = match self {
-            Self::String => (WireType::LengthDelimited, |json, out| Some(put_bytes(json.as_str()?.as_bytes(), out))),
-            Self::Bool => (WireType::Varint, |json, out| Some(put_varint(json.as_bool()?.into(), out))),
-            Self::Integer => (WireType::Varint, |json, out| Some(put_varint(json.as_i64()? as u64, out))),
-            Self::Double => (WireType::SixtyFourBit, |json, out| Some(put_double(json.as_f64()?, out))),
+        let wire_type = match self {
+            Self::String => WireType::LengthDelimited,
+            Self::Bool | Self::Integer => WireType::Varint,
+            Self::Double => WireType::SixtyFourBit,
         };
         encode_key(VALUE, wire_type, out);
-        put(json, out).ok_or(Fault::MapValue)
+        let is_default = match self {
+            Self::String => json.as_str().map(|text| put_bytes(text.as_bytes(), out)),
+            Self::Bool => json.as_bool().map(|value| put_varint(value.into(), out)),
+            Self::Integer => json.as_i64().map(|value| put_varint(value as u64, out)),
+            Self::Double => json.as_f64().map(|value| put_double(value, out)),
+        };
+        is_default.ok_or(Fault::MapValue)
     }
 }
 
