@@ -3,13 +3,15 @@
 
 mod support;
 
-use std::convert::Infallible;
+use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 
 use axum::body::{Body, Bytes};
 use futures_util::stream;
 use quire_proto::prompts::v1::{
-    CreatePromptRequest, GetPromptRequest, Prompt, PromptVersion, prompt_service_client::PromptServiceClient,
+    CreatePromptRequest, GetPromptRequest, ListPromptsRequest, Prompt, PromptVersion,
+    prompt_service_client::PromptServiceClient,
 };
+use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
 use support::{
     Server,
     admin::{get, metric},
@@ -17,6 +19,7 @@ use support::{
     postgres::{hold_up_writes, wait_for_locked},
     raw::{Raw, within},
 };
+use tokio::task::JoinSet;
 use tonic::{
     Code, Status,
     codegen::{Service, http},
@@ -141,4 +144,48 @@ async fn what_is_late_does_not_hold_up_the_rest() {
         futures_util::future::join_all(late).await;
         assert_eq!(get.unwrap().into_inner().prompt.unwrap().name, "any");
     }
+}
+
+/// The processes of Postgres that serve the server.
+async fn backends(options: &PgConnectOptions) -> BTreeSet<i32> {
+    let mut connection: PgConnection = options.connect().await.unwrap();
+    let sql = "select pid from pg_stat_activity where datname = current_database() and application_name = 'quire'";
+    sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap().into_iter().collect()
+}
+
+/// Calls that are given up in all ways and at all moments cost no connection, and nobody else's call.
+#[tokio::test]
+async fn calls_that_are_given_up_cost_nobody_else_a_call() {
+    let (options, url) = database().await;
+    let mut server = Server::on_database(&url, &["--max-connections", "4"]);
+    let client = server.client().await;
+    make(&client, "any").await.unwrap();
+    let before = backends(&options).await;
+    let mut storm = JoinSet::new();
+    for number in 0..16_u64 {
+        let raw = Raw::connect(server.address).await;
+        let origin: http::Uri = format!("http://{}", server.address).parse().unwrap();
+        let mut patient = PromptServiceClient::with_origin(raw, origin);
+        storm.spawn(async move {
+            let timeouts = ["1m", "2m", "5m", "10m"].iter().cycle().skip(number as usize);
+            for (round, timeout) in (0..).zip(timeouts) {
+                let list = within(timeout, ListPromptsRequest::default());
+                let reset = Duration::from_micros((round * 131 + number * 977) % 8_000);
+                if number % 2 == 0 {
+                    drop(patient.list_prompts(list).await);
+                } else {
+                    // The stream is reset.
+                    drop(tokio::time::timeout(reset, patient.create_prompt(create("1S"))).await);
+                }
+            }
+        });
+    }
+    for page in 0..300 {
+        support::list(&client, "").await.unwrap_or_else(|status| panic!("page {page}: {status}"));
+    }
+    storm.shutdown().await;
+    let after = backends(&options).await;
+    assert!(before.is_subset(&after), "connections were lost: {before:?}, {after:?}");
+    assert!(after.len() <= 5, "{after:?}");
+    make(&client, "another").await.unwrap();
 }

@@ -1,6 +1,6 @@
 use keyset::{Filter, Listing, Order, desc};
 
-/// The deployments of a workspace. Whoever moves a label writes them: see [`assign`](super::labels::assign).
+/// The deployments of a workspace. AssignLabel writes them.
 pub static DEPLOYMENTS: Listing = Listing {
     name: "prompts.v1.Deployments",
     from: "deployments",

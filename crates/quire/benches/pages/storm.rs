@@ -31,7 +31,6 @@ use crate::{
     client::PAGE,
     server::{Server, quire},
     timing::{Stopwatch, Time},
-    walk::STEP,
 };
 
 /// Callers of ListPrompts, and the deadline of each call.
@@ -133,11 +132,11 @@ impl Storm {
     }
 }
 
-/// Calls ListPrompts without a pause, for the first page, of 200 rows.
+/// Calls ListPrompts without a pause, for the first page, of 50 rows.
 async fn list(channel: Channel, tenant: Tenant, listed: Arc<Listed>) {
     let mut stub = PromptServiceClient::new(channel);
     loop {
-        let page = PageRequest { page_size: STEP as i32, ..Default::default() };
+        let page = PageRequest { page_size: PAGE as i32, ..Default::default() };
         let mut request = tenant.request(ListPromptsRequest { page: Some(page), ..Default::default() });
         request.metadata_mut().insert("grpc-timeout", MetadataValue::from_static("10m"));
         listed.called.fetch_add(1, Ordering::Relaxed);
