@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::{
     sync::watch,
-    time::{error::Elapsed, sleep, timeout},
+    time::{Instant, error::Elapsed, sleep, timeout},
 };
 
 use crate::{Database, connect::is_full, pool::WAIT_LIMIT};
@@ -15,6 +15,10 @@ const LIMIT: Duration = Duration::from_millis(700);
 const _: () = assert!(INTERVAL.as_millis() + LIMIT.as_millis() < WAIT_LIMIT.as_millis());
 /// How long a connection is waited for before it is looked again whether there are others that answer.
 const TURN: Duration = Duration::from_millis(50);
+/// How long the reserved connection is not made after it was tried, so that a server that is full is not asked all the time.
+const RESERVE_PAUSE: Duration = Duration::from_secs(1);
+/// How long Postgres may need to give the place of a connection that was closed to another.
+const CLOSING: Duration = Duration::from_millis(100);
 
 /// Whether the database answers. Calls are to be refused while it does not, those in flight included: a database that hangs,
 /// unlike one that refuses, would otherwise hold each of them.
@@ -29,8 +33,7 @@ impl Availability {
     pub fn watch(database: Database) -> Self {
         let (sender, receiver) = watch::channel(true);
         tokio::spawn(async move {
-            // Whether the reserved connection was made since the database began to answer.
-            let mut reserved = false;
+            let mut reserve_at = Instant::now();
             while !sender.is_closed() {
                 let answers = database.answers().await;
                 let changed = sender.send_if_modified(|known| std::mem::replace(known, answers) != answers);
@@ -41,11 +44,11 @@ impl Availability {
                     }
                     (false, _) => {}
                 }
-                if answers && !reserved {
+                if answers && !database.has_reserved() && reserve_at <= Instant::now() {
+                    reserve_at = Instant::now() + RESERVE_PAUSE;
                     // Not waited for, so that a database which hangs just then is found as soon as at any other time.
                     tokio::spawn(database.clone().reserve());
                 }
-                reserved = answers;
                 sleep(INTERVAL).await;
             }
         });
@@ -111,9 +114,28 @@ impl Database {
         }
     }
 
+    fn has_reserved(&self) -> bool {
+        let generation = self.pool.lock().generation;
+        self.pool.reserved.is_open(generation)
+    }
+
     async fn reserve(self) {
-        if let Ok(Err(error)) = timeout(LIMIT, self.ask_reserved()).await {
+        if let Ok(Err(error)) = timeout(LIMIT, self.make_reserved()).await {
             tracing::debug!(%error, "no connection is reserved");
+        }
+    }
+
+    /// Makes the reserved connection. Where the server has no place for it, an idle connection gives up its own, unless it
+    /// is the only one.
+    async fn make_reserved(&self) -> sqlx::Result<()> {
+        match self.pool.reserved.lock().await.ping(&self.pool).await {
+            Err(error) if is_full(&error) && self.pool.lock().open > 1 => {
+                let Some(idle) = self.pool.take_idle() else { return Err(error) };
+                drop(idle);
+                sleep(CLOSING).await;
+                self.pool.reserved.lock().await.ping(&self.pool).await
+            }
+            answer => answer,
         }
     }
 }

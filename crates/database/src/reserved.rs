@@ -28,6 +28,12 @@ impl Reserved {
         Slot(self.0.lock().await)
     }
 
+    /// Whether there is one of this generation, as far as it can be seen while another uses it.
+    pub(crate) fn is_open(&self, generation: u64) -> bool {
+        let Ok(slot) = self.0.try_lock() else { return true };
+        slot.as_ref().is_some_and(|open| open.generation == generation)
+    }
+
     /// Closes it if it is idle. In use, it is not put back into a pool that has given its generation up.
     pub(crate) fn close(&self) {
         if let Ok(mut slot) = self.0.try_lock() {

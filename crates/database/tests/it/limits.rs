@@ -11,7 +11,7 @@ use crate::{
     pool::pass,
     support::{
         NAME, Postgres, SLEEPS, all_given_back, backend, backends, call, eventually, eventually_backends, hold,
-        options, run, state, statement, tested, warm_up, write_pid,
+        options, run, state, statement, terminate, tested, warm_up, write_pid,
     },
 };
 
@@ -61,6 +61,31 @@ async fn the_reserved_connection_gives_way_to_one_for_calls() {
     eventually_backends(&pool, 1).await;
     run(&pool, "alter role shrinking connection limit 1").await;
     write_pid(&database).await.unwrap();
+}
+
+/// Whatever takes the place of the reserved connection, it comes back, so that what is given up costs no connection.
+#[tokio::test]
+async fn a_reserved_connection_that_was_lost_is_made_again() {
+    let (_, pool) = tested(1).await;
+    run(&pool, "create role crowded login connection limit 3").await;
+    let database = Database::new(options(&pool).username("crowded"), 16);
+    let _availability = Availability::watch(database.clone());
+    for _ in 0..3 {
+        all_are_served(&database).await;
+        terminate(&pool, &backends(&pool).await).await;
+        // All three places are the pool's now.
+        drop(database.write_rows(statement("select")).await);
+        all_are_served(&database).await;
+        all_given_back(&database).await;
+        eventually("a statement that was given up cost no connection", async || {
+            let sleep = call(&database, "select pg_sleep(600)");
+            let pid = backend(&pool, SLEEPS).await;
+            sleep.abort();
+            all_given_back(&database).await;
+            backends(&pool).await.contains(&pid).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
