@@ -120,22 +120,22 @@ impl Database {
     }
 
     async fn reserve(self) {
-        if let Ok(Err(error)) = timeout(LIMIT, self.make_reserved()).await {
-            tracing::debug!(%error, "no connection is reserved");
+        match timeout(LIMIT, self.make_reserved()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "no connection is reserved"),
+            Err(error @ Elapsed { .. }) => tracing::debug!(%error, "no connection is reserved"),
         }
     }
 
-    /// Makes the reserved connection. Where the server has no place for it, an idle connection gives up its own, unless it
-    /// is the only one.
+    /// Makes the reserved connection. Where the server has no place for it, one of the pool's gives up its own.
     async fn make_reserved(&self) -> sqlx::Result<()> {
-        match self.pool.reserved.lock().await.ping(&self.pool).await {
-            Err(error) if is_full(&error) && self.pool.lock().open > 1 => {
-                let Some(idle) = self.pool.take_idle() else { return Err(error) };
-                drop(idle);
+        let mut made = self.pool.reserved.lock().await.ping(&self.pool).await;
+        if made.as_ref().is_err_and(is_full) && self.pool.give_up_place() {
+            while made.as_ref().is_err_and(is_full) {
                 sleep(CLOSING).await;
-                self.pool.reserved.lock().await.ping(&self.pool).await
+                made = self.pool.reserved.lock().await.ping(&self.pool).await;
             }
-            answer => answer,
         }
+        made
     }
 }

@@ -33,6 +33,8 @@ const MAX_IDLE: Duration = Duration::from_secs(4 * 60);
 const IDLE_CHECK: Duration = Duration::from_secs(30);
 /// A connection that was idle for longer than this is asked for an answer before it is used.
 const PING_AFTER: Duration = Duration::from_secs(30);
+/// How long no connection is made after a place was given up, so that the reserved connection gets it.
+const PLACE_PAUSE: Duration = Duration::from_millis(500);
 /// How long that answer may take.
 const PING_LIMIT: Duration = Duration::from_secs(1);
 
@@ -64,6 +66,8 @@ pub(crate) struct State {
     pub(crate) making: bool,
     /// No connection is made before this.
     pub(crate) make_at: Instant,
+    /// Whether the connection that is given back next is closed, since its place is wanted for the reserved connection.
+    wants_place: bool,
     pub(crate) closed: bool,
 }
 
@@ -78,6 +82,7 @@ impl Pool {
             open: 0,
             making: false,
             make_at: Instant::now(),
+            wants_place: false,
             closed: false,
         };
         Arc::new_cyclic(|pool| Self {
@@ -151,7 +156,9 @@ impl Pool {
         pooled.idle_since = Instant::now();
         loop {
             let mut state = self.lock();
-            if state.closed || pooled.generation != state.generation || pooled.made.elapsed() >= MAX_AGE {
+            let gives_up_place = std::mem::take(&mut state.wants_place);
+            let is_old = pooled.generation != state.generation || pooled.made.elapsed() >= MAX_AGE;
+            if state.closed || is_old || gives_up_place {
                 break;
             }
             let Some((_, waiter)) = state.waiters.pop_first() else {
@@ -166,6 +173,21 @@ impl Pool {
             }
         }
         drop(pooled);
+    }
+
+    /// Closes one connection, an idle one or the one that is given back next, and makes no other for a moment. Not the only
+    /// one.
+    pub(crate) fn give_up_place(&self) -> bool {
+        let mut state = self.lock();
+        if state.open < 2 {
+            return false;
+        }
+        state.make_at = Instant::now() + PLACE_PAUSE;
+        let idle = state.idle.pop();
+        state.wants_place = idle.is_none();
+        drop(state);
+        drop(idle);
+        true
     }
 
     /// Gives up the connections of this generation, and with `options` makes the next ones by these.
