@@ -7,7 +7,7 @@ pub(crate) const WHERE: &str = "{where}";
 
 /// A list, as its author declares it: where its rows are, what may be asked of them, and in which orders they come.
 ///
-/// It is written once, as a `static`, beside the row that it fills. All of its text is SQL and none of it comes from a
+/// It is written once, as a `static`. All of its text is SQL and none of it comes from a
 /// request. Open it with [`Paging::open`](crate::Paging::open), which checks it against the database's catalogue.
 ///
 /// ```
@@ -58,7 +58,8 @@ pub struct Listing {
     /// | json, jsonb | a map from string to string, bool, int64 or double |
     ///
     /// A null is a field that is absent, or has its type's default where it cannot be absent. A nested message is absent
-    /// when all its columns are null. A value that has no place in its field makes the call INTERNAL.
+    /// when all its columns are null. A value that has no place in its field makes the call INTERNAL, on each page that would
+    /// have it: an infinite time, a null in an array, a value of another type in a JSON object. Let a CHECK keep such values out.
     pub columns: &'static str,
     /// Fields that no column fills, such as `"price"` or `"operation.data"`.
     pub unfilled: &'static [&'static str],

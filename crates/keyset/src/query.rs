@@ -69,8 +69,9 @@ impl<'a> Query<'a> {
         self
     }
 
-    /// Gives the value of a filter, or says with `None` that the request does not have it. For a filter of several
-    /// values, which takes an array, an empty one means the same as `None`.
+    /// Gives the value of a filter, or says with `None` that the request does not have it. Its type is that of the filter's
+    /// column: for an enum type of the database's own, a Rust enum that derives [`sqlx::Type`] with that `type_name`. For a
+    /// filter of several values, which takes an array, an empty one means the same as `None`.
     pub fn filter<'q, T: Encode<'q, Postgres> + Type<Postgres>>(mut self, name: &str, value: Option<T>) -> Self {
         let place = self.list.listing.filters.iter().position(|filter| filter.name == name);
         let value = value.map(|value| encode_field(name, value)).transpose();

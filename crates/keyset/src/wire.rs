@@ -34,7 +34,7 @@ pub(crate) enum Fault {
     Null,
     #[error("an array in a field has one dimension")]
     Dimensions,
-    #[error("it is not a JSON object: {0}")]
+    #[error("it is not a JSON object of strings, numbers or booleans: {0}")]
     Json(serde_json::Error),
     #[error("a value of the JSON object is of another type than those of the map")]
     MapValue,
