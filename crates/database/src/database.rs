@@ -61,12 +61,12 @@ impl Database {
         self.pool.in_use()
     }
 
-    /// Takes the database to be where these options say from now on. Connections of before are not used again.
+    /// Connects by these options from now on. The connections that exist are not used again.
     pub fn move_to(&self, options: PgConnectOptions) {
         self.pool.forget(None, Some(options));
     }
 
-    /// Does not use the connections of before again, as when their server was seen to be gone.
+    /// Does not use the connections that exist again, as when their server is gone.
     pub fn forget_connections(&self) {
         self.pool.forget(None, None);
     }

@@ -71,8 +71,8 @@ impl Maker {
         }
     }
 
-    /// How the next connection is made. It ends in the same moment in which none is wanted, so that whoever waits from then
-    /// on starts another.
+    /// How the next connection is made; nothing when none is wanted. The task ends under the same lock, so that a caller who
+    /// begins to wait after that starts another.
     fn next(&mut self) -> Option<(PgConnectOptions, u64)> {
         let mut state = self.pool.lock();
         if self.pool.may_make(&state) {

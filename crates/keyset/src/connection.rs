@@ -72,7 +72,7 @@ impl Statement {
 /// A connection that is held for more than one statement. Dropping it gives it back.
 pub type HeldConnection = Box<dyn DerefMut<Target = PgConnection> + Send>;
 
-/// What lists ask of whoever has the connections: a pool, for example. [`sqlx::PgPool`] has it.
+/// What lists need of a pool of connections. [`sqlx::PgPool`] implements it.
 pub trait Connections: fmt::Debug + Send + Sync + 'static {
     /// Runs a statement that only reads, and gives all of its rows. A future that is dropped gives the statement up; what
     /// that does to the connection is this trait's matter.

@@ -21,8 +21,8 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Deadline(Instant);
 
 impl Deadline {
-    /// The deadline of a call that comes in now: what its headers say, at most 60 seconds from now. A value that is not as gRPC
-    /// has it is ignored, which is what tonic and gRPC's C++ library do as well.
+    /// The deadline of a call that comes in now: what its headers say, at most 60 seconds from now. A malformed
+    /// value is ignored, as tonic ignores it.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let timeout = headers.get(GRPC_TIMEOUT).and_then(timeout);
         Self(Instant::now() + timeout.map_or(MAX_TIMEOUT, |timeout| timeout.min(MAX_TIMEOUT)))

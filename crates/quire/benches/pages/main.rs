@@ -4,7 +4,7 @@
 //! cargo bench -p quire --bench pages
 //! cargo bench -p quire --bench pages -- --rows 10000000 --data-dir /var/tmp/pages --plot /tmp/pages.svg
 //! cargo bench -p quire --bench pages -- --jobs 10000000
-//! cargo bench -p quire --bench pages -- --data-dir /var/tmp/pages --only cpu,rate,storm --before ../before/target/release/quire
+//! cargo bench -p quire --bench pages -- --data-dir DIR --only cpu,rate,storm --before OLD_QUIRE
 //! ```
 //!
 //! It knows of Quire what a user knows: the binary, started as a process of its own on a private Postgres that writes
