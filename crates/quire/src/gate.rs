@@ -1,7 +1,7 @@
 //! What every call of a service goes through: it is measured, has a deadline, is made by somebody who may make it, and is
 //! answered while the database is.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -10,10 +10,15 @@ use axum::{
     response::Response,
 };
 use database::Availability;
-use platform::{Access, Measure};
+use futures_util::StreamExt;
+use platform::{Access, MAX_OPEN_REQUEST_BYTES, Measure};
+use tokio::time::{error::Elapsed, timeout};
 use tonic::Status;
 
 use crate::deadline::Deadline;
+
+/// How long the message of a call that is refused is waited for.
+const MESSAGE_LIMIT: Duration = Duration::from_millis(100);
 
 /// What goes around services.
 pub(crate) struct Gate {
@@ -30,15 +35,40 @@ impl Gate {
 
     async fn answer(&self, mut request: Request, next: Next) -> Response {
         if let Err(error) = self.access.admit(&mut request) {
-            return Status::from(error).into_http();
+            return refused(Status::from(error), request).await;
+        }
+        if !self.availability.is_available() {
+            return refused(unavailable(), request).await;
         }
         let mut availability = self.availability.clone();
         tokio::select! {
             biased;
-            () = availability.lost() => Status::unavailable("the database is unavailable; try again").into_http(),
+            () = availability.lost() => unavailable().into_http(),
             answer = next.run(request) => answer,
         }
     }
+}
+
+fn unavailable() -> Status {
+    Status::unavailable("the database is unavailable; try again")
+}
+
+/// The answer to a call that is not begun. A short message is read and thrown away first: messages that stay unread count
+/// against their connection in HTTP/2, which would end with all other calls on it.
+async fn refused(status: Status, request: Request) -> Response {
+    let mut message = request.into_body().into_data_stream();
+    let read = async {
+        let mut bytes = 0;
+        while let Some(Ok(data)) = message.next().await {
+            bytes += data.len();
+            if bytes > MAX_OPEN_REQUEST_BYTES {
+                return;
+            }
+        }
+    };
+    // One that does not come is not waited for.
+    let _: Result<(), Elapsed> = timeout(MESSAGE_LIMIT, read).await;
+    status.into_http()
 }
 
 async fn measured(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {

@@ -41,6 +41,9 @@ impl Connections {
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
             .max_concurrent_streams(MAX_CALLS)
+            // A call that is refused before its message was read resets its stream, and what its caller has sent meanwhile
+            // counts as that caller's error. Beyond 1,024 such calls the connection would end, with all other calls on it.
+            .max_local_error_reset_streams(None)
             .keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT);
         Self { http, tls, router, stopping }

@@ -14,7 +14,7 @@ use support::{
     within,
 };
 use tokio::task::JoinSet;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 use tonic_health::pb::health_check_response::ServingStatus::{NotServing, Serving};
 
 /// How many connections the server has at most.
@@ -197,4 +197,27 @@ async fn a_server_that_is_killed_leaves_no_statement() {
     server.program.kill();
     within("the call ended", update).await.unwrap().unwrap_err();
     wait_for_locked(&options, 0).await;
+}
+
+/// Calls that are refused before their messages were read end no connection, however many there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_calls_leave_their_connection_to_the_others() {
+    let (_, url) = database().await;
+    let mut server = Server::on_database(&url, &[]);
+    let client = Client::new(server.connect().await);
+    let callers = (0..40).map(|_| {
+        let mut client = client.clone();
+        async move {
+            for _ in 0..1_000 {
+                let mut request = Request::new(GetPromptRequest::default());
+                request.metadata_mut().insert("quire-workspace", "no workspace".parse().unwrap());
+                let refused = client.get_prompt(request).await.unwrap_err();
+                assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+            }
+        }
+    });
+    let callers: Vec<_> = callers.map(tokio::spawn).collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
 }
