@@ -207,12 +207,17 @@ impl Selection<'_> {
             Purpose::Count { is_estimated } => count::exact(self, *is_estimated),
             Purpose::Counter(place) => count::of_counter(self, *place),
         });
+        self.fill(shape, keys, extent)
+    }
+
+    /// The statement of this shape, with the values of its parameters.
+    pub(crate) fn fill(&self, shape: Arc<Shape>, keys: &[Option<Vec<u8>>], extent: Extent) -> Bound {
         let values = shape.slots.iter().map(|slot| self.value(*slot, keys, extent)).collect();
         Bound { shape, values }
     }
 
     /// The value of a parameter; null for one that is not there.
-    pub(crate) fn value(&self, slot: Slot, keys: &[Option<Vec<u8>>], extent: Extent) -> Value {
+    fn value(&self, slot: Slot, keys: &[Option<Vec<u8>>], extent: Extent) -> Value {
         let value = match slot {
             Slot::Scope(place) => self.scope.get(place).cloned(),
             Slot::Parameter(place) => self.parameters.get(place).cloned(),

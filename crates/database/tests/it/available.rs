@@ -25,7 +25,7 @@ async fn hangs_and_restarts(server: &mut Postgres, options: PgConnectOptions) {
         write_pid(&database).await.unwrap();
         all_given_back(&database).await;
     }
-    // Nothing of before is left.
+    // No earlier connection is left.
     let pool = server.pool().await;
     eventually("the hung were closed", async || (backends(&pool).await.len() <= 3).then_some(())).await;
     pool.close().await;

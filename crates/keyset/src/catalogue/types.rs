@@ -179,6 +179,5 @@ fn select(listing: &'static Listing, text: impl FnOnce(String) -> String) -> Bou
     let mut draft = Draft::default();
     let source = Source::new(&selection, &mut draft, Reading::All);
     let shape = draft.finish(text(format!("from {} where {}", source.from, or_true(&source.conditions))));
-    let values = shape.slots.iter().map(|slot| selection.value(*slot, &[], Extent::default())).collect();
-    Bound { shape: Arc::new(shape), values }
+    selection.fill(Arc::new(shape), &[], Extent::default())
 }

@@ -1,6 +1,9 @@
 //! Messages, compared with what Postgres itself writes of the same rows as JSON.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use pagination::proto::PageRequest;
 use prost_reflect::{
@@ -10,7 +13,6 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::{Conformance, FEW, describe, fail};
 use crate::{
-    Statement,
     selection::Extent,
     shape::Draft,
     source::{Reading, Source},
@@ -72,8 +74,7 @@ impl Conformance<'_> {
             "select (select json_object_agg(key, value) from json_each_text(row_to_json(listed)))
             from (select {columns} from {from} where {condition} order by {order} limit {FEW}) as listed"
         ));
-        let values = shape.slots.iter().map(|slot| selection.value(*slot, &[], Extent::default()));
-        let statement = values.fold(Statement::built(shape.sql.clone()), Statement::bind);
+        let statement = selection.fill(Arc::new(shape), &[], Extent::default()).statement();
         let rows = self.list.paging.connections.rows(statement).await.unwrap_or_else(fail);
         let texts = rows.iter().map(|row| row.try_get::<serde_json::Value, _>(0).unwrap_or_else(fail));
         texts.map(|texts| serde_json::from_value(texts).unwrap_or_else(fail)).collect()

@@ -1,11 +1,12 @@
 //! Walks, compared with one plain ORDER BY.
 
+use std::sync::Arc;
+
 use pagination::proto::{PageRequest, TotalCount};
 use sqlx::{FromRow, Row, ValueRef, postgres::PgRow};
 
 use super::{Conformance, FEW, Filters, describe, fail};
 use crate::{
-    Statement,
     listing::Order,
     page::Page,
     select::key_column,
@@ -53,8 +54,7 @@ impl Conformance<'_> {
         let (columns, order) = (columns.join(", "), order.join(", "));
         let sql = format!("select {columns} from {} where {} order by {order}", source.from, source.condition());
         let shape = draft.finish(sql);
-        let values = shape.slots.iter().map(|slot| selection.value(*slot, &[], Extent::default()));
-        let statement = values.fold(Statement::built(shape.sql.clone()), Statement::bind);
+        let statement = selection.fill(Arc::new(shape), &[], Extent::default()).statement();
         let rows = self.list.paging.connections.rows(statement).await.unwrap_or_else(fail);
         rows.iter().map(|row| KeyRow::from_row(row).unwrap_or_else(fail)).collect()
     }

@@ -92,8 +92,8 @@ pub(crate) fn quire(build: &Path, subcommand: &[&str], url: &str) -> Command {
     command
 }
 
-/// How the names of settings begin that a program is not to have from whoever runs this. Build scripts run again when what
-/// Cargo tells of a package is another.
+/// Prefixes of environment variables that a program does not inherit. With another package's variables of Cargo, build scripts
+/// would run again.
 const SETTINGS: [&str; 4] = ["QUIRE_", "PG", "CARGO_MANIFEST_", "CARGO_PKG_"];
 
 /// A program that uses the database.
