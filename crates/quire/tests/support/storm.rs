@@ -104,6 +104,11 @@ impl Storm {
         self.shared.refused.load(Ordering::Relaxed)
     }
 
+    /// How many pages were had by a token with which a call had failed.
+    pub fn resumed(&self) -> usize {
+        self.shared.resumed.load(Ordering::Relaxed)
+    }
+
     /// Lets the writers stop and each walk come to its end, and looks at what is there: all that was acknowledged, once.
     pub async fn end(self) {
         let Self { shared, tasks } = self;
