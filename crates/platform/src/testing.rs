@@ -58,7 +58,10 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 /// How to connect to a database of the test binary's server, which stops when the test binary ends.
 pub fn options(database: &str) -> PgConnectOptions {
     static SERVER: OnceLock<Server> = OnceLock::new();
-    let server = SERVER.get_or_init(|| Server::temporary().unwrap());
+    options_on(SERVER.get_or_init(|| Server::temporary().unwrap()), database)
+}
+
+fn options_on(server: &Server, database: &str) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
         .socket(server.socket_dir())
         .port(server.port())
@@ -107,6 +110,14 @@ pub fn platform_on(database: Database) -> Platform {
     let clock = Clock::system();
     let tokens = PageTokens::new(TOKEN_KEYS.parse().unwrap());
     Platform::new(database, tokens, clock, None)
+}
+
+/// The same on a server of the test's own, for what the transactions of other tests would change.
+pub async fn platform_alone() -> (Server, Platform) {
+    let server = Server::temporary().unwrap();
+    let options = options_on(&server, "postgres");
+    migrate(&options).await.unwrap();
+    (server, platform_on(connect(options, MAX_CONNECTIONS)))
 }
 
 /// A new private key for access tokens, in PEM.

@@ -109,5 +109,5 @@ fn output(program: &OsStr, argument: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "binaries_tests.rs"]
+#[path = "tests/binaries.rs"]
 mod tests;

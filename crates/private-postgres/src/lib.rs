@@ -27,6 +27,8 @@ mod poll;
 mod server;
 mod socket;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 
 pub use error::Error;
 pub use server::{Running, Server, Settings};

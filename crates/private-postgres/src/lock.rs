@@ -75,5 +75,5 @@ pub(crate) fn open_log(data_dir: &Path, cluster: &Path, seconds: u32) -> Result<
 }
 
 #[cfg(test)]
-#[path = "lock_tests.rs"]
+#[path = "tests/lock.rs"]
 mod tests;

@@ -1,0 +1,78 @@
+//! Every statement of the service finds its rows by an index, however many rows there are.
+use crate::support::{World, bearer, key};
+use platform::{
+    Platform,
+    testing::{Many, id},
+};
+use quire_proto::{
+    identity::v1::{
+        CreateApiKeyRequest, ListApiKeysRequest, ListSessionsRequest, RevokeApiKeyRequest, RevokeSessionRequest,
+        RevokeSessionsRequest,
+    },
+    pagination::v1::PageRequest,
+};
+
+/// 4,000 keys in five workspaces, five sessions of each.
+const SEED: [&str; 4] = [
+    // What vacuum reads would be taken for what the calls read.
+    "alter table api_keys set (autovacuum_enabled = off); alter table sessions set (autovacuum_enabled = off)",
+    "insert into api_keys (workspace_id, id, name, subject, scopes, secret_hash, create_time)
+    select 'w' || n % 5, lpad(to_hex(n / 5 + 1), 32, '0')::uuid, 'name', 'subject ' || n / 5, '{memory:read}', sha256('x'),
+        timestamptz '2026-01-01' + n * interval '1 s'
+    from generate_series(0, 3999) as n",
+    "insert into sessions (workspace_id, id, api_key_id, subject, scopes, ip, user_agent, family_hash, refresh_hash,
+        create_time, expire_time, refresh_time)
+    select workspace_id, md5(id::text || n)::uuid, id, subject, scopes, '', '', sha256('x'), sha256('x'),
+        create_time + n * interval '1 hour', timestamptz '2100-01-01', create_time
+    from api_keys, generate_series(1, 5) as n",
+    "analyze",
+];
+
+async fn world(platform: &Platform) -> World {
+    World::on(platform.clone()).await
+}
+
+#[tokio::test]
+async fn no_call_scans_a_table() {
+    let many = Many::new(&SEED).await;
+    many.assert_reads("CreateApiKey, CreateSession and RefreshSession", 22, async |platform| {
+        let world = world(platform).await;
+        let (_, secret) = world.key("w1", &["identity:write"]).await;
+        let (_, credentials) = world.begin(&secret).await.unwrap();
+        world.begin(&format!("{secret}A")).await.unwrap_err();
+        let request = CreateApiKeyRequest { api_key: Some(key("ada", &["identity:write"])) };
+        world.client.clone().create_api_key(bearer(&credentials.access_token, request)).await.unwrap();
+        world.refresh(&credentials.refresh_token).await.unwrap();
+        world.refresh(&credentials.refresh_token).await.unwrap_err();
+    })
+    .await;
+    many.assert_reads("RevokeApiKey", 12, async |platform| {
+        let world = world(platform).await;
+        let request = world.admin("w1", RevokeApiKeyRequest { id: id(7) });
+        world.client.clone().revoke_api_key(request).await.unwrap();
+    })
+    .await;
+    many.assert_reads("RevokeSessions", 5, async |platform| {
+        let world = world(platform).await;
+        let request = world.admin("w1", RevokeSessionsRequest { subject: "subject 8".to_owned() });
+        assert_eq!(world.client.clone().revoke_sessions(request).await.unwrap().into_inner().revoked_count, 5);
+    })
+    .await;
+    many.assert_reads("GetSession, RevokeSession and lists", 60, async |platform| {
+        let world = world(platform).await;
+        let page = Some(PageRequest { page_size: 10, ..Default::default() });
+        let request =
+            ListSessionsRequest { page: page.clone(), subject: Some("subject 9".into()), ..Default::default() };
+        let mut client = world.client.clone();
+        let sessions = client.list_sessions(world.admin("w1", request)).await.unwrap().into_inner().sessions;
+        assert_eq!(sessions.len(), 5);
+        world.session("w1", &sessions[0].id).await.unwrap();
+        let request = world.admin("w1", RevokeSessionRequest { id: sessions[0].id.clone() });
+        client.revoke_session(request).await.unwrap();
+        let request = ListSessionsRequest { page: page.clone(), ..Default::default() };
+        assert_eq!(client.list_sessions(world.admin("w1", request)).await.unwrap().into_inner().sessions.len(), 10);
+        let request = ListApiKeysRequest { page, ..Default::default() };
+        assert_eq!(client.list_api_keys(world.admin("w1", request)).await.unwrap().into_inner().api_keys.len(), 10);
+    })
+    .await;
+}

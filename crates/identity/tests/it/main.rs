@@ -1,0 +1,8 @@
+//! The tests of the service.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod api_keys;
+mod conformance;
+mod indexes;
+mod sessions;
+mod support;

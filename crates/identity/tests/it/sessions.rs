@@ -1,0 +1,220 @@
+//! Sessions: beginning, refreshing and ending them.
+use crate::support::{Client, UNKNOWN, World, bearer, from, key, told};
+use identity::Identity;
+use platform::{Platform, testing};
+use quire_proto::identity::v1::{
+    CreateSessionRequest, ListApiKeysRequest, ListSessionsRequest, RevokeSessionRequest, RevokeSessionsRequest,
+};
+use tonic::Code;
+
+#[tokio::test]
+async fn a_key_begins_a_session_whose_access_token_is_taken() {
+    let world = World::new().await;
+    let (made, secret) = world.key("acme", &["identity:read", "memory:read"]).await;
+    let (session, credentials) = world.begin(&secret).await.unwrap();
+    assert_eq!(world.session("acme", &session.id).await.unwrap(), session);
+    assert_eq!((&session.api_key_id, session.subject.as_str()), (&made.id, "ada"));
+    assert_eq!(session.scopes, ["identity:read", "memory:read"]);
+    let device = session.device.unwrap();
+    assert_eq!(device.ip, "127.0.0.1");
+    assert!(device.user_agent.starts_with("tonic/"), "{}", device.user_agent);
+    assert_eq!(session.create_time, Some(world.hands.time(0)));
+    assert_eq!(session.expire_time, Some(world.hands.time(30 * 24 * 3_600)));
+    assert_eq!(credentials.access_token_expire_time, Some(world.hands.time(600)));
+
+    let list = async || {
+        let request = bearer(&credentials.access_token, ListApiKeysRequest::default());
+        world.client.clone().list_api_keys(request).await
+    };
+    let keys = list().await.unwrap().into_inner().api_keys;
+    assert_eq!(keys[0].last_use_time, Some(world.hands.time(0)));
+    // It can do what its scopes say and nothing else.
+    let request = bearer(&credentials.access_token, RevokeSessionsRequest { subject: "ada".into() });
+    let status = world.client.clone().revoke_sessions(request).await.unwrap_err();
+    assert_eq!(
+        told(&status),
+        "PermissionDenied: the scope identity:write is required\n  PERMISSION_DENIED of quire {\"scope\": \"identity:write\"}"
+    );
+    world.hands.pass(599);
+    list().await.unwrap();
+    world.hands.pass(1);
+    assert_eq!(told(&list().await.unwrap_err()), UNKNOWN);
+}
+
+#[tokio::test]
+async fn a_session_may_have_fewer_scopes_than_its_key() {
+    let world = World::new().await;
+    let (_, secret) = world.key("acme", &["memory:read", "memory:write"]).await;
+    let begin = async |scopes: &[&str]| {
+        let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+        world.client.clone().create_session(CreateSessionRequest { secret: secret.clone(), scopes }).await
+    };
+    let session = begin(&["memory:read"]).await.unwrap().into_inner().session.unwrap();
+    assert_eq!(session.scopes, ["memory:read"]);
+    let status = begin(&["memory:read", "identity:write"]).await.unwrap_err();
+    assert_eq!(
+        told(&status),
+        "PermissionDenied: the scope identity:write is required\n  PERMISSION_DENIED of quire {\"scope\": \"identity:write\"}"
+    );
+    let status = begin(&["memory:read", "memory:read"]).await.unwrap_err();
+    assert_eq!(
+        told(&status),
+        "InvalidArgument: scopes[1]: must not be given twice\n  scopes[1]: must not be given twice"
+    );
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_used_once() {
+    let world = World::new().await;
+    let (_, secret) = world.key("acme", &["memory:read"]).await;
+    let (session, first) = world.begin(&secret).await.unwrap();
+    world.hands.pass(300);
+    let (refreshed, second) = world.refresh(&first.refresh_token).await.unwrap();
+    assert_eq!(refreshed.refresh_time, Some(world.hands.time(0)));
+    assert_eq!(second.access_token_expire_time, Some(world.hands.time(600)));
+    let (_, third) = world.refresh(&second.refresh_token).await.unwrap();
+
+    // Somebody has the second, and uses it again.
+    assert_eq!(told(&world.refresh(&second.refresh_token).await.unwrap_err()), UNKNOWN);
+    assert_eq!(world.session("acme", &session.id).await.unwrap().revoke_time, Some(world.hands.time(0)));
+    assert_eq!(told(&world.refresh(&third.refresh_token).await.unwrap_err()), UNKNOWN);
+    // The key begins another.
+    world.begin(&secret).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_many_that_use_a_refresh_token_at_once_one_does() {
+    let world = World::new().await;
+    let (_, secret) = world.key("acme", &["memory:read"]).await;
+    let (session, credentials) = world.begin(&secret).await.unwrap();
+    let uses = (0..8).map(|_| world.refresh(&credentials.refresh_token));
+    let uses = futures_util::future::join_all(uses).await;
+    assert_eq!(uses.iter().filter(|used| used.is_ok()).count(), 1);
+    assert!(world.session("acme", &session.id).await.unwrap().revoke_time.is_some());
+    let (_, latest) = uses.into_iter().find_map(Result::ok).unwrap();
+    assert_eq!(told(&world.refresh(&latest.refresh_token).await.unwrap_err()), UNKNOWN);
+}
+
+/// One that was made up, or is of another session, does not end a session: its id is no secret.
+#[tokio::test]
+async fn a_refresh_token_that_never_was_ends_nothing() {
+    let world = World::new().await;
+    let (_, secret) = world.key("acme", &["memory:read"]).await;
+    let (session, credentials) = world.begin(&secret).await.unwrap();
+    let (_, other) = world.begin(&secret).await.unwrap();
+    let split = |token: &str| token.match_indices('_').nth(2).map(|(place, _)| place).unwrap();
+    let (head, tail) = credentials.refresh_token.split_at(split(&credentials.refresh_token));
+    let (_, other_tail) = other.refresh_token.split_at(split(&other.refresh_token));
+    let made_up = [
+        format!("{head}{other_tail}"),
+        format!("{head}_{}", "A".repeat(tail.len() - 1)),
+        format!("{}{tail}", head.replace("acme", "other")),
+        format!("{head}{tail}A"),
+        credentials.access_token.clone(),
+        secret.clone(),
+        String::new(),
+    ];
+    for token in &made_up {
+        assert_eq!(told(&world.refresh(token).await.unwrap_err()), UNKNOWN, "{token}");
+    }
+    assert_eq!(world.session("acme", &session.id).await.unwrap().revoke_time, None);
+    world.refresh(&credentials.refresh_token).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_wrong_secret_begins_a_session() {
+    let world = World::new().await;
+    let (made, secret) = world.key("acme", &["memory:read"]).await;
+    let (_, other) = world.key("acme", &["memory:read"]).await;
+    let random = other.splitn(4, '_').nth(3).unwrap();
+    let wrong = [
+        String::new(),
+        made.prefix.clone(),
+        format!("{}_{random}", made.prefix),
+        secret.replace("acme", "other"),
+        secret.replace("quire-key", "quire-refresh"),
+        secret.to_uppercase(),
+        format!(" {secret}"),
+        format!("{secret}="),
+        "x".repeat(60_000),
+    ];
+    for secret in &wrong {
+        assert_eq!(told(&world.begin(secret).await.unwrap_err()), UNKNOWN);
+    }
+    // Nobody who is not known has the server keep much for them.
+    assert_eq!(world.begin(&"x".repeat(100_000)).await.unwrap_err().code(), Code::OutOfRange);
+    world.begin(&secret).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_is_revoked_gets_no_more() {
+    let world = World::new().await;
+    let (_, secret) = world.key("acme", &["memory:read"]).await;
+    let (session, credentials) = world.begin(&secret).await.unwrap();
+    let revoke = async |workspace: &str, id: &str| {
+        let request = world.admin(workspace, RevokeSessionRequest { id: id.to_owned() });
+        world.client.clone().revoke_session(request).await.map(|response| response.into_inner().session.unwrap())
+    };
+    let foreign = told(&revoke("other", &session.id).await.unwrap_err()).replace(&session.id, "ID");
+    let nil = "00000000-0000-0000-0000-000000000000";
+    assert_eq!(foreign, told(&revoke("acme", nil).await.unwrap_err()).replace(nil, "ID"));
+    assert_eq!(foreign, told(&world.session("other", &session.id).await.unwrap_err()).replace(&session.id, "ID"));
+
+    let revoked = revoke("acme", &session.id).await.unwrap();
+    assert_eq!(revoked.revoke_time, Some(world.hands.time(0)));
+    assert_eq!(told(&world.refresh(&credentials.refresh_token).await.unwrap_err()), UNKNOWN);
+    world.hands.pass(1);
+    assert_eq!(revoke("acme", &session.id).await.unwrap(), revoked, "it stays as it is");
+}
+
+#[tokio::test]
+async fn all_sessions_of_a_subject_are_revoked_and_no_others() {
+    let world = World::new().await;
+    let mut begun = Vec::new();
+    for (workspace, subject) in [("acme", "ada"), ("acme", "ada"), ("acme", "bob"), ("other", "ada")] {
+        let (_, secret) = world.make(workspace, key(subject, &["memory:read"])).await.unwrap();
+        begun.push((workspace, world.begin(&secret).await.unwrap()));
+    }
+    let revoke = async || {
+        let request = world.admin("acme", RevokeSessionsRequest { subject: "ada".to_owned() });
+        world.client.clone().revoke_sessions(request).await.unwrap().into_inner().revoked_count
+    };
+    assert_eq!((revoke().await, revoke().await), (2, 0));
+    let mut refreshed = Vec::new();
+    for (_, (_, credentials)) in &begun {
+        refreshed.push(world.refresh(&credentials.refresh_token).await.is_ok());
+    }
+    assert_eq!(refreshed, [false, false, true, true]);
+    for (active, subject, expected) in [
+        (Some(true), None, 1),
+        (Some(false), None, 2),
+        (None, None, 3),
+        (None, Some("ada"), 2),
+        (Some(true), Some("ada"), 0),
+        (Some(false), Some("eve"), 0),
+    ] {
+        let request = ListSessionsRequest { active, subject: subject.map(str::to_owned), ..Default::default() };
+        let request = world.admin("acme", request);
+        let listed = world.client.clone().list_sessions(request).await.unwrap().into_inner().sessions;
+        assert_eq!(listed.len(), expected, "active {active:?} of {subject:?}");
+    }
+    let request = world.admin("acme", RevokeSessionsRequest::default());
+    let status = world.client.clone().revoke_sessions(request).await.unwrap_err();
+    assert_eq!(
+        told(&status),
+        "InvalidArgument: subject: must have 1 to 128 bytes; it has 0\n  subject: must have 1 to 128 bytes; it has 0"
+    );
+}
+
+/// Where there is no authentication, or only public keys, keys can be made and no session be begun.
+#[tokio::test]
+async fn without_signing_keys_no_session_is_begun() {
+    let platform: Platform = testing::platform().await;
+    let identity = Identity::open(&platform).await.unwrap();
+    let mut client = Client::new(testing::serve(identity.server()).await);
+    let api_key = Some(key("ada", &["identity:write"]));
+    let request = from("acme", quire_proto::identity::v1::CreateApiKeyRequest { api_key });
+    let secret = client.create_api_key(request).await.unwrap().into_inner().secret;
+    let status = client.create_session(CreateSessionRequest { secret, scopes: Vec::new() }).await.unwrap_err();
+    assert_eq!(told(&status), "FailedPrecondition: this server has no keys to sign access tokens with");
+}

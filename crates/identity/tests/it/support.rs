@@ -1,0 +1,109 @@
+//! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
+use std::sync::Arc;
+
+use identity::Identity;
+pub use platform::testing::{from, there_and_back, told};
+use platform::{
+    Caller, Platform, Scope,
+    testing::{self, Hands},
+};
+use quire_proto::identity::v1::{
+    ApiKey, CreateApiKeyRequest, CreateSessionRequest, Credentials, GetSessionRequest, RefreshSessionRequest, Session,
+    identity_service_client::IdentityServiceClient, identity_service_server::IdentityService,
+};
+use tonic::{Request, Status, transport::Channel};
+
+pub type Client = IdentityServiceClient<Channel>;
+
+/// The service with authentication, on a new database and a clock of the test's own.
+pub struct World {
+    pub hands: Hands,
+    pub platform: Platform,
+    pub client: Client,
+    identity: Identity,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::on(testing::platform().await).await
+    }
+
+    pub async fn on(platform: Platform) -> Self {
+        let hands = Hands::at_present();
+        let clock = hands.clock();
+        let access_tokens = Some(testing::new_access_tokens(&clock));
+        let platform = Platform { clock, access_tokens, ..platform };
+        let identity = Identity::open(&platform).await.unwrap();
+        let channel = testing::serve_to(platform.access_tokens.clone(), identity.clone().server()).await;
+        Self { hands, platform, client: Client::new(channel), identity }
+    }
+
+    /// A message from whoever may do everything in this workspace.
+    pub fn admin<T>(&self, workspace: &str, message: T) -> Request<T> {
+        self.from(workspace, &ADMIN, message)
+    }
+
+    /// A message from whoever has these scopes in this workspace.
+    pub fn from<T>(&self, workspace: &str, scopes: &[&str], message: T) -> Request<T> {
+        let tokens = self.platform.access_tokens.as_ref().unwrap();
+        let now = platform::now(&self.platform.clock);
+        let token = tokens.sign(&caller(workspace, scopes), now, now + time::Duration::days(1)).unwrap();
+        bearer(&token.token, message)
+    }
+
+    /// Makes a key with these scopes. The key and its secret.
+    pub async fn key(&self, workspace: &str, scopes: &[&str]) -> (ApiKey, String) {
+        self.make(workspace, key("ada", scopes)).await.unwrap()
+    }
+
+    /// Makes a key as on the machine itself, with no session.
+    pub async fn make(&self, workspace: &str, api_key: ApiKey) -> Result<(ApiKey, String), Status> {
+        let mut request = Request::new(CreateApiKeyRequest { api_key: Some(api_key) });
+        request.extensions_mut().insert(caller(workspace, &ADMIN));
+        let made = self.identity.create_api_key(request).await?.into_inner();
+        Ok((made.api_key.unwrap(), made.secret))
+    }
+
+    /// Begins a session with a key's secret.
+    pub async fn begin(&self, secret: &str) -> Result<(Session, Credentials), Status> {
+        let request = CreateSessionRequest { secret: secret.to_owned(), scopes: Vec::new() };
+        let begun = self.client.clone().create_session(request).await?.into_inner();
+        Ok((begun.session.unwrap(), begun.credentials.unwrap()))
+    }
+
+    pub async fn refresh(&self, refresh_token: &str) -> Result<(Session, Credentials), Status> {
+        let request = RefreshSessionRequest { refresh_token: refresh_token.to_owned() };
+        let refreshed = self.client.clone().refresh_session(request).await?.into_inner();
+        Ok((refreshed.session.unwrap(), refreshed.credentials.unwrap()))
+    }
+
+    /// Reads a session as an administrator.
+    pub async fn session(&self, workspace: &str, id: &str) -> Result<Session, Status> {
+        let request = self.admin(workspace, GetSessionRequest { id: id.to_owned() });
+        Ok(self.client.clone().get_session(request).await?.into_inner().session.unwrap())
+    }
+}
+
+const ADMIN: [&str; 4] = ["identity:read", "identity:write", "memory:read", "memory:write"];
+
+/// Whoever has these scopes in this workspace, in no session.
+fn caller(workspace: &str, scopes: &[&str]) -> Caller {
+    let scopes = Arc::new(scopes.iter().map(|scope| Scope((*scope).to_owned())).collect());
+    Caller { workspace: workspace.to_owned(), subject: "admin".to_owned(), scopes, session: None }
+}
+
+/// A key of this subject, with these scopes.
+pub fn key(subject: &str, scopes: &[&str]) -> ApiKey {
+    let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+    ApiKey { name: "a key".to_owned(), subject: subject.to_owned(), scopes, ..Default::default() }
+}
+
+/// A message with an access token.
+pub fn bearer<T>(token: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    request
+}
+
+/// The one answer that everybody gets who is not known.
+pub const UNKNOWN: &str = "Unauthenticated: a valid credential is required";

@@ -1,0 +1,13 @@
+//! The tests of the crate.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod catalogue;
+mod churn;
+mod conformance;
+mod counters;
+mod messages;
+mod orders;
+mod pages;
+mod queries;
+mod sql;
+mod support;

@@ -1,0 +1,392 @@
+//! RecallMemories: which words find what, in which order, and what can be asked.
+use crate::support::{full, make, page, recall_in, recalled, start, store, text, there_and_back, told, words};
+use platform::testing;
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::select,
+    test_runner::{Config, TestRunner},
+};
+use quire_proto::{
+    memory::v1::{MemoryScope, RecallMemoriesRequest},
+    pagination::v1::{PageRequest, TotalCount, TotalCountPrecision},
+};
+use tonic::Code;
+
+#[tokio::test]
+async fn words_find_what_holds_them_the_best_first() {
+    let (_platform, client) = start().await;
+    let contents = [
+        "Deploys run on Tuesdays",
+        "The deploy was running late; running it again helped",
+        "Ada prefers green tea",
+        "Tea is green or black, and Ada's is green",
+        "black tea",
+        "See https://quire.example/tea?kind=black for more",
+        "Collect into a Vec<String>",
+        "Früher Ärger mit 日本語 und ☕",
+    ];
+    make(&client, "default", &contents.map(text)).await;
+    let [runs, running, ada, green, black, link, code, other] = contents;
+    let cases: [(&str, &[&str]); 23] = [
+        ("deploy", &[running, runs]),
+        // In any inflection, and in any case.
+        ("RUN Deploys", &[running, runs]),
+        ("run", &[running, runs]),
+        ("tea", &[black, green, ada]),
+        ("the tea", &[black, green, ada]),
+        ("ada tea", &[green, ada]),
+        ("\"green tea\"", &[ada]),
+        ("\"tea green\"", &[]),
+        ("tea -ada", &[black]),
+        ("tea -\"green tea\"", &[black, green]),
+        ("deploy or coffee", &[running, runs]),
+        ("coffee or cocoa", &[]),
+        ("quire.example", &[link]),
+        ("quire.example/tea?kind=black", &[link]),
+        // What looks like a tag is text.
+        ("string", &[code]),
+        ("früher", &[other]),
+        ("日本語", &[other]),
+        ("☕", &[other]),
+        ("te", &[]),
+        // Words that say nothing, and what is no word.
+        ("the of and", &[]),
+        ("!? <>", &[]),
+        ("-the", &[]),
+        ("\"\"", &[]),
+    ];
+    for (query, expected) in cases {
+        let mut found = recalled(&client, &words(query)).await;
+        let mut expected = expected.to_vec();
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected, "{query}");
+    }
+    // What says it more often comes first, and what has the words closer together.
+    assert_eq!(recalled(&client, &words("run")).await, [running, runs]);
+    assert_eq!(recalled(&client, &words("run deploy")).await, [runs, running]);
+}
+
+#[tokio::test]
+async fn the_rank_is_what_orders() {
+    let (_platform, client) = start().await;
+    let contents = (1..=9).map(|times| text("tea ".repeat(times)));
+    make(&client, "default", &contents.collect::<Vec<_>>()).await;
+    make(&client, "default", &vec![text("tea and coffee"); 9]).await;
+    let fetch = async |page| {
+        recall_in(&client, "default", &RecallMemoriesRequest { page: Some(page), ..words("tea") }).await.unwrap()
+    };
+    let found = there_and_back(4, fetch).await.concat();
+    assert_eq!(found.len(), 18);
+    let id = |place: usize| found[place].memory.as_ref().unwrap().id.clone();
+    for place in 1..18 {
+        let (before, this) = (found[place - 1].rank, found[place].rank);
+        assert!(before > this || before == this && id(place - 1) > id(place), "{found:?}");
+    }
+    assert!(found[0].rank > found[17].rank && found[17].rank > 0.0, "{found:?}");
+}
+
+#[tokio::test]
+async fn every_filter_finds_its_own() {
+    let (_platform, client) = start().await;
+    let plain = text("tea");
+    let marked = full("", "black tea");
+    make(&client, "default", &[plain, marked]).await;
+    let given = |text: &str| Some(text.to_owned());
+    let tea = || words("tea");
+    // Each finds the one that is marked, or the other.
+    let cases = [
+        (
+            RecallMemoriesRequest { agent: given("scribe"), ..tea() },
+            RecallMemoriesRequest { agent: given(""), ..tea() },
+        ),
+        (
+            RecallMemoriesRequest { user_id: given("ada"), ..tea() },
+            RecallMemoriesRequest { user_id: given(""), ..tea() },
+        ),
+        (
+            RecallMemoriesRequest { project_id: given("quire"), ..tea() },
+            RecallMemoriesRequest { project_id: given(""), ..tea() },
+        ),
+        (
+            RecallMemoriesRequest { scope: MemoryScope::Project.into(), ..tea() },
+            RecallMemoriesRequest { scope: MemoryScope::User.into(), ..tea() },
+        ),
+        (
+            RecallMemoriesRequest { repository: given("quire/quire"), ..tea() },
+            RecallMemoriesRequest { repository: given(""), ..tea() },
+        ),
+        (
+            RecallMemoriesRequest { r#type: given("fact"), ..tea() },
+            RecallMemoriesRequest { r#type: given(""), ..tea() },
+        ),
+        (RecallMemoriesRequest { pinned: Some(true), ..tea() }, RecallMemoriesRequest { pinned: Some(false), ..tea() }),
+        (RecallMemoriesRequest { policy: Some(true), ..tea() }, RecallMemoriesRequest { policy: Some(false), ..tea() }),
+        (
+            RecallMemoriesRequest { tag: given("a"), ..tea() },
+            RecallMemoriesRequest { query: "tea -black".into(), ..tea() },
+        ),
+    ];
+    for (marked, plain) in cases {
+        assert_eq!(recalled(&client, &marked).await, ["black tea"], "{marked:?}");
+        assert_eq!(recalled(&client, &plain).await, ["tea"], "{plain:?}");
+    }
+    let both = RecallMemoriesRequest { agent: given("scribe"), user_id: given(""), ..tea() };
+    assert_eq!(recalled(&client, &both).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn workspaces_do_not_see_each_other() {
+    let (_platform, client) = start().await;
+    for place in 0..20 {
+        make(&client, "ours", &[text(format!("tea {place}"))]).await;
+        make(&client, "theirs", &[text(format!("tea {place} of theirs")), text("workspace ours tea")]).await;
+    }
+    // Among the words looked for are those by which the index tells the workspaces apart.
+    for (workspace, query, count) in [
+        ("ours", "tea", 20),
+        ("theirs", "tea", 40),
+        ("nobody", "tea", 0),
+        ("ours", "workspace", 0),
+        ("ours", "tea -workspace", 20),
+        ("ours", "\"workspace theirs\" or tea", 20),
+        ("nobody", "-tea", 0),
+        ("ours", "\"workspace ours\"", 0),
+        ("theirs", "\"workspace ours\"", 20),
+    ] {
+        let total_count = TotalCount::Exact.into();
+        let page = Some(PageRequest { page_size: 200, total_count, ..Default::default() });
+        let (found, page) =
+            recall_in(&client, workspace, &RecallMemoriesRequest { page, ..words(query) }).await.unwrap();
+        assert_eq!((found.len(), page.total_count), (count, Some(count as i64)), "{workspace}: {query}");
+    }
+    // A page token of another workspace, or of another query, is refused.
+    let at = |query, token: &str| RecallMemoriesRequest { page: page(2, token), ..words(query) };
+    let token = recall_in(&client, "ours", &at("tea", "")).await.unwrap().1.next_page_token;
+    let mut answers = Vec::new();
+    for (workspace, query) in [("theirs", "tea"), ("ours", "teas")] {
+        answers.push(told(&recall_in(&client, workspace, &at(query, &token)).await.unwrap_err()));
+    }
+    answers.dedup();
+    insta::assert_snapshot!(answers.join("\n"), @"
+    InvalidArgument: page.page_token: was given out for another query; send the same filters and order_by with it, or begin again without one
+      page.page_token: was given out for another query; send the same filters and order_by with it, or begin again without one
+      PAGE_TOKEN_QUERY_CHANGED of quire {}
+    ");
+}
+
+#[tokio::test]
+async fn the_best_200_are_recalled_and_no_more() {
+    let (_platform, client) = start().await;
+    // The best are those that were made neither first nor last.
+    let memory =
+        |place: usize| text(format!("{}{place}", "tea ".repeat(if (50..250).contains(&place) { 2 } else { 1 })));
+    make(&client, "default", &(0..500).map(memory).collect::<Vec<_>>()).await;
+    let found = recalled(&client, &words("tea")).await;
+    assert!(found.len() == 200 && found.iter().all(|content| content.starts_with("tea tea")), "{found:?}");
+    for (kind, precision) in [
+        (TotalCount::Exact, TotalCountPrecision::Exact),
+        (TotalCount::Capped, TotalCountPrecision::Exact),
+        (TotalCount::Estimated, TotalCountPrecision::Estimate),
+    ] {
+        let page = Some(PageRequest { page_size: 1, total_count: kind.into(), ..Default::default() });
+        let (_, page) = recall_in(&client, "default", &RecallMemoriesRequest { page, ..words("tea") }).await.unwrap();
+        assert_eq!(page.total_count_precision(), precision);
+        assert!(
+            page.total_count.unwrap() <= 200
+                && (precision == TotalCountPrecision::Estimate || page.total_count == Some(200))
+        );
+    }
+    // A skip passes over rows, up to the last.
+    let skip = async |skip| {
+        let page = Some(PageRequest { page_size: 10, skip, ..Default::default() });
+        recall_in(&client, "default", &RecallMemoriesRequest { page, ..words("tea") }).await.unwrap().0.len()
+    };
+    assert_eq!([skip(10).await, skip(195).await, skip(200).await], [10, 5, 0]);
+}
+
+#[tokio::test]
+async fn a_page_ends_before_it_outgrows_what_a_client_reads() {
+    let (_platform, client) = start().await;
+    let large: Vec<_> = (0..20).map(|_| text("tea ".repeat(64 << 10))).collect();
+    make(&client, "default", &large).await;
+    let fetch = async |page| {
+        recall_in(&client, "default", &RecallMemoriesRequest { page: Some(page), ..words("tea") }).await.unwrap()
+    };
+    let pages = there_and_back(200, fetch).await;
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [13, 7]);
+}
+
+#[tokio::test]
+async fn whatever_a_content_is_it_is_kept_and_its_beginning_found() {
+    let (platform, client) = start().await;
+    const CHARACTERS: usize = 65_536;
+    // Han characters that are four bytes long, each another word.
+    let han = |number: usize| char::from_u32(0x2_0000 + number as u32 % 40_000).unwrap();
+    let repeated = |text: &str| text.repeat(CHARACTERS / text.chars().count());
+    let joined = |between: &str, length: usize| {
+        let parts: Vec<_> = (0..CHARACTERS / (length + 1))
+            .map(|place| (0..length).map(|part| han(place * 7 + part * 7_919)).collect::<String>())
+            .collect();
+        parts.join(between)
+    };
+    let contents = [
+        // A word as long as can be, and one that is longer than Postgres keeps.
+        "x".repeat((256 << 10) - "zebra ".len()),
+        format!("tea {} coffee", "y".repeat(3_000)),
+        // As many words as there can be, and as long ones.
+        joined(" ", 1),
+        joined("-", 1),
+        joined("-", 2),
+        joined(" ", 2),
+        (0..8_000).map(|number| format!("{number:x}.de/{number:x} ")).collect(),
+        (0..4_000).map(|number| format!("{number:x}@quire-{number:x}.example ")).collect(),
+        // What Postgres would take the square of its length for.
+        repeated("a_"),
+        repeated("~/"),
+        repeated("1-a-"),
+        repeated("<!-- "),
+        repeated("<a href=\""),
+        repeated("'\\"),
+    ];
+    for content in &contents {
+        store(&client, text(format!("zebra {content}"))).await.unwrap();
+    }
+    assert_eq!(recalled(&client, &words("zebra")).await.len(), contents.len());
+    assert_eq!(recalled(&client, &words("tea coffee")).await.len(), 1);
+    // A long word is found by its parts.
+    assert_eq!(recalled(&client, &words(&"y".repeat(200))).await.len(), 1);
+    // The words of the first 65,536 characters and none behind them; of one in the middle, its part.
+    let front = format!("{}walrus", " ".repeat(CHARACTERS - 6));
+    let behind = format!("{}badger", " ".repeat(CHARACTERS));
+    let han_front = format!("{} otter ermine", han(1).to_string().repeat(CHARACTERS - 6));
+    make(&client, "default", &[front, behind, han_front].map(text)).await;
+    for (word, count) in [("walrus", 1), ("badger", 0), ("otter", 1), ("ermine", 0)] {
+        assert_eq!(recalled(&client, &words(word)).await.len(), count, "{word}");
+    }
+    let sql = "select max(pg_column_size(search || '')) from memories";
+    let largest: i32 = sqlx::query_scalar(sql).fetch_one(&testing::pool(&platform)).await.unwrap();
+    assert!((500_000..1 << 20).contains(&largest), "{largest}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named_by_its_field() {
+    let (_platform, client) = start().await;
+    let skip = Some(PageRequest { skip: 10_001, ..Default::default() });
+    let requests = [
+        ("no query", words("")),
+        ("1,025 bytes of query", words(&"é".repeat(513)[..])),
+        ("NUL in the query", words("a\0b")),
+        ("17 words of query", words("a-b c/d e.f g,h i j k l m n o p q")),
+        ("an order that is none", RecallMemoriesRequest { order_by: "create_time desc".into(), ..words("x") }),
+        ("a scope that is none", RecallMemoriesRequest { scope: 6, ..words("x") }),
+        ("no query and a scope that is none", RecallMemoriesRequest { scope: 6, ..words("") }),
+        ("a skip that is too far", RecallMemoriesRequest { page: skip, ..words("x") }),
+        ("a token that is none", RecallMemoriesRequest { page: page(0, "x"), ..words("x") }),
+        ("NUL in a tag", RecallMemoriesRequest { tag: Some("\0".into()), ..words("x") }),
+    ];
+    let mut answers = String::new();
+    for (what, request) in requests {
+        let answer = told(&recall_in(&client, "default", &request).await.unwrap_err());
+        answers += &format!("{what}\n{answer}\n");
+    }
+    insta::assert_snapshot!(answers, @r#"
+    no query
+    InvalidArgument: query: must have 1 to 1024 bytes; it has 0
+      query: must have 1 to 1024 bytes; it has 0
+    1,025 bytes of query
+    InvalidArgument: query: must have 1 to 1024 bytes; it has 1026
+      query: must have 1 to 1024 bytes; it has 1026
+    NUL in the query
+    InvalidArgument: query: must not contain NUL
+      query: must not contain NUL
+    17 words of query
+    InvalidArgument: query: must have at most 16 words; it has 17
+      query: must have at most 16 words; it has 17
+    an order that is none
+    InvalidArgument: order_by: must be one of "rank desc"
+      order_by: must be one of "rank desc"
+    a scope that is none
+    InvalidArgument: scope: must be one of MEMORY_SCOPE_USER, MEMORY_SCOPE_TEAM, MEMORY_SCOPE_ORGANIZATION, MEMORY_SCOPE_AGENT, MEMORY_SCOPE_PROJECT
+      scope: must be one of MEMORY_SCOPE_USER, MEMORY_SCOPE_TEAM, MEMORY_SCOPE_ORGANIZATION, MEMORY_SCOPE_AGENT, MEMORY_SCOPE_PROJECT
+    no query and a scope that is none
+    InvalidArgument: query: must have 1 to 1024 bytes; it has 0; scope: must be one of MEMORY_SCOPE_USER, MEMORY_SCOPE_TEAM, MEMORY_SCOPE_ORGANIZATION, MEMORY_SCOPE_AGENT, MEMORY_SCOPE_PROJECT
+      query: must have 1 to 1024 bytes; it has 0
+      scope: must be one of MEMORY_SCOPE_USER, MEMORY_SCOPE_TEAM, MEMORY_SCOPE_ORGANIZATION, MEMORY_SCOPE_AGENT, MEMORY_SCOPE_PROJECT
+    a skip that is too far
+    InvalidArgument: page.skip: must be 0 to 10000; to go further, follow the page tokens
+      page.skip: must be 0 to 10000; to go further, follow the page tokens
+    a token that is none
+    InvalidArgument: page.page_token: is not a page token; begin again without one
+      page.page_token: is not a page token; begin again without one
+      PAGE_TOKEN_MALFORMED of quire {}
+    NUL in a tag
+    InvalidArgument: tag: must not contain NUL
+      tag: must not contain NUL
+    "#);
+    for order_by in ["", "rank desc", " rank  desc"] {
+        recall_in(&client, "default", &RecallMemoriesRequest { order_by: order_by.into(), ..words("x") })
+            .await
+            .unwrap();
+    }
+    recall_in(&client, "default", &words(&"é".repeat(512))).await.unwrap();
+}
+
+/// What means something to the parser of queries, and what means something to those below it.
+const PARTS: [&str; 32] = [
+    "tea",
+    "the",
+    " ",
+    "  ",
+    "\"",
+    "\"\"",
+    "-",
+    "--",
+    "or",
+    " or ",
+    "OR",
+    "and",
+    "not",
+    "!",
+    "&",
+    "|",
+    "(",
+    ")",
+    "<->",
+    "<2>",
+    ":*",
+    ":A",
+    "'",
+    "''",
+    "\\",
+    "%",
+    "é",
+    "日本",
+    "☕",
+    "\u{202e}",
+    "\t\n",
+    "http://a.b/c-d_e@f",
+];
+
+#[test]
+fn whatever_is_asked_is_answered() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (_platform, client) = runtime.block_on(start());
+    runtime.block_on(make(&client, "default", &[text("tea"), text("no words of a query")]));
+    let query = prop_oneof![
+        vec(select(&PARTS[..]), 1..40).prop_map(|parts| parts.concat()),
+        ".{1,60}",
+        vec(any::<char>(), 1..100).prop_map(String::from_iter),
+    ];
+    TestRunner::new(Config { failure_persistence: None, ..Config::default() })
+        .run(&query, |query| {
+            let found = runtime.block_on(recall_in(&client, "default", &words(&query)));
+            let count = query.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty()).count();
+            let is_right = (1..=1_024).contains(&query.len()) && !query.contains('\0') && count <= 16;
+            let code = found.map_or_else(|status| status.code(), |_| Code::Ok);
+            prop_assert_eq!(code, if is_right { Code::Ok } else { Code::InvalidArgument });
+            Ok(())
+        })
+        .unwrap();
+}

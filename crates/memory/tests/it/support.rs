@@ -1,0 +1,152 @@
+//! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
+use memory::Memories;
+pub use platform::testing::{from, page, there_and_back, told};
+use platform::{Platform, testing};
+use quire_proto::{
+    memory::v1::{
+        BatchStoreMemoriesRequest, GetMemoryRequest, ListMemoriesRequest, Memory, MemoryScope, RecallMemoriesRequest,
+        RecalledMemory, StoreMemoryRequest, memory_service_client::MemoryServiceClient,
+    },
+    pagination::v1::PageResponse,
+};
+use tonic::{Status, transport::Channel};
+
+pub type Client = MemoryServiceClient<Channel>;
+
+/// The orders of ListMemories, the default first.
+pub const ORDERS: [&str; 3] = ["create_time desc", "create_time", "update_time desc"];
+
+/// The service on a new database.
+pub async fn start() -> (Platform, Client) {
+    let platform = testing::platform().await;
+    let client = start_on(&platform).await;
+    (platform, client)
+}
+
+/// The service on a platform that a test made.
+pub async fn start_on(platform: &Platform) -> Client {
+    let memories = Memories::open(platform).await.unwrap();
+    MemoryServiceClient::new(testing::serve(memories.server()).await)
+}
+
+/// The service on a new database, by a clock that is a second later each time it is asked.
+pub async fn start_ticking() -> (Platform, Client) {
+    let platform = Platform { clock: testing::ticking(), ..testing::platform().await };
+    let client = start_on(&platform).await;
+    (platform, client)
+}
+
+/// A memory of which nothing is given but what it must have.
+pub fn text(content: impl Into<String>) -> Memory {
+    Memory { scope: MemoryScope::User.into(), content: content.into(), ..Default::default() }
+}
+
+/// A memory of which everything is given but what the service sets and, unless it is not empty, the id.
+pub fn full(id: &str, content: &str) -> Memory {
+    Memory {
+        id: id.into(),
+        scope: MemoryScope::Project.into(),
+        content: content.into(),
+        r#type: "fact".into(),
+        source: "standup".into(),
+        confidence: Some(0.75),
+        pinned: true,
+        policy: true,
+        user_id: "ada".into(),
+        team_id: "web".into(),
+        project_id: "quire".into(),
+        repository: "quire/quire".into(),
+        agent: "scribe".into(),
+        tags: vec!["z".into(), "a".into()],
+        metadata: [("room".into(), "4".into()), ("empty".into(), String::new())].into(),
+        ..Default::default()
+    }
+}
+
+/// Asks for this memory.
+pub fn with(memory: Memory) -> StoreMemoryRequest {
+    StoreMemoryRequest { memory: Some(memory) }
+}
+
+/// Asks for a memory to be made, as a caller of this workspace.
+pub async fn store_in(client: &Client, workspace: &str, memory: Memory) -> Result<Memory, Status> {
+    Ok(client.clone().store_memory(from(workspace, with(memory))).await?.into_inner().memory.unwrap())
+}
+
+/// Asks for a memory to be made, as a caller of the workspace `default`.
+pub async fn store(client: &Client, memory: Memory) -> Result<Memory, Status> {
+    store_in(client, "default", memory).await
+}
+
+/// Asks for memories to be made in one batch.
+pub fn batch(memories: &[Memory]) -> BatchStoreMemoriesRequest {
+    BatchStoreMemoriesRequest { requests: memories.iter().cloned().map(with).collect(), ..Default::default() }
+}
+
+/// Makes memories in one batch, and gives their ids.
+pub async fn make(client: &Client, workspace: &str, memories: &[Memory]) -> Vec<String> {
+    client.clone().batch_store_memories(from(workspace, batch(memories))).await.unwrap().into_inner().ids
+}
+
+/// Reads a memory, as a caller of this workspace.
+pub async fn get_in(client: &Client, workspace: &str, id: &str) -> Result<Memory, Status> {
+    let response = client.clone().get_memory(from(workspace, GetMemoryRequest { id: id.to_owned() })).await?;
+    Ok(response.into_inner().memory.unwrap())
+}
+
+/// Reads a memory, as a caller of the workspace `default`.
+pub async fn get(client: &Client, id: &str) -> Result<Memory, Status> {
+    get_in(client, "default", id).await
+}
+
+/// A page of memories and where it stands, as a caller of this workspace.
+pub async fn list_in(
+    client: &Client,
+    workspace: &str,
+    request: &ListMemoriesRequest,
+) -> Result<(Vec<Memory>, PageResponse), Status> {
+    let response = client.clone().list_memories(from(workspace, request.clone())).await?.into_inner();
+    Ok((response.memories, response.page.unwrap()))
+}
+
+/// All memories that a request lists, as a caller of this workspace.
+pub async fn walk_in(client: &Client, workspace: &str, request: &ListMemoriesRequest, page_size: i32) -> Vec<Memory> {
+    let fetch = async |page| {
+        list_in(client, workspace, &ListMemoriesRequest { page: Some(page), ..request.clone() }).await.unwrap()
+    };
+    there_and_back(page_size, fetch).await.concat()
+}
+
+/// All memories that a request lists, as a caller of the workspace `default`.
+pub async fn walk(client: &Client, request: &ListMemoriesRequest) -> Vec<Memory> {
+    walk_in(client, "default", request, 200).await
+}
+
+/// Asks for memories in an order.
+pub fn by(order_by: &str) -> ListMemoriesRequest {
+    ListMemoriesRequest { order_by: order_by.to_owned(), ..Default::default() }
+}
+
+/// A page of recalled memories and where it stands, as a caller of this workspace.
+pub async fn recall_in(
+    client: &Client,
+    workspace: &str,
+    request: &RecallMemoriesRequest,
+) -> Result<(Vec<RecalledMemory>, PageResponse), Status> {
+    let response = client.clone().recall_memories(from(workspace, request.clone())).await?.into_inner();
+    Ok((response.memories, response.page.unwrap()))
+}
+
+/// Asks for the memories that hold these words.
+pub fn words(query: &str) -> RecallMemoriesRequest {
+    RecallMemoriesRequest { query: query.to_owned(), ..Default::default() }
+}
+
+/// The contents of the memories that a request recalls, the best first.
+pub async fn recalled(client: &Client, request: &RecallMemoriesRequest) -> Vec<String> {
+    let fetch = async |page| {
+        recall_in(client, "default", &RecallMemoriesRequest { page: Some(page), ..request.clone() }).await.unwrap()
+    };
+    let found = there_and_back(200, fetch).await.concat();
+    found.into_iter().map(|found| found.memory.unwrap().content).collect()
+}

@@ -1,0 +1,12 @@
+//! The tests of the service.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod again;
+mod conformance;
+mod cost;
+mod indexes;
+mod list;
+mod record;
+mod summarize;
+mod support;
+mod walk;

@@ -1,0 +1,6 @@
+//! The tests of the crate.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod requests;
+mod tokens;
+mod walks;

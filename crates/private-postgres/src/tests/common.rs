@@ -1,0 +1,53 @@
+//! What the tests share. It speaks just enough of PostgreSQL's protocol to run a statement, so that
+//! no client has to be installed.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use crate::{Server, Settings};
+
+pub(crate) fn settings(data_dir: &Path) -> Settings {
+    Settings { data_dir: data_dir.to_owned(), durable: false, extra: Vec::new() }
+}
+
+/// The first column of the first row, or "" where there is none.
+pub(crate) fn query(server: &Server, sql: &str) -> String {
+    let name = format!(".s.PGSQL.{}", server.port());
+    let mut socket = UnixStream::connect(server.socket_dir().join(name)).unwrap();
+    let mut start = 196_608_u32.to_be_bytes().to_vec();
+    for word in ["user", server.user(), "database", "postgres", ""] {
+        start.extend_from_slice(word.as_bytes());
+        start.push(0);
+    }
+    send(&mut socket, &start);
+    receive(&mut socket);
+    socket.write_all(b"Q").unwrap();
+    send(&mut socket, format!("{sql}\0").as_bytes());
+    receive(&mut socket)
+}
+
+fn send(socket: &mut UnixStream, body: &[u8]) {
+    let length = u32::try_from(body.len() + 4).unwrap();
+    socket.write_all(&length.to_be_bytes()).unwrap();
+    socket.write_all(body).unwrap();
+}
+
+/// Reads until the server is ready for the next statement.
+fn receive(socket: &mut UnixStream) -> String {
+    let mut value = None;
+    loop {
+        let mut head = [0; 5];
+        socket.read_exact(&mut head).unwrap();
+        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+        let mut body = vec![0; usize::try_from(length).unwrap() - 4];
+        socket.read_exact(&mut body).unwrap();
+        match head[0] {
+            b'Z' => return value.unwrap_or_default(),
+            b'E' => panic!("{}", String::from_utf8_lossy(&body)),
+            // The number of columns and the length of the first come before its text.
+            b'D' => value = value.or_else(|| Some(String::from_utf8(body[6..].to_vec()).unwrap())),
+            _ => {}
+        }
+    }
+}

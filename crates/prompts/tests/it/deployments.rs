@@ -1,0 +1,211 @@
+//! ListDeployments; and a label's move and its deployment, which are both written or neither, whoever hangs up.
+use std::time::Duration;
+
+use crate::support::{
+    Client, add, assert_lead_to, assign, deployments, label, make, one, start, start_on, start_ticking, text,
+    there_and_back, told, with,
+};
+use database::connect;
+use platform::testing;
+use quire_proto::{
+    pagination::v1::{PageRequest, TotalCount},
+    prompts::v1::{
+        AssignLabelRequest, DeletePromptRequest, Deployment, ListDeploymentsRequest, ListDeploymentsResponse, Prompt,
+    },
+};
+use sqlx::PgPool;
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+async fn list(client: &Client, request: ListDeploymentsRequest) -> Result<ListDeploymentsResponse, Status> {
+    Ok(client.clone().list_deployments(request).await?.into_inner())
+}
+
+/// The deployments that a request asks for, in pages of this size.
+async fn pages(client: &Client, request: &ListDeploymentsRequest, page_size: i32) -> Vec<Vec<Deployment>> {
+    let fetch = async |page| {
+        let response = list(client, ListDeploymentsRequest { page: Some(page), ..request.clone() }).await.unwrap();
+        (response.deployments, response.page.unwrap())
+    };
+    there_and_back(page_size, fetch).await
+}
+
+fn filter(prompt_id: Option<&str>, label: Option<&str>) -> ListDeploymentsRequest {
+    let [prompt_id, label] = [prompt_id, label].map(|text| text.map(str::to_owned));
+    ListDeploymentsRequest { prompt_id, label, ..Default::default() }
+}
+
+/// Makes a prompt with two versions, and gives its id.
+async fn make_two(client: &Client, name: &str) -> String {
+    let id = one(client, name).await.id;
+    add(client, "default", text(&id, "2")).await.unwrap();
+    id
+}
+
+#[tokio::test]
+async fn every_filter_and_both_in_pages_that_lead_both_ways() {
+    let (_platform, client) = start_ticking().await;
+    let ids = [make_two(&client, "x").await, make_two(&client, "y").await];
+    let mut all = Vec::new();
+    for place in 0..30 {
+        let (id, name) = (&ids[place / 3 % 2], ["a", "b", "c"][place % 3]);
+        let version = place as i32 / 6 % 2 + 1;
+        let request = AssignLabelRequest { assigned_by: place.to_string(), ..label(id, name, version) };
+        assign(&client, "default", request.clone()).await.unwrap();
+        assign(&client, "other", request).await.unwrap_err();
+        all.insert(0, (place.to_string(), id.as_str(), name));
+    }
+    let nobody = Uuid::from_u128(1).to_string();
+    let (x, y) = (ids[0].as_str(), ids[1].as_str());
+    let cases = [
+        (None, None, 30),
+        (Some(x), None, 15),
+        (Some(y), None, 15),
+        (Some(&nobody), None, 0),
+        (None, Some("a"), 10),
+        (None, Some("c"), 10),
+        (None, Some(""), 0),
+        (None, Some("A"), 0),
+        (Some(x), Some("b"), 5),
+        (Some(y), Some("d"), 0),
+    ];
+    for (prompt_id, name, count) in cases {
+        let passes = |(_, id, of): &&(String, &str, &str)| {
+            prompt_id.is_none_or(|wanted| wanted == *id) && name.is_none_or(|wanted| wanted == *of)
+        };
+        let expected: Vec<_> = all.iter().filter(passes).map(|(actor, ..)| actor.clone()).collect();
+        assert_eq!(expected.len(), count);
+        let request = filter(prompt_id, name);
+        for page_size in [1, 4, 5, 200] {
+            let found = pages(&client, &request, page_size).await.concat();
+            let actors: Vec<_> = found.into_iter().map(|deployment| deployment.actor).collect();
+            assert_eq!(actors, expected, "{request:?}");
+        }
+        let page = PageRequest { total_count: TotalCount::Exact.into(), page_size: 1, ..Default::default() };
+        let request = ListDeploymentsRequest { page: Some(page), order_by: "create_time desc".into(), ..request };
+        let page = list(&client, request).await.unwrap().page.unwrap();
+        assert_eq!(page.total_count, Some(count as i64));
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named_by_its_field() {
+    let (_platform, client) = start().await;
+    let skip =
+        |request| ListDeploymentsRequest { page: Some(PageRequest { skip: 1, ..Default::default() }), ..request };
+    let id = Uuid::from_u128(1).to_string();
+    let requests = [
+        ("an empty id", filter(Some(""), None)),
+        ("no UUID", filter(Some("x"), Some("a"))),
+        ("NUL in the label", filter(None, Some("\0"))),
+        ("an order that is none", ListDeploymentsRequest { order_by: "create_time".into(), ..Default::default() }),
+        ("a skip with a label", skip(filter(None, Some("a")))),
+        ("a skip with both", skip(filter(Some(&id), Some("a")))),
+    ];
+    let mut answers = String::new();
+    for (what, request) in requests {
+        let answer = told(&list(&client, request).await.unwrap_err());
+        answers += &format!("{what}\n{answer}\n");
+    }
+    insta::assert_snapshot!(answers, @r#"
+    an empty id
+    InvalidArgument: prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
+      prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
+    no UUID
+    InvalidArgument: prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
+      prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
+    NUL in the label
+    InvalidArgument: label: must not contain NUL
+      label: must not contain NUL
+    an order that is none
+    InvalidArgument: order_by: must be one of "create_time desc"
+      order_by: must be one of "create_time desc"
+    a skip with a label
+    InvalidArgument: page.skip: must be 0 with label, which no index serves in this order; follow the page tokens
+      page.skip: must be 0 with label, which no index serves in this order; follow the page tokens
+    a skip with both
+    InvalidArgument: page.skip: must be 0 with label, which no index serves in this order; follow the page tokens
+      page.skip: must be 0 with label, which no index serves in this order; follow the page tokens
+    "#);
+    list(&client, skip(filter(Some(&id), None))).await.unwrap();
+}
+
+#[tokio::test]
+async fn deployments_outlive_the_prompt() {
+    let (_platform, client) = start().await;
+    let id = make_two(&client, "x").await;
+    for version in [1, 2] {
+        assign(&client, "default", label(&id, "production", version)).await.unwrap();
+    }
+    let before = pages(&client, &filter(None, None), 1).await;
+    assert_eq!(before.len(), 2);
+    client.clone().delete_prompt(DeletePromptRequest { id: id.clone() }).await.unwrap();
+    for request in [filter(None, None), filter(Some(&id), None), filter(Some(&id), Some("production"))] {
+        assert_eq!(pages(&client, &request, 1).await.concat(), before.concat());
+    }
+    // A prompt made anew with the id has its history, and its label is new all the same.
+    make(&client, "default", &[with(Prompt { id: id.clone(), name: "x".into(), ..Default::default() })]).await;
+    assign(&client, "default", label(&id, "production", 1)).await.unwrap();
+    let after = deployments(&client, "default", filter(Some(&id), None)).await;
+    assert_eq!(after.iter().map(|moved| moved.previous_version).collect::<Vec<_>>(), [0, 1, 0]);
+    assert_eq!(after[1..], before.concat());
+}
+
+/// Waits until nothing is being done for a caller.
+async fn wait_until_idle(pool: &PgPool) {
+    let sql = "select count(*) from pg_stat_activity
+        where datname = current_database() and application_name = 'quire' and pid <> pg_backend_pid() and state <> 'idle'";
+    while sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await.unwrap() != 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_before_the_deployment_is_written_has_moved_no_label() {
+    let options = testing::new_database().await;
+    let client = start_on(&testing::platform_on(connect(options.clone(), testing::MAX_CONNECTIONS))).await;
+    let pool = PgPool::connect_lazy_with(options);
+    let id = make_two(&client, "x").await;
+    assign(&client, "default", label(&id, "production", 1)).await.unwrap();
+    for name in ["production", "new"] {
+        let labels = async || -> Vec<(String, i32)> {
+            sqlx::query_as("select label, version from labels").fetch_all(&pool).await.unwrap()
+        };
+        // Whoever writes a deployment waits, whatever has been written of the label by then.
+        let mut transaction = pool.begin().await.unwrap();
+        sqlx::query("lock table deployments in share mode").execute(&mut *transaction).await.unwrap();
+        let call = tokio::spawn({
+            let (client, request) = (client.clone(), label(&id, name, 2));
+            async move { assign(&client, "default", request).await }
+        });
+        testing::wait_for_waiting(&pool, 1).await;
+        call.abort();
+        wait_until_idle(&pool).await;
+        transaction.rollback().await.unwrap();
+        assert_eq!(labels().await, [("production".to_owned(), 1)]);
+        assert_eq!(deployments(&client, "default", Default::default()).await.len(), 1);
+    }
+    assert_eq!(assign(&client, "default", label(&id, "production", 2)).await.unwrap().version, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wherever_callers_hang_up_each_move_is_on_record() {
+    let (platform, client) = start().await;
+    let id = &make_two(&client, "x").await;
+    for place in 0..300_u64 {
+        let assign = assign(&client, "default", label(id, "production", place as i32 % 2 + 1));
+        if place % 7 == 0 {
+            // What is being done for a caller who has hung up may move the label meanwhile, and that is told.
+            assert!(assign.await.map_or_else(|status| status.code() == Code::Aborted, |_| true));
+        } else {
+            // What the label and the deployments must be does not depend on when the call ends.
+            let _ = tokio::time::timeout(Duration::from_micros(place % 30 * 100), assign).await;
+        }
+    }
+    // Both as they are at one moment, since something may be done still.
+    let sql = "select labels.version, deployments.previous_version, deployments.version from labels, deployments";
+    let rows: Vec<(i32, i32, i32)> = sqlx::query_as(sql).fetch_all(&testing::pool(&platform)).await.unwrap();
+    assert!(rows.len() > 1, "those who did not hang up moved it");
+    let moved = |(_, previous_version, version)| Deployment { previous_version, version, ..Default::default() };
+    assert_lead_to(rows[0].0, &rows.iter().copied().map(moved).collect::<Vec<_>>());
+}

@@ -1,0 +1,339 @@
+//! AssignLabel and ListLabels: a label's move and its deployment are one.
+use std::collections::{BTreeSet, HashMap};
+
+use crate::support::{
+    Client, add, assert_lead_to, assign, deployments, from, label, make, one, start, start_ticking, text,
+    there_and_back, told, with,
+};
+use futures_util::future::join_all;
+use platform::testing;
+use quire_proto::{
+    pagination::v1::{PageRequest, TotalCount},
+    prompts::v1::{
+        AssignLabelRequest, DeletePromptRequest, Deployment, Label, ListDeploymentsRequest, ListLabelsRequest,
+        ListLabelsResponse, Prompt,
+    },
+};
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+/// Makes a prompt with so many versions in the workspace `default`, and gives its id.
+async fn make_versions(client: &Client, name: &str, count: i32) -> String {
+    let id = one(client, name).await.id;
+    for version in 2..=count {
+        add(client, "default", text(&id, version.to_string())).await.unwrap();
+    }
+    id
+}
+
+fn by(actor: &str, request: AssignLabelRequest) -> AssignLabelRequest {
+    AssignLabelRequest { assigned_by: actor.into(), ..request }
+}
+
+fn of(prompt_id: &str) -> ListLabelsRequest {
+    ListLabelsRequest { prompt_id: prompt_id.into(), ..Default::default() }
+}
+
+async fn list(client: &Client, workspace: &str, request: ListLabelsRequest) -> Result<ListLabelsResponse, Status> {
+    Ok(client.clone().list_labels(from(workspace, request)).await?.into_inner())
+}
+
+/// The labels of a prompt of the workspace `default`.
+async fn labels(client: &Client, id: &str) -> Vec<Label> {
+    list(client, "default", of(id)).await.unwrap().labels
+}
+
+/// The deployments of the workspace `default`, newest first.
+async fn history(client: &Client) -> Vec<Deployment> {
+    deployments(client, "default", Default::default()).await
+}
+
+#[tokio::test]
+async fn a_label_is_made_and_moved_and_each_move_is_on_record() {
+    let (_platform, client) = start_ticking().await;
+    let id = &make_versions(&client, "x", 3).await;
+    let steps =
+        [("production", 2, 0, "ada"), ("production", 1, 2, "bob"), ("canary", 3, 0, ""), ("production", 3, 1, "")];
+    let (mut kept, mut recorded) = (HashMap::new(), Vec::new());
+    for (name, version, previous_version, actor) in steps {
+        let assigned = assign(&client, "default", by(actor, label(id, name, version))).await.unwrap();
+        let expected =
+            Label { prompt_id: id.clone(), label: name.into(), version, assigned_by: actor.into(), ..assigned.clone() };
+        assert_eq!(assigned, expected);
+        let newest = history(&client).await.remove(0);
+        assert_eq!(newest.id.parse::<Uuid>().unwrap().get_version_num(), 7);
+        let expected = Deployment {
+            id: newest.id.clone(),
+            prompt_id: id.clone(),
+            label: name.into(),
+            version,
+            previous_version,
+            actor: actor.into(),
+            create_time: assigned.assign_time,
+        };
+        assert_eq!(newest, expected);
+        recorded.insert(0, newest);
+        assert_eq!(history(&client).await, recorded);
+        kept.insert(name, assigned);
+        let mut expected: Vec<_> = kept.values().cloned().collect();
+        expected.sort_by_key(|label| label.label.clone());
+        assert_eq!(labels(&client, id).await, expected);
+    }
+    let times: Vec<_> = recorded.iter().map(|deployment| deployment.create_time.unwrap().seconds).collect();
+    assert!(times.is_sorted_by(|newer, older| newer > older), "{times:?}");
+}
+
+#[tokio::test]
+async fn a_label_that_points_there_already_writes_nothing() {
+    let (platform, client) = start().await;
+    let id = &make_versions(&client, "x", 2).await;
+    for version in [1, 2, 1] {
+        let assigned = assign(&client, "default", by("ada", label(id, "production", version))).await.unwrap();
+        let before = testing::rows(&platform, &["labels", "deployments"]).await;
+        for actor in ["ada", "bob", ""] {
+            let again = assign(&client, "default", by(actor, label(id, "production", version))).await.unwrap();
+            assert_eq!(again, assigned, "who moved it stays");
+        }
+        assert_eq!(testing::rows(&platform, &["labels", "deployments"]).await, before);
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_not_pointed_at() {
+    let (platform, client) = start().await;
+    let [id, other] = [Uuid::from_u128(1).to_string(), Uuid::from_u128(2).to_string()];
+    let request = |id: &str, name: &str| with(Prompt { id: id.into(), name: name.into(), ..Default::default() });
+    make(&client, "default", &[request(&id, "x"), request(&other, "other")]).await;
+    add(&client, "default", text(&other, "2")).await.unwrap();
+    make(&client, "theirs", &[request(&id, "x")]).await;
+    add(&client, "theirs", text(&id, "2")).await.unwrap();
+    assign(&client, "default", label(&id, "production", 1)).await.unwrap();
+    let before = testing::rows(&platform, &["labels", "deployments"]).await;
+
+    // Version 2 is one of another prompt, and of the prompt with this id in another workspace.
+    let nowhere = Uuid::from_u128(3).to_string();
+    let refused = [("production", 2, &id), ("canary", 2, &id), ("canary", i32::MAX, &id), ("canary", 1, &nowhere)];
+    let mut answers = Vec::new();
+    for (name, version, id) in refused {
+        answers.push(told(&assign(&client, "default", label(id, name, version)).await.unwrap_err()));
+    }
+    insta::assert_snapshot!(answers.join("\n"), @r#"
+    NotFound: prompts.v1.PromptVersion with version "00000000-0000-0000-0000-000000000001/2" does not exist
+      NOT_FOUND of quire {"field": "version"}
+      prompts.v1.PromptVersion "00000000-0000-0000-0000-000000000001/2"
+    NotFound: prompts.v1.PromptVersion with version "00000000-0000-0000-0000-000000000001/2" does not exist
+      NOT_FOUND of quire {"field": "version"}
+      prompts.v1.PromptVersion "00000000-0000-0000-0000-000000000001/2"
+    NotFound: prompts.v1.PromptVersion with version "00000000-0000-0000-0000-000000000001/2147483647" does not exist
+      NOT_FOUND of quire {"field": "version"}
+      prompts.v1.PromptVersion "00000000-0000-0000-0000-000000000001/2147483647"
+    NotFound: prompts.v1.PromptVersion with version "00000000-0000-0000-0000-000000000003/1" does not exist
+      NOT_FOUND of quire {"field": "version"}
+      prompts.v1.PromptVersion "00000000-0000-0000-0000-000000000003/1"
+    "#);
+    let status = assign(&client, "theirs", label(&other, "canary", 1)).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+    assert_eq!(testing::rows(&platform, &["labels", "deployments"]).await, before);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named_by_its_field() {
+    let (platform, client) = start().await;
+    let id = &one(&client, "x").await.id;
+    let requests = [
+        ("nothing at all", AssignLabelRequest::default()),
+        ("no UUID", label("x", "x", 1)),
+        ("version 0", label(id, "x", 0)),
+        ("version -1", label(id, "x", -1)),
+        ("65 bytes of label", label(id, &"x".repeat(65), 1)),
+        ("NUL in the label", label(id, "a\0", 1)),
+        ("129 bytes of who", by(&"x".repeat(129), label(id, "x", 1))),
+        ("NUL in who", by("\0", label(id, "x", 1))),
+    ];
+    let mut answers = String::new();
+    for (what, request) in requests {
+        let answer = told(&assign(&client, "default", request).await.unwrap_err());
+        answers += &format!("{what}\n{answer}\n");
+    }
+    let nowhere = Uuid::from_u128(1).to_string();
+    for request in [of(""), of("x"), ListLabelsRequest { order_by: "version".into(), ..of(id) }, of(&nowhere)] {
+        answers += &format!("list\n{}\n", told(&list(&client, "default", request).await.unwrap_err()));
+    }
+    insta::assert_snapshot!(answers, @r#"
+    nothing at all
+    InvalidArgument: prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002; label: must have 1 to 64 bytes; it has 0; version: must be at least 1
+      prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
+      label: must have 1 to 64 bytes; it has 0
+      version: must be at least 1
+    no UUID
+    InvalidArgument: prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
+      prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
+    version 0
+    InvalidArgument: version: must be at least 1
+      version: must be at least 1
+    version -1
+    InvalidArgument: version: must be at least 1
+      version: must be at least 1
+    65 bytes of label
+    InvalidArgument: label: must have 1 to 64 bytes; it has 65
+      label: must have 1 to 64 bytes; it has 65
+    NUL in the label
+    InvalidArgument: label: must not contain NUL
+      label: must not contain NUL
+    129 bytes of who
+    InvalidArgument: assigned_by: must have 0 to 128 bytes; it has 129
+      assigned_by: must have 0 to 128 bytes; it has 129
+    NUL in who
+    InvalidArgument: assigned_by: must not contain NUL
+      assigned_by: must not contain NUL
+    list
+    InvalidArgument: prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
+      prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
+    list
+    InvalidArgument: prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
+      prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
+    list
+    InvalidArgument: order_by: must be one of "label"
+      order_by: must be one of "label"
+    list
+    NotFound: prompts.v1.Prompt with prompt_id "00000000-0000-0000-0000-000000000001" does not exist
+      NOT_FOUND of quire {"field": "prompt_id"}
+      prompts.v1.Prompt "00000000-0000-0000-0000-000000000001"
+    "#);
+    assert_eq!(testing::rows(&platform, &["labels", "deployments"]).await, [""; 0]);
+    // Each limit can be reached.
+    let request = by(&"é".repeat(64), label(id, &"é".repeat(32), 1));
+    let assigned = assign(&client, "default", request.clone()).await.unwrap();
+    assert_eq!((assigned.label, assigned.assigned_by), (request.label, request.assigned_by));
+}
+
+#[tokio::test]
+async fn workspaces_do_not_see_each_other() {
+    let (_platform, client) = start().await;
+    let id = Uuid::from_u128(1).to_string();
+    for workspace in ["ours", "theirs"] {
+        let request = with(Prompt { id: id.clone(), name: "x".into(), ..Default::default() });
+        make(&client, workspace, &[request]).await;
+        assign(&client, workspace, by(workspace, label(&id, "production", 1))).await.unwrap();
+    }
+    add(&client, "theirs", text(&id, "2")).await.unwrap();
+    assign(&client, "theirs", by("theirs", label(&id, "canary", 2))).await.unwrap();
+    for (workspace, count) in [("ours", 1), ("theirs", 2)] {
+        let again = assign(&client, workspace, label(&id, "production", 1)).await.unwrap();
+        assert_eq!(again.assigned_by, workspace);
+        let labels = list(&client, workspace, of(&id)).await.unwrap().labels;
+        assert_eq!(labels.len(), count);
+        assert!(labels.iter().all(|label| label.assigned_by == workspace));
+        let deployments = deployments(&client, workspace, Default::default()).await;
+        assert_eq!(deployments.len(), count);
+        assert!(deployments.iter().all(|moved| moved.actor == workspace));
+    }
+    let missing = told(&list(&client, "nobody", of(&id)).await.unwrap_err());
+    assert!(missing.starts_with("NotFound: "), "{missing}");
+}
+
+#[tokio::test]
+async fn labels_come_by_their_bytes_and_pages_lead_both_ways() {
+    let (_platform, client) = start().await;
+    let [id, other, without] = [one(&client, "x").await.id, one(&client, "y").await.id, one(&client, "z").await.id];
+    let mut names = ["production", "é", "Z", "a", "B", "\u{ffff}", "\u{1f600}", "a b", "_", "10", "9", " "];
+    for name in names {
+        assign(&client, "default", label(&id, name, 1)).await.unwrap();
+        assign(&client, "default", label(&other, name, 1)).await.unwrap();
+    }
+    names.sort_unstable();
+    let fetch = async |page| {
+        let response = list(&client, "default", ListLabelsRequest { page: Some(page), ..of(&id) }).await.unwrap();
+        assert!(response.labels.iter().all(|label| label.prompt_id == id));
+        (response.labels.into_iter().map(|label| label.label).collect(), response.page.unwrap())
+    };
+    for page_size in [1, 5, 6, 12, 200] {
+        assert_eq!(there_and_back(page_size, fetch).await, names.chunks(page_size as usize).collect::<Vec<_>>());
+    }
+    let page = PageRequest { total_count: TotalCount::Exact.into(), page_size: 2, skip: 3, ..Default::default() };
+    let request = ListLabelsRequest { page: Some(page), order_by: "label".into(), ..of(&id) };
+    let skipped = list(&client, "default", request).await.unwrap();
+    assert_eq!(skipped.labels.iter().map(|label| label.label.as_str()).collect::<Vec<_>>(), names[3..5]);
+    assert_eq!(skipped.page.unwrap().total_count, Some(12));
+    // A prompt without labels has an empty page; one that is deleted has none.
+    assert_eq!(
+        list(&client, "default", of(&without)).await.unwrap(),
+        ListLabelsResponse { labels: vec![], page: Some(Default::default()) }
+    );
+    client.clone().delete_prompt(DeletePromptRequest { id: id.clone() }).await.unwrap();
+    assert_eq!(list(&client, "default", of(&id)).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(assign(&client, "default", label(&id, "a", 1)).await.unwrap_err().code(), Code::NotFound);
+}
+
+/// The moves of a label in the sequence in which they were made: each from where the one before went, the first from 0.
+fn chain(deployments: &[Deployment]) -> Vec<i32> {
+    let moves: HashMap<_, _> = deployments.iter().map(|moved| (moved.previous_version, moved.version)).collect();
+    assert_eq!(moves.len(), deployments.len(), "no two moves are from the same version");
+    std::iter::successors(moves.get(&0).copied(), |version| moves.get(version).copied()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_many_moves_at_once_begins_where_another_ended() {
+    let (_platform, client) = start().await;
+    let id = &make_versions(&client, "x", 50).await;
+    for name in ["a", "b", "c"] {
+        let assigns = (1..=50).map(|version| assign(&client, "default", label(id, name, version)));
+        let answers = join_all(assigns).await;
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        let of_label = ListDeploymentsRequest { label: Some(name.into()), ..Default::default() };
+        let deployments = deployments(&client, "default", of_label).await;
+        let chain = chain(&deployments);
+        assert!(chain.iter().eq(deployments.iter().rev().map(|moved| &moved.version)), "they are listed newest first");
+        assert_eq!(chain.iter().copied().collect::<BTreeSet<_>>(), (1..=50).collect());
+        let label = labels(&client, id).await.pop().unwrap();
+        assert_eq!((label.label.as_str(), Some(&label.version)), (name, chain.last()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_point_a_label_at_few_versions_those_are_on_record_that_moved_it() {
+    let (_platform, client) = start().await;
+    let id = &make_versions(&client, "x", 3).await;
+    for round in 0..5 {
+        let name = &format!("label {round}");
+        let writer = async |place: i32| {
+            let actor = format!("writer {place}");
+            let answer = assign(&client, "default", by(&actor, label(id, name, place % 3 + 1))).await;
+            match answer {
+                Ok(label) => (label.version == place % 3 + 1, label.assigned_by == actor),
+                // It pointed there when it was looked at, and had been moved away when it was to be answered.
+                Err(status) => (status.code() == Code::Aborted, false),
+            }
+        };
+        let answers = join_all((0..50).map(writer)).await;
+        assert!(answers.iter().all(|(is_right, _)| *is_right));
+        let moved: BTreeSet<_> = (0..).zip(&answers).filter(|(_, answer)| answer.1).map(|(place, _)| place).collect();
+
+        let of_label = ListDeploymentsRequest { label: Some(name.clone()), ..Default::default() };
+        let moves = deployments(&client, "default", of_label).await;
+        let actors: BTreeSet<_> = moves.iter().map(|moved| moved.actor.clone()).collect();
+        assert_eq!(actors, moved.iter().map(|place: &i32| format!("writer {place}")).collect());
+        assert_eq!(moves.len(), actors.len());
+        let label = labels(&client, id).await.into_iter().find(|label| label.label == *name).unwrap();
+        assert_lead_to(label.version, &moves);
+    }
+}
+
+/// Whoever is second waits for the first: neither waits for the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_is_deleted_while_its_label_is_moved() {
+    let (_platform, client) = start().await;
+    for round in 0..30 {
+        let id = &make_versions(&client, &format!("x{round}"), 4).await;
+        assign(&client, "default", label(id, "a", 1)).await.unwrap();
+        let assigns = join_all((0..8).map(|place| assign(&client, "default", label(id, "a", place % 4 + 1))));
+        let mut deleting = client.clone();
+        let delete = deleting.delete_prompt(DeletePromptRequest { id: id.clone() });
+        let (answers, deleted) = futures_util::future::join(assigns, delete).await;
+        deleted.unwrap();
+        let codes: BTreeSet<_> =
+            answers.into_iter().filter_map(Result::err).map(|status| status.code() as i32).collect();
+        let expected = [Code::NotFound, Code::Aborted].map(|code| code as i32);
+        assert!(codes.iter().all(|code| expected.contains(code)), "{codes:?}");
+    }
+}

@@ -1,0 +1,331 @@
+//! Who may call what: every method of every service, with every credential that is wrong.
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use crate::support::{KeyFile, Server, database, quire};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use pagination::Clock;
+use platform::{
+    AccessTokens, Caller, Methods, Scope, SigningKeys,
+    testing::{new_signing_key, told},
+};
+use quire_proto::{
+    pagination::v1::PageRequest,
+    prompts::v1::{ListPromptsRequest, prompt_service_client::PromptServiceClient},
+};
+use serde_json::json;
+use tonic::{
+    Code, Request, Status, client::Grpc, codegen::http::uri::PathAndQuery, metadata::AsciiMetadataValue,
+    transport::Channel,
+};
+use tonic_prost::ProstCodec;
+use uuid::Uuid;
+
+const UNKNOWN: &str = "Unauthenticated: a valid credential is required";
+
+/// Calls a method with an empty message and this metadata.
+async fn call(channel: &Channel, path: &str, authorization: &[&str]) -> Result<(), Status> {
+    let mut grpc = Grpc::new(channel.clone());
+    grpc.ready().await.unwrap();
+    let mut request = Request::new(());
+    for value in authorization {
+        request.metadata_mut().append("authorization", value.parse().unwrap());
+    }
+    let path: PathAndQuery = path.parse().unwrap();
+    grpc.unary(request, path, ProstCodec::<(), ()>::default()).await.map(|_| ())
+}
+
+/// Signs tokens by the keys of a file, as a server does, by a clock that is so much behind.
+fn tokens(keys: &str, behind: Duration) -> AccessTokens {
+    let keys: SigningKeys = keys.parse().unwrap();
+    AccessTokens { keys, clock: Clock::new(move || Clock::system().now() - behind) }
+}
+
+/// The token of whoever has these scopes.
+fn token(tokens: &AccessTokens, workspace: &str, subject: &str, scopes: BTreeSet<Scope>) -> String {
+    let (workspace, subject) = (workspace.to_owned(), subject.to_owned());
+    let caller = Caller { workspace, subject, scopes: Arc::new(scopes), session: Some(Uuid::nil()) };
+    let now = platform::now(&tokens.clock);
+    tokens.sign(&caller, now, now + time::Duration::days(1)).unwrap().token
+}
+
+fn scopes() -> BTreeSet<Scope> {
+    Methods::of_contract().unwrap().scopes()
+}
+
+/// Methods that need a scope, and that.
+fn guarded() -> Vec<(String, Scope)> {
+    let methods = Methods::of_contract().unwrap();
+    methods.iter().filter_map(|(path, scope)| Some((path.to_owned(), scope?.clone()))).collect()
+}
+
+/// A token in which something is other than a server writes it.
+fn forged(pem: &str, key_id: Option<&str>, change: impl FnOnce(&mut Header, &mut serde_json::Value)) -> String {
+    signed(&EncodingKey::from_ed_der(pem::parse(pem).unwrap().contents()), key_id, change)
+}
+
+fn signed(key: &EncodingKey, key_id: Option<&str>, change: impl FnOnce(&mut Header, &mut serde_json::Value)) -> String {
+    let now = Clock::system().now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let scopes = scopes().iter().map(|scope| scope.0.clone()).collect::<Vec<_>>().join(" ");
+    let mut claims = json!({
+        "iss": "quire", "aud": "quire", "sub": "eve", "sid": Uuid::nil().to_string(), "workspace": "acme", "scope": scopes,
+        "iat": now, "exp": now + 600,
+    });
+    let mut header = Header::new(Algorithm::EdDSA);
+    header.typ = Some("at+jwt".to_owned());
+    header.kid = key_id.map(str::to_owned);
+    change(&mut header, &mut claims);
+    jsonwebtoken::encode(&header, &claims, key).unwrap()
+}
+
+/// The public half of a key, in all the ways that a forger may take it for a secret; and its id.
+fn public(pem: &str) -> (Vec<Vec<u8>>, String) {
+    let keys = serde_json::to_value(pem.parse::<SigningKeys>().unwrap().public()).unwrap();
+    let key = &keys["keys"][0];
+    let (x, public) = (key["x"].as_str().unwrap(), KeyFile::with(pem).public());
+    let der = pem::parse(&public).unwrap().into_contents();
+    // The last 32 bytes are what signatures are checked with.
+    let raw = der[der.len() - 32..].to_vec();
+    let secrets = vec![raw, der, public.clone().into_bytes(), public.trim().into(), x.into(), key.to_string().into()];
+    (secrets, key["kid"].as_str().unwrap().to_owned())
+}
+
+/// Everything that is not the credential it says it is, by what is wrong with it.
+fn wrong_credentials(pem: &str) -> Vec<(&'static str, Vec<String>)> {
+    let right = token(&tokens(pem, Duration::ZERO), "acme", "ada", scopes());
+    let (secrets, key_id) = public(pem);
+    let key_id = Some(key_id.as_str());
+    let [head, claims, signature] = right.split('.').collect::<Vec<_>>()[..] else { panic!("{right}") };
+    let bearer = |token: String| vec![format!("Bearer {token}")];
+    let none = "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0";
+    let other = new_signing_key();
+    let mut wrong = vec![
+        ("nothing", vec![]),
+        ("empty", vec![String::new()]),
+        ("no token", bearer(String::new())),
+        ("another scheme", vec![format!("Basic {right}")]),
+        ("no scheme", vec![right.clone()]),
+        ("twice", vec![format!("Bearer {right}"), format!("Bearer {right}")]),
+        ("malformed", bearer("x.y.z".into())),
+        ("one part", bearer(head.into())),
+        ("without its signature", bearer(format!("{head}.{claims}."))),
+        ("cut", bearer(right[..right.len() - 2].into())),
+        ("with more behind it", bearer(format!("{right}.{signature}"))),
+        ("other claims", bearer(format!("{head}.{}.{signature}", claims.replacen('e', "f", 1)))),
+        ("algorithm none", bearer(format!("{none}.{claims}."))),
+        ("algorithm none with a signature", bearer(format!("{none}.{claims}.{signature}"))),
+        ("expired", bearer(token(&tokens(pem, Duration::from_secs(601)), "acme", "ada", scopes()))),
+        ("of another key", bearer(token(&tokens(&other, Duration::ZERO), "acme", "ada", scopes()))),
+        ("of another key under the id of this one", bearer(forged(&other, key_id, |_, _| {}))),
+        ("without a key id", bearer(forged(pem, None, |_, _| {}))),
+        ("of an unknown key id", bearer(forged(pem, Some("x"), |_, _| {}))),
+        ("another type", bearer(forged(pem, key_id, |header, _| header.typ = Some("JWT".into())))),
+        ("another issuer", bearer(forged(pem, key_id, |_, claims| claims["iss"] = json!("other")))),
+        ("another audience", bearer(forged(pem, key_id, |_, claims| claims["aud"] = json!("other")))),
+        ("without an end", bearer(forged(pem, key_id, |_, claims| claims["exp"] = json!(null)))),
+        ("without a workspace", bearer(forged(pem, key_id, |_, claims| claims["workspace"] = json!(null)))),
+        ("an API key", bearer(format!("quire-key_acme_{}_{}", Uuid::nil().simple(), "A".repeat(43)))),
+    ];
+    for secret in &secrets {
+        for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+            let token = signed(&EncodingKey::from_secret(secret), key_id, |header, _| header.alg = algorithm);
+            wrong.push(("HMAC by the public key", bearer(token)));
+        }
+    }
+    wrong
+}
+
+#[tokio::test]
+async fn every_method_refuses_every_wrong_credential_in_the_same_words() {
+    let (_, url) = database().await;
+    let keys = KeyFile::new();
+    let mut server = Server::on_database(&url, &["--signing-keys", keys.path()]);
+    let channel = server.connect().await;
+    // The forgeries are wrong for what they change, and for nothing else.
+    let (_, key_id) = public(&keys.pem);
+    let right = format!("Bearer {}", forged(&keys.pem, Some(&key_id), |_, _| {}));
+    call(&channel, "/prompts.v1.PromptService/ListPrompts", &[&right]).await.unwrap();
+
+    let wrong = wrong_credentials(&keys.pem);
+    for (path, _) in guarded() {
+        for (what, authorization) in &wrong {
+            let authorization: Vec<_> = authorization.iter().map(String::as_str).collect();
+            let status = call(&channel, &path, &authorization).await.unwrap_err();
+            assert_eq!(told(&status), UNKNOWN, "{path} with a credential that is {what}");
+        }
+    }
+    // Metadata that names a workspace is no credential.
+    let mut request = Request::new(ListPromptsRequest::default());
+    request.metadata_mut().insert("quire-workspace", "acme".parse().unwrap());
+    let status = PromptServiceClient::new(channel).list_prompts(request).await.unwrap_err();
+    assert_eq!(told(&status), UNKNOWN);
+}
+
+#[tokio::test]
+async fn every_method_asks_for_its_scope_and_no_other() {
+    let (_, url) = database().await;
+    let keys = KeyFile::new();
+    let mut server = Server::on_database(&url, &["--signing-keys", keys.path()]);
+    let channel = server.connect().await;
+    let tokens = tokens(&keys.pem, Duration::ZERO);
+    for (path, scope) in guarded() {
+        let others = scopes().into_iter().filter(|other| *other != scope).collect();
+        let without = format!("Bearer {}", token(&tokens, "acme", "ada", others));
+        let status = call(&channel, &path, &[&without]).await.unwrap_err();
+        assert_eq!(status.code(), Code::PermissionDenied, "{path}");
+        assert_eq!(status.message(), format!("the scope {scope} is required"));
+
+        let with = format!("bearer {}", token(&tokens, "acme", "ada", [scope].into()));
+        let code = call(&channel, &path, &[&with]).await.map_or_else(|status| status.code(), |()| Code::Ok);
+        assert!(matches!(code, Code::Ok | Code::InvalidArgument), "{path} answers {code:?}");
+    }
+    for open in ["CreateSession", "RefreshSession"] {
+        // It is reached without a credential: an empty message has no secret.
+        let status = call(&channel, &format!("/identity.v1.IdentityService/{open}"), &[]).await.unwrap_err();
+        assert_eq!(told(&status), UNKNOWN);
+    }
+}
+
+/// A method that is added shows up here, with the scope that it needs.
+#[test]
+fn the_scope_of_each_method() {
+    let methods = Methods::of_contract().unwrap();
+    let lines: Vec<_> = methods
+        .iter()
+        .map(|(path, scope)| format!("{path} {}", scope.map_or("open", |scope| scope.0.as_str())))
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"), @"
+    /identity.v1.IdentityService/CreateApiKey identity:write
+    /identity.v1.IdentityService/CreateSession open
+    /identity.v1.IdentityService/GetSession identity:read
+    /identity.v1.IdentityService/ListApiKeys identity:read
+    /identity.v1.IdentityService/ListSessions identity:read
+    /identity.v1.IdentityService/RefreshSession open
+    /identity.v1.IdentityService/RevokeApiKey identity:write
+    /identity.v1.IdentityService/RevokeSession identity:write
+    /identity.v1.IdentityService/RevokeSessions identity:write
+    /jobs.v1.JobService/AppendJobEvents jobs:write
+    /jobs.v1.JobService/BatchCreateJobs jobs:write
+    /jobs.v1.JobService/CreateJob jobs:write
+    /jobs.v1.JobService/DeleteJob jobs:write
+    /jobs.v1.JobService/GetJob jobs:read
+    /jobs.v1.JobService/GetQueueStats jobs:read
+    /jobs.v1.JobService/ListJobEvents jobs:read
+    /jobs.v1.JobService/ListJobs jobs:read
+    /jobs.v1.JobService/RetryJob jobs:write
+    /memory.v1.MemoryService/BatchStoreMemories memory:write
+    /memory.v1.MemoryService/DeleteMemory memory:write
+    /memory.v1.MemoryService/GetMemory memory:read
+    /memory.v1.MemoryService/ListMemories memory:read
+    /memory.v1.MemoryService/RecallMemories memory:read
+    /memory.v1.MemoryService/StoreMemory memory:write
+    /memory.v1.MemoryService/UpdateMemory memory:write
+    /meter.v1.MeterService/ListUsage meter:read
+    /meter.v1.MeterService/RecordUsage meter:write
+    /meter.v1.MeterService/SummarizeUsage meter:read
+    /prompts.v1.PromptService/AssignLabel prompts:write
+    /prompts.v1.PromptService/BatchCreatePrompts prompts:write
+    /prompts.v1.PromptService/CreatePrompt prompts:write
+    /prompts.v1.PromptService/CreatePromptVersion prompts:write
+    /prompts.v1.PromptService/DeletePrompt prompts:write
+    /prompts.v1.PromptService/GetPrompt prompts:read
+    /prompts.v1.PromptService/GetPromptVersion prompts:read
+    /prompts.v1.PromptService/ListDeployments prompts:read
+    /prompts.v1.PromptService/ListLabels prompts:read
+    /prompts.v1.PromptService/ListPromptVersions prompts:read
+    /prompts.v1.PromptService/ListPrompts prompts:read
+    /prompts.v1.PromptService/ResolvePrompt prompts:read
+    /prompts.v1.PromptService/UpdatePrompt prompts:write
+    /registry.v1.RegistryService/BatchRegisterAgents registry:write
+    /registry.v1.RegistryService/DeregisterAgent registry:write
+    /registry.v1.RegistryService/DiscoverAgents registry:read
+    /registry.v1.RegistryService/GetAgent registry:read
+    /registry.v1.RegistryService/Heartbeat registry:write
+    /registry.v1.RegistryService/ListAgents registry:read
+    /registry.v1.RegistryService/RegisterAgent registry:write
+    /registry.v1.RegistryService/UpdateAgent registry:write
+    ");
+}
+
+fn list(token: &str, page: PageRequest) -> Request<ListPromptsRequest> {
+    let mut request = Request::new(ListPromptsRequest { page: Some(page), ..Default::default() });
+    let bearer: AsciiMetadataValue = format!("Bearer {token}").parse().unwrap();
+    request.metadata_mut().insert("authorization", bearer);
+    request
+}
+
+#[tokio::test]
+async fn a_page_token_is_of_a_workspace_and_not_of_a_subject() {
+    let (_, url) = database().await;
+    let keys = KeyFile::new();
+    let mut server = Server::on_database(&url, &["--signing-keys", keys.path(), "--sample"]);
+    let client = PromptServiceClient::new(server.connect().await);
+    let tokens = tokens(&keys.pem, Duration::ZERO);
+    let reader = |workspace, subject| token(&tokens, workspace, subject, [Scope("prompts:read".to_owned())].into());
+    let page =
+        |page_token: &str| PageRequest { page_token: page_token.to_owned(), page_size: 15, ..Default::default() };
+
+    let mut names = BTreeSet::new();
+    let (mut next, mut subjects) = (String::new(), ["ada", "bob", "eve"].iter());
+    loop {
+        let request = list(&reader("default", subjects.next().unwrap()), page(&next));
+        let response = client.clone().list_prompts(request).await.unwrap().into_inner();
+        names.extend(response.prompts.into_iter().map(|prompt| prompt.name));
+        next = response.page.unwrap().next_page_token;
+        if next.is_empty() {
+            break;
+        }
+        let status = client.clone().list_prompts(list(&reader("other", "ada"), page(&next))).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(told(&status).contains("PAGE_TOKEN_QUERY_CHANGED"), "{}", told(&status));
+    }
+    assert_eq!(names.len(), 40);
+    let other = client.clone().list_prompts(list(&reader("other", "ada"), page(""))).await.unwrap().into_inner();
+    assert!(other.prompts.is_empty());
+}
+
+#[tokio::test]
+async fn services_that_run_apart_take_the_same_tokens() {
+    let (keys, (_, one), (_, two)) = (KeyFile::new(), database().await, database().await);
+    // One gives out tokens; the other has nothing but the public key.
+    let public = KeyFile::with(&keys.public());
+    let identity = ["--signing-keys", keys.path(), "--services", "identity"];
+    let mut identity = Server::on_database(&one, &identity);
+    let mut others = Server::on_database(
+        &two,
+        &["--signing-keys", public.path(), "--services", "memory,registry,memory", "--sample"],
+    );
+    let (identity_channel, channel) = (identity.connect().await, others.connect().await);
+    let mut bootstrap = quire(&["keys", "bootstrap", "--workspace", "default", "--database-url", &one]);
+    let secret = String::from_utf8(bootstrap.output().unwrap().stdout).unwrap();
+    let request = quire_proto::identity::v1::CreateSessionRequest { secret: secret.trim().to_owned(), scopes: vec![] };
+    let session =
+        quire_proto::identity::v1::identity_service_client::IdentityServiceClient::new(identity_channel.clone())
+            .create_session(request)
+            .await
+            .unwrap();
+    let token = format!("Bearer {}", session.into_inner().credentials.unwrap().access_token);
+
+    for path in ["/memory.v1.MemoryService/ListMemories", "/registry.v1.RegistryService/ListAgents"] {
+        call(&channel, path, &[&token]).await.unwrap();
+        assert_eq!(told(&call(&channel, path, &[]).await.unwrap_err()), UNKNOWN);
+        let elsewhere = call(&identity_channel, path, &[&token]).await.unwrap_err();
+        assert_eq!(elsewhere.code(), Code::Unimplemented, "{path} is not served there");
+    }
+}
+
+#[tokio::test]
+async fn keys_rotate_while_tokens_are_in_use() {
+    let (_, url) = database().await;
+    let (old, new) = (new_signing_key(), new_signing_key());
+    let bearer = |pem: &str| format!("Bearer {}", token(&tokens(pem, Duration::ZERO), "acme", "ada", scopes()));
+    let path = "/prompts.v1.PromptService/ListPrompts";
+    for (keys, takes_old, takes_new) in
+        [(format!("{old}\n{new}"), true, true), (format!("{new}\n{old}"), true, true), (new.clone(), false, true)]
+    {
+        let file = KeyFile::with(&keys);
+        let mut server = Server::on_database(&url, &["--signing-keys", file.path()]);
+        let channel = server.connect().await;
+        assert_eq!(call(&channel, path, &[&bearer(&old)]).await.is_ok(), takes_old);
+        assert_eq!(call(&channel, path, &[&bearer(&new)]).await.is_ok(), takes_new);
+    }
+}

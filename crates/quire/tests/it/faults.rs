@@ -1,0 +1,139 @@
+//! What goes wrong under 32 walkers and 8 writers: nothing that was acknowledged is lost, no walk skips or doubles a row,
+//! and all go on by themselves.
+use std::time::Duration;
+
+use crate::support::{
+    Client, DataDir, HealthWatch, Server, eventually, names,
+    postgres::{Frozen, Postgres, kill_process, postmaster},
+    storm::{Storm, is_unavailable, is_unavailable_or_broken},
+};
+use nix::sys::signal::Signal;
+use sqlx::{ConnectOptions, PgConnection};
+use tonic_health::pb::health_check_response::ServingStatus::{NotServing, Serving};
+
+#[tokio::test]
+async fn a_private_postgres_that_is_killed() {
+    let data_dir = DataDir::with_long_path();
+    let mut server = Server::on_data_dir(&data_dir, &[]);
+    let channel = server.connect().await;
+    let mut health = HealthWatch::begin(&channel).await;
+    let mut storm = Storm::begin(&channel, is_unavailable).await;
+    for _ in 0..2 {
+        let killed = postmaster(&data_dir).unwrap();
+        // Who is to notice is held up, so that there is none for as long as it takes health to tell.
+        let keeper = Frozen::parent_of(killed);
+        kill_process(killed);
+        health.tells(NotServing).await;
+        drop(keeper);
+        health.tells(Serving).await;
+        assert_ne!(postmaster(&data_dir), Some(killed));
+        storm.goes_on().await;
+    }
+    storm.end().await;
+}
+
+#[tokio::test]
+async fn a_postgres_that_recovers_from_a_crash() {
+    let postgres = Postgres::start(&[]);
+    let mut server = Server::on_database(&postgres.url(), &[]);
+    let mut storm = Storm::begin(&server.connect().await, is_unavailable).await;
+    // Callers wait for as long as the recovery takes: only a call that was in flight is refused.
+    for _ in 0..2 {
+        let resumed = storm.resumed();
+        eventually("a walk was interrupted and went on", async || {
+            crash(&postgres).await;
+            storm.goes_on().await;
+            (storm.resumed() > resumed).then_some(())
+        })
+        .await;
+    }
+    storm.end().await;
+}
+
+/// Kills a connection of the server. Postgres ends all others, this one too, and goes back to what it has on disk.
+async fn crash(postgres: &Postgres) {
+    let mut connection: PgConnection = postgres.options().connect().await.unwrap();
+    let sql = "select pid from pg_stat_activity where application_name = 'quire' order by state <> 'active' limit 1";
+    let pid: i32 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+    kill_process(pid.try_into().unwrap());
+}
+
+#[tokio::test]
+async fn a_postgres_that_is_restarted() {
+    let mut postgres = Postgres::start(&[]);
+    let mut server = Server::on_database(&postgres.url(), &[]);
+    let channel = server.connect().await;
+    let mut health = HealthWatch::begin(&channel).await;
+    let mut storm = Storm::begin(&channel, is_unavailable).await;
+    postgres.stop();
+    health.tells(NotServing).await;
+    postgres.start_again();
+    health.tells(Serving).await;
+    storm.goes_on().await;
+    storm.end().await;
+}
+
+#[tokio::test]
+async fn a_postgres_that_hangs() {
+    let postgres = Postgres::start(&[]);
+    let mut server = Server::on_database(&postgres.url(), &[]);
+    let channel = server.connect().await;
+    let mut health = HealthWatch::begin(&channel).await;
+    let mut storm = Storm::begin(&channel, is_unavailable).await;
+    let frozen = postgres.freeze();
+    health.tells(NotServing).await;
+    let refused = storm.refused();
+    // Calls are answered meanwhile, again and again.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(storm.refused() > refused + 100);
+    drop(frozen);
+    health.tells(Serving).await;
+    storm.goes_on().await;
+    storm.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed() {
+    let data_dir = DataDir::new();
+    let mut server = Server::on_data_dir(&data_dir, &[]);
+    let address = server.address;
+    let mut storm = Storm::begin(&server.connect().await, is_unavailable_or_broken).await;
+    for _ in 0..2 {
+        server.program.kill();
+        server = Server::start_again(&data_dir, address);
+        storm.goes_on().await;
+    }
+    storm.end().await;
+}
+
+/// A volume that is not there any more must not come back as an empty database.
+#[tokio::test]
+async fn a_private_postgres_whose_data_is_gone_is_not_made_anew() {
+    let data_dir = DataDir::new();
+    let mut server = Server::on_data_dir(&data_dir, &["--sample"]);
+    let channel = server.connect().await;
+    let mut health = HealthWatch::begin(&channel).await;
+    let (cluster, elsewhere) = (data_dir.file("postgres"), data_dir.file("elsewhere"));
+    let killed = postmaster(&data_dir).unwrap();
+    std::fs::rename(&cluster, &elsewhere).unwrap();
+    kill_process(killed);
+    health.tells(NotServing).await;
+    eventually("it was told", async || server.program.stderr().contains("is gone: bring it back").then_some(())).await;
+    assert!(!cluster.exists());
+    std::fs::rename(&elsewhere, &cluster).unwrap();
+    health.tells(Serving).await;
+    assert_eq!(names(&Client::new(channel)).await.len(), 40);
+}
+
+#[tokio::test]
+async fn a_server_that_is_told_to_stop_twice_ends_at_once() {
+    let data_dir = DataDir::new();
+    let mut server = Server::on_data_dir(&data_dir, &[]);
+    server.connect().await;
+    let frozen = Frozen::process(postmaster(&data_dir).unwrap());
+    server.program.signal(Signal::SIGTERM);
+    eventually("it was stopping", async || server.program.stderr().contains("stopping").then_some(())).await;
+    server.program.signal(Signal::SIGTERM);
+    assert_eq!(server.program.exit_code().await, Some(1));
+    drop(frozen);
+}

@@ -1,0 +1,145 @@
+//! `quire keys`, and the program as a client of a server that has authentication.
+use std::process::{Command, Output};
+
+use crate::support::{DataDir, KeyFile, Server, database, quire};
+use quire_proto::identity::v1::{
+    CreateSessionRequest, RefreshSessionRequest, identity_service_client::IdentityServiceClient,
+};
+
+async fn run(mut command: Command) -> Output {
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+/// What a command that succeeds writes to standard output.
+async fn written(command: Command) -> String {
+    let output = run(command).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+/// The last line of what a command that fails says.
+async fn refusal(command: Command) -> String {
+    let output = run(command).await;
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    stderr.lines().last().unwrap().strip_prefix("quire: ").unwrap().to_owned()
+}
+
+/// A command that calls a server with an API key.
+fn call(server: &Server, secret: &str, arguments: &[&str]) -> Command {
+    let mut command = quire(arguments);
+    command.env("QUIRE_SERVER", format!("http://{}", server.address)).env("QUIRE_API_KEY", secret);
+    command
+}
+
+/// The first key of a workspace.
+async fn bootstrap(url: &str, workspace: &str) -> String {
+    written(quire(&["keys", "bootstrap", "--workspace", workspace, "--database-url", url])).await
+}
+
+#[tokio::test]
+async fn keys_from_the_first_to_the_last() {
+    let (_, url) = database().await;
+    // Before there is a schema.
+    let admin = bootstrap(&url, "acme").await;
+    let keys = KeyFile::new();
+    let mut server = Server::on_database(&url, &["--signing-keys", keys.path()]);
+    server.connect().await;
+
+    let create = ["keys", "create", "--name", "import", "--subject", "ci", "--scopes", "prompts:write,prompts:read"];
+    let importer = written(call(&server, &admin, &create)).await;
+    assert!(importer.starts_with("quire-key_acme_"), "{importer}");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/prompts.ndjson");
+    assert!(run(call(&server, &importer, &["prompts", "import", file])).await.status.success());
+    let memories = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/memories.ndjson");
+    let denied = run(call(&server, &importer, &["memories", "import", memories])).await;
+    let stderr = String::from_utf8(denied.stderr).unwrap();
+    assert!(stderr.contains("the scope memory:write is required"), "{stderr}");
+
+    // No key makes one that may do more.
+    let create = ["keys", "create", "--name", "x", "--subject", "x", "--scopes", "identity:write,prompts:read"];
+    let maker = written(call(&server, &admin, &create)).await;
+    let create = ["keys", "create", "--name", "y", "--subject", "y", "--scopes", "prompts:write"];
+    assert_eq!(
+        refusal(call(&server, &maker, &create)).await,
+        "the server refused: The caller does not have permission to execute the specified operation: the scope \
+         prompts:write is required"
+    );
+
+    let list = written(call(&server, &admin, &["keys", "list"])).await;
+    let lines: Vec<Vec<&str>> = list.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!(lines[0], ["id", "name", "subject", "scopes", "created", "last used", "expires", "revoked"]);
+    assert_eq!(lines[1..].iter().map(|line| line[1]).collect::<Vec<_>>(), ["x", "import", "bootstrap"]);
+    assert!(!list.contains(importer.splitn(4, '_').nth(3).unwrap()), "no secret is listed");
+
+    let importer_id = lines[2][0];
+    written(call(&server, &admin, &["keys", "revoke", importer_id])).await;
+    let list = written(call(&server, &admin, &["keys", "list"])).await;
+    assert_ne!(list.lines().nth(2).unwrap().split('\t').nth(7), Some("-"));
+    let expected = "no session was begun: The request does not have valid authentication credentials: a valid credential \
+                    is required";
+    assert_eq!(refusal(call(&server, &importer, &["prompts", "import", file])).await, expected);
+    assert_eq!(refusal(call(&server, "x", &["keys", "list"])).await, expected);
+}
+
+#[tokio::test]
+async fn the_first_key_of_a_private_postgres_while_it_runs_and_while_it_does_not() {
+    let data_dir = DataDir::with_long_path();
+    let path = data_dir.path().display().to_string();
+    let bootstrap = |workspace: &str| quire(&["keys", "bootstrap", "--data-dir", &path, "--workspace", workspace]);
+    let before = written(bootstrap("acme")).await;
+    assert!(!data_dir.is_in_use());
+    let keys = KeyFile::new();
+    let mut server = Server::on_data_dir(&data_dir, &["--signing-keys", keys.path()]);
+    server.connect().await;
+    let meanwhile = written(bootstrap("other")).await;
+    for secret in [before, meanwhile] {
+        let list = written(call(&server, &secret, &["keys", "list"])).await;
+        assert_eq!(list.lines().count(), 2, "a key sees its own workspace: {list}");
+    }
+    assert_eq!(server.program.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_key_that_ends_after_time_does() {
+    let arguments =
+        ["keys", "create", "--name", "x", "--subject", "x", "--scopes", "x", "--expire-in", "500000000000y"];
+    let (_, url) = database().await;
+    let mut server = Server::on_database(&url, &[]);
+    server.connect().await;
+    let mut command = quire(&arguments);
+    command.env("QUIRE_SERVER", format!("http://{}", server.address));
+    assert_eq!(refusal(command).await, "--expire-in is too far in the future");
+}
+
+/// The most that can be logged has neither an API key nor what is made of it.
+#[tokio::test]
+async fn no_secret_is_logged() {
+    let (_, url) = database().await;
+    let (admin, keys) = (bootstrap(&url, "acme").await, KeyFile::new());
+    let mut server = Server::on_database(&url, &["--signing-keys", keys.path(), "--log", "trace"]);
+    let channel = server.connect().await;
+    let mut client = IdentityServiceClient::new(channel);
+    let request = CreateSessionRequest { secret: admin.clone(), scopes: Vec::new() };
+    let first = client.create_session(request).await.unwrap().into_inner().credentials.unwrap();
+    let request = RefreshSessionRequest { refresh_token: first.refresh_token.clone() };
+    client.refresh_session(request.clone()).await.unwrap();
+    client.refresh_session(request).await.unwrap_err();
+    assert_eq!(server.program.stop().await, Some(0));
+    let log = server.program.stderr();
+    assert!(log.contains("TRACE") && log.contains("used twice"), "it logs a lot");
+    let secret = |text: &str| text.splitn(4, '_').nth(3).unwrap().to_owned();
+    let signature = first.access_token.rsplit('.').next().unwrap().to_owned();
+    for secret in [secret(&admin), secret(&first.refresh_token), signature] {
+        assert!(!log.contains(&secret));
+    }
+}
+
+#[tokio::test]
+async fn a_workspace_that_is_none() {
+    let (_, url) = database().await;
+    assert_eq!(
+        refusal(quire(&["keys", "bootstrap", "--workspace", "Acme", "--database-url", &url])).await,
+        "the workspace is not one: it must be 1 to 63 of a-z, 0-9 and -"
+    );
+}

@@ -1,0 +1,219 @@
+//! A database that has nothing left, and callers who do not wait for it.
+use std::collections::BTreeSet;
+
+use crate::support::{
+    Client, HealthWatch, Server, database, eventually, health, list, make,
+    postgres::{Postgres, wait_for_locked},
+    within,
+};
+use futures_util::future::try_join_all;
+use quire_proto::prompts::v1::{GetPromptRequest, Prompt, UpdatePromptRequest};
+use sqlx::{ConnectOptions, Executor, PgConnection, postgres::PgConnectOptions};
+use tokio::task::JoinSet;
+use tonic::{Code, Request, Status};
+use tonic_health::pb::health_check_response::ServingStatus::{NotServing, Serving};
+
+/// How many connections the server has at most.
+const POOL: usize = 16;
+
+/// Holds up all writes to the prompts that are there, until it is closed.
+async fn lock_prompts(options: &PgConnectOptions) -> PgConnection {
+    let mut lock: PgConnection = options.connect().await.unwrap();
+    lock.execute(sqlx::raw_sql("begin; select from prompts for update")).await.unwrap();
+    lock
+}
+
+async fn update(client: Client, id: String, surface: &str) -> Result<Prompt, Status> {
+    let prompt = Prompt { id, surface: surface.to_owned(), ..Default::default() };
+    let request = UpdatePromptRequest { prompt: Some(prompt), ..Default::default() };
+    Ok(within("an update was answered", client.clone().update_prompt(request)).await?.into_inner().prompt.unwrap())
+}
+
+async fn get(client: &Client, id: &str) -> Result<Prompt, Status> {
+    let request = GetPromptRequest { id: id.to_owned() };
+    Ok(within("a get was answered", client.clone().get_prompt(request)).await?.into_inner().prompt.unwrap())
+}
+
+fn code<T>(answer: Result<T, Status>) -> Code {
+    answer.err().map_or(Code::Ok, |status| status.code())
+}
+
+/// The processes of the server's connections.
+async fn backends(connection: &mut PgConnection) -> BTreeSet<i32> {
+    let sql = "select pid from pg_stat_activity where datname = current_database() and application_name = 'quire'";
+    sqlx::query_scalar(sql).fetch_all(connection).await.unwrap().into_iter().collect()
+}
+
+/// Ends the server's connections.
+async fn end_connections(connection: &mut PgConnection) {
+    let sql = "
+        select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and application_name = 'quire'";
+    connection.execute(sql).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pool_whose_connections_all_wait() {
+    let (options, url) = database().await;
+    let mut server = Server::on_database(&url, &[]);
+    let channel = server.connect().await;
+    let client = Client::new(channel.clone());
+    let mut ids = Vec::new();
+    for place in 0..POOL {
+        ids.push(make(&client, &format!("prompt {place}")).await.unwrap());
+    }
+
+    let lock = lock_prompts(&options).await;
+    let updates: JoinSet<_> = ids.iter().map(|id| update(client.clone(), id.clone(), "chat")).collect();
+    wait_for_locked(&options, POOL.try_into().unwrap()).await;
+    let refused = [
+        code(get(&client, &ids[0]).await),
+        code(update(client.clone(), ids[0].clone(), "cli").await),
+        code(make(&client, "another").await),
+        code(list(&client, "").await),
+    ];
+    assert_eq!(refused, [Code::ResourceExhausted; 4]);
+    // It is the pool that is full; the database is well.
+    assert_eq!(health(&channel, "").await, Serving);
+
+    drop(lock);
+    for update in updates.join_all().await {
+        assert_eq!(update.unwrap().surface, "chat");
+    }
+    assert_eq!(get(&client, &ids[0]).await.unwrap().surface, "chat");
+}
+
+#[tokio::test]
+async fn a_postgres_whose_connections_others_have() {
+    let postgres = Postgres::start(&[("max_connections", "20")]);
+    let mut server = Server::on_database(&postgres.url(), &[]);
+    let channel = server.connect().await;
+    let client = Client::new(channel.clone());
+    let id = make(&client, "any").await.unwrap();
+    let mut connection: PgConnection = postgres.options().connect().await.unwrap();
+    let lock = lock_prompts(&postgres.options()).await;
+    let mut others = Vec::new();
+    let mut take_all = async || {
+        while let Ok(other) = postgres.options().connect().await {
+            others.push(other);
+        }
+    };
+    take_all().await;
+
+    // The connections that the server has wait for the lock, and it gets no more. Calls wait for one of those.
+    let mut waiting = JoinSet::new();
+    eventually("there were none left", async || {
+        waiting.spawn(update(client.clone(), id.clone(), "chat"));
+        let refused = waiting.try_join_next()?.unwrap().unwrap_err();
+        (refused.code() == Code::ResourceExhausted).then_some(())
+    })
+    .await;
+    assert_eq!(code(get(&client, &id).await), Code::ResourceExhausted);
+    assert_eq!(health(&channel, "").await, Serving);
+
+    // The server has none at all.
+    let mut watch = HealthWatch::begin(&channel).await;
+    eventually("the server was left without", async || {
+        end_connections(&mut connection).await;
+        take_all().await;
+        (health(&channel, "").await == NotServing).then_some(())
+    })
+    .await;
+    watch.tells(NotServing).await;
+    assert_eq!(code(get(&client, &id).await), Code::Unavailable);
+    assert_eq!(code(make(&client, "another").await), Code::Unavailable);
+
+    drop((lock, others));
+    watch.tells(Serving).await;
+    eventually("calls succeeded", async || get(&client, &id).await.ok()).await;
+}
+
+#[tokio::test]
+async fn writes_succeed_after_connections_were_ended_unnoticed() {
+    let (options, url) = database().await;
+    let mut server = Server::on_database(&url, &[]);
+    let client = server.client().await;
+    try_join_all(["a", "b", "c", "d"].map(|name| make(&client, name))).await.unwrap();
+    let mut connection: PgConnection = options.connect().await.unwrap();
+    for round in 0..3 {
+        let old = backends(&mut connection).await;
+        end_connections(&mut connection).await;
+        // The server itself asks whether its database is there; no call has told it that it was gone.
+        eventually("the server was back", async || {
+            backends(&mut connection).await.difference(&old).next().is_some().then_some(())
+        })
+        .await;
+        for place in 0..8 {
+            make(&client, &format!("{round} {place}")).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_statement_of_a_caller_who_hangs_up_is_stopped() {
+    let (options, url) = database().await;
+    let mut server = Server::on_database(&url, &[]);
+    let client = server.client().await;
+    let id = make(&client, "any").await.unwrap();
+    let lock = lock_prompts(&options).await;
+    // More often than the pool has places.
+    for _ in 0..3 {
+        let updates: JoinSet<_> = (0..8).map(|_| update(client.clone(), id.clone(), "given up")).collect();
+        wait_for_locked(&options, 8).await;
+        // Each call is taken back; the connection stays.
+        drop(updates);
+        wait_for_locked(&options, 0).await;
+    }
+    let updates: JoinSet<_> = (0..8).map(|_| update(client.clone(), id.clone(), "given up")).collect();
+    wait_for_locked(&options, 8).await;
+    drop((updates, client));
+    wait_for_locked(&options, 0).await;
+
+    let client = server.client().await;
+    let another = client.clone();
+    let update = tokio::spawn({
+        let id = id.clone();
+        async move { update(another, id, "wanted").await }
+    });
+    wait_for_locked(&options, 1).await;
+    drop(lock);
+    update.await.unwrap().unwrap();
+    assert_eq!(get(&client, &id).await.unwrap().surface, "wanted");
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_leaves_no_statement() {
+    let (options, url) = database().await;
+    let mut server = Server::on_database(&url, &[]);
+    let client = server.client().await;
+    let id = make(&client, "any").await.unwrap();
+    let _lock = lock_prompts(&options).await;
+    let update = tokio::spawn(update(client, id, "given up"));
+    wait_for_locked(&options, 1).await;
+    server.program.kill();
+    within("the call ended", update).await.unwrap().unwrap_err();
+    wait_for_locked(&options, 0).await;
+}
+
+/// Calls that are refused before their messages were read end no connection, however many there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_calls_leave_their_connection_to_the_others() {
+    let (_, url) = database().await;
+    let mut server = Server::on_database(&url, &[]);
+    let client = Client::new(server.connect().await);
+    let callers = (0..40).map(|_| {
+        let mut client = client.clone();
+        async move {
+            for _ in 0..1_000 {
+                let mut request = Request::new(GetPromptRequest::default());
+                request.metadata_mut().insert("quire-workspace", "no workspace".parse().unwrap());
+                let refused = client.get_prompt(request).await.unwrap_err();
+                assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+            }
+        }
+    });
+    let callers: Vec<_> = callers.map(tokio::spawn).collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+}

@@ -1,0 +1,19 @@
+//! The tests of the program.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod access;
+mod admin;
+/// For the tests in it: a program has no library that a test could call.
+#[allow(dead_code, reason = "the program uses the rest")]
+#[path = "../../src/deadline.rs"]
+mod deadline;
+mod deadlines;
+mod faults;
+mod fleet;
+mod import;
+mod keys;
+mod limits;
+mod refusals;
+mod serve;
+mod support;
+mod tls;

@@ -1,0 +1,103 @@
+//! Heartbeat: what it says and what it leaves as it is.
+use crate::support::{Client, alive, beat, get, make, named, one, start, start_at_rest, told, walk, with};
+use quire_proto::registry::v1::{Agent, AgentStatus, HeartbeatRequest, ListAgentsRequest, UpdateAgentRequest};
+
+/// An agent of this status.
+async fn of_status(client: &Client, status: AgentStatus) -> Agent {
+    let agent = Agent { name: status.as_str_name().into(), status: status.into(), load: 3, ..Default::default() };
+    make(client, "default", &[with(agent)]).await.remove(0)
+}
+
+#[tokio::test]
+async fn a_heartbeat_says_how_an_agent_is() {
+    use AgentStatus::{Active, Busy, Degraded, Idle, Offline, Suspended, Unspecified};
+    let (_platform, client, clock) = start_at_rest().await;
+    for was in [Active, Idle, Busy, Degraded, Suspended, Offline] {
+        let made = of_status(&client, was).await;
+        for said in [Unspecified, Active, Idle, Busy, Degraded, Offline] {
+            // As it was at first.
+            let first = Agent { id: made.id.clone(), status: was.into(), ..Default::default() };
+            let request = UpdateAgentRequest { agent: Some(first), ..Default::default() };
+            let before = client.clone().update_agent(request).await.unwrap().into_inner().agent.unwrap();
+            clock.pass(1);
+            let after = beat(&client, HeartbeatRequest { status: said.into(), ..alive(&made) }).await.unwrap();
+            let expected = match (was, said) {
+                (Suspended, _) => Suspended,
+                (Offline, Unspecified) => Active,
+                (_, Unspecified) => was,
+                (_, _) => said,
+            };
+            assert_eq!(after.status(), expected, "{was:?} says {said:?}");
+            // Nothing but the time is another: the etag and the time of the update are as they were.
+            let mut heartbeat_time = before.heartbeat_time;
+            heartbeat_time.iter_mut().for_each(|time| time.seconds += 1);
+            assert_eq!(after, Agent { status: expected.into(), heartbeat_time, ..before });
+            assert_eq!(get(&client, &made.id).await.unwrap(), after);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_load_that_is_left_out_is_as_it_was() {
+    let (_platform, client) = start().await;
+    let agent = one(&client, "x").await;
+    for (load, expected) in [(Some(5), 5), (None, 5), (Some(0), 0), (None, 0), (Some(i32::MAX), i32::MAX)] {
+        assert_eq!(beat(&client, HeartbeatRequest { load, ..alive(&agent) }).await.unwrap().load, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_time_of_a_heartbeat_never_goes_back() {
+    let (_platform, client, clock) = start_at_rest().await;
+    let agent = one(&client, "x").await;
+    clock.pass(10);
+    let later = beat(&client, alive(&agent)).await.unwrap();
+    clock.go_back(5);
+    let earlier = beat(&client, HeartbeatRequest { load: Some(2), ..alive(&agent) }).await.unwrap();
+    assert_eq!(earlier, Agent { load: 2, ..later });
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named_by_its_field() {
+    let (_platform, client) = start().await;
+    let agent = one(&client, "x").await;
+    let requests = [
+        ("suspended", HeartbeatRequest { status: AgentStatus::Suspended.into(), ..alive(&agent) }),
+        ("a status that is none", HeartbeatRequest { status: 7, ..alive(&agent) }),
+        ("a negative load", HeartbeatRequest { load: Some(-1), ..alive(&agent) }),
+        ("all of it", HeartbeatRequest { id: "x".into(), status: 5, load: Some(i32::MIN) }),
+    ];
+    let mut answers = String::new();
+    for (what, request) in requests {
+        let answer = told(&beat(&client, request).await.unwrap_err());
+        answers += &format!("{what}\n{answer}\n");
+    }
+    insta::assert_snapshot!(answers, @"
+    suspended
+    InvalidArgument: status: must not be suspended, which is for UpdateAgent to say
+      status: must not be suspended, which is for UpdateAgent to say
+    a status that is none
+    InvalidArgument: status: must be one of AGENT_STATUS_ACTIVE, AGENT_STATUS_IDLE, AGENT_STATUS_BUSY, AGENT_STATUS_DEGRADED, AGENT_STATUS_SUSPENDED, AGENT_STATUS_OFFLINE
+      status: must be one of AGENT_STATUS_ACTIVE, AGENT_STATUS_IDLE, AGENT_STATUS_BUSY, AGENT_STATUS_DEGRADED, AGENT_STATUS_SUSPENDED, AGENT_STATUS_OFFLINE
+    a negative load
+    InvalidArgument: load: must be at least 0
+      load: must be at least 0
+    all of it
+    InvalidArgument: id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002; status: must not be suspended, which is for UpdateAgent to say; load: must be at least 0
+      id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
+      status: must not be suspended, which is for UpdateAgent to say
+      load: must be at least 0
+    ");
+    assert_eq!(get(&client, &agent.id).await.unwrap(), agent);
+}
+
+#[tokio::test]
+async fn one_that_changes_the_status_is_where_its_status_belongs() {
+    let (_platform, client) = start().await;
+    let made = make(&client, "default", &[named("a"), named("b")]).await;
+    let busy = HeartbeatRequest { status: AgentStatus::Busy.into(), ..alive(&made[0]) };
+    let busy = beat(&client, busy).await.unwrap();
+    let of = |status: AgentStatus| ListAgentsRequest { status: status.into(), ..Default::default() };
+    assert_eq!(walk(&client, &of(AgentStatus::Busy)).await, [busy]);
+    assert_eq!(walk(&client, &of(AgentStatus::Active)).await, made[1..]);
+}
