@@ -7,6 +7,7 @@ mod secrets;
 use std::sync::Arc;
 
 use database::Database;
+pub use input::api_key_fields;
 use keyset::{CatalogueError, List};
 pub use lists::{API_KEYS, SESSIONS};
 use platform::{
@@ -27,7 +28,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
-    lists::{API_KEY, SESSION, api_keys, sessions, sessions::Refreshed},
+    lists::{api_keys, sessions, sessions::Refreshed},
     secrets::{KeySecret, RefreshToken, hash},
 };
 
@@ -177,9 +178,9 @@ fn credentials(tokens: &AccessTokens, begun: &Refreshed, refresh: &RefreshToken)
 }
 
 fn no_session(field: &str, id: Uuid) -> Error {
-    Error::NotFound(Resource { kind: SESSION, field: field.to_owned(), name: id.to_string() })
+    Error::NotFound(Resource { kind: SESSIONS.message, field: field.to_owned(), name: id.to_string() })
 }
 
 fn no_api_key(field: &str, id: Uuid) -> Error {
-    Error::NotFound(Resource { kind: API_KEY, field: field.to_owned(), name: id.to_string() })
+    Error::NotFound(Resource { kind: API_KEYS.message, field: field.to_owned(), name: id.to_string() })
 }

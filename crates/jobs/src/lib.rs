@@ -5,7 +5,7 @@ mod lists;
 
 use database::Database;
 use keyset::{CatalogueError, List, internal_status};
-pub use lists::{EVENTS, JOBS, OPERATION_TYPES};
+pub use lists::{EVENTS, JOBS, OPERATION_TYPES, event_fields, job_fields};
 use platform::{Caller, Error, Existing, MAX_REQUEST_BYTES, Platform, Resource, create, parse_id};
 use quire_proto::{
     jobs::v1::{
@@ -20,7 +20,7 @@ use quire_proto::{
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::lists::{JOB, jobs, stats};
+use crate::lists::{jobs, stats};
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -166,5 +166,5 @@ impl JobService for Jobs {
 }
 
 fn no_job(field: &str, id: Uuid) -> Error {
-    Error::NotFound(Resource { kind: JOB, field: field.to_owned(), name: id.to_string() })
+    Error::NotFound(Resource { kind: JOBS.message, field: field.to_owned(), name: id.to_string() })
 }

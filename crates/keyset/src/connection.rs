@@ -28,8 +28,8 @@ impl Statement {
         Self::of(Sql::Literal(sql))
     }
 
-    /// SQL that was built from a declaration, and from nothing that a request has.
-    pub(crate) fn built(sql: Arc<str>) -> Self {
+    /// SQL that was built from declarations, with no values yet. No part of it may come from a request.
+    pub fn built(sql: Arc<str>) -> Self {
         Self::of(Sql::Built(sql))
     }
 

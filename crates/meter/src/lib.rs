@@ -5,7 +5,7 @@ mod lists;
 
 use database::Database;
 use keyset::{CatalogueError, List, Query};
-pub use lists::{SUMMARIES, USAGE};
+pub use lists::{SUMMARIES, USAGE, usage_fields};
 use platform::{Caller, Existing, MAX_REQUEST_BYTES, Platform, TimeRange, create};
 use quire_proto::{
     meter::v1::{

@@ -6,30 +6,36 @@ mod access_tokens;
 mod caller;
 mod create;
 mod error;
+mod field;
 mod ids;
 mod measure;
 mod names;
+mod resources;
+mod rows;
 mod signing_keys;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
-mod update_mask;
 mod validation;
 
 pub use access::{Access, Methods};
 pub use access_tokens::{ACCESS_TOKEN_TIME_TO_LIVE, AccessToken, AccessTokens, NO_SIGNING_KEYS};
 pub use caller::{Caller, DEFAULT_WORKSPACE, Scope, WORKSPACE_METADATA, is_workspace};
-pub use create::{Existing, NewRow, create, without_repeated};
+pub use create::{Existing, KeyPair, NewRow, create, matched, without_repeated};
 use database::Database;
 pub use error::{Error, Resource};
+pub use field::{EnumNames, Field, Rule, Value};
 pub use ids::Ids;
 use keyset::{CounterSlots, Paging};
 pub use measure::{Measure, MeasuredCall};
 pub use names::{Names, UNSPECIFIED};
 use pagination::{Clock, PageTokens};
+pub use resources::{Declaration, Resources};
+pub use rows::Rows;
 pub use signing_keys::{SigningKeys, SigningKeysError};
-pub use update_mask::UpdateMask;
-pub use validation::{MAX_BATCH, TimeRange, Violations, check_batch, check_batch_bytes, parse_id, request_path};
+pub use validation::{
+    MAX_BATCH, TimeRange, UniqueField, Violations, check_batch_bytes, parse_id, read_batch, read_one,
+};
 
 pub use crate::time::{now, timestamp};
 

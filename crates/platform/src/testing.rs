@@ -8,6 +8,7 @@
 )]
 
 mod calls;
+mod checks;
 mod clocks;
 mod reads;
 mod rows;
@@ -27,6 +28,7 @@ use axum::{
     response::Response,
 };
 pub use calls::{from, page, there_and_back, told};
+pub use checks::assert_checks;
 pub use clocks::{Hands, counting, ticking};
 use database::{Database, connect, migrate};
 use pagination::{Clock, PageTokens};

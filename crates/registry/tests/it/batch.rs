@@ -100,11 +100,11 @@ async fn one_wrong_request_and_nothing_is_made() {
     requests[3] = with(Agent { id: "x".into(), status: 7, load: -1, ..Default::default() });
     requests[7] = with(Agent { name: "y".into(), time_to_live: Some(Duration::default()), ..Default::default() });
     insta::assert_snapshot!(refusal(&client, &requests).await, @"
-    InvalidArgument: requests[3].agent.name: must have 1 to 256 bytes; it has 0; requests[3].agent.load: must be at least 0; requests[3].agent.id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002; requests[3].agent.status: must be one of AGENT_STATUS_ACTIVE, AGENT_STATUS_IDLE, AGENT_STATUS_BUSY, AGENT_STATUS_DEGRADED, AGENT_STATUS_SUSPENDED, AGENT_STATUS_OFFLINE; requests[7].agent.time_to_live: must be 1 second to 1 day, in whole milliseconds
+    InvalidArgument: requests[3].agent.name: must have 1 to 256 bytes; it has 0; requests[3].agent.status: must be one of AGENT_STATUS_ACTIVE, AGENT_STATUS_IDLE, AGENT_STATUS_BUSY, AGENT_STATUS_DEGRADED, AGENT_STATUS_SUSPENDED, AGENT_STATUS_OFFLINE; requests[3].agent.load: must be at least 0; requests[3].agent.id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002; requests[7].agent.time_to_live: must be 1 second to 1 day, in whole milliseconds
       requests[3].agent.name: must have 1 to 256 bytes; it has 0
+      requests[3].agent.status: must be one of AGENT_STATUS_ACTIVE, AGENT_STATUS_IDLE, AGENT_STATUS_BUSY, AGENT_STATUS_DEGRADED, AGENT_STATUS_SUSPENDED, AGENT_STATUS_OFFLINE
       requests[3].agent.load: must be at least 0
       requests[3].agent.id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-      requests[3].agent.status: must be one of AGENT_STATUS_ACTIVE, AGENT_STATUS_IDLE, AGENT_STATUS_BUSY, AGENT_STATUS_DEGRADED, AGENT_STATUS_SUSPENDED, AGENT_STATUS_OFFLINE
       requests[7].agent.time_to_live: must be 1 second to 1 day, in whole milliseconds
     ");
     assert_eq!(testing::rows(&platform, &["agents"]).await, [""; 0]);

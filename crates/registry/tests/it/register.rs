@@ -218,9 +218,9 @@ async fn what_is_wrong_is_named_by_its_field() {
     InvalidArgument: agent.status: must be one of AGENT_STATUS_ACTIVE, AGENT_STATUS_IDLE, AGENT_STATUS_BUSY, AGENT_STATUS_DEGRADED, AGENT_STATUS_SUSPENDED, AGENT_STATUS_OFFLINE
       agent.status: must be one of AGENT_STATUS_ACTIVE, AGENT_STATUS_IDLE, AGENT_STATUS_BUSY, AGENT_STATUS_DEGRADED, AGENT_STATUS_SUSPENDED, AGENT_STATUS_OFFLINE
     negative load and capacity
-    InvalidArgument: agent.load: must be at least 0; agent.capacity: must be at least 0
-      agent.load: must be at least 0
+    InvalidArgument: agent.capacity: must be at least 0; agent.load: must be at least 0
       agent.capacity: must be at least 0
+      agent.load: must be at least 0
     half a second
     InvalidArgument: agent.time_to_live: must be 1 second to 1 day, in whole milliseconds
       agent.time_to_live: must be 1 second to 1 day, in whole milliseconds
