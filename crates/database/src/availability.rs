@@ -122,8 +122,8 @@ impl Database {
     async fn reserve(self) {
         match timeout(LIMIT, self.make_reserved()).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "no connection is reserved"),
-            Err(error @ Elapsed { .. }) => tracing::debug!(%error, "no connection is reserved"),
+            Ok(Err(error)) => tracing::debug!(%error, "cannot open the reserved connection"),
+            Err(error @ Elapsed { .. }) => tracing::debug!(%error, "cannot open the reserved connection"),
         }
     }
 

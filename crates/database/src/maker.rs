@@ -88,7 +88,7 @@ impl Pool {
     /// Where connections are open, those who wait get one of them. With none open, a server that is full is tried again
     /// until their time is up, and after any other error they are told at once.
     fn refused(&self, error: &sqlx::Error, generation: u64) {
-        tracing::debug!(%error, "no connection could be made");
+        tracing::debug!(%error, "cannot open a connection");
         let mut state = self.lock();
         if state.generation != generation {
             return;

@@ -114,5 +114,5 @@ pub(crate) fn last_error(log: &Path) -> String {
             Some(found.1)
         })
         .or_else(|| text.lines().rev().find(|line| !line.trim().is_empty()))
-        .map_or_else(|| "it ended without a word".to_owned(), |line| line.trim().to_owned())
+        .map_or_else(|| "it ended without an error message".to_owned(), |line| line.trim().to_owned())
 }

@@ -58,15 +58,15 @@ pub enum Error {
         dir: PathBuf,
     },
     /// The database of a server that is to be started again is not there.
-    #[error("the database in {} is gone: bring it back", dir.display())]
+    #[error("the database in {} is missing: restore it", dir.display())]
     Gone {
         /// The directory of the database.
         dir: PathBuf,
     },
     /// The caller is root, PostgreSQL refuses to run as root, and there is no user to run it as.
     #[error(
-        "PostgreSQL does not run as root, and there is neither a user postgres nor a user nobody: \
-         add one of them, or start as another user"
+        "PostgreSQL does not run as root, and the users postgres and nobody do not exist: add one of \
+         them, or start as another user"
     )]
     NoAccount,
     /// `initdb` failed.
@@ -97,7 +97,7 @@ pub enum Error {
         log: PathBuf,
     },
     /// `postgres` was told to stop and has not ended in time.
-    #[error("PostgreSQL has not ended 60 seconds after it was told to (process {pid})")]
+    #[error("PostgreSQL did not stop within 60 seconds (process {pid})")]
     NotStopped {
         /// The server's process.
         pid: u32,

@@ -129,7 +129,7 @@ impl Drop for Supervisor {
             return;
         }
         if let Err(error) = self.stop() {
-            tracing::warn!(%error, "PostgreSQL was not stopped");
+            tracing::warn!(%error, "cannot stop PostgreSQL");
         }
     }
 }

@@ -174,7 +174,7 @@ async fn run(
             () = stop.wait() => {}
             () = health.follow() => {}
         }
-        tracing::info!("stopping: letting calls in flight finish");
+        tracing::info!("stopping: waiting for calls in flight");
         health.end().await;
         stopping.cancel();
         tokio::time::sleep(drain_timeout).await;
@@ -229,7 +229,7 @@ impl Health {
 async fn end_when_told_twice(mut stop: Stop) {
     stop.wait().await;
     stop.wait().await;
-    tracing::warn!("told to stop again: ending at once");
+    tracing::warn!("received a second stop signal: exiting at once");
     std::process::exit(1);
 }
 
