@@ -3,6 +3,7 @@
 
 mod batch;
 mod conformance;
+mod contract;
 mod create;
 mod deployments;
 mod filters;

@@ -1,0 +1,190 @@
+//! What exists already is refused or skipped, and a batch is made whole or not at all.
+
+use std::collections::BTreeSet;
+
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, Value};
+use tonic::Code;
+
+use super::{
+    answers::messages_of,
+    method::Method,
+    paths::{self, Leaf},
+    run::{Run, is_id},
+};
+
+/// The most requests of a batch.
+const MOST: usize = 1_000;
+
+impl Run<'_> {
+    /// Holds a method that makes rows to what it says of rows that exist, and of batches.
+    pub async fn check_batches(&self, method: &Method) {
+        if !method.creates(self.contract) {
+            return;
+        }
+        let workspace = self.workspace_for(method).await;
+        if let Some(elements) = method.elements() {
+            self.check_sizes(&workspace, method, &elements).await;
+            self.check_duplicates(&workspace, method, &elements).await;
+        }
+        let made = self.call(&workspace, method, &method.request).await;
+        self.hold_ok(&made, || format!("{}: its example", method.name()));
+        self.check_existing(&workspace, method).await;
+        if let Some(flag) = flag(method) {
+            let mut request = method.request.clone();
+            request.set_field(&flag, Value::Bool(true));
+            self.check_skipped(&workspace, method, &request).await;
+        } else if always_skips(method) {
+            self.check_skipped(&workspace, method, &method.request).await;
+        }
+    }
+
+    /// A batch has 1 to 1,000 requests. However many of them are wrong, the answer can be read.
+    async fn check_sizes(&self, workspace: &str, method: &Method, field: &FieldDescriptor) {
+        let fields = BTreeSet::from([field.name().to_owned()]);
+        let before = self.rows(workspace).await;
+        for count in [0, MOST + 1] {
+            let answer = self.call(workspace, method, &self.sized(method, field, count)).await;
+            let what = || format!("{} of {count}", method.name());
+            self.hold_refused(&answer, &fields, "must be 1 to 1000", what);
+        }
+        let mut wrong = self.sized(method, field, MOST);
+        for leaf in paths::leaves(&wrong) {
+            if self.contract.is_unique(&leaf.path) {
+                let value = format!("{}\0", leaf.path.element().unwrap_or_default());
+                leaf.path.set(&mut wrong, Some(Value::String(value)));
+            }
+        }
+        let answer = self.call(workspace, method, &wrong).await;
+        self.hold_code(&answer, Code::InvalidArgument, || format!("{} of 1,000 that are wrong", method.name()));
+        self.hold(self.rows(workspace).await == before, || format!("{}: a refused batch writes", method.name()));
+        let other = self.workspace_for(method).await;
+        let answer = self.call(&other, method, &self.sized(method, field, MOST)).await;
+        self.hold_ok(&answer, || format!("{} of 1,000", method.name()));
+    }
+
+    /// The example with so many elements, which all differ.
+    fn sized(&self, method: &Method, field: &FieldDescriptor, count: usize) -> DynamicMessage {
+        let mut request = method.request.clone();
+        let elements = messages_of(&request.get_field(field)).into_iter().cycle().take(count);
+        request.set_field(field, Value::List(elements.map(Value::Message).collect()));
+        self.fresh(&request)
+    }
+
+    /// No two of a batch have the same value where no two rows may.
+    async fn check_duplicates(&self, workspace: &str, method: &Method, field: &FieldDescriptor) {
+        if always_skips(method) {
+            return;
+        }
+        let before = self.rows(workspace).await;
+        for leaf in self.unique(method) {
+            let mut request = self.sized(method, field, 3);
+            let leaves = paths::leaves(&request);
+            let same: Vec<_> = leaves.iter().filter(|other| other.path.key() == leaf.path.key()).collect();
+            let value = same[0].path.get(&request);
+            for value in [value.clone(), upper_case(&value)] {
+                same[2].path.set(&mut request, Some(value));
+                let fields = BTreeSet::from([same[2].path.to_string()]);
+                let answer = self.call(workspace, method, &request).await;
+                let what = || format!("{} {} twice", method.name(), leaf.path);
+                self.hold_refused(&answer, &fields, "must not be that of another request", what);
+            }
+        }
+        self.hold(self.rows(workspace).await == before, || format!("{}: duplicates are written", method.name()));
+    }
+
+    /// Whatever else is asked for, a value that a row has is ALREADY_EXISTS.
+    async fn check_existing(&self, workspace: &str, method: &Method) {
+        let before = self.rows(workspace).await;
+        for leaf in self.unique(method) {
+            let value = leaf.path.get(&method.request);
+            for value in [value.clone(), upper_case(&value)] {
+                let mut request = self.fresh(&method.request);
+                leaf.path.set(&mut request, Some(value));
+                if always_skips(method) {
+                    let Some((other, value)) = self.differences(method).into_iter().next() else { return };
+                    other.path.set(&mut request, value);
+                }
+                let answer = self.call(workspace, method, &request).await;
+                let what = || format!("{} {} that exists", method.name(), leaf.path);
+                self.hold_about(&answer, Code::AlreadyExists, &request, what);
+            }
+        }
+        self.hold(self.rows(workspace).await == before, || format!("{}: writes what exists", method.name()));
+    }
+
+    /// Existing records that are as asked for are skipped, and those that are different are refused.
+    async fn check_skipped(&self, workspace: &str, method: &Method, request: &DynamicMessage) {
+        let before = self.rows(workspace).await;
+        let again = self.call(workspace, method, request).await;
+        self.hold_ok(&again, || format!("{}: skips what exists", method.name()));
+        self.check_kept(workspace, method, request, &again, &format!("{} again", method.name())).await;
+        let unique = self.unique(method);
+        for leaf in unique.iter().filter(|leaf| is_id(&leaf.path.get(request)) && unique.len() > 1) {
+            let mut request = request.clone();
+            leaf.path.set(&mut request, None);
+            let without = self.call(workspace, method, &request).await;
+            let is_same = again.as_ref().ok() == without.as_ref().ok();
+            self.hold(is_same, || format!("{} {}: without it another answer", method.name(), leaf.path));
+        }
+        let others = unique
+            .iter()
+            .filter(|_| unique.len() > 1)
+            .map(|leaf| (leaf.clone(), Some(self.fresh_value(&leaf.path.get(request)))));
+        for (leaf, value) in self.differences(method).into_iter().chain(others.collect::<Vec<_>>()) {
+            let mut request = request.clone();
+            leaf.path.set(&mut request, value);
+            let answer = self.call(workspace, method, &request).await;
+            let what = || format!("{} {} that differs", method.name(), leaf.path);
+            self.hold_about(&answer, Code::AlreadyExists, &request, what);
+        }
+        self.hold(self.rows(workspace).await == before, || format!("{}: writes what it skips", method.name()));
+        self.check_partly_skipped(workspace, method, request).await;
+    }
+
+    /// What exists is skipped beside what is made.
+    async fn check_partly_skipped(&self, workspace: &str, method: &Method, request: &DynamicMessage) {
+        let mut request = request.clone();
+        for leaf in self.unique(method) {
+            let value = self.fresh_value(&leaf.path.get(&request));
+            leaf.path.set(&mut request, Some(value));
+        }
+        let answer = self.call(workspace, method, &request).await;
+        self.hold_ok(&answer, || format!("{}: makes what does not exist", method.name()));
+        self.check_kept(workspace, method, &request, &answer, &format!("{} in part", method.name())).await;
+    }
+
+    /// The leaves of the last element that no two rows may have in common.
+    fn unique(&self, method: &Method) -> Vec<Leaf> {
+        method.leaves().into_iter().filter(|leaf| leaf.is_given && self.contract.is_unique(&leaf.path)).collect()
+    }
+
+    /// For each other leaf a value that is right, and not that of the example.
+    fn differences(&self, method: &Method) -> Vec<(Leaf, Option<Value>)> {
+        let leaves = method.leaves().into_iter();
+        let leaves = leaves.filter(|leaf| leaf.is_given && !self.contract.is_unique(&leaf.path));
+        let leaves = leaves.filter(|leaf| leaf.path.element().is_some());
+        let other = |leaf: Leaf| {
+            let current = leaf.path.get(&method.request);
+            let right = self.contract.trials(method, &leaf).right;
+            let value = right.into_iter().map(|trial| trial.value).find(|value| value.as_ref() != Some(&current))?;
+            Some((leaf, value))
+        };
+        leaves.filter_map(other).collect()
+    }
+}
+
+/// The field that asks for existing rows to be skipped.
+fn flag(method: &Method) -> Option<FieldDescriptor> {
+    method.elements()?;
+    method.descriptor.input().fields().find(|field| field.kind() == Kind::Bool)
+}
+
+/// Whether existing rows that are as asked for are skipped without being asked to.
+fn always_skips(method: &Method) -> bool {
+    method.elements().is_some() && flag(method).is_none()
+}
+
+/// An id in capitals is the same id.
+fn upper_case(value: &Value) -> Value {
+    if is_id(value) { Value::String(value.as_str().unwrap_or_default().to_uppercase()) } else { value.clone() }
+}
