@@ -130,6 +130,7 @@ impl Contract {
         for method in self.methods() {
             run.check_refusals(method).await;
             run.check_answers(method).await;
+            run.check_deletes(method).await;
             run.check_updates(method).await;
             run.check_batches(method).await;
             run.check_tokens(method).await;

@@ -1,12 +1,14 @@
 //! What a method answers is what it was asked for, and what a later Get or List answers.
 
 use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage, Value};
+use tonic::Code;
+use uuid::Uuid;
 
 use super::{
     client::Answer,
     method::Method,
-    paths::{self, message_of},
-    run::{Run, shorten},
+    paths::{self, Leaf, message_of},
+    run::{Run, is_id, shorten},
 };
 
 impl Run<'_> {
@@ -32,7 +34,43 @@ impl Run<'_> {
         }
     }
 
-    /// What a request asked for is what the answer says is kept.
+    /// What is deleted is gone from every Get and List, and can be made again.
+    pub async fn check_deletes(&self, method: &Method) {
+        if !method.deletes() {
+            return;
+        }
+        let workspace = self.workspace_for(method).await;
+        let mut resource = None;
+        for getter in self.contract.methods().filter(|getter| getter.only_reads() && getter.page().is_none()) {
+            if getter.descriptor.input().fields().map(|field| field.name().to_owned()).eq(names(method)) {
+                resource = self.call(&workspace, getter, &same(&method.request, getter)).await.ok();
+                self.hold(resource.is_some(), || format!("{}: nothing to delete", method.name()));
+            }
+        }
+        self.hold_ok(&self.call(&workspace, method, &method.request).await, || method.name().to_owned());
+        let again = self.call(&workspace, method, &method.request).await;
+        self.hold_about(&again, Code::NotFound, &method.request, || format!("{} again", method.name()));
+        for gone in resource.iter().flat_map(messages) {
+            let is_gone = self.get(&workspace, &gone).await.is_none();
+            self.hold(is_gone, || format!("{}: what is deleted can be read", method.name()));
+            for list in self
+                .contract
+                .methods()
+                .filter(|list| list.rows().and_then(|rows| message_of(&rows)) == Some(gone.descriptor()))
+            {
+                let answer = self.call(&workspace, list, &without_filters(list)).await;
+                let rows = answer.iter().flat_map(|answer| messages_of(&answer.get_field(&list.rows().unwrap())));
+                let id = gone.get_field_by_name("id");
+                let is_listed = rows.into_iter().any(|row| row.get_field_by_name("id") == id);
+                self.hold(!is_listed, || format!("{}: what is deleted is in {}", method.name(), list.name()));
+            }
+        }
+        let first = &self.contract.examples[0];
+        let again = self.call(&workspace, first, &first.request).await;
+        self.hold_ok(&again, || format!("{}: {} again", method.name(), first.name()));
+    }
+
+    /// What a request asked for is what the answer says is kept, and what can be read.
     pub async fn check_kept(
         &self,
         workspace: &str,
@@ -45,15 +83,29 @@ impl Run<'_> {
         if method.only_reads() {
             return;
         }
-        for (given, kept) in self.kept(method, asked, message) {
-            for leaf in paths::leaves(&given).iter().filter(|leaf| leaf.is_given) {
-                let (value, kept) = (leaf.path.get(&given), leaf.path.get(&kept));
-                let is_read = method.leaves().iter().any(|read| read.is_given && read.path.key() == leaf.path.key());
-                let is_same = value == kept || leaf.path.field().name() == "etag";
-                let as_kept = || shorten(&kept.to_string());
-                self.hold(!is_read || is_same, || format!("{what}: {} is kept as {}", leaf.path, as_kept()));
-            }
+        self.hold_kept(method, asked, message, what);
+        for (_, kept) in self.kept(method, asked, message) {
             self.check_get(workspace, method, &kept).await;
+        }
+    }
+
+    /// What a request asked for is what the answer says is kept.
+    pub fn hold_kept(&self, method: &Method, asked: &DynamicMessage, answer: &DynamicMessage, what: &str) {
+        let read = method.leaves();
+        let is_read = |leaf: &Leaf| read.iter().any(|read| read.is_given && read.path.key() == leaf.path.key());
+        for (given, kept) in self.kept(method, asked, answer) {
+            for leaf in paths::leaves(&given).iter().filter(|leaf| is_read(leaf)) {
+                let (value, kept) = (leaf.path.get(&given), leaf.path.get(&kept));
+                let is_right = match value.as_str() {
+                    _ if leaf.path.field().name() == "etag" => true,
+                    // An id that is left out is made; one that is given in capitals is the same.
+                    Some("") if self.contract.is_unique(&leaf.path) => is_new_id(&kept),
+                    Some(id) if is_id(&value) => kept.as_str() == Some(&id.to_lowercase()),
+                    _ => !leaf.is_given || value == kept,
+                };
+                let as_kept = || shorten(&kept.to_string());
+                self.hold(is_right, || format!("{what}: {} is kept as {}", leaf.path, as_kept()));
+            }
         }
     }
 
@@ -132,6 +184,25 @@ impl Run<'_> {
         let answer = self.call(workspace, getter, &request).await.ok()?;
         messages(&answer).into_iter().find(|got| got.descriptor() == kind)
     }
+}
+
+/// The names of a request's fields.
+fn names(method: &Method) -> Vec<String> {
+    method.descriptor.input().fields().map(|field| field.name().to_owned()).collect()
+}
+
+/// The same request of another method.
+fn same(request: &DynamicMessage, method: &Method) -> DynamicMessage {
+    let mut same = DynamicMessage::new(method.descriptor.input());
+    for field in request.descriptor().fields() {
+        same.set_field_by_name(field.name(), request.get_field(&field).into_owned());
+    }
+    same
+}
+
+/// Whether this is an id that is made by the time.
+fn is_new_id(value: &Value) -> bool {
+    value.as_str().and_then(|id| id.parse::<Uuid>().ok()).is_some_and(|id| id.get_version_num() == 7)
 }
 
 /// A list's example without what narrows it down, for the most rows.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, Value};
 use tonic::Code;
+use uuid::Uuid;
 
 use super::{
     answers::messages_of,
@@ -58,8 +59,11 @@ impl Run<'_> {
         self.hold_code(&answer, Code::InvalidArgument, || format!("{} of 1,000 that are wrong", method.name()));
         self.hold(self.rows(workspace).await == before, || format!("{}: a refused batch writes", method.name()));
         let other = self.workspace_for(method).await;
-        let answer = self.call(&other, method, &self.sized(method, field, MOST)).await;
+        let most = self.sized(method, field, MOST);
+        let answer = self.call(&other, method, &most).await;
         self.hold_ok(&answer, || format!("{} of 1,000", method.name()));
+        let Ok(answer) = answer else { return };
+        self.hold_kept(method, &most, &answer, &format!("{} of 1,000", method.name()));
     }
 
     /// The example with so many elements, which all differ.
@@ -81,8 +85,10 @@ impl Run<'_> {
             let leaves = paths::leaves(&request);
             let same: Vec<_> = leaves.iter().filter(|other| other.path.key() == leaf.path.key()).collect();
             let value = same[0].path.get(&request);
-            for value in [value.clone(), upper_case(&value)] {
-                same[2].path.set(&mut request, Some(value));
+            let nil = if is_id(&value) { Value::String(Uuid::nil().to_string()) } else { value.clone() };
+            for (first, second) in [(&value, &value), (&value, &upper_case(&value)), (&nil, &nil)] {
+                same[0].path.set(&mut request, Some(first.clone()));
+                same[2].path.set(&mut request, Some(second.clone()));
                 let fields = BTreeSet::from([same[2].path.to_string()]);
                 let answer = self.call(workspace, method, &request).await;
                 let what = || format!("{} {} twice", method.name(), leaf.path);
@@ -110,6 +116,21 @@ impl Run<'_> {
             }
         }
         self.hold(self.rows(workspace).await == before, || format!("{}: writes what exists", method.name()));
+        self.check_alike(workspace, method).await;
+    }
+
+    /// Texts are compared byte by byte: what only looks like a value that exists is another.
+    async fn check_alike(&self, workspace: &str, method: &Method) {
+        for leaf in self.unique(method) {
+            let value = leaf.path.get(&method.request);
+            let Some(text) = value.as_str().filter(|_| !is_id(&value)) else { continue };
+            for alike in [text.to_uppercase(), format!("{text} "), format!("{text}é"), format!("{text}e\u{301}")] {
+                let mut request = self.fresh(&method.request);
+                leaf.path.set(&mut request, Some(Value::String(alike.clone())));
+                let answer = self.call(workspace, method, &request).await;
+                self.hold_ok(&answer, || format!("{} {} {alike:?} beside {text:?}", method.name(), leaf.path));
+            }
+        }
     }
 
     /// Existing records that are as asked for are skipped, and those that are different are refused.
@@ -118,6 +139,7 @@ impl Run<'_> {
         let again = self.call(workspace, method, request).await;
         self.hold_ok(&again, || format!("{}: skips what exists", method.name()));
         self.check_kept(workspace, method, request, &again, &format!("{} again", method.name())).await;
+        self.check_reversed(workspace, method, request).await;
         let unique = self.unique(method);
         for leaf in unique.iter().filter(|leaf| is_id(&leaf.path.get(request)) && unique.len() > 1) {
             let mut request = request.clone();
@@ -130,8 +152,8 @@ impl Run<'_> {
             .iter()
             .filter(|_| unique.len() > 1)
             .map(|leaf| (leaf.clone(), Some(self.fresh_value(&leaf.path.get(request)))));
-        for (leaf, value) in self.differences(method).into_iter().chain(others.collect::<Vec<_>>()) {
-            let mut request = request.clone();
+        for (leaf, value) in self.differences(method).into_iter().chain(self.mismatches(method)) {
+            let mut request = self.fresh_but_last(request, &unique);
             leaf.path.set(&mut request, value);
             let answer = self.call(workspace, method, &request).await;
             let what = || format!("{} {} that differs", method.name(), leaf.path);
@@ -139,6 +161,40 @@ impl Run<'_> {
         }
         self.hold(self.rows(workspace).await == before, || format!("{}: writes what it skips", method.name()));
         self.check_partly_skipped(workspace, method, request).await;
+    }
+
+    /// A batch of which only the last element exists.
+    fn fresh_but_last(&self, request: &DynamicMessage, unique: &[Leaf]) -> DynamicMessage {
+        let mut fresh = self.fresh(request);
+        unique.iter().for_each(|leaf| leaf.path.set(&mut fresh, Some(leaf.path.get(request))));
+        fresh
+    }
+
+    /// The answer is in the order of the requests.
+    async fn check_reversed(&self, workspace: &str, method: &Method, request: &DynamicMessage) {
+        let mut request = request.clone();
+        if let Some(Value::List(elements)) = method.elements().map(|field| request.get_field_mut(&field)) {
+            elements.reverse();
+        }
+        let answer = self.call(workspace, method, &request).await;
+        self.hold_ok(&answer, || format!("{} in reverse", method.name()));
+        self.check_kept(workspace, method, &request, &answer, &format!("{} in reverse", method.name())).await;
+    }
+
+    /// Where a row has several values that no other may have: for each, a new one, and that of another row.
+    fn mismatches(&self, method: &Method) -> Vec<(Leaf, Option<Value>)> {
+        let unique = self.unique(method);
+        if unique.len() < 2 {
+            return Vec::new();
+        }
+        let leaves = paths::leaves(&method.request);
+        let of_first =
+            |leaf: &Leaf| leaves.iter().find(|other| other.path.key() == leaf.path.key()).unwrap().path.clone();
+        let values = |leaf: Leaf| {
+            let other = of_first(&leaf).get(&method.request);
+            [self.fresh_value(&other), other].map(|value| (leaf.clone(), Some(value)))
+        };
+        unique.into_iter().flat_map(values).collect()
     }
 
     /// What exists is skipped beside what is made.

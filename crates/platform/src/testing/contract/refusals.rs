@@ -25,6 +25,7 @@ impl Run<'_> {
         self.check_everything_wrong(&workspace, method).await;
         self.check_left_out(&workspace, method).await;
         self.check_page(&workspace, method).await;
+        self.check_too_large(&workspace, method).await;
         let is_same = self.rows(&workspace).await == before;
         self.hold(is_same, || format!("{}: a call that was refused has written", method.name()));
         self.check_right(&workspace, method).await;
@@ -151,6 +152,17 @@ impl Run<'_> {
         for (name, value) in [("page_size", Value::I32(i32::MAX)), ("total_count", Value::EnumNumber(3))] {
             self.hold_ok(&ask(&[(name, value)]).await, || format!("{} page.{name} at its limit", method.name()));
         }
+    }
+
+    /// A message that is too large is refused, and the connection goes on.
+    async fn check_too_large(&self, workspace: &str, method: &Method) {
+        let leaves = method.leaves();
+        let is_text = |leaf: &&Leaf| leaf.is_given && leaf.path.get(&method.request).as_str().is_some();
+        let Some(leaf) = leaves.iter().find(is_text).filter(|_| method.creates(self.contract)) else { return };
+        let mut request = method.base();
+        leaf.path.set(&mut request, Some(Value::String("x".repeat(crate::MAX_REQUEST_BYTES))));
+        let answer = self.call(workspace, method, &request).await;
+        self.hold_code(&answer, Code::OutOfRange, || format!("{} of 16 MiB", method.name()));
     }
 
     /// Values at the limits are accepted, and kept.

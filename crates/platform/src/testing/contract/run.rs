@@ -6,8 +6,10 @@ use std::{
         Mutex,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
+use pagination::Clock;
 use prost_reflect::{DynamicMessage, Value};
 use sqlx::{AssertSqlSafe, PgPool};
 use tonic::{Code, Status, service::Routes, transport::Channel};
@@ -39,7 +41,10 @@ impl<'a> Run<'a> {
     /// Opens the service on a new database.
     pub async fn new(contract: &'a Contract, open: &impl AsyncFn(&Platform) -> Routes) -> Self {
         let hands = Hands::at_present();
-        let platform = Platform { clock: hands.clock(), ..testing::platform().await };
+        // Finer than what the database keeps, so that an answer which says more than a later one differs from it.
+        let seconds = hands.clock();
+        let clock = Clock::new(move || seconds.now() + Duration::from_nanos(123_456_789));
+        let platform = Platform { clock, ..testing::platform().await };
         Self {
             contract,
             hands,
@@ -76,7 +81,8 @@ impl<'a> Run<'a> {
 
     /// A workspace in which nothing has been made.
     pub fn new_workspace(&self) -> String {
-        format!("workspace-{}", self.number())
+        // The longest name there is.
+        format!("{:->63}", self.number())
     }
 
     /// A workspace in which the examples before this one have been called.

@@ -52,6 +52,12 @@ impl Run<'_> {
     async fn check_filters(&self, workspace: &str, method: &Method, all: &Query) -> Vec<Query> {
         let mut queries = Vec::new();
         let everything = self.page(workspace, method, &all.request).await;
+        for row in &everything {
+            let got = self.get(workspace, row).await;
+            self.hold(got.is_none_or(|got| got == *row), || {
+                format!("{}: {row} is not what Get answers", method.name())
+            });
+        }
         for leaf in method.leaves().iter().filter(|leaf| is_filter(leaf)) {
             let with = |value: Value| {
                 let mut request = all.request.clone();

@@ -60,7 +60,12 @@ impl Contract {
             _ if field.is_map() => metadata(&mut trials),
             Kind::String if field.is_list() => words(&mut trials),
             Kind::String if field.name() == "order_by" => order(&mut trials),
-            Kind::String if is_id(&value) => id(&mut trials),
+            Kind::String if is_id(&value) => {
+                id(&mut trials);
+                if method.creates(self) && self.is_unique(&leaf.path) {
+                    trials.right("in capitals", text("ABCDEF00-0000-0000-0000-00000000000A"));
+                }
+            }
             Kind::String => self.text_trials(&mut trials, method, leaf),
             Kind::Enum(_) if is_list_of_values(field) => {
                 trials.wrong_at("[0]", "an unknown number", Value::List(vec![Value::EnumNumber(99)]), "must be one of");
