@@ -14,6 +14,8 @@
 //! # }
 //! ```
 //!
+//! That calls find their rows by an index is for [`Many::assert_calls`](super::Many::assert_calls) to show.
+//!
 //! The kit reads the service's descriptor and finds by itself which methods there are and what their fields are. A method
 //! is tested in workspaces in which the examples before its own have been called, through a real socket:
 //!
@@ -26,6 +28,7 @@
 //! - [`updates`]: masks as in AIP-134, etags, and times that only move forward.
 //! - [`batches`]: all or nothing, 1 to 1,000 requests, no duplicates; existing records are refused or skipped.
 //! - [`tokens`]: each filter takes effect, and a page token opens only for the query that it was made for.
+#![expect(clippy::wildcard_enum_match_arm, reason = "a value that the kit does not know is no value of the contract")]
 
 mod answers;
 mod batches;
@@ -34,6 +37,7 @@ mod client;
 mod isolation;
 mod method;
 mod paths;
+mod reads;
 mod refusals;
 mod run;
 mod tokens;
@@ -42,7 +46,6 @@ mod wrong;
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
-pub use client::{call, request, service};
 use prost_reflect::ServiceDescriptor;
 use tonic::service::Routes;
 

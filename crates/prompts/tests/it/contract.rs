@@ -1,7 +1,6 @@
 //! Every method of the service keeps what all methods promise.
+use crate::support::open;
 use platform::testing::contract::Contract;
-use prompts::Prompts;
-use tonic::service::Routes;
 
 const CREATE: &str = r#"{
     "prompt": {"id": "01934f6e-8a3b-7c21-9d55-0242ac120001", "name": "support/greeting", "surface": "chat",
@@ -54,6 +53,6 @@ async fn every_method_keeps_its_promises() {
         .text("ResolvePromptRequest.label", 1..=64)
         .number("GetPromptVersionRequest.version", 1.0..=f64::from(i32::MAX))
         .number("AssignLabelRequest.version", 1.0..=f64::from(i32::MAX))
-        .check(async |platform| Routes::new(Prompts::open(platform).await.unwrap().server()))
+        .check(open)
         .await;
 }

@@ -4,16 +4,10 @@
 mod batch;
 mod conformance;
 mod contract;
-mod create;
 mod deployments;
-mod filters;
-mod get;
 mod indexes;
 mod labels;
-mod list;
+mod prompts;
 mod resolve;
 mod support;
-mod tokens;
-mod update;
 mod versions;
-mod walk;

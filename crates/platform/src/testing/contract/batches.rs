@@ -148,10 +148,6 @@ impl Run<'_> {
             let is_same = again.as_ref().ok() == without.as_ref().ok();
             self.hold(is_same, || format!("{} {}: without it another answer", method.name(), leaf.path));
         }
-        let others = unique
-            .iter()
-            .filter(|_| unique.len() > 1)
-            .map(|leaf| (leaf.clone(), Some(self.fresh_value(&leaf.path.get(request)))));
         for (leaf, value) in self.differences(method).into_iter().chain(self.mismatches(method)) {
             let mut request = self.fresh_but_last(request, &unique);
             leaf.path.set(&mut request, value);

@@ -9,7 +9,7 @@ use super::{
     client::Answer,
     method::Method,
     paths::Leaf,
-    run::{Run, describe},
+    run::{Run, describe, is_id},
 };
 
 const CHANGED: &[&str] = &["PAGE_TOKEN_QUERY_CHANGED"];
@@ -70,14 +70,23 @@ impl Run<'_> {
             let is_part = found.iter().all(|row| everything.contains(row));
             self.hold(is_part, || format!("{}: finds what the list does not have", what()));
             self.hold(found.len() >= 2, || format!("{}: finds {} rows; two are needed", what(), found.len()));
-            let mut differ = false;
+            let mut differs = false;
             for other in other_values(&leaf.path.field().kind(), &value) {
                 let request = with(other);
                 let rows = self.page(workspace, method, &request).await;
-                differ |= rows.iter().all(|row| !found.contains(row));
+                differs |= rows.iter().all(|row| !found.contains(row));
                 queries.push(Query { what: format!("with another {}", leaf.path), request });
             }
-            self.hold(differ, || format!("{}: has no effect", what()));
+            self.hold(differs, || format!("{}: has no effect", what()));
+            if is_text(&value) {
+                // What is empty is a value like any other, and the beginning of all.
+                let request = with(Value::String(String::new()));
+                let rows = self.page(workspace, method, &request).await;
+                queries.push(Query { what: format!("with an empty {}", leaf.path), request });
+                let is_prefix = leaf.path.field().name().ends_with("_prefix");
+                let is_right = if is_prefix { rows == everything } else { rows.iter().all(|row| !found.contains(row)) };
+                self.hold(is_right, || format!("{}: an empty one is not looked for", what()));
+            }
             queries.push(Query { what: format!("with {}", leaf.path), request: with(value) });
         }
         queries
@@ -250,6 +259,10 @@ fn is_filter(leaf: &Leaf) -> bool {
     leaf.is_given && can_be_left_out
 }
 
+fn is_text(value: &Value) -> bool {
+    value.as_str().is_some() && !is_id(value)
+}
+
 /// Values that are right and not that of the example.
 fn other_values(kind: &Kind, value: &Value) -> Vec<Value> {
     match (kind, value) {
@@ -272,7 +285,7 @@ fn other_values(kind: &Kind, value: &Value) -> Vec<Value> {
             });
             times.collect()
         }
-        (_, Value::String(text)) if super::run::is_id(value) => {
+        (_, Value::String(text)) if is_id(value) => {
             vec![Value::String(text.replace(&text[..8], "01934f6f"))]
         }
         (_, Value::String(text)) => vec![Value::String(format!("{text} "))],
