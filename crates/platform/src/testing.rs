@@ -10,6 +10,7 @@
 mod calls;
 mod checks;
 mod clocks;
+pub mod contract;
 mod reads;
 mod rows;
 
@@ -165,11 +166,21 @@ where
         + 'static,
     S::Future: Send,
 {
+    serve_routes(access_tokens, Routes::new(service)).await
+}
+
+/// Serves any number of services, like [`serve_to`].
+pub async fn serve_routes(access_tokens: Option<AccessTokens>, routes: Routes) -> Channel {
+    let access = Access::new(Methods::of_contract().unwrap(), access_tokens);
+    let router = routes.into_axum_router().route_layer(from_fn_with_state(access, with_access));
+    serve_bare(router.into()).await
+}
+
+/// Serves any number of services without finding out who calls.
+pub async fn serve_bare(routes: Routes) -> Channel {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let access = Access::new(Methods::of_contract().unwrap(), access_tokens);
-    let router = Routes::new(service).into_axum_router().route_layer(from_fn_with_state(access, with_access));
-    let server = tonic::transport::Server::builder().add_routes(router.into());
+    let server = tonic::transport::Server::builder().add_routes(routes);
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))));
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }
