@@ -44,8 +44,8 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let database = platform.database;
     let address = listeners.grpc.local_addr().unwrap_or(arguments.listen);
     if let Some(listener) = listeners.admin {
-        let access_tokens = platform.access_tokens;
-        let admin = Admin { metrics, database: database.clone(), availability: availability.clone(), access_tokens };
+        let signing_keys = platform.signing_keys;
+        let admin = Admin { metrics, database: database.clone(), availability: availability.clone(), signing_keys };
         tokio::spawn(admin.serve(listener));
     }
     if let Some(sweeper) = services.sweeper.take() {
@@ -95,7 +95,7 @@ struct Listeners {
 async fn start(arguments: &Serve) -> Result<Started, Error> {
     let token_keys = arguments.token_keys.as_deref().map(str::parse).transpose()?;
     let clock = Clock::system();
-    let access_tokens = authentication::access_tokens(arguments, &clock)?;
+    let signing_keys = authentication::signing_keys(arguments)?;
     let tls = authentication::tls(&arguments.tls)?;
     let listeners = Listeners::bind(arguments).await?;
     let Database { options, token_keys, private } = database::open(arguments, token_keys).await?;
@@ -111,7 +111,7 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     let database = ::database::connect(options, arguments.max_connections.into());
     let keeper = private.map(|(server, settings)| Keeper::new(server, settings, database.clone()));
     let availability = Availability::watch(database.clone());
-    let platform = Platform::new(database, tokens, clock, access_tokens);
+    let platform = Platform::new(database, tokens, clock, signing_keys);
     let services = Services::open(&platform, &arguments.services, &availability).await?;
     if arguments.sample {
         sample::load(&platform, &arguments.services, &availability).await?;
