@@ -1,8 +1,11 @@
 use access::{Scope, WORKSPACE_METADATA};
 use keyset::{database_status, internal_status};
-use pagination::{ERROR_DOMAIN, InvalidArgument};
+use pagination::InvalidArgument;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
+
+/// The `domain` of every `google.rpc.ErrorInfo` that Quire sends.
+pub const ERROR_DOMAIN: &str = "quire";
 
 /// What a service fails with. Handlers convert it to a [`Status`] with `?`; nothing else builds one.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! What every service of Quire needs, so that a service holds its domain and nothing else: who is calling, the database
 //! handle, the sources of time and ids, validation, and the one conversion of errors to a `Status`.
 
+mod clock;
 mod create;
 mod error;
 mod ids;
@@ -13,13 +14,14 @@ mod validation;
 
 use access::SigningKeys;
 pub use access::{Caller, DEFAULT_WORKSPACE, Scope, WORKSPACE_METADATA};
+pub use clock::Clock;
 pub use create::{Existing, NewRow, create, without_repeated};
 use database::Database;
-pub use error::{Error, Resource};
+pub use error::{ERROR_DOMAIN, Error, Resource};
 pub use ids::Ids;
 use keyset::{CounterSlots, Paging};
 pub use names::{Names, UNSPECIFIED};
-use pagination::{Clock, PageTokens};
+use pagination::PageTokens;
 pub use update_mask::UpdateMask;
 pub use validation::{MAX_BATCH, TimeRange, Violations, check_batch, check_batch_bytes, parse_id, request_path};
 
@@ -49,8 +51,10 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Services on this database, by this clock.
+    /// Services on this database, by this clock. The time of page tokens is told by it too, and their refusals have the
+    /// domain [`ERROR_DOMAIN`], whatever `tokens` says of both.
     pub fn new(database: Database, tokens: PageTokens, clock: Clock, signing_keys: Option<SigningKeys>) -> Self {
+        let tokens = PageTokens { now: clock.clone().into(), error_domain: ERROR_DOMAIN, ..tokens };
         Self {
             paging: Paging::new(database.clone(), tokens, quire_proto::FILE_DESCRIPTOR_SET),
             slots: CounterSlots::default(),

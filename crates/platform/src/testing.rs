@@ -30,7 +30,7 @@ use axum::{
 pub use calls::{from, page, there_and_back, told};
 pub use clocks::{Hands, counting, ticking};
 use database::{Database, connect, migrate};
-use pagination::{Clock, PageTokens};
+use pagination::PageTokens;
 use pem::Pem;
 use private_postgres::Server;
 pub use reads::Many;
@@ -46,7 +46,7 @@ use tonic::{
     transport::{Channel, Endpoint, server::TcpIncoming},
 };
 
-use crate::{Error, Platform, now};
+use crate::{Clock, Error, Platform, now};
 
 /// The text of the token keys in tests: one key, with the id `test`.
 pub const TOKEN_KEYS: &str = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";

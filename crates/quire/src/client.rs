@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use access::{WORKSPACE_METADATA, is_workspace};
-use pagination::Clock;
+use platform::Clock;
 use prost_types::Timestamp;
 use quire_proto::identity::v1::{
     CreateSessionRequest, Credentials, RefreshSessionRequest, identity_service_client::IdentityServiceClient,

@@ -12,8 +12,7 @@ use axum::{
 };
 use database::Availability;
 use futures_util::StreamExt;
-use pagination::Clock;
-use platform::{Error, MAX_OPEN_REQUEST_BYTES, now};
+use platform::{Clock, Error, MAX_OPEN_REQUEST_BYTES, now};
 use tokio::time::{error::Elapsed, timeout};
 use tonic::Status;
 

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, io, io::Write, path::Path, sync::Arc, time::Dur
 use access::{Methods, is_workspace};
 use futures_util::TryStreamExt;
 use identity::{Identity, OPEN_METHODS};
-use pagination::{Clock, PageTokens, TokenKeys, proto::PageRequest, walk};
-use platform::{Caller, Platform, Scope};
+use pagination::{PageTokens, TokenKeys, proto::PageRequest, walk};
+use platform::{Caller, Clock, Platform, Scope};
 use prost_types::Timestamp;
 use quire_proto::identity::v1::{
     ApiKey, CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysRequest, RevokeApiKeyRequest,

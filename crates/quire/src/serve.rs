@@ -5,8 +5,8 @@ use std::{io, net::SocketAddr, time::Duration};
 use ::database::Availability;
 use axum::{Router, middleware::from_fn};
 use metrics_exporter_prometheus::PrometheusHandle;
-use pagination::{Clock, PageTokens};
-use platform::{MAX_OPEN_REQUEST_BYTES, Platform};
+use pagination::PageTokens;
+use platform::{Clock, MAX_OPEN_REQUEST_BYTES, Platform};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -94,7 +94,6 @@ struct Listeners {
 
 async fn start(arguments: &Serve) -> Result<Started, Error> {
     let token_keys = arguments.token_keys.as_deref().map(str::parse).transpose()?;
-    let clock = Clock::system();
     let signing_keys = authentication::signing_keys(arguments)?;
     let tls = authentication::tls(&arguments.tls)?;
     let listeners = Listeners::bind(arguments).await?;
@@ -102,16 +101,15 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     ::database::migrate(&options).await?;
 
     let tokens = PageTokens {
-        keys: token_keys,
         time_to_live: arguments.token_ttl,
-        clock: clock.clone(),
         version: arguments.token_version,
+        ..PageTokens::new(token_keys)
     };
     let metrics = admin::measure()?;
     let database = ::database::connect(options, arguments.max_connections.into());
     let keeper = private.map(|(server, settings)| Keeper::new(server, settings, database.clone()));
     let availability = Availability::watch(database.clone());
-    let platform = Platform::new(database, tokens, clock, signing_keys);
+    let platform = Platform::new(database, tokens, Clock::system(), signing_keys);
     let services = Services::open(&platform, &arguments.services, &availability).await?;
     if arguments.sample {
         sample::load(&platform, &arguments.services, &availability).await?;

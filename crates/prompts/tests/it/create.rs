@@ -2,8 +2,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::support::{Client, from, list, named, start, start_on, told, with};
-use pagination::Clock;
-use platform::{Platform, testing};
+use platform::{Clock, Platform, testing};
 use quire_proto::prompts::v1::{
     CreatePromptRequest, CreatePromptResponse, GetPromptRequest, GetPromptResponse, ListPromptsRequest, Prompt,
     PromptVersion,

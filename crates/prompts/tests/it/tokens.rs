@@ -202,7 +202,7 @@ async fn a_token_expires() {
     let mut platform = testing::platform().await;
     assert_eq!(platform.paging.tokens.time_to_live, Duration::from_secs(72 * 60 * 60));
     platform.paging.tokens.time_to_live = Duration::from_secs(60);
-    platform.paging.tokens.clock = hands.clock();
+    platform.paging.tokens.now = hands.clock().into();
     let client = start_on(&platform).await;
     make_five(&client, "default").await;
 

@@ -5,9 +5,8 @@ use crate::support::{KeyFile, Server, database, quire};
 use access::{Caller, Methods, Scope, SigningKeys};
 use identity::OPEN_METHODS;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use pagination::Clock;
 use platform::{
-    now,
+    Clock, now,
     testing::{new_signing_key, told},
 };
 use quire_proto::{
