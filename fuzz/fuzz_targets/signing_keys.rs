@@ -1,8 +1,8 @@
 //! Any text as the keys of access tokens: what is taken has a public half for each key, and its text is never shown.
 #![no_main]
 
+use access::SigningKeys;
 use libfuzzer_sys::fuzz_target;
-use platform::SigningKeys;
 
 fuzz_target!(|text: &str| {
     let Ok(keys) = text.parse::<SigningKeys>() else { return };

@@ -6,14 +6,12 @@ mod secrets;
 
 use std::sync::Arc;
 
+use access::{SigningKey, SigningKeys};
 use database::Database;
 pub use input::api_key_fields;
 use keyset::{CatalogueError, List};
 pub use lists::{API_KEYS, SESSIONS};
-use platform::{
-    AccessTokens, Caller, Error, MAX_OPEN_REQUEST_BYTES, NO_SIGNING_KEYS, Platform, Resource, Scope, now, parse_id,
-    timestamp,
-};
+use platform::{Caller, Error, MAX_OPEN_REQUEST_BYTES, Platform, Resource, Scope, now, parse_id, timestamp};
 use quire_proto::{
     identity::v1::{
         CreateApiKeyRequest, CreateApiKeyResponse, CreateSessionRequest, CreateSessionResponse, Credentials,
@@ -31,6 +29,10 @@ use crate::{
     lists::{api_keys, sessions, sessions::Refreshed},
     secrets::{KeySecret, RefreshToken, hash},
 };
+
+/// The paths of the methods that need no credential: they are how a caller gets one.
+pub const OPEN_METHODS: [&str; 2] =
+    ["/identity.v1.IdentityService/CreateSession", "/identity.v1.IdentityService/RefreshSession"];
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -61,10 +63,10 @@ impl Identity {
         IdentityServiceServer::new(self).max_decoding_message_size(MAX_OPEN_REQUEST_BYTES)
     }
 
-    /// What signs access tokens.
-    fn access_tokens(&self) -> Result<&AccessTokens, Error> {
-        let tokens = self.platform.access_tokens.as_ref().filter(|tokens| tokens.keys.can_sign());
-        tokens.ok_or(Error::FailedPrecondition(NO_SIGNING_KEYS))
+    /// The key that signs access tokens.
+    fn signing_key(&self) -> Result<&SigningKey, Error> {
+        let key = self.platform.signing_keys.as_ref().and_then(SigningKeys::private);
+        key.ok_or(Error::FailedPrecondition("this server has no keys to sign access tokens with"))
     }
 }
 
@@ -73,7 +75,7 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl IdentityService for Identity {
     async fn create_session(&self, request: Request<CreateSessionRequest>) -> Answer<CreateSessionResponse> {
-        let tokens = self.access_tokens()?;
+        let key = self.signing_key()?;
         let device = input::device(&request);
         let CreateSessionRequest { secret, scopes } = request.into_inner();
         let KeySecret { workspace, id, bytes } = KeySecret::read(&secret).ok_or(Error::Unauthenticated)?;
@@ -82,12 +84,12 @@ impl IdentityService for Identity {
         let api_key = api_key.ok_or(Error::Unauthenticated)?;
         let (new, refresh) = input::new_session(api_key, scopes, device, &self.platform)?;
         let begun = sessions::insert(self, &workspace, &new).await?.ok_or(Error::Unauthenticated)?;
-        let credentials = Some(credentials(tokens, &begun, &refresh)?);
+        let credentials = Some(credentials(key, &begun, &refresh)?);
         Ok(Response::new(CreateSessionResponse { session: Some(begun.session), credentials }))
     }
 
     async fn refresh_session(&self, request: Request<RefreshSessionRequest>) -> Answer<RefreshSessionResponse> {
-        let tokens = self.access_tokens()?;
+        let key = self.signing_key()?;
         let used = RefreshToken::read(&request.into_inner().refresh_token).ok_or(Error::Unauthenticated)?;
         let (refresh, next) = input::refresh(used, now(&self.platform.clock))?;
         let refreshed = sessions::refresh(self, &next.workspace, &refresh).await?.ok_or(Error::Unauthenticated)?;
@@ -95,7 +97,7 @@ impl IdentityService for Identity {
             tracing::warn!(session = %refreshed.id, "a refresh token was used twice; its session is revoked");
             return Err(Error::Unauthenticated.into());
         }
-        let credentials = Some(credentials(tokens, &refreshed, &next)?);
+        let credentials = Some(credentials(key, &refreshed, &next)?);
         Ok(Response::new(RefreshSessionResponse { session: Some(refreshed.session), credentials }))
     }
 
@@ -162,14 +164,14 @@ impl IdentityService for Identity {
 }
 
 /// What a session gives to call with.
-fn credentials(tokens: &AccessTokens, begun: &Refreshed, refresh: &RefreshToken) -> Result<Credentials, Error> {
+fn credentials(key: &SigningKey, begun: &Refreshed, refresh: &RefreshToken) -> Result<Credentials, Error> {
     let caller = Caller {
         workspace: refresh.workspace.clone(),
         subject: begun.session.subject.clone(),
         scopes: Arc::new(begun.session.scopes.iter().cloned().map(Scope).collect()),
         session: Some(begun.id),
     };
-    let access = tokens.sign(&caller, begun.refresh_time, begun.expire_time)?;
+    let access = key.sign(&caller, begun.refresh_time, begun.expire_time)?;
     Ok(Credentials {
         access_token: access.token,
         access_token_expire_time: Some(timestamp(access.expire_time)),

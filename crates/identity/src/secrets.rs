@@ -1,7 +1,8 @@
 //! The secrets that callers have: what they look like, and what is kept of them.
 
+use access::is_workspace;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use platform::{Error, is_workspace};
+use platform::Error;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 

@@ -1,7 +1,7 @@
 //! What is counted of pages, by the facade `metrics`: nothing where the program has no recorder.
 
 use metrics::counter;
-use pagination::{PageTokenError, proto::TotalCountPrecision};
+use pagination::{PageTokenErrorKind, proto::TotalCountPrecision};
 
 /// A page that was fetched: so many rows, and so many index entries that its statement is known to have examined for them.
 pub(crate) fn page(list: &'static str, rows: usize, examined: u64) {
@@ -16,6 +16,6 @@ pub(crate) fn count(list: &'static str, precision: TotalCountPrecision) {
 }
 
 /// A page token that was refused.
-pub(crate) fn refused_token(list: &'static str, error: PageTokenError) {
-    counter!("keyset_page_tokens_refused_total", "list" => list, "reason" => error.reason()).increment(1);
+pub(crate) fn refused_token(list: &'static str, kind: PageTokenErrorKind) {
+    counter!("keyset_page_tokens_refused_total", "list" => list, "reason" => kind.reason()).increment(1);
 }

@@ -124,7 +124,7 @@ impl Checked<'_> {
             return Ok(Cursor { direction: Direction::Forward, position: Position::Start });
         }
         let opened = paging.tokens.open(&self.parameters.token, &self.fingerprint);
-        Ok(opened.inspect_err(|error| measure::refused_token(self.selection.listing.name, *error))?)
+        Ok(opened.inspect_err(|error| measure::refused_token(self.selection.listing.name, error.kind))?)
     }
 
     async fn read(&self, paging: &Paging, cursor: &Cursor) -> Result<Read, Error> {

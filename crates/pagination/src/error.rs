@@ -1,8 +1,9 @@
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-/// The `domain` of every `google.rpc.ErrorInfo` that Quire sends.
-pub const ERROR_DOMAIN: &str = "quire";
+/// The `domain` of the `google.rpc.ErrorInfo` of a refused page token, unless the service names its own:
+/// [`PageTokens::error_domain`](crate::PageTokens::error_domain).
+pub const DEFAULT_ERROR_DOMAIN: &str = "pagination.v1";
 
 /// One field of a request and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +43,19 @@ impl InvalidArgument {
     }
 }
 
+/// A page token that is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}")]
+pub struct PageTokenError {
+    /// Why it is refused.
+    pub kind: PageTokenErrorKind,
+    /// The `domain` of the `google.rpc.ErrorInfo`.
+    pub domain: &'static str,
+}
+
 /// Why a page token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PageTokenError {
+pub enum PageTokenErrorKind {
     /// It is not the text of any token: too long, not base64url without padding, or too short to hold a key id and a
     /// nonce.
     #[error("is not a page token; begin again without one")]
@@ -63,7 +74,7 @@ pub enum PageTokenError {
     UnsupportedVersion,
 }
 
-impl PageTokenError {
+impl PageTokenErrorKind {
     /// The `reason` of the `google.rpc.ErrorInfo`.
     pub fn reason(self) -> &'static str {
         match self {
@@ -88,7 +99,7 @@ impl From<InvalidArgument> for Status {
             }
             InvalidArgument::PageToken(error) => {
                 details.add_bad_request_violation("page.page_token", error.to_string());
-                details.set_error_info(error.reason(), ERROR_DOMAIN, []);
+                details.set_error_info(error.kind.reason(), error.domain, []);
             }
         }
         Status::with_error_details(Code::InvalidArgument, message, details)

@@ -52,7 +52,6 @@
 //! - Authorization. A token says where a page begins and gives no right to read it.
 //! - Sessions on the server. Any process with the same keys serves any page.
 
-mod clock;
 mod error;
 mod fingerprint;
 mod keys;
@@ -62,8 +61,9 @@ mod token;
 mod version;
 mod walk;
 
-pub use clock::Clock;
-pub use error::{ERROR_DOMAIN, FieldViolation, InvalidArgument, MAX_VIOLATIONS, PageTokenError};
+pub use error::{
+    DEFAULT_ERROR_DOMAIN, FieldViolation, InvalidArgument, MAX_VIOLATIONS, PageTokenError, PageTokenErrorKind,
+};
 pub use fingerprint::{Fingerprint, FingerprintBuilder};
 pub use keys::{TokenKeys, TokenKeysError};
 pub use order_by::find_order;

@@ -1,4 +1,8 @@
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chacha20poly1305::{
@@ -8,7 +12,7 @@ use chacha20poly1305::{
 use prost::Message;
 
 use crate::{
-    Clock, Fingerprint, PageTokenError, TokenKeys, TokenVersion,
+    DEFAULT_ERROR_DOMAIN, Fingerprint, PageTokenError, PageTokenErrorKind, TokenKeys, TokenVersion,
     keys::{MAX_ID_LENGTH, TokenKey},
 };
 
@@ -58,16 +62,19 @@ pub struct Cursor {
 /// ([draft-irtf-cfrg-xchacha](https://datatracker.ietf.org/doc/html/draft-irtf-cfrg-xchacha-03)) of the cursor, the
 /// time of issue and the query's [`Fingerprint`]. The nonce is long enough to be drawn at random for as many tokens as
 /// a key will ever seal.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PageTokens {
     /// The keys.
     pub keys: TokenKeys,
     /// How long a token can be used after it was given out, in whole seconds.
     pub time_to_live: Duration,
-    /// What tells the time of issue.
-    pub clock: Clock,
+    /// Tells the time, by which tokens are issued and expire.
+    pub now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     /// The version that is written.
     pub version: TokenVersion,
+    /// The `domain` of the `google.rpc.ErrorInfo` of a refused token: the name of the service that refuses it, as in
+    /// `books.example.com`.
+    pub error_domain: &'static str,
 }
 
 /// Why a token cannot be made. Neither is the caller's doing.
@@ -82,10 +89,17 @@ pub enum SealError {
 }
 
 impl PageTokens {
-    /// Tokens sealed with these keys, by the system's clock, that live for [`DEFAULT_TIME_TO_LIVE`].
+    /// Tokens sealed with these keys, by the system's clock, that live for [`DEFAULT_TIME_TO_LIVE`]. Refusals have the
+    /// domain [`DEFAULT_ERROR_DOMAIN`].
+    #[expect(clippy::disallowed_methods, reason = "the clock of a service that gives none")]
     pub fn new(keys: TokenKeys) -> Self {
-        let (clock, version) = (Clock::system(), TokenVersion::Current);
-        Self { keys, time_to_live: DEFAULT_TIME_TO_LIVE, clock, version }
+        Self {
+            keys,
+            time_to_live: DEFAULT_TIME_TO_LIVE,
+            now: Arc::new(SystemTime::now),
+            version: TokenVersion::Current,
+            error_domain: DEFAULT_ERROR_DOMAIN,
+        }
     }
 
     /// Makes the token of a cursor in the query with this fingerprint.
@@ -101,7 +115,7 @@ impl PageTokens {
         let version = self.version.number();
         let mut token = header(version, id);
         let fingerprint = TokenVersion::fingerprint(version, query);
-        let contents = Contents::new(cursor, fingerprint, unix_seconds(self.clock.now())).encode_to_vec();
+        let contents = Contents::new(cursor, fingerprint, unix_seconds((self.now)())).encode_to_vec();
         let sealed = cipher
             .encrypt(&XNonce::from(nonce), Payload { msg: &contents, aad: &token })
             .map_err(|chacha20poly1305::Error| SealError::KeysTooLong)?;
@@ -115,27 +129,44 @@ impl PageTokens {
     ///
     /// # Errors
     ///
-    /// See [`PageTokenError`]: each names what is wrong with the token, in the order in which it is looked at.
+    /// See [`PageTokenErrorKind`]: each names what is wrong with the token, in the order in which it is looked at.
     pub fn open(&self, token: &str, query: &Fingerprint) -> Result<Cursor, PageTokenError> {
+        self.read(token, query).map_err(|kind| PageTokenError { kind, domain: self.error_domain })
+    }
+
+    fn read(&self, token: &str, query: &Fingerprint) -> Result<Cursor, PageTokenErrorKind> {
         if token.len() > MAX_TOKEN_LENGTH {
-            return Err(PageTokenError::Malformed);
+            return Err(PageTokenErrorKind::Malformed);
         }
-        let token = URL_SAFE_NO_PAD.decode(token).map_err(|_: base64::DecodeError| PageTokenError::Malformed)?;
+        let token = URL_SAFE_NO_PAD.decode(token).map_err(|_: base64::DecodeError| PageTokenErrorKind::Malformed)?;
         let Parts { version, header, id, nonce, sealed } = split(&token)?;
-        let TokenKey { cipher, .. } = self.keys.find(id).ok_or(PageTokenError::Untrusted)?;
+        let TokenKey { cipher, .. } = self.keys.find(id).ok_or(PageTokenErrorKind::Untrusted)?;
         let contents = cipher
             .decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad: header })
-            .map_err(|chacha20poly1305::Error| PageTokenError::Untrusted)?;
+            .map_err(|chacha20poly1305::Error| PageTokenErrorKind::Untrusted)?;
         let contents =
-            Contents::decode(contents.as_slice()).map_err(|_: prost::DecodeError| PageTokenError::Malformed)?;
-        let age = unix_seconds(self.clock.now()).saturating_sub(contents.issue_time);
+            Contents::decode(contents.as_slice()).map_err(|_: prost::DecodeError| PageTokenErrorKind::Malformed)?;
+        let age = unix_seconds((self.now)()).saturating_sub(contents.issue_time);
         if u64::try_from(age).is_ok_and(|age| age > self.time_to_live.as_secs()) {
-            return Err(PageTokenError::Expired);
+            return Err(PageTokenErrorKind::Expired);
         }
         if contents.fingerprint != TokenVersion::fingerprint(version, query) {
-            return Err(PageTokenError::QueryChanged);
+            return Err(PageTokenErrorKind::QueryChanged);
         }
-        contents.into_cursor().ok_or(PageTokenError::Malformed)
+        contents.into_cursor().ok_or(PageTokenErrorKind::Malformed)
+    }
+}
+
+impl fmt::Debug for PageTokens {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { keys, time_to_live, now: _, version, error_domain } = self;
+        formatter
+            .debug_struct("PageTokens")
+            .field("keys", keys)
+            .field("time_to_live", time_to_live)
+            .field("version", version)
+            .field("error_domain", error_domain)
+            .finish_non_exhaustive()
     }
 }
 
@@ -158,13 +189,13 @@ struct Parts<'a> {
     sealed: &'a [u8],
 }
 
-fn split(token: &[u8]) -> Result<Parts<'_>, PageTokenError> {
-    let malformed = PageTokenError::Malformed;
+fn split(token: &[u8]) -> Result<Parts<'_>, PageTokenErrorKind> {
+    let malformed = PageTokenErrorKind::Malformed;
     let (&version, rest) = token.split_first().ok_or(malformed)?;
     match version {
         0 => return Err(malformed),
         1..=TokenVersion::NEXT => {}
-        _ => return Err(PageTokenError::UnsupportedVersion),
+        _ => return Err(PageTokenErrorKind::UnsupportedVersion),
     }
     let (&id_length, rest) = rest.split_first().ok_or(malformed)?;
     let id_length = usize::from(id_length);

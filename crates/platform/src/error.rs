@@ -1,9 +1,11 @@
+use access::{Scope, WORKSPACE_METADATA};
 use keyset::{database_status, internal_status};
-use pagination::{ERROR_DOMAIN, InvalidArgument};
+use pagination::InvalidArgument;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::Scope;
+/// The `domain` of every `google.rpc.ErrorInfo` that Quire sends.
+pub const ERROR_DOMAIN: &str = "quire";
 
 /// What a service fails with. Handlers convert it to a [`Status`] with `?`; nothing else builds one.
 #[derive(Debug, thiserror::Error)]
@@ -36,14 +38,26 @@ pub enum Error {
     #[error("no randomness for a secret: {0}")]
     Random(#[from] getrandom::Error),
     /// An access token cannot be signed.
-    #[error("an access token cannot be signed: {0}")]
-    Signature(#[from] jsonwebtoken::errors::Error),
+    #[error(transparent)]
+    Signing(access::Error),
     /// A page cannot be given.
     #[error(transparent)]
     List(#[from] keyset::Error),
     /// The database failed.
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
+}
+
+impl From<access::Error> for Error {
+    fn from(error: access::Error) -> Self {
+        match error {
+            access::Error::Unauthenticated => Self::Unauthenticated,
+            access::Error::PermissionDenied(scope) => Self::PermissionDenied(scope),
+            access::Error::UnknownMethod => Self::Unimplemented,
+            access::Error::Workspace => InvalidArgument::field(WORKSPACE_METADATA, error.to_string()).into(),
+            access::Error::Signing(_) => Self::Signing(error),
+        }
+    }
 }
 
 /// A thing that an error is about.
@@ -81,7 +95,7 @@ impl From<Error> for Status {
             }
             Error::Unimplemented => Status::unimplemented(message),
             Error::Random(error) => internal_status(&error),
-            Error::Signature(error) => internal_status(&error),
+            Error::Signing(error) => internal_status(&error),
             Error::List(keyset::Error::Request(error)) => error.into(),
             Error::List(keyset::Error::Database(error)) | Error::Database(error) => database_status(&error),
             Error::List(error @ (keyset::Error::Listing { .. } | keyset::Error::Seal(_))) => internal_status(&error),

@@ -4,7 +4,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use pagination::Clock;
+use crate::Clock;
 use uuid::{ContextV7, Timestamp, Uuid};
 
 /// Where ids come from: UUIDs of version 7 ([RFC 9562](https://www.rfc-editor.org/rfc/rfc9562#section-5.7)), or ones that

@@ -1,38 +1,32 @@
 //! What every service of Quire needs, so that a service holds its domain and nothing else: who is calling, the database
 //! handle, the sources of time and ids, validation, and the one conversion of errors to a `Status`.
 
-mod access;
-mod access_tokens;
-mod caller;
+mod clock;
 mod create;
 mod error;
 mod field;
 mod ids;
-mod measure;
 mod names;
 mod resources;
 mod rows;
-mod signing_keys;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
 mod validation;
 
-pub use access::{Access, Methods};
-pub use access_tokens::{ACCESS_TOKEN_TIME_TO_LIVE, AccessToken, AccessTokens, NO_SIGNING_KEYS};
-pub use caller::{Caller, DEFAULT_WORKSPACE, Scope, WORKSPACE_METADATA, is_workspace};
+use access::SigningKeys;
+pub use access::{Caller, DEFAULT_WORKSPACE, Scope, WORKSPACE_METADATA};
+pub use clock::Clock;
 pub use create::{Existing, KeyPair, NewRow, create, matched, without_repeated};
 use database::Database;
-pub use error::{Error, Resource};
+pub use error::{ERROR_DOMAIN, Error, Resource};
 pub use field::{EnumNames, Field, Rule, Value};
 pub use ids::Ids;
 use keyset::{CounterSlots, Paging};
-pub use measure::{Measure, MeasuredCall};
 pub use names::{Names, UNSPECIFIED};
-use pagination::{Clock, PageTokens};
+use pagination::PageTokens;
 pub use resources::{Declaration, Resources};
 pub use rows::Rows;
-pub use signing_keys::{SigningKeys, SigningKeysError};
 pub use validation::{
     MAX_BATCH, TimeRange, UniqueField, Violations, check_batch_bytes, parse_id, read_batch, read_one,
 };
@@ -58,20 +52,22 @@ pub struct Platform {
     pub clock: Clock,
     /// What makes ids.
     pub ids: Ids,
-    /// What signs and checks access tokens; nothing while there is no authentication.
-    pub access_tokens: Option<AccessTokens>,
+    /// The keys that sign and check access tokens; none while there is no authentication.
+    pub signing_keys: Option<SigningKeys>,
 }
 
 impl Platform {
-    /// Services on this database, by this clock.
-    pub fn new(database: Database, tokens: PageTokens, clock: Clock, access_tokens: Option<AccessTokens>) -> Self {
+    /// Services on this database, by this clock. The time of page tokens is told by it too, and their refusals have the
+    /// domain [`ERROR_DOMAIN`], whatever `tokens` says of both.
+    pub fn new(database: Database, tokens: PageTokens, clock: Clock, signing_keys: Option<SigningKeys>) -> Self {
+        let tokens = PageTokens { now: clock.clone().into(), error_domain: ERROR_DOMAIN, ..tokens };
         Self {
             paging: Paging::new(database.clone(), tokens, quire_proto::FILE_DESCRIPTOR_SET),
             slots: CounterSlots::default(),
             ids: Ids::by_time(clock.clone()),
             database,
             clock,
-            access_tokens,
+            signing_keys,
         }
     }
 }

@@ -22,6 +22,7 @@ use std::{
     },
 };
 
+use access::{Access, Methods, SigningKeys};
 use aws_lc_rs::{rand::SystemRandom, signature::Ed25519KeyPair};
 use axum::{
     extract::{Request, State},
@@ -32,7 +33,7 @@ pub use calls::{from, page, there_and_back, told};
 pub use checks::assert_checks;
 pub use clocks::{Hands, counting, ticking};
 use database::{Database, connect, migrate};
-use pagination::{Clock, PageTokens};
+use pagination::PageTokens;
 use pem::Pem;
 use private_postgres::Server;
 pub use reads::Many;
@@ -48,7 +49,7 @@ use tonic::{
     transport::{Channel, Endpoint, server::TcpIncoming},
 };
 
-use crate::{Access, AccessTokens, Methods, Platform, SigningKeys};
+use crate::{Clock, Error, Platform, now};
 
 /// The text of the token keys in tests: one key, with the id `test`.
 pub const TOKEN_KEYS: &str = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -129,10 +130,9 @@ pub fn new_signing_key() -> String {
     pem::encode(&Pem::new("PRIVATE KEY", key.as_ref()))
 }
 
-/// Access tokens signed with a new key, by this clock.
-pub fn new_access_tokens(clock: &Clock) -> AccessTokens {
-    let keys: SigningKeys = new_signing_key().parse().unwrap();
-    AccessTokens { keys, clock: clock.clone() }
+/// Keys for access tokens: one new private key.
+pub fn new_signing_keys() -> SigningKeys {
+    new_signing_key().parse().unwrap()
 }
 
 /// A pool of connections to the platform's database for what a test itself asks it.
@@ -152,11 +152,12 @@ where
         + 'static,
     S::Future: Send,
 {
-    serve_to(None, service).await
+    serve_routes(Routes::new(service)).await
 }
 
-/// Serves a service to those who have such an access token.
-pub async fn serve_to<S>(access_tokens: Option<AccessTokens>, service: S) -> Channel
+/// Serves a service to callers with an access token, which is checked by this platform's keys and clock. The methods with
+/// the paths in `open` need none.
+pub async fn serve_to<S>(platform: &Platform, open: &[&str], service: S) -> Channel
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
         + NamedService
@@ -166,14 +167,18 @@ where
         + 'static,
     S::Future: Send,
 {
-    serve_routes(access_tokens, Routes::new(service)).await
+    let access = Access::new(Methods::of_contract(open).unwrap(), platform.signing_keys.clone());
+    serve_by(access, platform.clock.clone(), Routes::new(service)).await
 }
 
-/// Serves any number of services, like [`serve_to`].
-pub async fn serve_routes(access_tokens: Option<AccessTokens>, routes: Routes) -> Channel {
-    let access = Access::new(Methods::of_contract().unwrap(), access_tokens);
-    let router = routes.into_axum_router().route_layer(from_fn_with_state(access, with_access));
-    serve_bare(router.into()).await
+/// Serves any number of services to everybody.
+pub async fn serve_routes(routes: Routes) -> Channel {
+    serve_by(Access::new(Methods::of_contract(&[]).unwrap(), None), Clock::system(), routes).await
+}
+
+async fn serve_by(access: Access, clock: Clock, routes: Routes) -> Channel {
+    let layer = from_fn_with_state((access, clock), with_access);
+    serve_bare(routes.into_axum_router().route_layer(layer).into()).await
 }
 
 /// Serves any number of services without finding out who calls.
@@ -185,9 +190,9 @@ pub async fn serve_bare(routes: Routes) -> Channel {
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }
 
-async fn with_access(State(access): State<Access>, mut request: Request, next: Next) -> Response {
-    match access.admit(&mut request) {
+async fn with_access(State((access, clock)): State<(Access, Clock)>, mut request: Request, next: Next) -> Response {
+    match access.admit(&mut request, now(&clock)) {
         Ok(()) => next.run(request).await,
-        Err(error) => Status::from(error).into_http(),
+        Err(error) => Status::from(Error::from(error)).into_http(),
     }
 }

@@ -1,4 +1,4 @@
-use pagination::Clock;
+use crate::Clock;
 use prost_types::Timestamp;
 use time::OffsetDateTime;
 

@@ -2,6 +2,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use access::SigningKeys;
 use axum::{
     Router,
     extract::State,
@@ -12,7 +13,6 @@ use axum::{
 use database::{Availability, Database};
 use metrics::{Unit, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use platform::AccessTokens;
 use tokio::net::TcpListener;
 
 use crate::error::Error;
@@ -55,7 +55,7 @@ pub(crate) struct Admin {
     pub(crate) metrics: PrometheusHandle,
     pub(crate) database: Database,
     pub(crate) availability: Availability,
-    pub(crate) access_tokens: Option<AccessTokens>,
+    pub(crate) signing_keys: Option<SigningKeys>,
 }
 
 impl Admin {
@@ -93,7 +93,7 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
 
 /// The public keys ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)); none while there is no authentication.
 async fn jwks(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
-    let keys = admin.access_tokens.as_ref().map(|tokens| tokens.keys.public());
+    let keys = admin.signing_keys.as_ref().map(SigningKeys::public);
     let keys = keys.map_or_else(|| Ok(r#"{"keys":[]}"#.to_owned()), |keys| serde_json::to_string(&keys));
     match keys {
         Ok(keys) => (StatusCode::OK, [(CONTENT_TYPE, "application/jwk-set+json")], keys),

@@ -7,8 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use pagination::Clock;
-use platform::{AccessTokens, SigningKeys};
+use access::SigningKeys;
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -24,12 +23,11 @@ use crate::{
     error::Error,
 };
 
-/// What signs and checks access tokens, if the arguments name keys.
-pub(crate) fn access_tokens(arguments: &Serve, clock: &Clock) -> Result<Option<AccessTokens>, Error> {
+/// The keys that sign and check access tokens, if the arguments name a file of them.
+pub(crate) fn signing_keys(arguments: &Serve) -> Result<Option<SigningKeys>, Error> {
     let Some(path) = &arguments.signing_keys else { return Ok(None) };
-    let keys: Result<SigningKeys, _> = read(path)?.parse();
-    let keys = keys.map_err(|source| Error::SigningKeys { path: path.clone(), source })?;
-    Ok(Some(AccessTokens { keys, clock: clock.clone() }))
+    let keys = read(path)?.parse().map_err(|source| Error::SigningKeys { path: path.clone(), source })?;
+    Ok(Some(keys))
 }
 
 /// Requires addresses that others reach to be served to those who are known only.

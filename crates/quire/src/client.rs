@@ -2,8 +2,8 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use pagination::Clock;
-use platform::{WORKSPACE_METADATA, is_workspace};
+use access::{WORKSPACE_METADATA, is_workspace};
+use platform::Clock;
 use prost_types::Timestamp;
 use quire_proto::identity::v1::{
     CreateSessionRequest, Credentials, RefreshSessionRequest, identity_service_client::IdentityServiceClient,

@@ -51,7 +51,7 @@ pub(crate) enum Error {
     #[error("the import stopped at lines {first} to {last}, after {imported} {names}; run it again")]
     Import { imported: usize, names: &'static str, first: u64, last: u64 },
     #[error("{path} does not hold signing keys: {source}")]
-    SigningKeys { path: PathBuf, source: platform::SigningKeysError },
+    SigningKeys { path: PathBuf, source: access::SigningKeysError },
     #[error("the TLS files cannot be used: {0}")]
     Tls(Box<dyn std::error::Error + Send + Sync>),
     #[error("cannot create a session: {}: {}", .0.code(), .0.message())]

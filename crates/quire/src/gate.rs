@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use access::Access;
 use axum::{
     Router,
     extract::{Request, State},
@@ -11,11 +12,11 @@ use axum::{
 };
 use database::Availability;
 use futures_util::StreamExt;
-use platform::{Access, MAX_OPEN_REQUEST_BYTES, Measure};
+use platform::{Clock, Error, MAX_OPEN_REQUEST_BYTES, now};
 use tokio::time::{error::Elapsed, timeout};
 use tonic::Status;
 
-use crate::deadline::Deadline;
+use crate::{deadline::Deadline, measure::Measure};
 
 /// How long the message of a call that is refused is waited for.
 const MESSAGE_LIMIT: Duration = Duration::from_millis(100);
@@ -24,6 +25,7 @@ const MESSAGE_LIMIT: Duration = Duration::from_millis(100);
 pub(crate) struct Gate {
     pub(crate) measure: Measure,
     pub(crate) access: Access,
+    pub(crate) clock: Clock,
     pub(crate) availability: Availability,
 }
 
@@ -34,8 +36,8 @@ impl Gate {
     }
 
     async fn answer(&self, mut request: Request, next: Next) -> Response {
-        if let Err(error) = self.access.admit(&mut request) {
-            return refused(Status::from(error), request).await;
+        if let Err(error) = self.access.admit(&mut request, now(&self.clock)) {
+            return refused(Status::from(Error::from(error)), request).await;
         }
         if !self.availability.is_available() {
             return refused(unavailable(), request).await;

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeSet, io, io::Write, path::Path, sync::Arc, time::Duration};
 
+use access::{Methods, is_workspace};
 use futures_util::TryStreamExt;
-use identity::Identity;
-use pagination::{Clock, PageTokens, TokenKeys, proto::PageRequest, walk};
-use platform::{Caller, Methods, Platform, Scope, is_workspace};
+use identity::{Identity, OPEN_METHODS};
+use pagination::{PageTokens, TokenKeys, proto::PageRequest, walk};
+use platform::{Caller, Clock, Platform, Scope};
 use prost_types::Timestamp;
 use quire_proto::identity::v1::{
     ApiKey, CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysRequest, RevokeApiKeyRequest,
@@ -59,7 +60,7 @@ async fn bootstrap_on(
     let tokens = TokenKeys::generate().map_err(|error| Error::Random(error.to_string()))?;
     let database = ::database::connect(options, MAX_CONNECTIONS.into());
     let platform = Platform::new(database, PageTokens::new(tokens.parse()?), clock, None);
-    let scopes = Methods::of_contract().map_err(|error| Error::Descriptors(error.to_string()))?.scopes();
+    let scopes = Methods::of_contract(&OPEN_METHODS).map_err(|error| Error::Descriptors(error.to_string()))?.scopes();
     let key = ApiKey { scopes: texts(&scopes), ..key };
     let mut request = Request::new(CreateApiKeyRequest { api_key: Some(key) });
     request.extensions_mut().insert(Caller {

@@ -12,6 +12,7 @@ mod import;
 mod keys;
 mod kinds;
 mod listener;
+mod measure;
 mod private;
 mod requests;
 mod sample;

@@ -70,7 +70,7 @@ struct OpenServer {
 
 impl OpenServer {
     async fn start(platform: &Platform, names: &[ServiceName], availability: &Availability) -> Result<Self, Error> {
-        let platform = Platform { access_tokens: None, ..platform.clone() };
+        let platform = Platform { signing_keys: None, ..platform.clone() };
         let routes = Services::open(&platform, names, availability).await?.routes;
         let failed = |source| Error::Sample(format!("no socket: {source}"));
         let dir = tempfile::tempdir().map_err(failed)?;

@@ -5,8 +5,8 @@ use std::{io, net::SocketAddr, time::Duration};
 use ::database::Availability;
 use axum::{Router, middleware::from_fn};
 use metrics_exporter_prometheus::PrometheusHandle;
-use pagination::{Clock, PageTokens};
-use platform::{MAX_OPEN_REQUEST_BYTES, Platform};
+use pagination::PageTokens;
+use platform::{Clock, MAX_OPEN_REQUEST_BYTES, Platform};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -44,8 +44,8 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let database = platform.database;
     let address = listeners.grpc.local_addr().unwrap_or(arguments.listen);
     if let Some(listener) = listeners.admin {
-        let access_tokens = platform.access_tokens;
-        let admin = Admin { metrics, database: database.clone(), availability: availability.clone(), access_tokens };
+        let signing_keys = platform.signing_keys;
+        let admin = Admin { metrics, database: database.clone(), availability: availability.clone(), signing_keys };
         tokio::spawn(admin.serve(listener));
     }
     if let Some(sweeper) = services.sweeper.take() {
@@ -94,24 +94,22 @@ struct Listeners {
 
 async fn start(arguments: &Serve) -> Result<Started, Error> {
     let token_keys = arguments.token_keys.as_deref().map(str::parse).transpose()?;
-    let clock = Clock::system();
-    let access_tokens = authentication::access_tokens(arguments, &clock)?;
+    let signing_keys = authentication::signing_keys(arguments)?;
     let tls = authentication::tls(&arguments.tls)?;
     let listeners = Listeners::bind(arguments).await?;
     let Database { options, token_keys, private } = database::open(arguments, token_keys).await?;
     ::database::migrate(&options).await?;
 
     let tokens = PageTokens {
-        keys: token_keys,
         time_to_live: arguments.token_ttl,
-        clock: clock.clone(),
         version: arguments.token_version,
+        ..PageTokens::new(token_keys)
     };
     let metrics = admin::measure()?;
     let database = ::database::connect(options, arguments.max_connections.into());
     let keeper = private.map(|(server, settings)| Keeper::new(server, settings, database.clone()));
     let availability = Availability::watch(database.clone());
-    let platform = Platform::new(database, tokens, clock, access_tokens);
+    let platform = Platform::new(database, tokens, Clock::system(), signing_keys);
     let services = Services::open(&platform, &arguments.services, &availability).await?;
     if arguments.sample {
         sample::load(&platform, &arguments.services, &availability).await?;

@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeSet, convert::Infallible};
 
+use access::{Access, Methods};
 use clap::ValueEnum;
 use database::Availability;
-use identity::Identity;
+use identity::{Identity, OPEN_METHODS};
 use jobs::Jobs;
 use memory::Memories;
 use meter::Meter;
-use platform::{Access, Measure, Methods, Platform};
+use platform::Platform;
 use prompts::Prompts;
 use registry::{Registry, Sweeper};
 use tonic::{
@@ -18,7 +19,7 @@ use tonic::{
     service::{Routes, RoutesBuilder},
 };
 
-use crate::{error::Error, gate::Gate};
+use crate::{error::Error, gate::Gate, measure::Measure};
 
 /// A service, as the command line calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -58,10 +59,11 @@ impl Services {
         names: &[ServiceName],
         availability: &Availability,
     ) -> Result<Self, Error> {
-        let methods = Methods::of_contract().map_err(|error| Error::Descriptors(error.to_string()))?;
+        let methods = Methods::of_contract(&OPEN_METHODS).map_err(|error| Error::Descriptors(error.to_string()))?;
         let gate = Gate {
             measure: Measure::new(methods.clone()),
-            access: Access::new(methods, platform.access_tokens.clone()),
+            access: Access::new(methods, platform.signing_keys.clone()),
+            clock: platform.clock.clone(),
             availability: availability.clone(),
         };
         let mut builder = Builder::default();

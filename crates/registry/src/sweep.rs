@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use database::Database;
-use pagination::Clock;
-use platform::{Platform, now};
+use platform::{Clock, Platform, now};
 use sqlx::{ConnectOptions, PgConnection};
 use time::OffsetDateTime;
 use tokio::time::error::Elapsed;

@@ -1,7 +1,7 @@
 //! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
 use std::sync::Arc;
 
-use identity::Identity;
+use identity::{Identity, OPEN_METHODS};
 pub use platform::testing::{from, there_and_back, told};
 use platform::{
     Caller, Platform, Scope,
@@ -31,10 +31,10 @@ impl World {
     pub async fn on(platform: Platform) -> Self {
         let hands = Hands::at_present();
         let clock = hands.clock();
-        let access_tokens = Some(testing::new_access_tokens(&clock));
-        let platform = Platform { clock, access_tokens, ..platform };
+        let signing_keys = Some(testing::new_signing_keys());
+        let platform = Platform { clock, signing_keys, ..platform };
         let identity = Identity::open(&platform).await.unwrap();
-        let channel = testing::serve_to(platform.access_tokens.clone(), identity.clone().server()).await;
+        let channel = testing::serve_to(&platform, &OPEN_METHODS, identity.clone().server()).await;
         Self { hands, platform, client: Client::new(channel), identity }
     }
 
@@ -45,9 +45,9 @@ impl World {
 
     /// A message from whoever has these scopes in this workspace.
     pub fn from<T>(&self, workspace: &str, scopes: &[&str], message: T) -> Request<T> {
-        let tokens = self.platform.access_tokens.as_ref().unwrap();
+        let key = self.platform.signing_keys.as_ref().unwrap().private().unwrap();
         let now = platform::now(&self.platform.clock);
-        let token = tokens.sign(&caller(workspace, scopes), now, now + time::Duration::days(1)).unwrap();
+        let token = key.sign(&caller(workspace, scopes), now, now + time::Duration::days(1)).unwrap();
         bearer(&token.token, message)
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use crate::support::{Id, database, ids, open, request, run};
 use keyset::{Error, Filter, List, Listing, Order, Page, asc, desc};
 use pagination::{
-    InvalidArgument, PageTokenError,
+    DEFAULT_ERROR_DOMAIN, InvalidArgument, PageTokenError, PageTokenErrorKind,
     proto::{PageRequest, TotalCount, TotalCountPrecision},
 };
 use sqlx::PgPool;
@@ -284,10 +284,11 @@ async fn a_token_of_another_query_is_refused_before_any_statement() {
     let token = fetch(&list, request(5, ""), Filters::default()).await.response.next_page_token;
     pool.close().await;
     let refused = |result: Result<Page<Id>, Error>| match result {
-        Err(Error::Request(InvalidArgument::PageToken(reason))) => Some(reason),
+        Err(Error::Request(InvalidArgument::PageToken(error))) => Some(error),
         _ => None,
     };
-    let changed = Some(PageTokenError::QueryChanged);
+    let kind = PageTokenErrorKind::QueryChanged;
+    let changed = Some(PageTokenError { kind, domain: DEFAULT_ERROR_DOMAIN });
     let red = Filters { color: Some("red"), ..Filters::default() };
     assert_eq!(refused(try_fetch(&list, request(5, &token), "", red).await), changed);
     assert_eq!(refused(try_fetch(&list, request(5, &token), "color desc", Filters::default()).await), changed);

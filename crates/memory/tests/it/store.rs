@@ -2,8 +2,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::support::{Client, full, get, get_in, start, start_on, store, store_in, text, told};
-use pagination::Clock;
-use platform::{Platform, testing};
+use platform::{Clock, Platform, testing};
 use quire_proto::memory::v1::{Memory, MemoryScope, StoreMemoryRequest};
 use uuid::Uuid;
 

@@ -2,9 +2,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::support::{Client, at, by, costing, named, record, record_in, start, start_on, told, walk, walk_in};
-use pagination::Clock;
 use platform::{
-    Platform,
+    Clock, Platform,
     testing::{self, Hands},
 };
 use prost_types::Timestamp;

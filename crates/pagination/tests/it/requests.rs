@@ -1,7 +1,7 @@
 //! What a page request and an `order_by` mean, and what a client is told when they mean nothing.
 use pagination::{
-    DEFAULT_PAGE_SIZE, FieldViolation, InvalidArgument, MAX_PAGE_SIZE, MAX_SKIP, PageParameters, PageTokenError,
-    find_order,
+    DEFAULT_PAGE_SIZE, FieldViolation, Fingerprint, InvalidArgument, MAX_PAGE_SIZE, MAX_SKIP, PageParameters,
+    PageTokenError, PageTokenErrorKind, PageTokens, find_order,
     proto::{PageRequest, TotalCount},
 };
 use proptest::prelude::*;
@@ -224,31 +224,39 @@ fn a_client_sees_what_is_wrong_with_its_fields() {
     ");
 }
 
+/// The refusal of a page token by a service of the domain `books`.
+fn refused(kind: PageTokenErrorKind) -> InvalidArgument {
+    let keys = "1:n0Yz3iKcP9tJkq0c5mE0mG0h9f0g5mH5l2x0T7r1u3Q=".parse().unwrap();
+    let tokens = PageTokens { error_domain: "books", ..PageTokens::new(keys) };
+    let error = tokens.open("", &Fingerprint::of("books.v1.Books").finish()).unwrap_err();
+    PageTokenError { kind, ..error }.into()
+}
+
 #[test]
 fn a_client_sees_why_its_page_token_is_refused() {
-    insta::assert_snapshot!(seen_by_a_client(PageTokenError::Malformed.into()), @r"
+    insta::assert_snapshot!(seen_by_a_client(refused(PageTokenErrorKind::Malformed)), @r"
     InvalidArgument: page.page_token: is not a page token; begin again without one
     page.page_token | is not a page token; begin again without one
-    quire | PAGE_TOKEN_MALFORMED | {}
+    books | PAGE_TOKEN_MALFORMED | {}
     ");
-    insta::assert_snapshot!(seen_by_a_client(PageTokenError::Untrusted.into()), @r"
+    insta::assert_snapshot!(seen_by_a_client(refused(PageTokenErrorKind::Untrusted)), @r"
     InvalidArgument: page.page_token: was not given out by this service, or was changed; begin again without one
     page.page_token | was not given out by this service, or was changed; begin again without one
-    quire | PAGE_TOKEN_UNTRUSTED | {}
+    books | PAGE_TOKEN_UNTRUSTED | {}
     ");
-    insta::assert_snapshot!(seen_by_a_client(PageTokenError::Expired.into()), @r"
+    insta::assert_snapshot!(seen_by_a_client(refused(PageTokenErrorKind::Expired)), @r"
     InvalidArgument: page.page_token: has expired; begin again without one
     page.page_token | has expired; begin again without one
-    quire | PAGE_TOKEN_EXPIRED | {}
+    books | PAGE_TOKEN_EXPIRED | {}
     ");
-    insta::assert_snapshot!(seen_by_a_client(PageTokenError::QueryChanged.into()), @r"
+    insta::assert_snapshot!(seen_by_a_client(refused(PageTokenErrorKind::QueryChanged)), @r"
     InvalidArgument: page.page_token: was given out for another query; send the same filters and order_by with it, or begin again without one
     page.page_token | was given out for another query; send the same filters and order_by with it, or begin again without one
-    quire | PAGE_TOKEN_QUERY_CHANGED | {}
+    books | PAGE_TOKEN_QUERY_CHANGED | {}
     ");
-    insta::assert_snapshot!(seen_by_a_client(PageTokenError::UnsupportedVersion.into()), @r"
+    insta::assert_snapshot!(seen_by_a_client(refused(PageTokenErrorKind::UnsupportedVersion)), @r"
     InvalidArgument: page.page_token: is of a version that this server does not read; begin again without one
     page.page_token | is of a version that this server does not read; begin again without one
-    quire | PAGE_TOKEN_UNSUPPORTED_VERSION | {}
+    books | PAGE_TOKEN_UNSUPPORTED_VERSION | {}
     ");
 }

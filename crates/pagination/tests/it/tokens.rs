@@ -1,5 +1,8 @@
 //! Page tokens: what was sealed comes back whole, and nothing else opens.
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use base64::{
     Engine,
@@ -10,8 +13,9 @@ use chacha20poly1305::{
     aead::{Aead, Payload},
 };
 use pagination::{
-    Clock, Cursor, DEFAULT_TIME_TO_LIVE, Direction, Fingerprint, MAX_KEY_BYTES, MAX_TOKEN_LENGTH, PageTokenError,
-    PageTokens, Position, SealError, TokenKeys, TokenKeysError, TokenVersion, TokenVersionError,
+    Cursor, DEFAULT_TIME_TO_LIVE, Direction, Fingerprint, MAX_KEY_BYTES, MAX_TOKEN_LENGTH, PageTokenError,
+    PageTokenErrorKind as Kind, PageTokens, Position, SealError, TokenKeys, TokenKeysError, TokenVersion,
+    TokenVersionError,
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -26,12 +30,18 @@ fn entry(id: &str, key: [u8; 32]) -> String {
     format!("{id}:{}", STANDARD.encode(key))
 }
 
-fn at(seconds: u64) -> Clock {
-    Clock::new(move || UNIX_EPOCH + Duration::from_secs(seconds))
+/// A clock that stands still.
+fn at(seconds: u64) -> Arc<dyn Fn() -> SystemTime + Send + Sync> {
+    Arc::new(move || UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+/// The refusal of a token where no domain is set.
+fn refused(kind: Kind) -> PageTokenError {
+    PageTokenError { kind, domain: "pagination.v1" }
 }
 
 fn tokens(keys: &str) -> PageTokens {
-    PageTokens { clock: at(NOW), ..PageTokens::new(keys.parse().unwrap()) }
+    PageTokens { now: at(NOW), ..PageTokens::new(keys.parse().unwrap()) }
 }
 
 fn ours() -> PageTokens {
@@ -95,10 +105,10 @@ fn refusal(token: &str) -> PageTokenError {
     let bytes = URL_SAFE_NO_PAD.decode(token).ok().filter(|_| token.len() <= MAX_TOKEN_LENGTH).unwrap_or_default();
     match bytes[..] {
         [1..=3, length @ 1..=16, ref rest @ ..] if rest.len() >= usize::from(length) + NONCE_LENGTH => {
-            PageTokenError::Untrusted
+            refused(Kind::Untrusted)
         }
-        [] | [0..=3, ..] => PageTokenError::Malformed,
-        [_, ..] => PageTokenError::UnsupportedVersion,
+        [] | [0..=3, ..] => refused(Kind::Malformed),
+        [_, ..] => refused(Kind::UnsupportedVersion),
     }
 }
 
@@ -215,10 +225,10 @@ fn every_flipped_bit_of_a_byte_is_refused() {
         let mut changed = token.clone();
         changed[index] ^= 1 << bit;
         let refusal = match index {
-            0 if changed[0] == 0 => PageTokenError::Malformed,
-            0 if changed[0] > 3 => PageTokenError::UnsupportedVersion,
-            1 if changed[1] > 16 => PageTokenError::Malformed,
-            _ => PageTokenError::Untrusted,
+            0 if changed[0] == 0 => refused(Kind::Malformed),
+            0 if changed[0] > 3 => refused(Kind::UnsupportedVersion),
+            1 if changed[1] > 16 => refused(Kind::Malformed),
+            _ => refused(Kind::Untrusted),
         };
         let changed = URL_SAFE_NO_PAD.encode(changed);
         assert_eq!(ours().open(&changed, &query()), Err(refusal), "bit {bit} of byte {index}");
@@ -242,7 +252,7 @@ fn a_character_more_is_refused_wherever_it_is() {
         for index in 0..=token.len() {
             for more in ["=", "==", " ", "\n", "\r\n", "\t", "\0", "+", "/", ".", "%3D", "é", "\u{feff}"] {
                 let changed = format!("{}{more}{}", &token[..index], &token[index..]);
-                assert_eq!(ours().open(&changed, &query()), Err(PageTokenError::Malformed), "{changed:?}");
+                assert_eq!(ours().open(&changed, &query()), Err(refused(Kind::Malformed)), "{changed:?}");
             }
             for more in ["A", "AA", "AAA", "AAAA"] {
                 let changed = format!("{}{more}{}", &token[..index], &token[index..]);
@@ -260,8 +270,8 @@ fn every_other_last_character_is_refused() {
         for (value, character) in ALPHABET.iter().map(|byte| char::from(*byte)).enumerate() {
             let changed = format!("{rest}{character}");
             let refusal = match value.trailing_zeros() < unused_bits && value != 0 {
-                true => PageTokenError::Malformed,
-                false => PageTokenError::Untrusted,
+                true => refused(Kind::Malformed),
+                false => refused(Kind::Untrusted),
             };
             let opened = ours().open(&changed, &query()).map(drop);
             assert_eq!(opened, if changed.ends_with(last) { Ok(()) } else { Err(refusal) }, "{changed}");
@@ -336,7 +346,7 @@ fn golden_tokens_say_what_they_always_said() {
     for (version, tokens) in GOLDEN {
         for (token, cursor) in tokens.into_iter().zip(golden_cursors()) {
             assert_eq!(ours().open(token, &query()), Ok(cursor.clone()), "version {version}: {token}");
-            assert_eq!(ours().open(token, &other_query()), Err(PageTokenError::QueryChanged));
+            assert_eq!(ours().open(token, &other_query()), Err(refused(Kind::QueryChanged)));
         }
     }
 }
@@ -361,7 +371,7 @@ fn a_version_cannot_be_taken_for_another() {
             let mut bytes = URL_SAFE_NO_PAD.decode(token).unwrap();
             bytes[0] = other;
             let opened = ours().open(&URL_SAFE_NO_PAD.encode(bytes), &query()).map(drop);
-            assert_eq!(opened, if other == version { Ok(()) } else { Err(PageTokenError::Untrusted) });
+            assert_eq!(opened, if other == version { Ok(()) } else { Err(refused(Kind::Untrusted)) });
         }
     }
 }
@@ -380,7 +390,7 @@ fn versions_to_come_are_told_from_nonsense() {
     let mut token = URL_SAFE_NO_PAD.decode(ours().seal(&moby_dick(), &query()).unwrap()).unwrap();
     for version in (0..=u8::MAX).filter(|version| !(1..=3).contains(version)) {
         token[0] = version;
-        let refusal = if version == 0 { PageTokenError::Malformed } else { PageTokenError::UnsupportedVersion };
+        let refusal = if version == 0 { refused(Kind::Malformed) } else { refused(Kind::UnsupportedVersion) };
         for bytes in [&token[..], &[version]] {
             assert_eq!(ours().open(&URL_SAFE_NO_PAD.encode(bytes), &query()), Err(refusal), "{version}");
         }
@@ -400,8 +410,8 @@ fn a_token_over_the_longest_is_malformed_even_when_it_was_sealed() {
     let longest = of_size(MAX_TOKEN_LENGTH / 4 * 3);
     assert_eq!(longest.len(), MAX_TOKEN_LENGTH);
     assert_eq!(ours().open(&longest, &query()), Ok(moby_dick()));
-    assert_eq!(ours().open(&of_size(MAX_TOKEN_LENGTH / 4 * 3 + 1), &query()), Err(PageTokenError::Malformed));
-    assert_eq!(ours().open(&"A".repeat(1 << 20), &query()), Err(PageTokenError::Malformed));
+    assert_eq!(ours().open(&of_size(MAX_TOKEN_LENGTH / 4 * 3 + 1), &query()), Err(refused(Kind::Malformed)));
+    assert_eq!(ours().open(&"A".repeat(1 << 20), &query()), Err(refused(Kind::Malformed)));
 }
 
 #[test]
@@ -411,7 +421,7 @@ fn a_box_without_a_cursor_is_malformed() {
     // Of a protobuf field that comes twice, the last counts: a place that there is not.
     let elsewhere = [&honest[..], &[4 << 3, 3]].concat();
     for contents in [&elsewhere[..], &[0xff; 40], &honest[..honest.len() - 1]] {
-        assert_eq!(ours().open(&build("key", KEY, contents), &query()), Err(PageTokenError::Malformed));
+        assert_eq!(ours().open(&build("key", KEY, contents), &query()), Err(refused(Kind::Malformed)));
     }
 }
 
@@ -421,7 +431,7 @@ fn a_box_without_a_cursor_is_malformed() {
 fn a_token_of_another_key_is_untrusted() {
     let token = ours().seal(&moby_dick(), &query()).unwrap();
     for keys in [entry("key", [1; 32]), entry("other", KEY), entry("KEY", KEY), entry("ke", KEY)] {
-        assert_eq!(tokens(&keys).open(&token, &query()), Err(PageTokenError::Untrusted), "{keys}");
+        assert_eq!(tokens(&keys).open(&token, &query()), Err(refused(Kind::Untrusted)), "{keys}");
     }
 }
 
@@ -429,7 +439,7 @@ fn a_token_of_another_key_is_untrusted() {
 fn an_all_zero_key_forges_nothing() {
     let honest = contents(&ours().seal(&moby_dick(), &query()).unwrap());
     assert_eq!(ours().open(&build("key", KEY, &honest), &query()), Ok(moby_dick()));
-    assert_eq!(ours().open(&build("key", [0; 32], &honest), &query()), Err(PageTokenError::Untrusted));
+    assert_eq!(ours().open(&build("key", [0; 32], &honest), &query()), Err(refused(Kind::Untrusted)));
 }
 
 #[test]
@@ -437,7 +447,7 @@ fn the_key_id_is_authenticated() {
     let both = tokens(&[entry("one", KEY), entry("two", KEY)].join(","));
     let token = URL_SAFE_NO_PAD.decode(both.seal(&moby_dick(), &query()).unwrap()).unwrap();
     let relabelled = URL_SAFE_NO_PAD.encode([&token[..2], b"two", &token[5..]].concat());
-    assert_eq!(both.open(&relabelled, &query()), Err(PageTokenError::Untrusted));
+    assert_eq!(both.open(&relabelled, &query()), Err(refused(Kind::Untrusted)));
 }
 
 #[test]
@@ -449,11 +459,11 @@ fn keys_rotate() {
         assert_eq!(tokens(&keys).open(&token, &query()), Ok(moby_dick()), "{keys}");
     }
     for keys in [new.clone(), format!("{new},{third}")] {
-        assert_eq!(tokens(&keys).open(&token, &query()), Err(PageTokenError::Untrusted), "{keys}");
+        assert_eq!(tokens(&keys).open(&token, &query()), Err(refused(Kind::Untrusted)), "{keys}");
     }
     let token = tokens(&format!("{new},{old}")).seal(&moby_dick(), &query()).unwrap();
     assert_eq!(tokens(&new).open(&token, &query()), Ok(moby_dick()));
-    assert_eq!(tokens(&old).open(&token, &query()), Err(PageTokenError::Untrusted));
+    assert_eq!(tokens(&old).open(&token, &query()), Err(refused(Kind::Untrusted)));
 }
 
 #[test]
@@ -515,8 +525,7 @@ fn token_keys_that_protect_nothing_are_refused() {
 fn keys_are_not_shown() {
     let tokens = tokens(&[entry("new", KEY), entry("old", [1; 32])].join(","));
     assert_eq!(format!("{:?}", tokens.keys), r#"TokenKeys(["new", "old"])"#);
-    let shown =
-        r#"PageTokens { keys: TokenKeys(["new", "old"]), time_to_live: 259200s, clock: Clock, version: Current }"#;
+    let shown = r#"PageTokens { keys: TokenKeys(["new", "old"]), time_to_live: 259200s, version: Current, error_domain: "pagination.v1", .. }"#;
     assert_eq!(format!("{tokens:?}"), shown);
 }
 
@@ -527,7 +536,7 @@ fn generated_keys_are_new_each_time() {
     assert_ne!(one, two);
     let token = tokens(&one).seal(&moby_dick(), &query()).unwrap();
     assert_eq!(tokens(&one).open(&token, &query()), Ok(moby_dick()));
-    assert_eq!(tokens(&two).open(&token, &query()), Err(PageTokenError::Untrusted));
+    assert_eq!(tokens(&two).open(&token, &query()), Err(refused(Kind::Untrusted)));
 }
 
 // Age.
@@ -537,12 +546,12 @@ fn a_token_lives_exactly_as_long_as_it_is_told_to() {
     for time_to_live in [Duration::ZERO, Duration::from_secs(600), DEFAULT_TIME_TO_LIVE] {
         let tokens = PageTokens { time_to_live, ..ours() };
         let token = tokens.seal(&moby_dick(), &query()).unwrap();
-        let open_at = |seconds| PageTokens { clock: at(seconds), ..tokens.clone() }.open(&token, &query());
+        let open_at = |seconds| PageTokens { now: at(seconds), ..tokens.clone() }.open(&token, &query());
         let end = NOW + time_to_live.as_secs();
         assert_eq!(open_at(NOW), Ok(moby_dick()));
         assert_eq!(open_at(end), Ok(moby_dick()));
-        assert_eq!(open_at(end + 1), Err(PageTokenError::Expired));
-        assert_eq!(open_at(u64::from(u32::MAX)), Err(PageTokenError::Expired));
+        assert_eq!(open_at(end + 1), Err(refused(Kind::Expired)));
+        assert_eq!(open_at(u64::from(u32::MAX)), Err(refused(Kind::Expired)));
         // Another replica's clock may be behind.
         assert_eq!(open_at(NOW - 60), Ok(moby_dick()));
     }
@@ -551,18 +560,18 @@ fn a_token_lives_exactly_as_long_as_it_is_told_to() {
 
 #[test]
 fn no_time_is_out_of_range() {
-    let before = Clock::new(|| UNIX_EPOCH - Duration::from_secs(1));
+    let before: Arc<dyn Fn() -> SystemTime + Send + Sync> = Arc::new(|| UNIX_EPOCH - Duration::from_secs(1));
     let late = at(i64::MAX as u64);
     let forever = PageTokens { time_to_live: Duration::MAX, ..ours() };
     for (issued, opened) in [(&before, &late), (&late, &before), (&late, &late)] {
-        let token = PageTokens { clock: issued.clone(), ..forever.clone() }.seal(&moby_dick(), &query()).unwrap();
-        let tokens = PageTokens { clock: opened.clone(), ..forever.clone() };
+        let token = PageTokens { now: issued.clone(), ..forever.clone() }.seal(&moby_dick(), &query()).unwrap();
+        let tokens = PageTokens { now: opened.clone(), ..forever.clone() };
         assert_eq!(tokens.open(&token, &query()), Ok(moby_dick()));
     }
     // A negative number in ten bytes, as protobuf writes it: the earliest time of issue that there is.
     let honest = contents(&ours().seal(&moby_dick(), &query()).unwrap());
     let earliest = [&honest[..], &[2 << 3], &[0x80; 9], &[1]].concat();
-    assert_eq!(ours().open(&build("key", KEY, &earliest), &query()), Err(PageTokenError::Expired));
+    assert_eq!(ours().open(&build("key", KEY, &earliest), &query()), Err(refused(Kind::Expired)));
 }
 
 // Queries.
@@ -584,7 +593,7 @@ fn a_token_opens_for_its_own_query_only() {
         books().part("order", b"history").part("shelf", b"title"),
     ];
     for (index, other) in others.into_iter().enumerate() {
-        assert_eq!(ours().open(&token, &other.finish()), Err(PageTokenError::QueryChanged), "{index}");
+        assert_eq!(ours().open(&token, &other.finish()), Err(refused(Kind::QueryChanged)), "{index}");
     }
     assert_eq!(ours().open(&token, &query()), Ok(moby_dick()));
 }
@@ -592,9 +601,9 @@ fn a_token_opens_for_its_own_query_only() {
 #[test]
 fn an_expired_token_of_another_query_has_expired() {
     let token = ours().seal(&moby_dick(), &query()).unwrap();
-    let later = PageTokens { clock: at(NOW + DEFAULT_TIME_TO_LIVE.as_secs() + 1), ..ours() };
+    let later = PageTokens { now: at(NOW + DEFAULT_TIME_TO_LIVE.as_secs() + 1), ..ours() };
     let other = Fingerprint::of("books.v1.Authors").finish();
-    assert_eq!(later.open(&token, &other), Err(PageTokenError::Expired));
+    assert_eq!(later.open(&token, &other), Err(refused(Kind::Expired)));
 }
 
 fn fingerprint(list: &str, parts: &[(&str, &[u8])]) -> Fingerprint {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use pagination::Clock;
+use crate::Clock;
 use prost_types::Timestamp;
 use uuid::Uuid;
 

@@ -3,7 +3,6 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::support::{Client, add, assign, from, get, label, make, named, one, start, start_on, text, with};
 use futures_util::future::join_all;
-use pagination::Clock;
 use platform::{Platform, testing};
 use quire_proto::{
     pagination::v1::PageRequest,
@@ -38,7 +37,7 @@ async fn list(client: &Client, request: ListPromptsRequest) -> Result<Vec<Prompt
 #[tokio::test]
 async fn a_new_prompt_and_its_version_1_come_back_as_they_are_kept() {
     let platform = Platform {
-        clock: Clock::new(|| UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789)),
+        clock: platform::Clock::new(|| UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789)),
         ids: testing::counting(),
         ..testing::platform().await
     };

@@ -25,7 +25,7 @@ pub async fn start() -> (Platform, Client) {
 
 /// The service on a platform that a test made.
 pub async fn start_on(platform: &Platform) -> Client {
-    PromptServiceClient::new(testing::serve_routes(None, open(platform).await).await)
+    PromptServiceClient::new(testing::serve_routes(open(platform).await).await)
 }
 
 /// The service as it is served.

@@ -2,10 +2,11 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::support::{KeyFile, Server, database, quire};
+use access::{Caller, Methods, Scope, SigningKeys};
+use identity::OPEN_METHODS;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use pagination::Clock;
 use platform::{
-    AccessTokens, Caller, Methods, Scope, SigningKeys,
+    Clock, now,
     testing::{new_signing_key, told},
 };
 use quire_proto::{
@@ -34,27 +35,27 @@ async fn call(channel: &Channel, path: &str, authorization: &[&str]) -> Result<(
     grpc.unary(request, path, ProstCodec::<(), ()>::default()).await.map(|_| ())
 }
 
-/// Signs tokens by the keys of a file, as a server does, by a clock that is so much behind.
-fn tokens(keys: &str, behind: Duration) -> AccessTokens {
-    let keys: SigningKeys = keys.parse().unwrap();
-    AccessTokens { keys, clock: Clock::new(move || Clock::system().now() - behind) }
+/// The token of whoever has these scopes, signed by the keys of a file as a server does.
+fn token(keys: &str, workspace: &str, subject: &str, scopes: BTreeSet<Scope>) -> String {
+    token_of(keys, Duration::ZERO, workspace, subject, scopes)
 }
 
-/// The token of whoever has these scopes.
-fn token(tokens: &AccessTokens, workspace: &str, subject: &str, scopes: BTreeSet<Scope>) -> String {
+/// A token that was signed so long ago.
+fn token_of(keys: &str, age: Duration, workspace: &str, subject: &str, scopes: BTreeSet<Scope>) -> String {
     let (workspace, subject) = (workspace.to_owned(), subject.to_owned());
     let caller = Caller { workspace, subject, scopes: Arc::new(scopes), session: Some(Uuid::nil()) };
-    let now = platform::now(&tokens.clock);
-    tokens.sign(&caller, now, now + time::Duration::days(1)).unwrap().token
+    let keys: SigningKeys = keys.parse().unwrap();
+    let time = now(&Clock::system()) - age;
+    keys.private().unwrap().sign(&caller, time, time + time::Duration::days(1)).unwrap().token
 }
 
 fn scopes() -> BTreeSet<Scope> {
-    Methods::of_contract().unwrap().scopes()
+    Methods::of_contract(&OPEN_METHODS).unwrap().scopes()
 }
 
 /// Methods that need a scope, and that.
 fn guarded() -> Vec<(String, Scope)> {
-    let methods = Methods::of_contract().unwrap();
+    let methods = Methods::of_contract(&OPEN_METHODS).unwrap();
     methods.iter().filter_map(|(path, scope)| Some((path.to_owned(), scope?.clone()))).collect()
 }
 
@@ -91,7 +92,7 @@ fn public(pem: &str) -> (Vec<Vec<u8>>, String) {
 
 /// Everything that is not the credential it says it is, by what is wrong with it.
 fn wrong_credentials(pem: &str) -> Vec<(&'static str, Vec<String>)> {
-    let right = token(&tokens(pem, Duration::ZERO), "acme", "ada", scopes());
+    let right = token(pem, "acme", "ada", scopes());
     let (secrets, key_id) = public(pem);
     let key_id = Some(key_id.as_str());
     let [head, claims, signature] = right.split('.').collect::<Vec<_>>()[..] else { panic!("{right}") };
@@ -113,8 +114,8 @@ fn wrong_credentials(pem: &str) -> Vec<(&'static str, Vec<String>)> {
         ("other claims", bearer(format!("{head}.{}.{signature}", claims.replacen('e', "f", 1)))),
         ("algorithm none", bearer(format!("{none}.{claims}."))),
         ("algorithm none with a signature", bearer(format!("{none}.{claims}.{signature}"))),
-        ("expired", bearer(token(&tokens(pem, Duration::from_secs(601)), "acme", "ada", scopes()))),
-        ("of another key", bearer(token(&tokens(&other, Duration::ZERO), "acme", "ada", scopes()))),
+        ("expired", bearer(token_of(pem, Duration::from_secs(601), "acme", "ada", scopes()))),
+        ("of another key", bearer(token(&other, "acme", "ada", scopes()))),
         ("of another key under the id of this one", bearer(forged(&other, key_id, |_, _| {}))),
         ("without a key id", bearer(forged(pem, None, |_, _| {}))),
         ("of an unknown key id", bearer(forged(pem, Some("x"), |_, _| {}))),
@@ -166,15 +167,14 @@ async fn every_method_asks_for_its_scope_and_no_other() {
     let keys = KeyFile::new();
     let mut server = Server::on_database(&url, &["--signing-keys", keys.path()]);
     let channel = server.connect().await;
-    let tokens = tokens(&keys.pem, Duration::ZERO);
     for (path, scope) in guarded() {
         let others = scopes().into_iter().filter(|other| *other != scope).collect();
-        let without = format!("Bearer {}", token(&tokens, "acme", "ada", others));
+        let without = format!("Bearer {}", token(&keys.pem, "acme", "ada", others));
         let status = call(&channel, &path, &[&without]).await.unwrap_err();
         assert_eq!(status.code(), Code::PermissionDenied, "{path}");
         assert_eq!(status.message(), format!("the scope {scope} is required"));
 
-        let with = format!("bearer {}", token(&tokens, "acme", "ada", [scope].into()));
+        let with = format!("bearer {}", token(&keys.pem, "acme", "ada", [scope].into()));
         let code = call(&channel, &path, &[&with]).await.map_or_else(|status| status.code(), |()| Code::Ok);
         assert!(matches!(code, Code::Ok | Code::InvalidArgument), "{path} answers {code:?}");
     }
@@ -188,7 +188,7 @@ async fn every_method_asks_for_its_scope_and_no_other() {
 /// A method that is added shows up here, with the scope that it needs.
 #[test]
 fn the_scope_of_each_method() {
-    let methods = Methods::of_contract().unwrap();
+    let methods = Methods::of_contract(&OPEN_METHODS).unwrap();
     let lines: Vec<_> = methods
         .iter()
         .map(|(path, scope)| format!("{path} {}", scope.map_or("open", |scope| scope.0.as_str())))
@@ -259,8 +259,7 @@ async fn a_page_token_is_of_a_workspace_and_not_of_a_subject() {
     let keys = KeyFile::new();
     let mut server = Server::on_database(&url, &["--signing-keys", keys.path(), "--sample"]);
     let client = PromptServiceClient::new(server.connect().await);
-    let tokens = tokens(&keys.pem, Duration::ZERO);
-    let reader = |workspace, subject| token(&tokens, workspace, subject, [Scope("prompts:read".to_owned())].into());
+    let reader = |workspace, subject| token(&keys.pem, workspace, subject, [Scope("prompts:read".to_owned())].into());
     let page =
         |page_token: &str| PageRequest { page_token: page_token.to_owned(), page_size: 15, ..Default::default() };
 
@@ -317,7 +316,7 @@ async fn services_that_run_apart_take_the_same_tokens() {
 async fn keys_rotate_while_tokens_are_in_use() {
     let (_, url) = database().await;
     let (old, new) = (new_signing_key(), new_signing_key());
-    let bearer = |pem: &str| format!("Bearer {}", token(&tokens(pem, Duration::ZERO), "acme", "ada", scopes()));
+    let bearer = |pem: &str| format!("Bearer {}", token(pem, "acme", "ada", scopes()));
     let path = "/prompts.v1.PromptService/ListPrompts";
     for (keys, takes_old, takes_new) in
         [(format!("{old}\n{new}"), true, true), (format!("{new}\n{old}"), true, true), (new.clone(), false, true)]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod access;
+mod access_tokens;
 mod admin;
 /// For the tests in it: a program has no library that a test could call.
 #[allow(dead_code, reason = "the program uses the rest")]

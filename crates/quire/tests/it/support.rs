@@ -13,12 +13,13 @@ use std::{
     time::Duration,
 };
 
+use access::SigningKeys;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use platform::{SigningKeys, testing};
+use platform::testing;
 use quire_proto::{
     pagination::v1::{PageRequest, PageResponse, TotalCount},
     prompts::v1::{

@@ -2,9 +2,8 @@
 use std::time::Duration;
 
 use crate::support::{able, by, discover_in, from, list_in, named, page, start_on, with};
-use pagination::Clock;
 use platform::{
-    Platform,
+    Clock, Platform,
     testing::{Many, id},
 };
 use quire_proto::registry::v1::{

@@ -2,8 +2,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::support::{Client, by, from, get, named, start, start_on, told, walk, with};
-use pagination::Clock;
-use platform::{Platform, testing};
+use platform::{Clock, Platform, testing};
 use prost_types::Duration as TimeToLive;
 use quire_proto::registry::v1::{Agent, AgentStatus, RegisterAgentRequest};
 use tonic::Status;

@@ -28,7 +28,7 @@ impl Many {
         for (name, most, requests) in calls {
             let method = methods.iter().find(|method| method.name() == name).unwrap();
             let call = async |platform: &Platform| {
-                let channel = testing::serve_routes(None, open(platform).await).await;
+                let channel = testing::serve_routes(open(platform).await).await;
                 for json in &requests {
                     let mut request = client::request(method, json);
                     let answer = client::call(&channel, workspace, method, &request).await;

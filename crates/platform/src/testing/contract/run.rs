@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use pagination::Clock;
 use prost_reflect::{DynamicMessage, Value};
 use sqlx::{AssertSqlSafe, PgPool};
 use tonic::{Code, Status, service::Routes, transport::Channel};
@@ -23,7 +22,7 @@ use super::{
     paths,
 };
 use crate::{
-    Platform,
+    Clock, Platform,
     testing::{self, Hands, told},
 };
 
@@ -48,7 +47,7 @@ impl<'a> Run<'a> {
         Self {
             contract,
             hands,
-            channel: testing::serve_routes(None, open(&platform).await).await,
+            channel: testing::serve_routes(open(&platform).await).await,
             pool: testing::pool(&platform),
             numbers: AtomicU32::new(0),
             problems: Mutex::default(),

@@ -6,7 +6,7 @@ pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
 impl Clock {
     /// The system's clock.
-    #[expect(clippy::disallowed_methods, reason = "the one place where the system's clock is read")]
+    #[expect(clippy::disallowed_methods, reason = "the one place where Quire reads the system's clock")]
     pub fn system() -> Self {
         Self(Arc::new(SystemTime::now))
     }
@@ -19,6 +19,12 @@ impl Clock {
     /// The time now.
     pub fn now(&self) -> SystemTime {
         (self.0)()
+    }
+}
+
+impl From<Clock> for Arc<dyn Fn() -> SystemTime + Send + Sync> {
+    fn from(clock: Clock) -> Self {
+        clock.0
     }
 }
 

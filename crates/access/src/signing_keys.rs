@@ -19,11 +19,12 @@ use jsonwebtoken::{
 /// thumbprint of its public half ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)).
 #[derive(Clone)]
 pub struct SigningKeys {
-    pub(crate) signing: Option<Arc<SigningKey>>,
+    private: Option<Arc<SigningKey>>,
     checking: Arc<Vec<(Jwk, DecodingKey)>>,
 }
 
-pub(crate) struct SigningKey {
+/// The private key that signs access tokens.
+pub struct SigningKey {
     pub(crate) id: String,
     pub(crate) key: EncodingKey,
 }
@@ -53,9 +54,9 @@ const PUBLIC_KEY_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0
 const PUBLIC_KEY_BYTES: usize = 32;
 
 impl SigningKeys {
-    /// Whether there is a private key among them.
-    pub fn can_sign(&self) -> bool {
-        self.signing.is_some()
+    /// The key that signs: the first private key, if there is one.
+    pub fn private(&self) -> Option<&SigningKey> {
+        self.private.as_deref()
     }
 
     /// The public halves, for other programs that check access tokens
@@ -78,22 +79,22 @@ impl std::str::FromStr for SigningKeys {
         if text.matches("-----BEGIN").count() != blocks.len() {
             return Err(SigningKeysError::Malformed);
         }
-        let (mut signing, mut checking) = (None, Vec::<(Jwk, DecodingKey)>::new());
+        let (mut private, mut checking) = (None, Vec::<(Jwk, DecodingKey)>::new());
         for block in &blocks {
             let public = public_key(block).ok_or(SigningKeysError::NotEd25519)?;
             let (id, jwk) = jwk(&public);
             if checking.iter().any(|(other, _)| *other == jwk) {
                 return Err(SigningKeysError::Duplicate);
             }
-            if signing.is_none() && block.tag() == PRIVATE {
-                signing = Some(Arc::new(SigningKey { id, key: EncodingKey::from_ed_der(block.contents()) }));
+            if private.is_none() && block.tag() == PRIVATE {
+                private = Some(Arc::new(SigningKey { id, key: EncodingKey::from_ed_der(block.contents()) }));
             }
             checking.push((jwk, DecodingKey::from_ed_der(&public)));
         }
         if checking.is_empty() {
             return Err(SigningKeysError::Empty);
         }
-        Ok(Self { signing, checking: Arc::new(checking) })
+        Ok(Self { private, checking: Arc::new(checking) })
     }
 }
 
@@ -131,6 +132,12 @@ fn jwk(public: &[u8]) -> (String, Jwk) {
     let id = jwk.thumbprint(ThumbprintHash::SHA256);
     jwk.common.key_id = Some(id.clone());
     (id, jwk)
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("SigningKey").field(&self.id).finish()
+    }
 }
 
 impl fmt::Debug for SigningKeys {

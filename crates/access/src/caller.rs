@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use tonic::Request;
+use tonic::{Request, Status};
 use uuid::Uuid;
 
 use crate::Error;
@@ -29,9 +29,10 @@ impl Caller {
     ///
     /// # Errors
     ///
-    /// [`Error::Unauthenticated`] when nobody has found out.
-    pub fn of<T>(request: &Request<T>) -> Result<Self, Error> {
-        request.extensions().get::<Self>().cloned().ok_or(Error::Unauthenticated)
+    /// UNAUTHENTICATED when [`Access`](crate::Access) has not admitted the call.
+    pub fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+        let caller = request.extensions().get::<Self>().cloned();
+        caller.ok_or_else(|| Status::unauthenticated(Error::Unauthenticated.to_string()))
     }
 }
 

@@ -1,28 +1,29 @@
+//! Calls, counted and timed.
+
 use std::time::Duration;
 
+use access::Methods;
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use tokio::time::Instant;
 use tonic::{Code, Status, codegen::http::HeaderMap};
-
-use crate::Methods;
 
 const CALLS: &str = "grpc_server_handled_total";
 const SECONDS: &str = "grpc_server_handling_seconds";
 
 /// Counts and times calls by method and code. Metrics and labels have the names that gRPC servers in other languages give them.
 #[derive(Debug, Clone)]
-pub struct Measure(Methods);
+pub(crate) struct Measure(Methods);
 
 impl Measure {
     /// Measures calls of these methods; all others are called `unknown`, so that callers cannot make up labels.
-    pub fn new(methods: Methods) -> Self {
+    pub(crate) fn new(methods: Methods) -> Self {
         describe_counter!(CALLS, "Calls that were answered, by method and code.");
         describe_histogram!(SECONDS, Unit::Seconds, "How long calls took until they were answered.");
         Self(methods)
     }
 
     /// Begins to measure a call of a service that is served, by its path, as in `/memory.v1.MemoryService/GetMemory`.
-    pub fn begin(&self, path: &str) -> MeasuredCall {
+    pub(crate) fn begin(&self, path: &str) -> MeasuredCall {
         let (service, method) = path.strip_prefix('/').and_then(|path| path.split_once('/')).unwrap_or_default();
         let method = if self.0.has(path) { method } else { "unknown" };
         let (service, method) = (service.to_owned(), method.to_owned());
@@ -33,7 +34,7 @@ impl Measure {
 /// A call that is counted when it is dropped: with the code that it was answered with, otherwise as CANCELLED, since its
 /// caller has hung up.
 #[derive(Debug)]
-pub struct MeasuredCall {
+pub(crate) struct MeasuredCall {
     service: String,
     method: String,
     begin: Instant,
@@ -43,7 +44,7 @@ pub struct MeasuredCall {
 impl MeasuredCall {
     /// Takes the code from an answer's headers. A call that fails is answered by headers alone. All methods answer one
     /// message, so one that has begun to is done.
-    pub fn is_answered_with(&mut self, headers: &HeaderMap) {
+    pub(crate) fn is_answered_with(&mut self, headers: &HeaderMap) {
         self.code = Status::from_header_map(headers).map_or(Code::Ok, |status| status.code());
     }
 }

@@ -4,12 +4,11 @@ use std::{
 };
 
 use jsonwebtoken::{Algorithm, Header, Validation};
-use pagination::Clock;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Caller, Error, Scope, SigningKeys, now};
+use crate::{Caller, Error, Scope, SigningKey, SigningKeys};
 
 /// How long an access token lives.
 pub const ACCESS_TOKEN_TIME_TO_LIVE: Duration = Duration::from_secs(10 * 60);
@@ -24,22 +23,13 @@ static VALIDATION: LazyLock<Validation> = LazyLock::new(|| {
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.set_issuer(&[ISSUER]);
     validation.set_audience(&[ISSUER]);
-    // The time is told by the clock that is passed in.
+    // The time is passed in.
     validation.validate_exp = false;
     validation
 });
 
-/// Signs access tokens and checks them: JWTs ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068)) that live for
-/// [`ACCESS_TOKEN_TIME_TO_LIVE`], signed by EdDSA and nothing else.
-#[derive(Debug, Clone)]
-pub struct AccessTokens {
-    /// The keys.
-    pub keys: SigningKeys,
-    /// What tells the time.
-    pub clock: Clock,
-}
-
-/// An access token, and when it ends.
+/// An access token, and when it ends: a JWT ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068)) that is signed by EdDSA and
+/// nothing else.
 #[derive(Debug, Clone)]
 pub struct AccessToken {
     /// What stands behind `Bearer` in a call's metadata.
@@ -63,20 +53,19 @@ struct Claims {
     exp: i64,
 }
 
-impl AccessTokens {
-    /// Signs a token by which this caller is known. It lives from the time at which the caller was found to be right, and no
-    /// longer than the caller's session.
+impl SigningKey {
+    /// Signs a token by which this caller is known. It lives for [`ACCESS_TOKEN_TIME_TO_LIVE`] from the time at which the
+    /// caller was authenticated, and no longer than the caller's session.
     ///
     /// # Errors
     ///
-    /// [`Error::FailedPrecondition`] when there is no key to sign with; [`Error::Signature`] when it cannot be signed.
+    /// [`Error::Signing`] when it cannot be signed.
     pub fn sign(
         &self,
         caller: &Caller,
         time: OffsetDateTime,
         session_end: OffsetDateTime,
     ) -> Result<AccessToken, Error> {
-        let signing = self.keys.signing.as_ref().ok_or(Error::FailedPrecondition(NO_SIGNING_KEYS))?;
         // Whole seconds, which is what a token says.
         let issue_time = time.truncate_to_second();
         let expire_time = (issue_time + ACCESS_TOKEN_TIME_TO_LIVE).min(session_end.truncate_to_second());
@@ -93,17 +82,19 @@ impl AccessTokens {
         };
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TYPE.to_owned());
-        header.kid = Some(signing.id.clone());
-        let token = jsonwebtoken::encode(&header, &claims, &signing.key)?;
+        header.kid = Some(self.id.clone());
+        let token = jsonwebtoken::encode(&header, &claims, &self.key)?;
         Ok(AccessToken { token, expire_time })
     }
+}
 
-    /// Who is known by a token; nobody by one that is not right in any way.
-    pub fn verify(&self, token: &str) -> Option<Caller> {
+impl SigningKeys {
+    /// The caller that an access token names; none when any of the token is wrong, or when it has expired by now.
+    pub fn verify(&self, token: &str, now: OffsetDateTime) -> Option<Caller> {
         let header = jsonwebtoken::decode_header(token).ok()?;
-        let key = self.keys.checking(header.kid.as_deref()?)?;
+        let key = self.checking(header.kid.as_deref()?)?;
         let claims = jsonwebtoken::decode::<Claims>(token, key, &VALIDATION).ok()?.claims;
-        let is_alive = now(&self.clock).unix_timestamp() < claims.exp;
+        let is_alive = now.unix_timestamp() < claims.exp;
         (is_alive && header.typ.as_deref() == Some(TYPE)).then(|| Caller {
             workspace: claims.workspace,
             subject: claims.sub,
@@ -112,6 +103,3 @@ impl AccessTokens {
         })
     }
 }
-
-/// What is missing where no access tokens are given out.
-pub const NO_SIGNING_KEYS: &str = "this server has no keys to sign access tokens with";

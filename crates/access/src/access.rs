@@ -1,0 +1,74 @@
+use std::{collections::BTreeSet, sync::Arc};
+
+use time::OffsetDateTime;
+use tonic::codegen::http;
+
+use crate::{Caller, DEFAULT_WORKSPACE, Error, Methods, Scope, SigningKeys, WORKSPACE_METADATA, is_workspace};
+
+/// Decides who may call what. It is the one place where that is decided.
+#[derive(Debug, Clone)]
+pub struct Access {
+    methods: Methods,
+    scopes: Arc<BTreeSet<Scope>>,
+    signing_keys: Option<SigningKeys>,
+}
+
+impl Access {
+    /// Access to these methods for callers with an access token that one of these keys signed. Without keys there is no
+    /// authentication: every caller may do everything, in the workspace that the call's metadata names, otherwise
+    /// `default`.
+    pub fn new(methods: Methods, signing_keys: Option<SigningKeys>) -> Self {
+        Self { scopes: Arc::new(methods.scopes()), methods, signing_keys }
+    }
+
+    /// Adds the [`Caller`] of a call that is made now to the call's extensions; none for a method that needs no
+    /// credential.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unauthenticated`], [`Error::PermissionDenied`], [`Error::UnknownMethod`] for a method that is not in the
+    /// contract, or [`Error::Workspace`].
+    pub fn admit<B>(&self, request: &mut http::Request<B>, now: OffsetDateTime) -> Result<(), Error> {
+        if let Some(caller) = self.caller(request, now)? {
+            request.extensions_mut().insert(caller);
+        }
+        Ok(())
+    }
+
+    /// Who makes a call, if it may; nobody for a method that needs no credential.
+    fn caller<B>(&self, request: &http::Request<B>, now: OffsetDateTime) -> Result<Option<Caller>, Error> {
+        let Some(keys) = &self.signing_keys else { return self.anybody(request.headers()).map(Some) };
+        let scope = self.methods.scope(request.uri().path());
+        if scope == Some(None) {
+            return Ok(None);
+        }
+        let token = bearer(request.headers()).ok_or(Error::Unauthenticated)?;
+        let caller = keys.verify(token, now).ok_or(Error::Unauthenticated)?;
+        match scope.flatten() {
+            Some(scope) if caller.scopes.contains(scope) => Ok(Some(caller)),
+            Some(scope) => Err(Error::PermissionDenied(scope.clone())),
+            None => Err(Error::UnknownMethod),
+        }
+    }
+
+    fn anybody(&self, headers: &http::HeaderMap) -> Result<Caller, Error> {
+        let workspace = match headers.get(WORKSPACE_METADATA) {
+            None => Some(DEFAULT_WORKSPACE),
+            Some(name) => name.to_str().ok().filter(|name| is_workspace(name)),
+        };
+        Ok(Caller {
+            workspace: workspace.ok_or(Error::Workspace)?.to_owned(),
+            subject: String::new(),
+            scopes: self.scopes.clone(),
+            session: None,
+        })
+    }
+}
+
+/// The token of `authorization: Bearer <token>`, of which there must be one.
+fn bearer(headers: &http::HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}

@@ -1,0 +1,18 @@
+//! Who may call what: the callers, the access tokens that name them, the keys that sign these tokens, and the scope that
+//! each method of the contract needs.
+//!
+//! [`Access`] decides, from a call's path and headers and the time that it is given. It does no I/O and reads no clock.
+
+mod access;
+mod access_token;
+mod caller;
+mod error;
+mod methods;
+mod signing_keys;
+
+pub use access::Access;
+pub use access_token::{ACCESS_TOKEN_TIME_TO_LIVE, AccessToken};
+pub use caller::{Caller, DEFAULT_WORKSPACE, Scope, WORKSPACE_METADATA, is_workspace};
+pub use error::Error;
+pub use methods::Methods;
+pub use signing_keys::{SigningKey, SigningKeys, SigningKeysError};

@@ -1,0 +1,117 @@
+//! Access tokens and their keys by themselves, without a server: what is signed, for how long, and what is refused.
+use std::sync::Arc;
+
+use access::{Access, Caller, Error, Methods, Scope, SigningKeys};
+use identity::OPEN_METHODS;
+use insta::assert_snapshot;
+use time::{Duration, OffsetDateTime};
+use tonic::{Request, codegen::http};
+use uuid::Uuid;
+
+/// The key of [RFC 8037](https://www.rfc-editor.org/rfc/rfc8037#appendix-A), as `openssl genpkey` writes keys.
+const KEY: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
+-----END PRIVATE KEY-----
+";
+
+const LIST: &str = "/prompts.v1.PromptService/ListPrompts";
+
+fn keys() -> SigningKeys {
+    KEY.parse().unwrap()
+}
+
+fn now() -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap()
+}
+
+/// A caller with this scope.
+fn caller(scope: &str) -> Caller {
+    Caller {
+        workspace: "acme".to_owned(),
+        subject: "ada".to_owned(),
+        scopes: Arc::new([Scope(scope.to_owned())].into()),
+        session: Some(Uuid::from_u128(1)),
+    }
+}
+
+/// The token of a caller with this scope, whose session ends so much later.
+fn token(scope: &str, session_end: Duration) -> String {
+    let keys = keys();
+    keys.private().unwrap().sign(&caller(scope), now(), now() + session_end).unwrap().token
+}
+
+/// What comes of a call of this method: whether it has a caller, or what it is refused with.
+fn admitted(path: &str, authorization: Option<&str>) -> Result<bool, String> {
+    let access = Access::new(Methods::of_contract(&OPEN_METHODS).unwrap(), Some(keys()));
+    let mut request = http::Request::builder().uri(path);
+    if let Some(token) = authorization {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let mut request = request.body(()).unwrap();
+    access.admit(&mut request, now()).map_err(|error: Error| error.to_string())?;
+    Ok(request.extensions().get::<Caller>().is_some())
+}
+
+#[test]
+fn a_key_and_what_it_signs_are_as_other_programs_have_them() {
+    let public = serde_json::to_string(&keys().public()).unwrap();
+    // The thumbprint is that of appendix A.3.
+    assert_snapshot!(public, @r#"{"keys":[{"use":"sig","alg":"EdDSA","kid":"kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k","kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#);
+    assert_snapshot!(token("prompts:read", Duration::DAY), @"eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSIsImtpZCI6ImtQcktfcW14VldhWVZBOXd3QkY2SXVvM3ZWeno3VHhIQ1R3WEJ5Z3JTNGsifQ.eyJpc3MiOiJxdWlyZSIsImF1ZCI6InF1aXJlIiwic3ViIjoiYWRhIiwic2lkIjoiMDAwMDAwMDAtMDAwMC0wMDAwLTAwMDAtMDAwMDAwMDAwMDAxIiwid29ya3NwYWNlIjoiYWNtZSIsInNjb3BlIjoicHJvbXB0czpyZWFkIiwiaWF0IjoxODAwMDAwMDAwLCJleHAiOjE4MDAwMDA2MDB9.CdIKniilW8laN_RNN1zfCReTuDOxMkW-N_3WpvKhZzxLMOCDRtWAQpqECcdHCasiteksIP7-SMydJ1qvh28ACw");
+}
+
+#[test]
+fn a_token_lives_for_ten_minutes_and_no_longer_than_its_session() {
+    let (keys, caller) = (keys(), caller("prompts:read"));
+    for (session_end, seconds) in [(Duration::DAY, 600), (Duration::seconds(600), 600), (Duration::seconds(7), 7)] {
+        let token = token("prompts:read", session_end);
+        let verified = |after| keys.verify(&token, now() + Duration::seconds(after));
+        assert_eq!(verified(0).as_ref(), Some(&caller));
+        assert_eq!(verified(seconds - 1).as_ref(), Some(&caller));
+        assert_eq!(verified(seconds), None);
+    }
+}
+
+#[test]
+fn a_call_is_admitted_by_its_path_and_its_token() {
+    let right = token("prompts:read", Duration::DAY);
+    let other = token("prompts:write", Duration::DAY);
+    assert_eq!(admitted(LIST, Some(&right)), Ok(true));
+    assert_eq!(admitted(LIST, Some(&other)), Err("the scope prompts:read is required".to_owned()));
+    for open in OPEN_METHODS {
+        assert_eq!(admitted(open, None), Ok(false));
+        assert_eq!(admitted(open, Some(&right)), Ok(false), "{open} has no caller");
+    }
+    for unknown in ["/prompts.v1.PromptService/NoSuchMethod", "/prompts.v1.PromptService", "/"] {
+        assert_eq!(admitted(unknown, Some(&right)), Err("there is no such method".to_owned()));
+        assert_eq!(admitted(unknown, None), Err("a valid credential is required".to_owned()));
+    }
+}
+
+/// A service that is served by mistake without [`Access`] knows no caller.
+#[test]
+fn a_call_that_was_not_admitted_has_no_caller() {
+    let status = Caller::of(&Request::new(())).unwrap_err();
+    assert_eq!(platform::testing::told(&status), "Unauthenticated: a valid credential is required");
+}
+
+#[test]
+fn a_method_needs_a_scope_unless_it_is_named_as_open() {
+    let closed = Methods::of_contract(&[]).unwrap();
+    assert!(closed.iter().all(|(_, scope)| scope.is_some()));
+    let methods = Methods::of_contract(&[LIST]).unwrap();
+    let open: Vec<_> = methods.iter().filter(|(_, scope)| scope.is_none()).map(|(path, _)| path).collect();
+    assert_eq!(open, [LIST]);
+}
+
+#[test]
+fn only_a_private_key_signs() {
+    let public = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
+-----END PUBLIC KEY-----
+";
+    let checking: SigningKeys = public.parse().unwrap();
+    assert!(checking.private().is_none());
+    let token = token("prompts:read", Duration::DAY);
+    assert_eq!(checking.verify(&token, now()), Some(caller("prompts:read")));
+}
