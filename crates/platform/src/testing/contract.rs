@@ -19,15 +19,15 @@
 //! The kit reads the service's descriptor and finds by itself which methods there are and what their fields are. A method
 //! is tested in workspaces in which the examples before its own have been called, through a real socket:
 //!
-//! - [`callers`]: a call without a caller is `UNAUTHENTICATED`; a workspace must have a valid name.
-//! - [`refusals`]: each field of each request refuses each value that is wrong for its type, by its own name; all that is
+//! - `callers`: a call without a caller is `UNAUTHENTICATED`; a workspace must have a valid name.
+//! - `refusals`: each field of each request refuses each value that is wrong for its type, by its own name; all that is
 //!   wrong is named at once; nothing is written. Values at the limits are accepted. A field that the example does not
 //!   give is one that the method does not read: any value of it changes nothing.
-//! - [`answers`]: what a method answers is what it was asked for, and what a later Get or List answers.
-//! - [`isolation`]: whatever a workspace has, another workspace gets the answers that it would get without it.
-//! - [`updates`]: masks as in AIP-134, etags, and times that only move forward.
-//! - [`batches`]: all or nothing, 1 to 1,000 requests, no duplicates; existing records are refused or skipped.
-//! - [`tokens`]: each filter takes effect, and a page token opens only for the query that it was made for.
+//! - `answers`: what a method answers is what it was asked for, and what a later Get or List answers.
+//! - `isolation`: whatever a workspace has, another workspace gets the answers that it would get without it.
+//! - `updates`: masks as in AIP-134, etags, and times that only move forward.
+//! - `batches`: all or nothing, 1 to 1,000 requests, no duplicates; existing records are refused or skipped.
+//! - `tokens`: each filter takes effect, and a page token opens only for the query that it was made for.
 #![expect(clippy::wildcard_enum_match_arm, reason = "a value that the kit does not know is no value of the contract")]
 
 mod answers;
@@ -59,6 +59,7 @@ pub struct Contract {
     examples: Vec<Method>,
     unique: Vec<String>,
     required: Vec<String>,
+    volatile: Vec<String>,
     texts: BTreeMap<String, RangeInclusive<usize>>,
     numbers: BTreeMap<String, RangeInclusive<f64>>,
     exceptions: Vec<(String, String)>,
@@ -72,6 +73,7 @@ impl Contract {
             examples: Vec::new(),
             unique: Vec::new(),
             required: Vec::new(),
+            volatile: Vec::new(),
             texts: BTreeMap::new(),
             numbers: BTreeMap::new(),
             exceptions: Vec::new(),
@@ -96,9 +98,16 @@ impl Contract {
         self
     }
 
-    /// Names a field that must be given, where neither its range nor its being an id says so.
+    /// Names a field that must be given, where neither its range nor its being an id says so: as in `Memory.scope`, or for
+    /// one method as in `UpdateAgent agent.status`.
     pub fn required(mut self, field: &str) -> Self {
         self.required.push(field.to_owned());
+        self
+    }
+
+    /// Names a field, as in `Agent.load`, that other calls change: a row that exists is as asked for whatever it is.
+    pub fn volatile(mut self, field: &str) -> Self {
+        self.volatile.push(field.to_owned());
         self
     }
 
@@ -108,7 +117,7 @@ impl Contract {
         self
     }
 
-    /// Gives the range of a number.
+    /// Gives the range of a number, or of a duration in seconds.
     pub fn number(mut self, field: &str, range: RangeInclusive<f64>) -> Self {
         self.numbers.insert(field.to_owned(), range);
         self

@@ -9,6 +9,7 @@ use super::{
     method::Method,
     paths::{self, Leaf, message_of},
     run::{Run, is_id, shorten},
+    tokens::is_filter,
 };
 
 impl Run<'_> {
@@ -209,7 +210,7 @@ fn is_new_id(value: &Value) -> bool {
 pub fn without_filters(list: &Method) -> DynamicMessage {
     let mut request = list.request.clone();
     for leaf in paths::leaves(&list.request) {
-        if leaf.path.field().supports_presence() {
+        if is_filter(&leaf) {
             leaf.path.set(&mut request, None);
         }
     }

@@ -155,6 +155,12 @@ impl Run<'_> {
             let what = || format!("{} {} that differs", method.name(), leaf.path);
             self.hold_about(&answer, Code::AlreadyExists, &request, what);
         }
+        for (leaf, value) in self.others(method, &|leaf| self.contract.volatile.contains(&leaf.path.key())) {
+            let mut request = request.clone();
+            leaf.path.set(&mut request, value);
+            let answer = self.call(workspace, method, &request).await;
+            self.hold_ok(&answer, || format!("{} {} that others change", method.name(), leaf.path));
+        }
         self.hold(self.rows(workspace).await == before, || format!("{}: writes what it skips", method.name()));
         self.check_partly_skipped(workspace, method, request).await;
     }
@@ -210,11 +216,17 @@ impl Run<'_> {
         method.leaves().into_iter().filter(|leaf| leaf.is_given && self.contract.is_unique(&leaf.path)).collect()
     }
 
-    /// For each other leaf a value that is right, and not that of the example.
+    /// For each leaf in which rows may differ, a value that is right and not that of the example.
     fn differences(&self, method: &Method) -> Vec<(Leaf, Option<Value>)> {
+        let is_compared =
+            |leaf: &Leaf| !self.contract.is_unique(&leaf.path) && !self.contract.volatile.contains(&leaf.path.key());
+        self.others(method, &is_compared)
+    }
+
+    /// Values that are right and not those of the example, for some leaves of the last element.
+    fn others(&self, method: &Method, is_wanted: &dyn Fn(&Leaf) -> bool) -> Vec<(Leaf, Option<Value>)> {
         let leaves = method.leaves().into_iter();
-        let leaves = leaves.filter(|leaf| leaf.is_given && !self.contract.is_unique(&leaf.path));
-        let leaves = leaves.filter(|leaf| leaf.path.element().is_some());
+        let leaves = leaves.filter(|leaf| leaf.is_given && leaf.path.element().is_some() && is_wanted(leaf));
         let other = |leaf: Leaf| {
             let current = leaf.path.get(&method.request);
             let right = self.contract.trials(method, &leaf).right;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use pagination::MAX_VIOLATIONS;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Value};
 use tonic::Code;
 
@@ -59,27 +60,40 @@ impl Run<'_> {
         self.hold_about(&answer, Code::NotFound, &request, || format!("{} {} of nothing", method.name(), leaf.path));
     }
 
-    /// All that is wrong is named by one answer. A list may stop at the first.
+    /// All that is wrong is named by one answer, which carries a limited number of violations.
     async fn check_everything_wrong(&self, workspace: &str, method: &Method) {
-        let (mut request, mut fields) = (method.base(), BTreeSet::new());
-        for leaf in method.leaves().iter().filter(|leaf| leaf.is_given) {
-            let trials = self.contract.trials(method, leaf);
-            let Some(trial) = trials.wrong.into_iter().next() else { continue };
-            if method.mask().as_ref() == Some(leaf.path.field()) {
-                let mut names: Vec<_> = method.mutable();
-                let names: Vec<_> = names.iter_mut().map(|leaf| leaf.path.field().name()).chain(["nonsense"]).collect();
-                method.set_mask(&mut request, &names);
-            } else {
-                leaf.path.set(&mut request, trial.value);
+        let leaves: Vec<_> = method.leaves().into_iter().filter(|leaf| leaf.is_given).collect();
+        for leaves in leaves.chunks(MAX_VIOLATIONS) {
+            let (mut request, mut fields) = (method.base(), BTreeSet::new());
+            for leaf in leaves {
+                let Some(trial) = self.contract.trials(method, leaf).wrong.into_iter().next() else { continue };
+                if method.mask().as_ref() == Some(leaf.path.field()) {
+                    let mutable = method.mutable();
+                    let names = mutable.iter().map(|leaf| leaf.path.field().name()).chain(["nonsense"]);
+                    method.set_mask(&mut request, &names.collect::<Vec<_>>());
+                } else {
+                    leaf.path.set(&mut request, trial.value);
+                }
+                fields.insert(format!("{}{}", leaf.path, trial.at));
             }
-            fields.insert(format!("{}{}", leaf.path, trial.at));
+            self.check_all_wrong(workspace, method, &request, &fields).await;
         }
-        let answer = self.call(workspace, method, &request).await;
-        let what = || format!("{}: everything wrong", method.name());
+    }
+
+    /// A list may stop at the first that is wrong.
+    async fn check_all_wrong(
+        &self,
+        workspace: &str,
+        method: &Method,
+        request: &DynamicMessage,
+        fields: &BTreeSet<String>,
+    ) {
+        let answer = self.call(workspace, method, request).await;
+        let what = || format!("{}: all of {fields:?} wrong", method.name());
         if method.page().is_some() {
             self.hold_code(&answer, Code::InvalidArgument, what);
         } else if !fields.is_empty() {
-            self.hold_refused(&answer, &fields, "", what);
+            self.hold_refused(&answer, fields, "", what);
         }
     }
 

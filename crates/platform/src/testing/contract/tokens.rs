@@ -182,6 +182,18 @@ impl Run<'_> {
             let request = Query { what: query.what.clone(), request: without_filters(other) };
             self.check_token(workspace, other, &request, token, CHANGED, method.name()).await;
         }
+        for leaf in method.leaves().iter().filter(|leaf| is_parameter(leaf)) {
+            for other in other_values(&leaf.path.field().kind(), &leaf.path.get(&method.request)) {
+                let mut request = query.clone();
+                leaf.path.set(&mut request.request, Some(other));
+                self.check_token(workspace, method, &request, token, CHANGED, &format!("another {}", leaf.path)).await;
+            }
+        }
+        self.check_broken(workspace, method, query, token).await;
+    }
+
+    /// A token that is changed or cut anywhere is refused.
+    async fn check_broken(&self, workspace: &str, method: &Method, query: &Query, token: &str) {
         for place in (0..token.len()).step_by(5) {
             let (begin, end) = token.split_at(place);
             let flipped = if end.starts_with('A') { "B" } else { "A" };
@@ -252,8 +264,13 @@ fn of_page(answer: &DynamicMessage, name: &str) -> Option<Value> {
     page.has_field(&field).then(|| page.get_field(&field).into_owned())
 }
 
+/// Whether a list cannot be asked for without this.
+fn is_parameter(leaf: &Leaf) -> bool {
+    leaf.is_given && !is_filter(leaf) && leaf.path.field().name() != "order_by"
+}
+
 /// Whether a list can be asked for without this.
-fn is_filter(leaf: &Leaf) -> bool {
+pub fn is_filter(leaf: &Leaf) -> bool {
     let field = leaf.path.field();
     let can_be_left_out = field.supports_presence() || field.is_list() || matches!(field.kind(), Kind::Enum(_));
     leaf.is_given && can_be_left_out

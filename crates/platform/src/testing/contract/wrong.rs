@@ -82,6 +82,9 @@ impl Contract {
                 trials.right("true", Value::Bool(true));
                 trials.right("false", Value::Bool(false));
             }
+            Kind::Message(message) if message.full_name() == "google.protobuf.Duration" => {
+                self.duration_trials(&mut trials, &message, leaf);
+            }
             Kind::Message(message) => messages(&mut trials, &message),
             Kind::Bytes => trials.missing = Some("the kit has no values to try bytes with"),
             _ => self.number_trials(&mut trials, leaf),
@@ -100,7 +103,8 @@ impl Contract {
     /// Whether a request without this leaf is refused.
     pub fn is_required(&self, method: &Method, leaf: &Leaf) -> bool {
         let (path, key) = (&leaf.path, leaf.path.key());
-        if self.required.contains(&key) {
+        let of_method = format!("{} {path}", method.name());
+        if self.required.contains(&key) || self.required.contains(&of_method) {
             return true;
         }
         if path.field().supports_presence() || !leaf.is_given || path.field().is_list() || path.field().is_map() {
@@ -142,6 +146,24 @@ impl Contract {
             let fits = odd.into_iter().filter(|text| bytes.contains(&text.len()));
             fits.for_each(|odd| trials.right(format!("{odd:?}"), text(odd)));
         }
+    }
+
+    fn duration_trials(&self, trials: &mut Trials, message: &MessageDescriptor, leaf: &Leaf) {
+        for (seconds, nanos) in
+            [(0, 0), (-1, 0), (i64::MAX, 999_999_999), (2, -1_000_000), (1, 1_000_000_000), (1, 500_000)]
+        {
+            trials.wrong(format!("{seconds} s and {nanos} ns"), time(message, seconds, nanos), "must be");
+        }
+        let Some(range) = self.numbers.get(&leaf.path.key()) else {
+            trials.missing = Some("its range is not given: use `number`");
+            return;
+        };
+        let (least, most) = (*range.start() as i64, *range.end() as i64);
+        trials.wrong("too short", time(message, least - 1, 999_000_000), "must be");
+        trials.wrong("too long", time(message, most, 1_000_000), "must be");
+        trials.right("the shortest", time(message, least, 0));
+        trials.right("the longest", time(message, most, 0));
+        trials.right("a millisecond more", time(message, least, 1_000_000));
     }
 
     fn number_trials(&self, trials: &mut Trials, leaf: &Leaf) {
@@ -243,12 +265,6 @@ fn metadata(trials: &mut Trials) {
 }
 
 fn messages(trials: &mut Trials, message: &MessageDescriptor) {
-    let of = |seconds: i64, nanos: i32| {
-        let mut value = DynamicMessage::new(message.clone());
-        value.set_field_by_name("seconds", Value::I64(seconds));
-        value.set_field_by_name("nanos", Value::I32(nanos));
-        Value::Message(value)
-    };
     match message.full_name() {
         "google.protobuf.FieldMask" => {
             for path in ["nonsense", "", "id", "etag", "update_time", "metadata.key"] {
@@ -262,12 +278,7 @@ fn messages(trials: &mut Trials, message: &MessageDescriptor) {
         "google.protobuf.Timestamp" => {
             let wrong = [(253_402_300_800, 0), (-62_135_596_801, 0), (i64::MIN, 0), (i64::MAX, 0), (0, -1)];
             for (seconds, nanos) in wrong.into_iter().chain([(0, 1_000_000_000), (0, i32::MAX)]) {
-                trials.wrong(format!("{seconds} s and {nanos} ns"), of(seconds, nanos), "years 1 to 9999");
-            }
-        }
-        "google.protobuf.Duration" => {
-            for (seconds, nanos) in [(0, 0), (-1, 0), (i64::MAX, 0), (0, -1), (1, 1_000_000_000), (1, -1)] {
-                trials.wrong(format!("{seconds} s and {nanos} ns"), of(seconds, nanos), "must be");
+                trials.wrong(format!("{seconds} s and {nanos} ns"), time(message, seconds, nanos), "years 1 to 9999");
             }
         }
         _ => {}
@@ -275,6 +286,18 @@ fn messages(trials: &mut Trials, message: &MessageDescriptor) {
     if message_of_contract(message) {
         trials.missing = Some("the example does not give it");
     }
+}
+
+/// A time or a duration.
+fn time(message: &MessageDescriptor, seconds: i64, nanos: i32) -> Value {
+    let mut value = DynamicMessage::new(message.clone());
+    for (name, part) in [("seconds", Value::I64(seconds)), ("nanos", Value::I32(nanos))] {
+        // A part that is 0 is left out, as in an answer.
+        if !part.is_default(&Kind::Int64) && !part.is_default(&Kind::Int32) {
+            value.set_field_by_name(name, part);
+        }
+    }
+    Value::Message(value)
 }
 
 /// A mask of these paths.
@@ -300,11 +323,7 @@ pub fn garbage(leaf: &Leaf) -> Option<Value> {
         Kind::Int64 => Value::I64(-7),
         Kind::Bool => Value::Bool(true),
         Kind::Double => Value::F64(f64::NAN),
-        Kind::Message(message) if !message_of_contract(&message) => {
-            let mut value = DynamicMessage::new(message);
-            value.set_field_by_name("seconds", Value::I64(-i64::MAX));
-            Value::Message(value)
-        }
+        Kind::Message(message) if !message_of_contract(&message) => time(&message, -i64::MAX, -7),
         _ => return None,
     };
     debug_assert!(message_of(field).is_none() || !field.is_list());
