@@ -10,8 +10,8 @@ use database::Database;
 use keyset::{CatalogueError, List};
 pub use lists::{API_KEYS, SESSIONS};
 use platform::{
-    AccessTokens, Caller, Error, MAX_OPEN_REQUEST_BYTES, NO_SIGNING_KEYS, Platform, Resource, Scope, now, parse_id,
-    timestamp,
+    AccessTokens, Caller, Error, MAX_OPEN_REQUEST_BYTES, NO_SIGNING_KEYS, Opened, Platform, Resource, Scope, Service,
+    now, parse_id, timestamp,
 };
 use quire_proto::{
     identity::v1::{
@@ -19,7 +19,7 @@ use quire_proto::{
         GetSessionRequest, GetSessionResponse, ListApiKeysRequest, ListSessionsRequest, RefreshSessionRequest,
         RefreshSessionResponse, RevokeApiKeyRequest, RevokeApiKeyResponse, RevokeSessionRequest, RevokeSessionResponse,
         RevokeSessionsRequest, RevokeSessionsResponse,
-        identity_service_server::{IdentityService, IdentityServiceServer},
+        identity_service_server::{IdentityService, IdentityServiceServer, SERVICE_NAME},
     },
     pagination::v1::EncodedPage,
 };
@@ -29,6 +29,17 @@ use uuid::Uuid;
 use crate::{
     lists::{API_KEY, SESSION, api_keys, sessions, sessions::Refreshed},
     secrets::{KeySecret, RefreshToken, hash},
+};
+
+/// The service, as it registers.
+pub static SERVICE: Service = Service {
+    name: "identity",
+    grpc_name: SERVICE_NAME,
+    open: |platform| Box::pin(async { Ok(Opened::new(Identity::open(platform).await?.server())) }),
+    // Callers get a credential by these.
+    open_methods: &["/identity.v1.IdentityService/CreateSession", "/identity.v1.IdentityService/RefreshSession"],
+    // A secret that is in a file of samples is not one.
+    imports: &[],
 };
 
 /// The service.

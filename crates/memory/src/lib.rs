@@ -6,13 +6,15 @@ mod lists;
 use database::Database;
 use keyset::{CatalogueError, List, Query};
 pub use lists::{MEMORIES, RECALLED};
-use platform::{Caller, Error, Existing, MAX_REQUEST_BYTES, Platform, Resource, create, parse_id};
+use platform::{
+    Caller, Error, Existing, Import, MAX_REQUEST_BYTES, Opened, Platform, Resource, Service, create, parse_id,
+};
 use quire_proto::{
     memory::v1::{
         BatchStoreMemoriesRequest, BatchStoreMemoriesResponse, DeleteMemoryRequest, DeleteMemoryResponse,
         GetMemoryRequest, GetMemoryResponse, ListMemoriesRequest, RecallMemoriesRequest, StoreMemoryRequest,
         StoreMemoryResponse, UpdateMemoryRequest, UpdateMemoryResponse,
-        memory_service_server::{MemoryService, MemoryServiceServer},
+        memory_service_server::{MemoryService, MemoryServiceServer, SERVICE_NAME},
     },
     pagination::v1::EncodedPage,
 };
@@ -20,6 +22,21 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::lists::{MEMORY, memories};
+
+/// The service, as it registers.
+pub static SERVICE: Service = Service {
+    name: "memory",
+    grpc_name: SERVICE_NAME,
+    open: |platform| Box::pin(async { Ok(Opened::new(Memories::open(platform).await?.server())) }),
+    open_methods: &[],
+    imports: &[Import {
+        noun: "memories",
+        records: "memories",
+        batch_method: "BatchStoreMemories",
+        list_method: "ListMemories",
+        samples: include_str!("../samples/memories.ndjson"),
+    }],
+};
 
 /// The service.
 #[derive(Debug, Clone)]

@@ -9,6 +9,7 @@ mod error;
 mod ids;
 mod measure;
 mod names;
+mod service;
 mod signing_keys;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -27,6 +28,7 @@ use keyset::{CounterSlots, Paging};
 pub use measure::{Measure, MeasuredCall};
 pub use names::{Names, UNSPECIFIED};
 use pagination::{Clock, PageTokens};
+pub use service::{Import, Opened, Service};
 pub use signing_keys::{SigningKeys, SigningKeysError};
 pub use update_mask::UpdateMask;
 pub use validation::{MAX_BATCH, TimeRange, Violations, check_batch, check_batch_bytes, parse_id, request_path};

@@ -6,7 +6,9 @@ mod lists;
 use database::Database;
 use keyset::{CatalogueError, List};
 pub use lists::{DEPLOYMENTS, LABELS, PROMPTS, VERSIONS};
-use platform::{Caller, Error, Existing, MAX_REQUEST_BYTES, Platform, Resource, create, parse_id};
+use platform::{
+    Caller, Error, Existing, Import, MAX_REQUEST_BYTES, Opened, Platform, Resource, Service, create, parse_id,
+};
 use quire_proto::{
     pagination::v1::EncodedPage,
     prompts::v1::{
@@ -16,7 +18,7 @@ use quire_proto::{
         GetPromptVersionResponse, ListDeploymentsRequest, ListLabelsRequest, ListPromptVersionsRequest,
         ListPromptsRequest, Prompt, ResolvePromptRequest, ResolvePromptResponse, UpdatePromptRequest,
         UpdatePromptResponse,
-        prompt_service_server::{PromptService, PromptServiceServer},
+        prompt_service_server::{PromptService, PromptServiceServer, SERVICE_NAME},
     },
 };
 
@@ -24,6 +26,21 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::lists::{LABEL, PROMPT, VERSION, labels, prompts, versions};
+
+/// The service, as it registers.
+pub static SERVICE: Service = Service {
+    name: "prompts",
+    grpc_name: SERVICE_NAME,
+    open: |platform| Box::pin(async { Ok(Opened::new(Prompts::open(platform).await?.server())) }),
+    open_methods: &[],
+    imports: &[Import {
+        noun: "prompts",
+        records: "prompts",
+        batch_method: "BatchCreatePrompts",
+        list_method: "ListPrompts",
+        samples: include_str!("../samples/prompts.ndjson"),
+    }],
+};
 
 /// The service.
 #[derive(Debug, Clone)]

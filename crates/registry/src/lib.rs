@@ -7,14 +7,16 @@ mod sweep;
 use database::Database;
 use keyset::{CatalogueError, List};
 pub use lists::{AGENTS, DISCOVERED};
-use platform::{Caller, Error, Existing, MAX_REQUEST_BYTES, Platform, Resource, create, parse_id};
+use platform::{
+    Caller, Error, Existing, Import, MAX_REQUEST_BYTES, Opened, Platform, Resource, Service, create, parse_id,
+};
 use quire_proto::{
     pagination::v1::EncodedPage,
     registry::v1::{
         BatchRegisterAgentsRequest, BatchRegisterAgentsResponse, DeregisterAgentRequest, DeregisterAgentResponse,
         DiscoverAgentsRequest, GetAgentRequest, GetAgentResponse, HeartbeatRequest, HeartbeatResponse,
         ListAgentsRequest, RegisterAgentRequest, RegisterAgentResponse, UpdateAgentRequest, UpdateAgentResponse,
-        registry_service_server::{RegistryService, RegistryServiceServer},
+        registry_service_server::{RegistryService, RegistryServiceServer, SERVICE_NAME},
     },
 };
 pub use sweep::Sweeper;
@@ -22,6 +24,27 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::lists::{AGENT, TAKING_WORK, agents};
+
+/// The service, as it registers.
+pub static SERVICE: Service = Service {
+    name: "registry",
+    grpc_name: SERVICE_NAME,
+    open: |platform| {
+        Box::pin(async {
+            let registry = Registry::open(platform).await?;
+            let sweeper = registry.sweeper();
+            Ok(Opened::new(registry.server()).with_task(sweeper.run()))
+        })
+    },
+    open_methods: &[],
+    imports: &[Import {
+        noun: "agents",
+        records: "agents",
+        batch_method: "BatchRegisterAgents",
+        list_method: "ListAgents",
+        samples: include_str!("../samples/agents.ndjson"),
+    }],
+};
 
 /// The service.
 #[derive(Debug, Clone)]

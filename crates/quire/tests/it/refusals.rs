@@ -327,8 +327,52 @@ fn help_names_every_setting_and_no_secret() {
       -h, --help                         Print help
       -V, --version                      Print version
     ");
+    insta::assert_snapshot!(help(&["--help"]), @"
+    gRPC services over Postgres whose every list is paged the same way
+
+    Usage: quire [OPTIONS] <COMMAND>
+
+    Commands:
+      serve     Serve the services, with gRPC health and reflection
+      migrate   Bring the schema of a database up to date, which `serve` does as well
+      prompts   Work with the prompts of a server that runs
+      memories  Work with the memories of a server that runs
+      agents    Work with the agents of a server that runs
+      usage     Work with the usage records of a server that runs
+      jobs      Work with the jobs of a server that runs
+      keys      Make, list and revoke API keys
+      help      Print this message or the help of the given subcommand(s)
+
+    Options:
+          --log <LOG>  What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
+      -h, --help       Print help
+      -V, --version    Print version
+    ");
+    insta::assert_snapshot!(help(&["usage", "--help"]), @"
+    Work with the usage records of a server that runs
+
+    Usage: quire usage [OPTIONS] <COMMAND>
+
+    Commands:
+      import  Create them from a file that has one on each line, in protobuf's JSON: a UsageRecord. Identical existing records are skipped: an import that was cut off is simply run again
+      help    Print this message or the help of the given subcommand(s)
+
+    Options:
+          --log <LOG>  What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
+      -h, --help       Print help
+      -V, --version    Print version
+    ");
+    for (noun, message) in [
+        ("memories", "StoreMemoryRequest"),
+        ("agents", "RegisterAgentRequest"),
+        ("usage", "UsageRecord"),
+        ("jobs", "CreateJobRequest"),
+    ] {
+        let help = help(&[noun, "import", "--help"]);
+        assert!(help.contains(&format!("in protobuf's JSON: a {message}. ")), "{help}");
+    }
     insta::assert_snapshot!(help(&["prompts", "import", "--help"]), @"
-    Make them from a file that has one on each line, in protobuf's JSON: a CreatePromptRequest, a StoreMemoryRequest, a RegisterAgentRequest, a UsageRecord, or a CreateJobRequest. What is there already, and the same, is passed over: an import that was cut off is simply run again
+    Create them from a file that has one on each line, in protobuf's JSON: a CreatePromptRequest. Identical existing records are skipped: an import that was cut off is simply run again
 
     Usage: quire prompts import [OPTIONS] <FILE>
 
