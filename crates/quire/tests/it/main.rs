@@ -14,6 +14,7 @@ mod import;
 mod keys;
 mod limits;
 mod refusals;
+mod registration;
 mod serve;
 mod support;
 mod tls;
