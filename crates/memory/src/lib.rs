@@ -6,17 +6,32 @@ mod lists;
 use database::Database;
 use keyset::{CatalogueError, List, Query};
 pub use lists::{MEMORIES, MEMORY, RECALLED};
-use platform::{Caller, Existing, MAX_REQUEST_BYTES, Platform, Resources, create};
+use platform::{Caller, Existing, Import, MAX_REQUEST_BYTES, Opened, Platform, Resources, Service, create};
 use quire_proto::{
     memory::v1::{
         BatchStoreMemoriesRequest, BatchStoreMemoriesResponse, DeleteMemoryRequest, DeleteMemoryResponse,
         GetMemoryRequest, GetMemoryResponse, ListMemoriesRequest, Memory, RecallMemoriesRequest, StoreMemoryRequest,
         StoreMemoryResponse, UpdateMemoryRequest, UpdateMemoryResponse,
-        memory_service_server::{MemoryService, MemoryServiceServer},
+        memory_service_server::{MemoryService, MemoryServiceServer, SERVICE_NAME},
     },
     pagination::v1::EncodedPage,
 };
 use tonic::{Request, Response, Status};
+
+/// The service, as it registers.
+pub static SERVICE: Service = Service {
+    name: "memory",
+    grpc_name: SERVICE_NAME,
+    open: |platform| Box::pin(async { Ok(Opened::new(Memories::open(platform).await?.server())) }),
+    open_methods: &[],
+    imports: &[Import {
+        noun: "memories",
+        records: "memories",
+        batch_method: "BatchStoreMemories",
+        list_method: "ListMemories",
+        samples: include_str!("../samples/memories.ndjson"),
+    }],
+};
 
 /// The service.
 #[derive(Debug, Clone)]

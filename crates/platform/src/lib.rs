@@ -9,6 +9,7 @@ mod ids;
 mod names;
 mod resources;
 mod rows;
+mod service;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
@@ -27,6 +28,7 @@ pub use names::{Names, UNSPECIFIED};
 use pagination::PageTokens;
 pub use resources::{Declaration, Resources};
 pub use rows::Rows;
+pub use service::{Import, Opened, Service};
 pub use validation::{
     MAX_BATCH, TimeRange, UniqueField, Violations, check_batch_bytes, parse_id, read_batch, read_one,
 };

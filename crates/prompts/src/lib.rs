@@ -6,7 +6,10 @@ mod lists;
 use database::Database;
 use keyset::{CatalogueError, List};
 pub use lists::{DEPLOYMENTS, LABELS, PROMPT, PROMPTS, VERSIONS, version_fields};
-use platform::{Caller, Error, Existing, MAX_REQUEST_BYTES, Platform, Resource, Resources, create, parse_id};
+use platform::{
+    Caller, Error, Existing, Import, MAX_REQUEST_BYTES, Opened, Platform, Resource, Resources, Service, create,
+    parse_id,
+};
 use quire_proto::{
     pagination::v1::EncodedPage,
     prompts::v1::{
@@ -16,7 +19,7 @@ use quire_proto::{
         GetPromptVersionResponse, ListDeploymentsRequest, ListLabelsRequest, ListPromptVersionsRequest,
         ListPromptsRequest, Prompt, ResolvePromptRequest, ResolvePromptResponse, UpdatePromptRequest,
         UpdatePromptResponse,
-        prompt_service_server::{PromptService, PromptServiceServer},
+        prompt_service_server::{PromptService, PromptServiceServer, SERVICE_NAME},
     },
 };
 
@@ -24,6 +27,21 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::lists::{labels, versions};
+
+/// The service, as it registers.
+pub static SERVICE: Service = Service {
+    name: "prompts",
+    grpc_name: SERVICE_NAME,
+    open: |platform| Box::pin(async { Ok(Opened::new(Prompts::open(platform).await?.server())) }),
+    open_methods: &[],
+    imports: &[Import {
+        noun: "prompts",
+        records: "prompts",
+        batch_method: "BatchCreatePrompts",
+        list_method: "ListPrompts",
+        samples: include_str!("../samples/prompts.ndjson"),
+    }],
+};
 
 /// The service.
 #[derive(Debug, Clone)]

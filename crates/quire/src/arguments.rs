@@ -1,10 +1,14 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, builder::BoolishValueParser, value_parser};
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{BoolishValueParser, PossibleValuesParser},
+    value_parser,
+};
 use pagination::TokenVersion;
-use platform::DEFAULT_WORKSPACE;
+use platform::{DEFAULT_WORKSPACE, Service};
 
-use crate::services::ServiceName;
+use crate::{imports::Import, services::SERVICES};
 
 /// The maximum number of connections to the database, unless the arguments say otherwise.
 pub(crate) const MAX_CONNECTIONS: u16 = 16;
@@ -28,21 +32,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Migrate a database; `serve` does this too when it starts
     Migrate(Migrate),
-    /// Work with the prompts of a running server
-    #[command(subcommand)]
-    Prompts(Imports),
-    /// Work with the memories of a running server
-    #[command(subcommand)]
-    Memories(Imports),
-    /// Work with the agents of a running server
-    #[command(subcommand)]
-    Agents(Imports),
-    /// Work with the usage records of a running server
-    #[command(subcommand)]
-    Usage(Imports),
-    /// Work with the jobs of a running server
-    #[command(subcommand)]
-    Jobs(Imports),
+    #[command(flatten)]
+    Import(Import),
     /// Create, list and revoke API keys
     #[command(subcommand)]
     Keys(Keys),
@@ -55,8 +46,9 @@ pub(crate) struct Serve {
     pub(crate) listen: SocketAddr,
 
     /// The services to serve
-    #[arg(long, env = "QUIRE_SERVICES", value_enum, value_delimiter = ',', default_values_t = ServiceName::ALL)]
-    pub(crate) services: Vec<ServiceName>,
+    #[arg(long, env = "QUIRE_SERVICES", value_delimiter = ',', default_values = service_names())]
+    #[arg(value_parser = PossibleValuesParser::new(service_names()))]
+    services: Vec<String>,
 
     /// An address for operators: /metrics for Prometheus, /healthz, /readyz, and /.well-known/jwks.json. Without signing keys
     /// it must be a loopback address
@@ -100,6 +92,17 @@ pub(crate) struct Serve {
     /// Load samples into the workspace `default`. Kinds of records that it already has are skipped
     #[arg(long, env = "QUIRE_SAMPLE", value_parser = BoolishValueParser::new())]
     pub(crate) sample: bool,
+}
+
+impl Serve {
+    /// The services to serve, each once.
+    pub(crate) fn services(&self) -> Vec<&'static Service> {
+        SERVICES.iter().copied().filter(|service| self.services.iter().any(|name| name == service.name)).collect()
+    }
+}
+
+fn service_names() -> impl Iterator<Item = &'static str> {
+    SERVICES.iter().map(|service| service.name)
 }
 
 /// Where the database is.
@@ -157,23 +160,6 @@ pub(crate) struct Connect {
     /// A PEM file with the private key of the certificate
     #[arg(long, env = "QUIRE_TLS_KEY", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Imports {
-    /// Import records from a file with one record on each line, in protobuf's JSON: a CreatePromptRequest, a
-    /// StoreMemoryRequest, a RegisterAgentRequest, a UsageRecord, or a CreateJobRequest. Identical existing records are
-    /// skipped, so an interrupted import can be run again
-    Import(Import),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Import {
-    /// The file, or `-` for standard input
-    pub(crate) file: PathBuf,
-
-    #[command(flatten)]
-    pub(crate) connect: Connect,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,7 +7,7 @@ mod sweep;
 use database::Database;
 use keyset::{CatalogueError, List};
 pub use lists::{AGENT, AGENTS, DISCOVERED, agent_fields};
-use platform::{Caller, Error, Existing, MAX_REQUEST_BYTES, Platform, Resources, create};
+use platform::{Caller, Error, Existing, Import, MAX_REQUEST_BYTES, Opened, Platform, Resources, Service, create};
 use quire_proto::{
     pagination::v1::EncodedPage,
     registry::v1::{
@@ -15,13 +15,34 @@ use quire_proto::{
         DeregisterAgentResponse, DiscoverAgentsRequest, GetAgentRequest, GetAgentResponse, HeartbeatRequest,
         HeartbeatResponse, ListAgentsRequest, RegisterAgentRequest, RegisterAgentResponse, UpdateAgentRequest,
         UpdateAgentResponse,
-        registry_service_server::{RegistryService, RegistryServiceServer},
+        registry_service_server::{RegistryService, RegistryServiceServer, SERVICE_NAME},
     },
 };
 pub use sweep::Sweeper;
 use tonic::{Request, Response, Status};
 
 use crate::lists::{TAKING_WORK, agents};
+
+/// The service, as it registers.
+pub static SERVICE: Service = Service {
+    name: "registry",
+    grpc_name: SERVICE_NAME,
+    open: |platform| {
+        Box::pin(async {
+            let registry = Registry::open(platform).await?;
+            let sweeper = registry.sweeper();
+            Ok(Opened::new(registry.server()).with_task(sweeper.run()))
+        })
+    },
+    open_methods: &[],
+    imports: &[Import {
+        noun: "agents",
+        records: "agents",
+        batch_method: "BatchRegisterAgents",
+        list_method: "ListAgents",
+        samples: include_str!("../samples/agents.ndjson"),
+    }],
+};
 
 /// The service.
 #[derive(Debug, Clone)]

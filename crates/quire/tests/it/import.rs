@@ -154,14 +154,14 @@ async fn large_prompts_and_standard_input_are_imported() {
 async fn every_kind_is_imported_by_its_own_command() {
     let (server, _) = serve().await;
     let address = format!("http://{}", server.address);
-    for (kind, names) in [
-        ("prompts", "prompts"),
-        ("memories", "memories"),
-        ("agents", "agents"),
-        ("usage", "usage records"),
-        ("jobs", "jobs"),
+    for (service, kind, names) in [
+        ("prompts", "prompts", "prompts"),
+        ("memory", "memories", "memories"),
+        ("registry", "agents", "agents"),
+        ("meter", "usage", "usage records"),
+        ("jobs", "jobs", "jobs"),
     ] {
-        let sample = format!("{}/samples/{kind}.ndjson", env!("CARGO_MANIFEST_DIR"));
+        let sample = format!("{}/../{service}/samples/{kind}.ndjson", env!("CARGO_MANIFEST_DIR"));
         let expected = format!("imported {} {names};", fs::read_to_string(&sample).unwrap().lines().count());
         for _ in 0..2 {
             let output = run(quire(&[kind, "import", &sample, "--server", &address])).await;

@@ -49,9 +49,9 @@ async fn keys_from_the_first_to_the_last() {
     let create = ["keys", "create", "--name", "import", "--subject", "ci", "--scopes", "prompts:write,prompts:read"];
     let importer = written(call(&server, &admin, &create)).await;
     assert!(importer.starts_with("quire-key_acme_"), "{importer}");
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/prompts.ndjson");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../prompts/samples/prompts.ndjson");
     assert!(run(call(&server, &importer, &["prompts", "import", file])).await.status.success());
-    let memories = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/memories.ndjson");
+    let memories = concat!(env!("CARGO_MANIFEST_DIR"), "/../memory/samples/memories.ndjson");
     let denied = run(call(&server, &importer, &["memories", "import", memories])).await;
     let stderr = String::from_utf8(denied.stderr).unwrap();
     assert!(stderr.contains("the scope memory:write is required"), "{stderr}");

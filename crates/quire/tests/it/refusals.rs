@@ -328,8 +328,52 @@ fn help_names_every_setting_and_no_secret() {
       -h, --help                         Print help
       -V, --version                      Print version
     ");
+    insta::assert_snapshot!(help(&["--help"]), @"
+    gRPC services over Postgres whose every list is paged the same way
+
+    Usage: quire [OPTIONS] <COMMAND>
+
+    Commands:
+      serve     Serve the services, with gRPC health and reflection
+      migrate   Migrate a database; `serve` does this too when it starts
+      prompts   Work with the prompts of a running server
+      memories  Work with the memories of a running server
+      agents    Work with the agents of a running server
+      usage     Work with the usage records of a running server
+      jobs      Work with the jobs of a running server
+      keys      Create, list and revoke API keys
+      help      Print this message or the help of the given subcommand(s)
+
+    Options:
+          --log <LOG>  What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
+      -h, --help       Print help
+      -V, --version    Print version
+    ");
+    insta::assert_snapshot!(help(&["usage", "--help"]), @"
+    Work with the usage records of a running server
+
+    Usage: quire usage [OPTIONS] <COMMAND>
+
+    Commands:
+      import  Import records from a file with one UsageRecord on each line, in protobuf's JSON. Identical existing records are skipped, so an interrupted import can be run again
+      help    Print this message or the help of the given subcommand(s)
+
+    Options:
+          --log <LOG>  What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
+      -h, --help       Print help
+      -V, --version    Print version
+    ");
+    for (noun, message) in [
+        ("memories", "StoreMemoryRequest"),
+        ("agents", "RegisterAgentRequest"),
+        ("usage", "UsageRecord"),
+        ("jobs", "CreateJobRequest"),
+    ] {
+        let help = help(&[noun, "import", "--help"]);
+        assert!(help.contains(&format!("with one {message} on each line")), "{help}");
+    }
     insta::assert_snapshot!(help(&["prompts", "import", "--help"]), @"
-    Import records from a file with one record on each line, in protobuf's JSON: a CreatePromptRequest, a StoreMemoryRequest, a RegisterAgentRequest, a UsageRecord, or a CreateJobRequest. Identical existing records are skipped, so an interrupted import can be run again
+    Import records from a file with one CreatePromptRequest on each line, in protobuf's JSON. Identical existing records are skipped, so an interrupted import can be run again
 
     Usage: quire prompts import [OPTIONS] <FILE>
 

@@ -58,7 +58,7 @@ fn import(server: &Server, arguments: &[&str]) -> Command {
 }
 
 fn import_from(server: &str, arguments: &[&str]) -> Command {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/prompts.ndjson");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../prompts/samples/prompts.ndjson");
     let mut command = quire(&["prompts", "import", file, "--server", server]);
     command.args(arguments);
     command
