@@ -1,27 +1,37 @@
-//! Compiles the protos whose features are on.
+//! Compiles `pagination.v1`; with the feature `services`, every proto below `proto/`.
 
-use std::{env, path::PathBuf};
-
-/// Each proto and the feature that asks for it; `pagination` is always there.
-const PROTOS: [(&str, Option<&str>); 7] = [
-    ("pagination/v1/pagination.proto", None),
-    ("prompts/v1/prompts.proto", Some("CARGO_FEATURE_PROMPTS")),
-    ("memory/v1/memory.proto", Some("CARGO_FEATURE_MEMORY")),
-    ("registry/v1/registry.proto", Some("CARGO_FEATURE_REGISTRY")),
-    ("meter/v1/meter.proto", Some("CARGO_FEATURE_METER")),
-    ("identity/v1/identity.proto", Some("CARGO_FEATURE_IDENTITY")),
-    ("jobs/v1/jobs.proto", Some("CARGO_FEATURE_JOBS")),
-];
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let include = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("proto");
     println!("cargo::metadata=include={}", include.display());
+    // A further proto is compiled as well.
+    println!("cargo::rerun-if-changed={}", include.display());
 
-    let wanted: Vec<&str> = PROTOS
-        .iter()
-        .filter(|(_, feature)| feature.is_none_or(|feature| env::var_os(feature).is_some()))
-        .map(|(proto, _)| *proto)
-        .collect();
-    pagination_build::configure().pagination_module("crate::pagination::v1").compile(&wanted, &[include])?;
+    let mut protos = vec![include.join("pagination/v1/pagination.proto")];
+    if env::var_os("CARGO_FEATURE_SERVICES").is_some() {
+        protos = protos_below(&include)?;
+        protos.sort();
+    }
+    pagination_build::configure()
+        .pagination_module("crate::pagination::v1")
+        .tonic(|tonic| tonic.include_file("packages.rs"))
+        .compile(&protos, &[include])?;
     Ok(())
+}
+
+fn protos_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut protos = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            protos.extend(protos_below(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
+            protos.push(path);
+        }
+    }
+    Ok(protos)
 }

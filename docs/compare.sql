@@ -73,7 +73,7 @@ select null::bigint, count(_postgrest_t), coalesce(json_agg(_postgrest_t), '[]')
 prepare es_entity(text, bigint, uuid, timestamptz) as
 (select :row from prompts where workspace_id = $1 and ((create_time, id) < ($4, $3)) and ($3 is not null) :newest limit $2)
 union all (select :row from prompts where workspace_id = $1 and ($3 is null) :newest limit $2) :newest limit $2;
--- OR: SeaORM; Ory; sqlakeyset unless its driver is psycopg2.
+-- OR: SeaORM; Ory; id_effect_sql; Toasty; sqlakeyset unless its driver is psycopg2.
 prepare by_or(text, timestamptz, uuid) as
 select :row from prompts where workspace_id = $1 and ((create_time = $2 and id < $3) or create_time < $2) :newest limit 51;
 -- Row value: sqlakeyset with psycopg2, which puts the values into the text, so that nothing is prepared.

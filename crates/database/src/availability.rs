@@ -7,29 +7,31 @@ use tokio::{
 
 use crate::{Database, connect::is_full, pool::WAIT_LIMIT};
 
-/// How often the database is asked whether it answers.
+/// The interval between two checks of the database.
 const INTERVAL: Duration = Duration::from_millis(200);
-/// How long its answer may take, a new connection included. With the interval, less than a caller waits for a connection:
-/// callers that wait behind those that hang are told that the database is gone, and not that it is at its limit.
+/// How long a check may take, including a new connection. Interval and limit together are shorter than a caller's wait
+/// for a connection. So the callers of a database that hangs are told that it is unavailable, not that it is at its
+/// limit.
 const LIMIT: Duration = Duration::from_millis(700);
 const _: () = assert!(INTERVAL.as_millis() + LIMIT.as_millis() < WAIT_LIMIT.as_millis());
-/// How long a connection is waited for before it is looked again whether there are others that answer.
+/// How long a check waits for a connection to open before it looks again for another one.
 const TURN: Duration = Duration::from_millis(50);
-/// How long the reserved connection is not made after it was tried, so that a server that is full is not asked all the time.
+/// The pause between two attempts to open the reserved connection, so that a full server is not asked all the time.
 const RESERVE_PAUSE: Duration = Duration::from_secs(1);
-/// How long Postgres may need to give the place of a connection that was closed to another.
+/// How long Postgres may need to free the place of a connection that was closed.
 const CLOSING: Duration = Duration::from_millis(100);
 
-/// Whether the database answers. Calls are to be refused while it does not, those in flight included: a database that hangs,
-/// unlike one that refuses, would otherwise hold each of them.
+/// Whether the database answers. While it does not, refuse all calls, including those in flight: a database that hangs,
+/// unlike one that refuses connections, would hold each of them.
 ///
-/// The database is asked over the connections that statements have: an idle one, or a new one where none is open. While all
-/// are in use, the reserved connection is asked, since a busy database is not gone.
+/// Checks use the connections of statements: an idle one, or a new one if none is open. While all are in use, checks
+/// use the reserved connection, because a busy database is not gone.
 #[derive(Debug, Clone)]
 pub struct Availability(watch::Receiver<bool>);
 
 impl Availability {
-    /// Watches this database for as long as anybody asks. It is taken to answer until it is found not to.
+    /// Watches this database until the last clone of this value is dropped. The database counts as available until a
+    /// check fails.
     pub fn watch(database: Database) -> Self {
         let (sender, receiver) = watch::channel(true);
         tokio::spawn(async move {
@@ -46,7 +48,7 @@ impl Availability {
                 }
                 if answers && !database.has_reserved() && reserve_at <= Instant::now() {
                     reserve_at = Instant::now() + RESERVE_PAUSE;
-                    // Not waited for, so that a database which hangs just then is found as soon as at any other time.
+                    // Not awaited, so that it does not delay the next check if the database hangs just now.
                     tokio::spawn(database.clone().reserve());
                 }
                 sleep(INTERVAL).await;
@@ -55,7 +57,7 @@ impl Availability {
         Self(receiver)
     }
 
-    /// Waits until it answers no more, or again, and tells which. Never ends once nobody watches.
+    /// Waits until the availability changes, and returns the new value. Never returns after the watcher has ended.
     pub async fn changed(&mut self) -> bool {
         match self.0.changed().await {
             Ok(()) => *self.0.borrow(),
@@ -63,12 +65,13 @@ impl Availability {
         }
     }
 
-    /// Whether it answers.
+    /// Whether the database answers.
     pub fn is_available(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// Waits until it does not answer, at once if that is so. Never ends once nobody watches.
+    /// Waits until the database does not answer. Returns at once if it does not answer now, and never after the watcher
+    /// has ended.
     pub async fn lost(&mut self) {
         if self.0.wait_for(|is_available| !is_available).await.is_err() {
             std::future::pending::<()>().await;
@@ -77,7 +80,7 @@ impl Availability {
 }
 
 impl Database {
-    /// Whether it answers. One that is gone or hangs loses its connections: a server that comes back comes without them.
+    /// Checks the database once. If it is gone or hangs, drops its connections: they do not survive a restart.
     async fn answers(&self) -> bool {
         let error: Box<dyn std::error::Error> = match timeout(LIMIT, self.ask()).await {
             Ok(Ok(())) => return true,
@@ -92,7 +95,7 @@ impl Database {
     async fn ask(&self) -> sqlx::Result<()> {
         loop {
             if let Some(pooled) = self.pool.take_idle() {
-                // Where it has died, others may have, which a restart that is over already does too.
+                // A dead connection does not prove that the database is gone: a restart that is over leaves some too.
                 if let Some(pooled) = pooled.pinged(LIMIT).await {
                     self.pool.give_back(pooled);
                     return Ok(());
@@ -108,7 +111,7 @@ impl Database {
 
     async fn ask_reserved(&self) -> sqlx::Result<()> {
         match self.pool.reserved.lock().await.ping(&self.pool).await {
-            // A live server that has no place for this connection has given its places to others.
+            // A server that refuses this connection is alive. It may have given its places to others.
             Err(error) if is_full(&error) || error.as_database_error().is_some() => Ok(()),
             answer => answer,
         }
@@ -122,12 +125,12 @@ impl Database {
     async fn reserve(self) {
         match timeout(LIMIT, self.make_reserved()).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "no connection is reserved"),
-            Err(error @ Elapsed { .. }) => tracing::debug!(%error, "no connection is reserved"),
+            Ok(Err(error)) => tracing::debug!(%error, "cannot open the reserved connection"),
+            Err(error @ Elapsed { .. }) => tracing::debug!(%error, "cannot open the reserved connection"),
         }
     }
 
-    /// Makes the reserved connection. Where the server has no place for it, one of the pool's gives up its own.
+    /// Opens the reserved connection. If the server has no place for it, closes a connection of the pool.
     async fn make_reserved(&self) -> sqlx::Result<()> {
         let mut made = self.pool.reserved.lock().await.ping(&self.pool).await;
         if made.as_ref().is_err_and(is_full) && self.pool.give_up_place() {

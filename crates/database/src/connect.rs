@@ -1,4 +1,4 @@
-//! How a connection is made, and what its errors mean.
+//! Opens connections, and classifies their errors.
 
 use std::{
     io::{self, ErrorKind},
@@ -11,10 +11,10 @@ use sqlx::{
 };
 use tokio::time::{error::Elapsed, timeout};
 
-/// How long a new connection may take.
+/// How long opening a connection may take.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_millis(700);
 
-/// Makes a connection, and asks for the process that serves it, since sqlx does not tell.
+/// Opens a connection, and asks for the process id of its backend, which sqlx does not return.
 pub(crate) async fn connect(options: &PgConnectOptions) -> sqlx::Result<(PgConnection, i32)> {
     let connecting = async {
         let mut connection = options.connect().await?;
@@ -26,16 +26,16 @@ pub(crate) async fn connect(options: &PgConnectOptions) -> sqlx::Result<(PgConne
     timeout(CONNECT_LIMIT, connecting).await.unwrap_or_else(too_late)
 }
 
-/// Makes connections fit for pages, and has Postgres find out when this end of one is gone.
+/// Sets the options for pages, and makes Postgres notice when this end of a connection is gone.
 ///
-/// A client would set `TCP_NODELAY` and keepalives on its own socket too. sqlx 0.9 sets neither, and gives no access to the
-/// socket. A request is one write that waits for its answer, which Nagle's algorithm does not delay; and a connection that
-/// was idle for long is asked for an answer before it is used.
+/// A client would usually also set `TCP_NODELAY` and keepalives on its own socket. sqlx 0.9 sets neither and gives no
+/// access to the socket. They are not needed: a request is one write followed by a wait for the response, which Nagle's
+/// algorithm does not delay, and a connection that was idle for long is pinged before it is used.
 pub(crate) fn prepared(options: PgConnectOptions) -> PgConnectOptions {
     keyset::options_for_pages(options).options([
-        // A statement whose connection was closed is stopped after this long.
+        // A statement stops within this time after its connection was closed.
         ("client_connection_check_interval", "250ms"),
-        // Over TCP only; on a Unix socket they do nothing. A firewall hears of an idle connection once a minute.
+        // For TCP only; a Unix socket ignores them. Firewalls see an idle connection once a minute.
         ("tcp_keepalives_idle", "60"),
         ("tcp_keepalives_interval", "10"),
         ("tcp_keepalives_count", "3"),
@@ -43,15 +43,15 @@ pub(crate) fn prepared(options: PgConnectOptions) -> PgConnectOptions {
     ])
 }
 
-/// Whether no statement can be run on the connection after this error.
+/// Whether the connection cannot be used any more after this error.
 pub(crate) fn ends_connection(error: &sqlx::Error) -> bool {
     let severity = || error.as_database_error()?.try_downcast_ref().map(PgDatabaseError::severity);
     matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_))
         || matches!(severity(), Some(PgSeverity::Fatal | PgSeverity::Panic))
 }
 
-/// Whether a live server has no room for one more connection at the moment: `too_many_connections`, of the server, the role
-/// or the database, or a Unix socket whose listen queue is full.
+/// Whether a live server has no room for another connection at the moment: `too_many_connections`, by a limit of the
+/// server, the role or the database, or a full listen queue of a Unix socket.
 pub(crate) fn is_full(error: &sqlx::Error) -> bool {
     has_code(error, "53300") || matches!(error, sqlx::Error::Io(error) if error.kind() == ErrorKind::WouldBlock)
 }
@@ -65,7 +65,7 @@ fn has_code(error: &sqlx::Error, code: &str) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|found| found == code)
 }
 
-/// The error for each of those who wait for a connection that could not be made.
+/// The error for each caller that waits for a connection that could not be opened.
 pub(crate) fn unreachable(error: &sqlx::Error) -> sqlx::Error {
     let kind = if let sqlx::Error::Io(error) = error { error.kind() } else { ErrorKind::ConnectionRefused };
     sqlx::Error::Io(io::Error::new(kind, error.to_string()))

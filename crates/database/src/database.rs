@@ -17,71 +17,73 @@ use crate::{
     running::Running,
 };
 
-/// A Postgres database, and the connections to it. Cloning it is cheap, and clones have the same connections.
+/// A Postgres database and its connections. Cloning it is cheap, and clones share the connections.
 ///
-/// A statement, or a whole transaction, owns its connection. A caller who goes away, by dropping the future, costs no
-/// connection: what is short ends by itself, and what runs on for 100 ms is cancelled. A caller who goes away while he waits
-/// for a connection never reaches the database.
+/// A statement, or a whole transaction, owns its connection. A caller that leaves, by dropping the future, costs no
+/// connection: a short statement ends by itself, and one that runs for another 100 ms is cancelled. A caller that
+/// leaves while it waits for a connection never reaches the database.
 ///
-/// A connection that was given back is used again as it is, with no round trip to ask whether it is alive, unless it was
-/// idle for over 30 seconds: a read that meets a dead one is run once more on a live one. When one turns out to be dead,
-/// the others that are as old are not used again.
+/// A connection that was given back is reused without a round trip to check it, unless it was idle for over 30 seconds.
+/// A read on a dead connection is run once more on a live one. When a connection turns out to be dead, the connections
+/// that were open at that time are not used again.
 ///
-/// Where the server, the role or the database allows fewer connections than asked for, callers wait for those there are.
-/// One more than asked for is reserved, for cancelling statements and for [`Availability`](crate::Availability). Without it,
-/// a connection is closed where its statement would be cancelled.
+/// If the server, the role or the database allows fewer connections than requested, callers wait for the existing ones.
+/// One more connection is reserved for cancelling statements and for [`Availability`](crate::Availability). If it
+/// cannot be opened, a statement is stopped by closing its connection.
 ///
-/// Connections are made fit for pages by [`keyset::options_for_pages`]; everything else of the options stays as it is.
+/// Connections get the options of [`keyset::options_for_pages`], keepalives, and a `client_connection_check_interval`.
+/// Other options stay as they are.
 #[derive(Clone)]
 pub struct Database {
     pub(crate) pool: Arc<Pool>,
 }
 
 impl Database {
-    /// The database that these options name, with at most so many connections, made as they are needed.
+    /// A database with these connection options and at most `max_connections` connections, which are opened when
+    /// needed.
     ///
-    /// Connections that are idle for four minutes are closed by a task of the runtime in which this is called. Outside of a
-    /// runtime there is no such task.
+    /// A task of the current runtime closes connections that were idle for four minutes. Without a runtime, there is no
+    /// such task.
     pub fn new(options: PgConnectOptions, max_connections: usize) -> Self {
         Self { pool: Pool::new(options, max_connections) }
     }
 
-    /// How its connections are made.
+    /// The options of new connections.
     pub fn options(&self) -> PgConnectOptions {
         self.pool.lock().options.clone()
     }
 
-    /// The most connections that it has, apart from the reserved one.
+    /// The maximum number of connections, without the reserved one.
     pub fn max_connections(&self) -> usize {
         self.pool.max_connections
     }
 
-    /// The connections that are in use.
+    /// The number of connections in use.
     pub fn connections_in_use(&self) -> usize {
         self.pool.in_use()
     }
 
-    /// Connects by these options from now on. The connections that exist are not used again.
+    /// Opens connections with these options from now on. Existing connections are not used again.
     pub fn move_to(&self, options: PgConnectOptions) {
         self.pool.forget(None, Some(options));
     }
 
-    /// Does not use the connections that exist again, as when their server is gone.
+    /// Stops using the existing connections, for example when their server is gone.
     pub fn forget_connections(&self) {
         self.pool.forget(None, None);
     }
 
-    /// Closes the connections that are idle, and each other one when it is given back. No statement can be run any more.
+    /// Closes idle connections now and others when they are given back. No further statement can run.
     pub fn close(&self) {
         self.pool.close();
     }
 
-    /// Runs a statement that only reads, once or, if its connection has died, twice.
+    /// Runs a statement that only reads. If its connection dies, runs it once more.
     ///
     /// # Errors
     ///
-    /// [`sqlx::Error::PoolTimedOut`] when no connection became free in 1.2 seconds, [`sqlx::Error::Io`] when none could be
-    /// made, [`sqlx::Error::PoolClosed`] after [`Database::close`], and whatever the statement fails with.
+    /// [`sqlx::Error::PoolTimedOut`] if no connection becomes free within 1.2 seconds, [`sqlx::Error::Io`] if none can
+    /// be opened, [`sqlx::Error::PoolClosed`] after [`Database::close`], and any error of the statement.
     pub async fn read_rows(&self, statement: Statement) -> sqlx::Result<Vec<PgRow>> {
         let rows = self.run(self.pool.acquire().await?, statement.clone()).await;
         if !rows.as_ref().is_err_and(ends_connection) {
@@ -90,8 +92,8 @@ impl Database {
         self.run(self.pool.acquire().await?, statement).await
     }
 
-    /// Runs a statement that may write, once, and gives the rows that it returns. When its connection dies or its caller
-    /// goes away, whether it was done is not known.
+    /// Runs a statement that may write, once, and returns its rows. If its connection dies or its caller leaves, it is
+    /// unknown whether the statement took effect.
     ///
     /// # Errors
     ///
@@ -100,16 +102,16 @@ impl Database {
         self.run(self.pool.acquire().await?, statement).await
     }
 
-    /// Reads as [`Database::read_rows`] does, into values.
+    /// Runs [`Database::read_rows`], and converts the rows to values.
     ///
     /// # Errors
     ///
-    /// Those of [`Database::read_rows`], and [`sqlx::Error::ColumnDecode`] for a row that is not a `T`.
+    /// Those of [`Database::read_rows`], and [`sqlx::Error::ColumnDecode`] for a row that does not convert to `T`.
     pub async fn read<T: for<'r> FromRow<'r, PgRow>>(&self, statement: Statement) -> sqlx::Result<Vec<T>> {
         values(&self.read_rows(statement).await?)
     }
 
-    /// Writes as [`Database::write_rows`] does, and gives the rows that it returns as values.
+    /// Runs [`Database::write_rows`], and converts the returned rows to values.
     ///
     /// # Errors
     ///
@@ -118,17 +120,19 @@ impl Database {
         values(&self.write_rows(statement).await?)
     }
 
-    /// Begins a transaction with this SQL, runs `work` in it, commits if it gives `Ok` and rolls back otherwise.
+    /// Begins a transaction with this SQL and runs `work` in it. Commits if `work` returns `Ok`, and rolls back
+    /// otherwise.
     ///
-    /// When the caller goes away, each statement that runs for over 100 ms is cancelled; a transaction that ends before that
-    /// is committed. When the connection dies at the commit, or the caller goes away, whether it was done is not known.
+    /// If the caller leaves, each statement that runs for over 100 ms is cancelled; a transaction that ends before that
+    /// is committed. If the connection dies during the commit, or the caller leaves, it is unknown whether the
+    /// transaction was committed.
     ///
-    /// `work` waits for nothing but its statements, and gives `Err` when one of them fails: after a failed statement,
+    /// `work` must wait only for its statements, and must return `Err` if one of them fails: after a failed statement,
     /// Postgres turns the commit into a rollback and reports no error.
     ///
     /// # Errors
     ///
-    /// Those of `work` and of [`Database::write_rows`], and what the commit fails with.
+    /// Those of `work` and of [`Database::write_rows`], and any error of the commit.
     pub async fn transaction<T, E>(
         &self,
         begin: &'static str,
@@ -185,9 +189,10 @@ impl Connections for Database {
     }
 }
 
-/// A connection for more than one statement. Dropped, it is given back if nothing is left begun on it, and closed otherwise.
+/// A connection for several statements. When it is dropped, it is given back if it is in no transaction, and closed
+/// otherwise.
 struct Held {
-    /// Absent while it is dropped.
+    /// `None` only while it is dropped.
     pooled: Option<Pooled>,
     pool: Arc<Pool>,
 }
@@ -211,7 +216,7 @@ impl DerefMut for Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if let Some(pooled) = self.pooled.take() {
-            // A statement whose caller has gone, from the start.
+            // Runs as a statement whose caller has already left.
             drop(Running::new(&self.pool, pooled, async |mut pooled: Pooled| {
                 let idle = is_idle(&mut pooled.connection).await;
                 (pooled.after(&idle).filter(|_| idle.is_ok_and(|idle| idle)), ())
@@ -220,11 +225,12 @@ impl Drop for Held {
     }
 }
 
-/// Whether the connection is in no transaction: then one begins with each statement.
+/// Whether the connection is in no transaction. Then `now()`, the start of the transaction, is the start of this
+/// statement.
 async fn is_idle(connection: &mut PgConnection) -> sqlx::Result<bool> {
     const SQL: &str = "select now() = statement_timestamp()";
     let row = match sqlx::raw_sql(SQL).fetch_one(&mut *connection).await {
-        // It may be that of a statement that was given up. One of its own comes again.
+        // The error may belong to an abandoned statement. An error of this statement would occur again.
         Err(sqlx::Error::Database(_)) => sqlx::raw_sql(SQL).fetch_one(connection).await?,
         row => row?,
     };
@@ -242,7 +248,7 @@ async fn in_transaction<T, E: From<sqlx::Error>>(
     Ok(output)
 }
 
-/// Once more where it was cancelled, which ends no transaction.
+/// Rolls back. If the rollback is cancelled, the transaction is still open, so the rollback runs once more.
 async fn roll_back(connection: &mut PgConnection) -> sqlx::Result<()> {
     let mut ended = sqlx::raw_sql("rollback").execute(&mut *connection).await;
     if ended.as_ref().is_err_and(is_cancelled) {
@@ -252,7 +258,7 @@ async fn roll_back(connection: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 fn values<T: for<'r> FromRow<'r, PgRow>>(rows: &[PgRow]) -> sqlx::Result<Vec<T>> {
-    // To collect into a result would lose the length.
+    // Collecting into a `Result` would lose the size hint.
     let mut values = Vec::with_capacity(rows.len());
     for row in rows {
         values.push(T::from_row(row)?);

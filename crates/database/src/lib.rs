@@ -1,9 +1,9 @@
-//! The connections to Postgres.
+//! Connections to Postgres.
 //!
-//! - [`Database`] is a pool of connections. A statement on it outlives its caller: when the caller goes away, the statement
-//!   ends or is cancelled, and its connection is used again.
+//! - [`Database`] is a pool of connections. A statement on it outlives its caller: if the caller leaves, the statement
+//!   ends or is cancelled, and its connection is reused.
 //! - [`Availability`] watches whether the database answers.
-//! - [`migrate`] brings its schema up to date.
+//! - [`migrate`] brings the schema up to date.
 
 mod availability;
 mod connect;
@@ -20,10 +20,11 @@ pub use migration::{MigrationError, migrate};
 
 use sqlx::postgres::PgConnectOptions;
 
-/// What Postgres shows as the name of the connections.
+/// The application name that Postgres shows for the connections.
 const APPLICATION_NAME: &str = "quire";
 
-/// The database that a server's services share, with at most so many connections. They are made as they are needed.
+/// The database that the services of a server share, with at most `max_connections` connections. They are opened when
+/// needed.
 pub fn connect(options: PgConnectOptions, max_connections: usize) -> Database {
     Database::new(options.application_name(APPLICATION_NAME), max_connections)
 }

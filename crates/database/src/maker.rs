@@ -1,4 +1,4 @@
-//! How a pool's connections are made: by one task, one at a time, for as long as somebody waits for one.
+//! Opens a pool's connections. One task opens one connection at a time, as long as a caller waits for one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,12 +13,12 @@ use crate::{
     pool::{Pool, Pooled, State},
 };
 
-/// How long no connection is made after one could not be.
+/// How long no connection is opened after an attempt failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Pool {
-    /// Has connections made, where somebody waits and there may be more. The pool must not be locked: a runtime that shuts
-    /// down drops the task at once.
+    /// Starts opening connections if a caller waits and another connection is allowed. The caller must not hold the
+    /// lock: a runtime that shuts down drops the task at once, and dropping it takes the lock.
     pub(crate) fn start_maker(self: &Arc<Self>) {
         let maker = {
             let mut state = self.lock();
@@ -28,7 +28,7 @@ impl Pool {
             state.making = true;
             Maker { pool: Arc::clone(self), ended: false }
         };
-        // Without a runtime nobody waits either.
+        // Without a runtime, no caller waits either.
         if let Ok(tokio) = Handle::try_current() {
             tokio.spawn(maker.run());
         }
@@ -39,7 +39,7 @@ impl Pool {
     }
 }
 
-/// Makes connections. There is one at a time.
+/// Opens connections. A pool has at most one at a time.
 struct Maker {
     pool: Arc<Pool>,
     ended: bool,
@@ -71,8 +71,8 @@ impl Maker {
         }
     }
 
-    /// How the next connection is made; nothing when none is wanted. The task ends under the same lock, so that a caller who
-    /// begins to wait after that starts another.
+    /// The options and the generation of the next connection; `None` if none is needed. In that case the task ends
+    /// under the same lock, so that a caller that begins to wait later starts a new one.
     fn next(&mut self) -> Option<(PgConnectOptions, u64)> {
         let mut state = self.pool.lock();
         if self.pool.may_make(&state) {
@@ -85,10 +85,10 @@ impl Maker {
 }
 
 impl Pool {
-    /// Where connections are open, those who wait get one of them. With none open, a server that is full is tried again
-    /// until their time is up, and after any other error they are told at once.
+    /// Handles a failed attempt. If connections are open, waiting callers get one of them. If none is open, a full
+    /// server is tried again until the callers time out, and any other error is reported to them at once.
     fn refused(&self, error: &sqlx::Error, generation: u64) {
-        tracing::debug!(%error, "no connection could be made");
+        tracing::debug!(%error, "cannot open a connection");
         let mut state = self.lock();
         if state.generation != generation {
             return;
@@ -99,14 +99,14 @@ impl Pool {
         }
         if is_full(error) {
             drop(state);
-            // It may have the only place.
+            // The reserved connection may have the only place.
             self.reserved.close();
             return;
         }
         let waiters = std::mem::take(&mut state.waiters);
         drop(state);
         for waiter in waiters.into_values() {
-            // Who has gone meanwhile is not told.
+            // A caller that has left is not told.
             drop(waiter.send(Err(unreachable(error))));
         }
     }

@@ -22,51 +22,51 @@ use crate::{
     running::Running,
 };
 
-/// How long a caller waits for a connection. Longer than [`Availability`](crate::Availability) needs to find that the database
-/// hangs, which is not the same as being at its limit.
+/// How long a caller waits for a connection. Longer than [`Availability`](crate::Availability) needs to find that the
+/// database hangs, so that a database that hangs is not reported as one at its limit.
 pub(crate) const WAIT_LIMIT: Duration = Duration::from_millis(1_200);
-/// How old a connection becomes, so that what each keeps in the server's memory is let go of.
+/// The maximum age of a connection, so that Postgres frees the memory that it keeps for each one.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
-/// How long a connection stays idle before it is closed. Firewalls forget one after about five minutes.
+/// How long a connection may be idle before it is closed. Firewalls forget one after about five minutes.
 const MAX_IDLE: Duration = Duration::from_secs(4 * 60);
-/// How often idle connections are looked through.
+/// How often idle connections are checked.
 const IDLE_CHECK: Duration = Duration::from_secs(30);
-/// A connection that was idle for longer than this is asked for an answer before it is used.
+/// A connection that was idle for longer than this is pinged before it is used.
 const PING_AFTER: Duration = Duration::from_secs(30);
-/// How long no connection is made after a place was given up, so that the reserved connection gets it.
+/// How long no connection is opened after one has given up its place, so that the reserved connection gets the place.
 const PLACE_PAUSE: Duration = Duration::from_millis(500);
-/// How long that answer may take.
+/// How long the ping before a use may take.
 const PING_LIMIT: Duration = Duration::from_secs(1);
 
-/// Connections, and those who wait for one.
+/// Connections, and the callers that wait for one.
 ///
-/// Idle connections are used last in, first out: the one that was used last has its backend in the processor's caches.
-/// Callers are served first come, first served. Who finds no idle connection waits; connections are made by a
-/// [task](crate::maker) of the pool's own, so a caller who goes away takes none with him.
+/// Idle connections are used last in, first out: the backend that was used last is in the processor's caches. Callers
+/// are served first come, first served. A caller that finds no idle connection waits. A [task](crate::maker) of the
+/// pool opens connections, so a caller that leaves takes none with it.
 pub(crate) struct Pool {
     pub(crate) max_connections: usize,
     pub(crate) reserved: Reserved,
     state: Mutex<State>,
-    /// The task that closes connections which were idle for long.
+    /// The task that closes connections that were idle for too long.
     idle_check: Option<AbortHandle>,
 }
 
 pub(crate) struct State {
     pub(crate) options: PgConnectOptions,
-    /// Counts how often the connections there were had to be given up. None of an earlier generation is used again.
+    /// How often all connections were dropped. Connections of an earlier generation are not used again.
     pub(crate) generation: u64,
-    /// The one used last is at the end. There are some only while nobody waits.
+    /// The connection used last is at the end. Empty while callers wait.
     idle: Vec<Pooled>,
-    /// By the number that each drew.
+    /// By the order of their arrival.
     pub(crate) waiters: BTreeMap<u64, oneshot::Sender<sqlx::Result<Pooled>>>,
     next_number: u64,
-    /// Connections that are idle or in use.
+    /// The number of connections that are idle or in use.
     pub(crate) open: usize,
     /// Whether the maker's task runs.
     pub(crate) making: bool,
-    /// No connection is made before this.
+    /// No connection is opened before this time.
     pub(crate) make_at: Instant,
-    /// Whether the connection that is given back next is closed, since its place is wanted for the reserved connection.
+    /// Whether to close the next connection that is given back, because the reserved connection needs its place.
     wants_place: bool,
     pub(crate) closed: bool,
 }
@@ -93,7 +93,7 @@ impl Pool {
         })
     }
 
-    /// A connection must not be dropped while this is held: that takes it too.
+    /// No connection may be dropped while this lock is held: dropping one takes the lock.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,7 +103,7 @@ impl Pool {
         state.open.saturating_sub(state.idle.len())
     }
 
-    /// A connection on which nothing is begun. To drop it is to close it.
+    /// A connection that is in no transaction. Dropping it closes it.
     pub(crate) async fn acquire(self: &Arc<Self>) -> sqlx::Result<Pooled> {
         loop {
             let pooled = match self.take_or_wait()? {
@@ -113,7 +113,8 @@ impl Pool {
             if pooled.idle_since.elapsed() < PING_AFTER {
                 return Ok(pooled);
             }
-            // Given back with its answer, it is idle for no time; without one, it and those that are as old are gone.
+            // A connection that answers is given back as just used. If it does not answer, all of its generation are
+            // dropped.
             let ping = |pooled: Pooled| async { (pooled.pinged(PING_LIMIT).await, ()) };
             Running::new(self, pooled, ping).await;
         }
@@ -127,7 +128,7 @@ impl Pool {
         if state.closed {
             return Err(sqlx::Error::PoolClosed);
         }
-        // One may have been given back since.
+        // A connection may have been given back since.
         if let Some(pooled) = state.idle.pop() {
             return Ok(Turn::Now(pooled));
         }
@@ -151,7 +152,7 @@ impl Pool {
         }
     }
 
-    /// Takes a connection back. Nothing may be left begun on it.
+    /// Takes a connection back. It must be in no transaction.
     pub(crate) fn give_back(&self, mut pooled: Pooled) {
         pooled.idle_since = Instant::now();
         loop {
@@ -167,7 +168,7 @@ impl Pool {
             };
             drop(state);
             match waiter.send(Ok(pooled)) {
-                // Who has gone meanwhile leaves it for the next.
+                // If the caller has left, the connection goes to the next one.
                 Err(Ok(unused)) => pooled = unused,
                 Ok(()) | Err(Err(_)) => return,
             }
@@ -175,8 +176,8 @@ impl Pool {
         drop(pooled);
     }
 
-    /// Closes one connection, an idle one or the one that is given back next, and makes no other for a moment. Not the only
-    /// one.
+    /// Closes one connection, an idle one or the next one that is given back, and opens no other for a moment. Returns
+    /// false if fewer than two connections are open, and then closes none.
     pub(crate) fn give_up_place(&self) -> bool {
         let mut state = self.lock();
         if state.open < 2 {
@@ -190,10 +191,10 @@ impl Pool {
         true
     }
 
-    /// Gives up the connections of this generation, and with `options` makes the next ones by these.
+    /// Drops the connections of `generation`, or all if it is `None`. With `options`, later connections use these.
     pub(crate) fn forget(&self, generation: Option<u64>, options: Option<PgConnectOptions>) {
         let mut state = self.lock();
-        // Where another has done so already, those since are live.
+        // If another call has dropped this generation, later connections are live.
         if generation.is_some_and(|generation| generation != state.generation) {
             return;
         }
@@ -211,7 +212,7 @@ impl Pool {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        // Who waits is told so by losing his sender.
+        // Waiting callers learn it from their dropped senders.
         state.waiters.clear();
         drop(state);
         self.forget(None, None);
@@ -249,7 +250,7 @@ enum Turn {
     Later(Waiter),
 }
 
-/// Somebody who waits for a connection. To drop it is to leave the queue.
+/// A caller that waits for a connection. Dropping it leaves the queue.
 struct Waiter {
     pool: Arc<Pool>,
     number: u64,
@@ -269,7 +270,7 @@ impl Waiter {
 impl Drop for Waiter {
     fn drop(&mut self) {
         self.pool.lock().waiters.remove(&self.number);
-        // One that came too late goes to the next.
+        // A connection that came too late goes to the next caller.
         self.receiver.close();
         if let Ok(Ok(pooled)) = self.receiver.try_recv() {
             self.pool.give_back(pooled);
@@ -277,11 +278,11 @@ impl Drop for Waiter {
     }
 }
 
-/// A connection, and its place in the pool. It is given back by [`Pool::give_back`]; dropped before that, it is closed.
+/// A connection and its place in the pool. [`Pool::give_back`] gives it back; dropping it closes it.
 pub(crate) struct Pooled {
-    // Before the place, so that it is closed when the place is free.
+    // Declared before the place, so that the connection is closed before its place becomes free.
     pub(crate) connection: PgConnection,
-    /// The process that serves it.
+    /// The process id of its backend.
     pub(crate) pid: i32,
     pub(crate) generation: u64,
     made: Instant,
@@ -290,13 +291,13 @@ pub(crate) struct Pooled {
 }
 
 impl Pooled {
-    /// One that was just made, counted as open.
+    /// A connection that was just opened, and is counted as open.
     pub(crate) fn new(pool: &Arc<Pool>, (connection, pid): (PgConnection, i32), generation: u64) -> Self {
         let now = Instant::now();
         Self { connection, pid, generation, made: now, idle_since: now, place: Place(Arc::downgrade(pool)) }
     }
 
-    /// The connection after this outcome, unless it has died. Others that are as old are not used again then.
+    /// The connection after this outcome; `None` if it has died. Then all connections of its generation are dropped.
     pub(crate) fn after<T>(self, outcome: &sqlx::Result<T>) -> Option<Self> {
         match outcome {
             Err(error) if ends_connection(error) => {
@@ -326,7 +327,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         if let Some(pool) = self.0.upgrade() {
             pool.lock().open -= 1;
-            // Somebody may wait for the place.
+            // A caller may wait for the place.
             pool.start_maker();
         }
     }

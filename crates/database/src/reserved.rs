@@ -1,4 +1,5 @@
-//! One connection that no statement gets: it cancels them, and tells a busy database from one that is gone.
+//! One connection that runs no statement of a caller. It cancels statements, and tells a busy database from one that is
+//! gone.
 
 use std::time::Duration;
 
@@ -10,10 +11,10 @@ use tokio::{
 
 use crate::{connect::connect, pool::Pool};
 
-/// How long it may take to answer before it is made anew.
+/// How long it may take to answer before it is opened again.
 const PING_LIMIT: Duration = Duration::from_millis(300);
 
-/// The place of the reserved connection. It is made when it is needed.
+/// The place of the reserved connection, which is opened when needed.
 #[derive(Default)]
 pub(crate) struct Reserved(Mutex<Option<Open>>);
 
@@ -23,18 +24,18 @@ struct Open {
 }
 
 impl Reserved {
-    /// Waits while another uses it.
+    /// Waits until nothing else uses it.
     pub(crate) async fn lock(&self) -> Slot<'_> {
         Slot(self.0.lock().await)
     }
 
-    /// Whether there is one of this generation, as far as it can be seen while another uses it.
+    /// Whether a connection of this generation is open. True while it is in use, when its generation is unknown.
     pub(crate) fn is_open(&self, generation: u64) -> bool {
         let Ok(slot) = self.0.try_lock() else { return true };
         slot.as_ref().is_some_and(|open| open.generation == generation)
     }
 
-    /// Closes it if it is idle. In use, it is not put back into a pool that has given its generation up.
+    /// Closes it if it is idle. If it is in use, it is not put back once the pool has a new generation.
     pub(crate) fn close(&self) {
         if let Ok(mut slot) = self.0.try_lock() {
             *slot = None;
@@ -45,17 +46,17 @@ impl Reserved {
 pub(crate) struct Slot<'p>(MutexGuard<'p, Option<Open>>);
 
 impl Slot<'_> {
-    /// Has the connection answer, and makes it where there is none that does.
+    /// Pings the connection, and opens a new one if it does not answer or none is open.
     pub(crate) async fn ping(&mut self, pool: &Pool) -> sqlx::Result<()> {
         let open = self.open(pool).await?;
         self.put_back(open, pool);
         Ok(())
     }
 
-    /// Cancels what this process runs, a connection of this generation.
+    /// Cancels the statement of this process, which serves a connection of this generation.
     pub(crate) async fn cancel(&mut self, pool: &Pool, pid: i32, generation: u64) -> sqlx::Result<()> {
         let mut open = self.open(pool).await?;
-        // Another server has other processes.
+        // On another server, this process id belongs to another process.
         if open.generation != generation {
             self.put_back(open, pool);
             return Err(sqlx::Error::PoolClosed);
@@ -65,7 +66,7 @@ impl Slot<'_> {
         Ok(())
     }
 
-    /// The connection, taken out: one that is given up before its answer came is not used again.
+    /// Takes the connection out, so that it is not used again if the caller stops before its response arrives.
     async fn open(&mut self, pool: &Pool) -> sqlx::Result<Open> {
         let (options, generation, closed) = {
             let state = pool.lock();

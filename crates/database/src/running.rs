@@ -1,4 +1,4 @@
-//! A statement that runs, and what becomes of it when its caller goes away.
+//! A running statement, and what happens to it when its caller leaves.
 
 use std::{
     pin::Pin,
@@ -15,25 +15,26 @@ use tokio::{
 
 use crate::pool::{Pool, Pooled};
 
-/// How long a statement goes on without its caller before it is cancelled, and then before it is cancelled again.
+/// How long a statement may run without its caller before it is cancelled, and then before each further cancel.
 const GRACE: Duration = Duration::from_millis(100);
-/// How long it may take to cancel a statement: to have the reserved connection, and its answer.
+/// How long cancelling may take: getting the reserved connection, and its response.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
-/// How often a statement is cancelled before its connection is closed. A transaction may go on to its next statement.
+/// How often a statement is cancelled before its connection is closed. A transaction may continue with its next
+/// statement.
 const MAX_CANCELS: u32 = 50;
 
-/// A statement, or a transaction, that owns its connection. The connection comes back with the outcome if it can be used
-/// again.
+/// A statement or transaction that owns its connection. It returns the connection with the outcome, if the connection
+/// can be reused.
 type Work<T> = BoxFuture<'static, (Option<Pooled>, T)>;
 
-/// A statement, or a transaction, that its caller waits for. The caller polls it in place, so it costs no task and no other
-/// thread is woken up for it. When the caller drops it, a task takes it over: it goes on for a while, and is then cancelled.
+/// A statement or transaction that its caller waits for. The caller polls it in place, so it costs no task and wakes no
+/// other thread. If the caller drops it, a task takes it over: it may run for a while, and is then cancelled.
 ///
-/// Its connection is given back when the statement has ended, and each cancel that was sent has had its answer. Postgres
-/// ignores a cancel that reaches it between two statements, so none hits the next one.
+/// Its connection is given back when the statement has ended and each cancel that was sent has been answered. Postgres
+/// ignores a cancel that arrives between two statements, so no cancel hits the next statement.
 #[must_use]
 pub(crate) struct Running<T: Send + 'static> {
-    /// Absent once it has ended.
+    /// `None` after it has ended.
     work: Option<Work<T>>,
     pool: Arc<Pool>,
     pid: i32,
@@ -66,7 +67,7 @@ impl<T: Send + 'static> Future for Running<T> {
 
 impl<T: Send + 'static> Drop for Running<T> {
     fn drop(&mut self) {
-        // Without a runtime nothing ends it but to close its connection.
+        // Without a runtime, dropping the work closes its connection.
         if let Some(work) = self.work.take()
             && let Ok(tokio) = Handle::try_current()
         {
@@ -75,12 +76,12 @@ impl<T: Send + 'static> Drop for Running<T> {
     }
 }
 
-/// Brings a statement to its end. To return before that closes its connection.
+/// Runs a statement to its end. Returning early closes its connection.
 async fn finish<T: Send + 'static>(mut work: Work<T>, pool: Arc<Pool>, pid: i32, generation: u64) {
     for _ in 0..MAX_CANCELS {
         let ended = match timeout(GRACE, &mut work).await {
             Ok(ended) => Some(ended),
-            // Its connection is not used again, and its server may be another one's.
+            // The connection is not used again, and the process id may belong to another server.
             Err(Elapsed { .. }) if pool.lock().generation != generation => return,
             Err(Elapsed { .. }) => match timeout(CANCEL_LIMIT, cancel(&mut work, &pool, pid, generation)).await {
                 Ok(Ok(ended)) => ended,
@@ -99,7 +100,7 @@ async fn finish<T: Send + 'static>(mut work: Work<T>, pool: Arc<Pool>, pid: i32,
     }
 }
 
-/// Cancels a statement, unless it ends before that is sent.
+/// Cancels a statement, unless it ends before the cancel is sent.
 async fn cancel<T>(
     work: &mut Work<T>,
     pool: &Pool,

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use platform::{Caller, Error, Platform, Scope, Violations, now};
+use platform::{Caller, Error, Field, Platform, Scope, Violations, now};
 use quire_proto::identity::v1::{ApiKey, CreateApiKeyRequest, Device, RevokeSessionsRequest};
 use time::{Duration, OffsetDateTime};
 use tonic::Request;
@@ -15,7 +15,6 @@ use crate::{
     secrets::{KeySecret, RefreshToken, hash, random},
 };
 
-const NAME_BYTES: RangeInclusive<usize> = 1..=128;
 const SUBJECT_BYTES: RangeInclusive<usize> = 1..=128;
 /// Of what a caller's program calls itself, which is cut there.
 const USER_AGENT_BYTES: usize = 256;
@@ -90,15 +89,11 @@ pub(crate) fn new_api_key(
     caller: &Caller,
     platform: &Platform,
 ) -> Result<(NewApiKey, KeySecret), Error> {
-    let ApiKey { name, subject, scopes, expire_time, .. } = request.api_key.unwrap_or_default();
+    let api_key = request.api_key.unwrap_or_default();
     let create_time = now(&platform.clock);
     let mut violations = Violations::default();
-    violations.text("api_key.name", &name, NAME_BYTES);
-    violations.text("api_key.subject", &subject, SUBJECT_BYTES);
-    violations.words("api_key.scopes", &scopes);
-    if scopes.is_empty() {
-        violations.add("api_key.scopes", "must be at least 1");
-    }
+    violations.fields("api_key.", &api_key_fields(&api_key));
+    let ApiKey { name, subject, scopes, expire_time, .. } = api_key;
     let expire_time = expire_time.map(|time| violations.time("api_key.expire_time", time));
     if expire_time.is_some_and(|expire_time| expire_time <= create_time) {
         violations.add("api_key.expire_time", "must be in the future");
@@ -108,6 +103,15 @@ pub(crate) fn new_api_key(
     let secret = KeySecret { workspace: caller.workspace.clone(), id: platform.ids.next(), bytes: random()? };
     let secret_hash = hash(&secret.bytes);
     Ok((NewApiKey { id: secret.id, name, subject, scopes, create_time, expire_time, secret_hash }, secret))
+}
+
+/// The fields of an API key that callers write, but for its end.
+pub fn api_key_fields(api_key: &ApiKey) -> Vec<Field<'_>> {
+    vec![
+        Field::text("name", &api_key.name, 1..=128),
+        Field::text("subject", &api_key.subject, SUBJECT_BYTES),
+        Field::words("scopes", &api_key.scopes, 1),
+    ]
 }
 
 /// Requires scopes to be had already.

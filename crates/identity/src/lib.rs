@@ -8,16 +8,19 @@ use std::sync::Arc;
 
 use access::{SigningKey, SigningKeys};
 use database::Database;
+pub use input::api_key_fields;
 use keyset::{CatalogueError, List};
 pub use lists::{API_KEYS, SESSIONS};
-use platform::{Caller, Error, MAX_OPEN_REQUEST_BYTES, Platform, Resource, Scope, now, parse_id, timestamp};
+use platform::{
+    Caller, Error, MAX_OPEN_REQUEST_BYTES, Opened, Platform, Resource, Scope, Service, now, parse_id, timestamp,
+};
 use quire_proto::{
     identity::v1::{
         CreateApiKeyRequest, CreateApiKeyResponse, CreateSessionRequest, CreateSessionResponse, Credentials,
         GetSessionRequest, GetSessionResponse, ListApiKeysRequest, ListSessionsRequest, RefreshSessionRequest,
         RefreshSessionResponse, RevokeApiKeyRequest, RevokeApiKeyResponse, RevokeSessionRequest, RevokeSessionResponse,
         RevokeSessionsRequest, RevokeSessionsResponse,
-        identity_service_server::{IdentityService, IdentityServiceServer},
+        identity_service_server::{IdentityService, IdentityServiceServer, SERVICE_NAME},
     },
     pagination::v1::EncodedPage,
 };
@@ -25,13 +28,20 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
-    lists::{API_KEY, SESSION, api_keys, sessions, sessions::Refreshed},
+    lists::{api_keys, sessions, sessions::Refreshed},
     secrets::{KeySecret, RefreshToken, hash},
 };
 
-/// The paths of the methods that need no credential: they are how a caller gets one.
-pub const OPEN_METHODS: [&str; 2] =
-    ["/identity.v1.IdentityService/CreateSession", "/identity.v1.IdentityService/RefreshSession"];
+/// The service, as it registers.
+pub static SERVICE: Service = Service {
+    name: "identity",
+    grpc_name: SERVICE_NAME,
+    open: |platform| Box::pin(async { Ok(Opened::new(Identity::open(platform).await?.server())) }),
+    // Callers get a credential by these.
+    open_methods: &["/identity.v1.IdentityService/CreateSession", "/identity.v1.IdentityService/RefreshSession"],
+    // A secret that is in a file of samples is not one.
+    imports: &[],
+};
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -179,9 +189,9 @@ fn credentials(key: &SigningKey, begun: &Refreshed, refresh: &RefreshToken) -> R
 }
 
 fn no_session(field: &str, id: Uuid) -> Error {
-    Error::NotFound(Resource { kind: SESSION, field: field.to_owned(), name: id.to_string() })
+    Error::NotFound(Resource { kind: SESSIONS.message, field: field.to_owned(), name: id.to_string() })
 }
 
 fn no_api_key(field: &str, id: Uuid) -> Error {
-    Error::NotFound(Resource { kind: API_KEY, field: field.to_owned(), name: id.to_string() })
+    Error::NotFound(Resource { kind: API_KEYS.message, field: field.to_owned(), name: id.to_string() })
 }

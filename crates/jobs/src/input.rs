@@ -1,57 +1,31 @@
 //! Requests, made into rows once they are known to be right.
 
-use std::ops::RangeInclusive;
-
 use keyset::MAX_VALUES;
 use platform::{
-    Error, Ids, Platform, TimeRange, Violations, check_batch, now, parse_id, request_path, timestamp, without_repeated,
+    Error, Ids, Platform, TimeRange, Violations, now, parse_id, read_batch, read_one, timestamp, without_repeated,
 };
-use quire_proto::jobs::v1::{
-    CreateJobRequest, Job, JobEvent, JobOperation, JobResult, JobStatus, ListJobsRequest, RetryJobRequest,
-};
+use quire_proto::jobs::v1::{CreateJobRequest, Job, JobEvent, JobStatus, ListJobsRequest, RetryJobRequest};
 use serde::de::IgnoredAny;
 use time::OffsetDateTime;
 
 use crate::lists::{
     ENDINGS, KINDS, STATUSES,
-    events::{Append, NewEvent},
-    jobs::{NewJob, Retry},
+    events::{self, Append, NewEvent},
+    jobs::{self, NewJob, Retry},
 };
 
-const OPERATION_TYPE_BYTES: RangeInclusive<usize> = 1..=128;
-const OPERATION_DATA_BYTES: RangeInclusive<usize> = 2..=256 << 10;
 /// The data of an operation that does not say it.
 const NO_DATA: &str = "{}";
-const TARGET_BYTES: RangeInclusive<usize> = 0..=256;
-const POLICY_TYPE_BYTES: RangeInclusive<usize> = 0..=64;
-const EVENT_ID_BYTES: RangeInclusive<usize> = 1..=128;
-const HOST_BYTES: RangeInclusive<usize> = 0..=256;
-const MESSAGE_BYTES: RangeInclusive<usize> = 0..=16 << 10;
-const ERROR_BYTES: RangeInclusive<usize> = 0..=16 << 10;
-/// The most bytes, and the most files, that a result tells of: those of all hosts together are an `int8`.
-const MAX_AMOUNT: i64 = 1_000_000_000_000_000;
 
 /// The job that a request asks for.
 pub(crate) fn new_job(request: CreateJobRequest, platform: &Platform) -> Result<NewJob, Error> {
-    let mut violations = Violations::default();
-    let new = read(&mut violations, String::new(), request, &platform.ids, now(&platform.clock));
-    violations.check()?;
-    Ok(new)
+    read_one(platform, request, read)
 }
 
 /// The jobs that a batch asks for.
 pub(crate) fn new_jobs(requests: Vec<CreateJobRequest>, platform: &Platform) -> Result<Vec<NewJob>, Error> {
-    check_batch("requests", requests.len())?;
-    let mut violations = Violations::default();
-    let ids = requests.iter().map(|request| Some(request.job.as_ref()?.id.to_lowercase()));
-    violations.unique("job.id", ids);
-    let create_time = now(&platform.clock);
-    let mut new = Vec::with_capacity(requests.len());
-    for (place, request) in requests.into_iter().enumerate() {
-        new.push(read(&mut violations, request_path(place), request, &platform.ids, create_time));
-    }
-    violations.check()?;
-    Ok(new)
+    let id = |request: &CreateJobRequest| Some(request.job.as_ref()?.id.to_lowercase());
+    read_batch(platform, "requests", requests, &[("job.id", id)], read)
 }
 
 /// What a request filters by that is more than a text.
@@ -92,14 +66,8 @@ pub(crate) fn retry(request: &RetryJobRequest, platform: &Platform) -> Result<Re
 
 /// The events that a request has recorded: one for each id, which the first event that gives it stands for.
 pub(crate) fn append(events: Vec<JobEvent>, platform: &Platform) -> Result<Append, Error> {
-    check_batch("events", events.len())?;
-    let mut violations = Violations::default();
-    let time = now(&platform.clock);
-    let mut new = Vec::with_capacity(events.len());
-    for (place, event) in events.into_iter().enumerate() {
-        new.push(read_event(&mut violations, format!("events[{place}]."), event, time));
-    }
-    violations.check()?;
+    let new = read_batch(platform, "events", events, &[], read_event)?;
+    let time = new.first().map_or_else(|| now(&platform.clock), |new| new.create_time);
     let events = without_repeated(
         new,
         |new| &new.event.id,
@@ -120,12 +88,13 @@ fn read(
     if operation.data.is_empty() {
         NO_DATA.clone_into(&mut operation.data);
     }
-    check_job(violations, &path, &job, &operation);
-    let id = if job.id.is_empty() { ids.next() } else { violations.id(format_args!("{path}job.id"), &job.id) };
+    let job = Job { operation: Some(operation), ..job };
+    check_job(violations, &format!("{path}job."), &job);
+    let id = violations.id_or_new(format_args!("{path}job.id"), &job.id, ids);
     let etag = ids.next();
     let job = Job {
         id: id.to_string(),
-        operation: Some(operation),
+        operation: job.operation,
         target: job.target,
         status: JobStatus::Submitted.into(),
         priority: job.priority,
@@ -138,14 +107,12 @@ fn read(
     NewJob { path, id, etag, create_time, job }
 }
 
-fn check_job(violations: &mut Violations, path: &str, job: &Job, operation: &JobOperation) {
-    violations.text(format_args!("{path}job.operation.type"), &operation.r#type, OPERATION_TYPE_BYTES);
-    violations.text(format_args!("{path}job.operation.data"), &operation.data, OPERATION_DATA_BYTES);
-    if OPERATION_DATA_BYTES.contains(&operation.data.len()) && !is_json_object(&operation.data) {
-        violations.add(format_args!("{path}job.operation.data"), "must be the text of a JSON object");
+fn check_job(violations: &mut Violations, path: &str, job: &Job) {
+    violations.fields(path, &jobs::job_fields(job));
+    let data = job.operation.as_ref().map(|operation| operation.data.as_str()).unwrap_or_default();
+    if jobs::OPERATION_DATA_BYTES.contains(&data.len()) && !is_json_object(data) {
+        violations.add(format_args!("{path}operation.data"), "must be the text of a JSON object");
     }
-    violations.text(format_args!("{path}job.target"), &job.target, TARGET_BYTES);
-    violations.text(format_args!("{path}job.policy_type"), &job.policy_type, POLICY_TYPE_BYTES);
 }
 
 fn is_json_object(text: &str) -> bool {
@@ -153,13 +120,18 @@ fn is_json_object(text: &str) -> bool {
     begins && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-fn read_event(violations: &mut Violations, path: String, event: JobEvent, create_time: OffsetDateTime) -> NewEvent {
-    violations.text(format_args!("{path}id"), &event.id, EVENT_ID_BYTES);
-    violations.text(format_args!("{path}host"), &event.host, HOST_BYTES);
-    violations.text(format_args!("{path}message"), &event.message, MESSAGE_BYTES);
-    violations.text(format_args!("{path}error"), &event.error, ERROR_BYTES);
-    let kind = violations.one_of(format_args!("{path}kind"), event.kind, &KINDS).unwrap_or_default();
-    event.result.iter().for_each(|result| check_result(violations, &path, kind, result));
+fn read_event(
+    violations: &mut Violations,
+    path: String,
+    event: JobEvent,
+    _ids: &Ids,
+    create_time: OffsetDateTime,
+) -> NewEvent {
+    violations.fields(&path, &events::event_fields(&event));
+    let has_ended = KINDS.name(event.kind).is_some_and(|kind| ENDINGS.contains(&kind));
+    if event.result.is_some() && !has_ended {
+        violations.add(format_args!("{path}result"), "must be left out, unless kind is completed, failed or skipped");
+    }
     let job_id = violations.id(format_args!("{path}job_id"), &event.job_id);
     let occur_time = violations.occur_time(format_args!("{path}occur_time"), event.occur_time, create_time);
     let is_occur_time_given = event.occur_time.is_some();
@@ -169,16 +141,5 @@ fn read_event(violations: &mut Violations, path: String, event: JobEvent, create
         create_time: Some(timestamp(create_time)),
         ..event
     };
-    NewEvent { path, is_occur_time_given, job_id, kind, occur_time, create_time, event }
-}
-
-fn check_result(violations: &mut Violations, path: &str, kind: &str, result: &JobResult) {
-    if !ENDINGS.contains(&kind) {
-        violations.add(format_args!("{path}result"), "must be left out, unless kind is completed, failed or skipped");
-    }
-    for (field, amount) in [("bytes", result.bytes), ("files", result.files)] {
-        if !(0..=MAX_AMOUNT).contains(&amount) {
-            violations.add(format_args!("{path}result.{field}"), format!("must be 0 to {MAX_AMOUNT}"));
-        }
-    }
+    NewEvent { path, is_occur_time_given, job_id, occur_time, create_time, event }
 }

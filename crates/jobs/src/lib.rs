@@ -5,22 +5,39 @@ mod lists;
 
 use database::Database;
 use keyset::{CatalogueError, List, internal_status};
-pub use lists::{EVENTS, JOBS, OPERATION_TYPES};
-use platform::{Caller, Error, Existing, MAX_REQUEST_BYTES, Platform, Resource, create, parse_id};
+pub use lists::{EVENTS, JOBS, OPERATION_TYPES, event_fields, job_fields};
+use platform::{
+    Caller, Error, Existing, Import, MAX_REQUEST_BYTES, Opened, Platform, Resource, Service, create, parse_id,
+};
 use quire_proto::{
     jobs::v1::{
         AppendJobEventsRequest, AppendJobEventsResponse, BatchCreateJobsRequest, BatchCreateJobsResponse,
         CreateJobRequest, CreateJobResponse, DeleteJobRequest, DeleteJobResponse, GetJobRequest, GetJobResponse,
         GetQueueStatsRequest, GetQueueStatsResponse, Job, ListJobEventsRequest, ListJobsRequest, RetryJobRequest,
         RetryJobResponse,
-        job_service_server::{JobService, JobServiceServer},
+        job_service_server::{JobService, JobServiceServer, SERVICE_NAME},
     },
     pagination::v1::EncodedPage,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::lists::{JOB, jobs, stats};
+use crate::lists::{jobs, stats};
+
+/// The service, as it registers.
+pub static SERVICE: Service = Service {
+    name: "jobs",
+    grpc_name: SERVICE_NAME,
+    open: |platform| Box::pin(async { Ok(Opened::new(Jobs::open(platform).await?.server())) }),
+    open_methods: &[],
+    imports: &[Import {
+        noun: "jobs",
+        records: "jobs",
+        batch_method: "BatchCreateJobs",
+        list_method: "ListJobs",
+        samples: include_str!("../samples/jobs.ndjson"),
+    }],
+};
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -166,5 +183,5 @@ impl JobService for Jobs {
 }
 
 fn no_job(field: &str, id: Uuid) -> Error {
-    Error::NotFound(Resource { kind: JOB, field: field.to_owned(), name: id.to_string() })
+    Error::NotFound(Resource { kind: JOBS.message, field: field.to_owned(), name: id.to_string() })
 }

@@ -4,17 +4,12 @@ pub(crate) mod events;
 pub(crate) mod jobs;
 mod stats;
 
-pub use events::EVENTS;
-pub use jobs::JOBS;
+pub use events::{EVENTS, event_fields};
+pub use jobs::{JOBS, job_fields};
 use platform::Names;
 use quire_proto::jobs::v1::{JobEventKind, JobStatus};
 pub use stats::OPERATION_TYPES;
 pub(crate) use stats::stats;
-
-/// The message type of a job.
-pub(crate) const JOB: &str = "jobs.v1.Job";
-/// The message type of an event.
-pub(crate) const EVENT: &str = "jobs.v1.JobEvent";
 
 /// How a job is that no host has told of.
 pub(crate) const SUBMITTED: &str = "submitted";

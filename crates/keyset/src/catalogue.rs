@@ -1,5 +1,5 @@
-//! The check of a listing's declaration against the database: that Postgres's planner can prove from the table's
-//! constraints that no row violates it, and that its indexes are there.
+//! Checks the declaration of a listing against the database. Postgres's planner must prove from the table's constraints
+//! that no row violates the declaration, and the indexes must exist.
 
 mod constraints;
 mod counters;
@@ -20,12 +20,12 @@ use crate::{
 /// Why a list cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogueError {
-    /// The declaration is not true of the database, or contradicts itself.
+    /// The declaration does not match the database, or contradicts itself.
     #[error("the list {list}: {problem}")]
     Declaration {
         /// The name of the list.
         list: &'static str,
-        /// What is not so, and what would make it so.
+        /// What is wrong, and how to fix it.
         problem: String,
     },
     /// Postgres refused one of the listing's statements, or failed.
@@ -33,17 +33,17 @@ pub enum CatalogueError {
     Database {
         /// The name of the list.
         list: &'static str,
-        /// What Postgres said.
+        /// The error from Postgres.
         source: sqlx::Error,
     },
 }
 
-/// What Postgres said, without where in its own source it said so.
+/// The message of the error, without the place in Postgres's source that reported it.
 fn message(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
-/// What is wrong, before it is said of which list.
+/// What is wrong, before the name of the list is added.
 enum Fault {
     Declaration(String),
     Database(sqlx::Error),
@@ -61,12 +61,12 @@ impl From<String> for Fault {
     }
 }
 
-/// Has the planner prove what it can from constraints, and seek by an index however few rows there are.
+/// Lets the planner use all constraints, and makes it seek by an index even in a small table.
 const SETTINGS: &str = "set local constraint_exclusion = on; set local plan_cache_mode = force_generic_plan; \
     set local enable_seqscan = off; set local enable_bitmapscan = off; set local enable_sort = off; \
     set local enable_incremental_sort = off; set local jit = off";
 
-/// Checks a listing, and finds the types of its keys and filters, and how its rows become messages.
+/// Checks a listing. Returns the types of its keys and filters, and how its rows become messages.
 pub(crate) async fn check(
     paging: &Paging,
     listing: &'static Listing,

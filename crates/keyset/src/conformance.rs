@@ -1,4 +1,4 @@
-//! The conformance kit: one call in a service's tests that holds a list to everything this crate says of it.
+//! The conformance kit: one call in a service's tests that checks everything this crate guarantees for a list.
 //!
 //! ```no_run
 //! # async fn example(list: keyset::List) {
@@ -12,12 +12,13 @@
 //! # }
 //! ```
 //!
-//! It walks a few rows in every order and under every filter, forward and back, at page sizes that are likely to go wrong,
-//! and compares with one plain ORDER BY. It compares the message of each row with the row as Postgres writes it in JSON. Then it has twenty thousand more rows inserted and looks at the work that a page
-//! is (EXPLAIN ANALYZE), before and after ANALYZE, under custom and generic plans: what each scan reads, that its
-//! conditions are the index's, and that nothing is sorted whole. Both times it compares each counter of the list with a
-//! full count.
-#![allow(clippy::panic, reason = "a test that fails panics, with what is wrong")]
+//! The kit walks a few rows in every order and under every filter, forward and back, at page sizes that are likely to
+//! fail, and compares each walk with one plain ORDER BY. It compares the message of each row with the row as Postgres
+//! writes it in JSON. Then it has twenty thousand more rows inserted and checks the work of a page by EXPLAIN ANALYZE,
+//! before and after ANALYZE, under custom and generic plans: how many rows each scan reads, that its conditions are
+//! conditions of the index, and that no scan is sorted as a whole. With few rows and with many, it compares each
+//! counter of the list with a full count.
+#![allow(clippy::panic, reason = "a check that fails panics and says what is wrong")]
 
 mod counters;
 mod messages;
@@ -38,20 +39,20 @@ use crate::{
     wire,
 };
 
-/// How many rows the walks go through.
+/// How many rows exist during the walks.
 const FEW: u32 = 60;
-/// How many rows there are when the work is looked at.
+/// How many rows exist when the work is checked.
 const MANY: u32 = 20_060;
-/// Every row whose number is a multiple of this one has the rare value of each filter.
+/// Every row whose number is a multiple of this has the rare value of each filter.
 pub const RARE: u32 = 10_000;
 
-/// The field that a value of this type becomes, given in Postgres's binary format, or why it has no place there; nothing
-/// where there is no conversion. For tests of the conversions with any bytes.
+/// Converts a value of the type `from`, in Postgres's binary format, to the encoded field `to`. Returns `None` if no
+/// conversion exists, and an error if the value does not fit the field. For tests of the conversions with any bytes.
 pub fn convert(from: &PgTypeInfo, to: &FieldDescriptor, bytes: &[u8]) -> Option<Result<Vec<u8>, String>> {
     wire::convert(from, to, bytes)
 }
 
-/// A list under test, with values to try its filters with.
+/// A list under test, and the values for its filters.
 #[derive(Debug, Clone)]
 pub struct Conformance<'a> {
     list: &'a List,
@@ -60,11 +61,11 @@ pub struct Conformance<'a> {
     values: Vec<(&'static str, Value)>,
 }
 
-/// What is asked of the list: for each filter its value, if it is given.
+/// For each filter of the list, its value if the request has it.
 type Filters = Vec<Option<Value>>;
 
 impl<'a> Conformance<'a> {
-    /// Begins the test of a list, which has no rows in the scope yet.
+    /// Begins the test of a list. The scope must not have rows yet.
     pub fn of(list: &'a List) -> Self {
         Self { list, scope: Vec::new(), parameters: Vec::new(), values: Vec::new() }
     }
@@ -81,21 +82,21 @@ impl<'a> Conformance<'a> {
         self
     }
 
-    /// Gives a value to try a filter with; any number for each. For each filter, unless it takes a boolean, at least one
-    /// must be a value that only the rows with a number divisible by [`RARE`] have.
+    /// Gives a value to test a filter with. A filter may have several. Unless the filter takes a boolean, at least one
+    /// of its values must be one that only the rows with a number divisible by [`RARE`] have.
     pub fn value<'q, T: Encode<'q, Postgres> + Type<Postgres>>(mut self, filter: &'static str, value: T) -> Self {
         assert!(self.list.listing().filter(filter).is_some(), "the list has no filter {filter}");
         self.values.push((filter, encode(value)));
         self
     }
 
-    /// Tests the list. `seed` inserts the rows with the numbers it is given into the scope, in any way that makes their
-    /// order columns differ, repeat and, where they can, be null; and it counts them in the tables of the list's counters,
-    /// in any slots. It is called twice, and nothing else may change these tables.
+    /// Tests the list. `seed` inserts the rows with the given numbers into the scope. The values of their order columns
+    /// must differ, repeat and, if they can, be null. It also counts the rows in the tables of the list's counters, in
+    /// any slots. It is called twice, and nothing else may change these tables.
     ///
     /// # Panics
     ///
-    /// When anything is not as it should be, saying what.
+    /// If a check fails. The message says what is wrong.
     pub async fn check(self, seed: impl AsyncFn(Range<u32>)) {
         seed(0..FEW).await;
         self.check_counters().await;
@@ -105,7 +106,7 @@ impl<'a> Conformance<'a> {
         self.check_counters().await;
         self.check_values_are_rare().await;
         if self.list.listing().is_table() {
-            // Postgres takes any two filters together for so rare that it cannot tell their indexes apart.
+            // Postgres expects so few rows under any two filters that it cannot tell their indexes apart.
             self.check_work("before ANALYZE", 1).await;
             let analyze = format!("analyze {}", self.list.listing().from);
             let mut connection = self.list.paging.connections.connection().await.unwrap_or_else(fail);
@@ -115,7 +116,7 @@ impl<'a> Conformance<'a> {
         }
     }
 
-    /// What is asked for in turn: nothing, each value alone, and one value of every filter together.
+    /// The filters to test: none, each value alone, and one value of every filter together.
     fn filters(&self) -> Vec<Filters> {
         let listing = self.list.listing();
         let none: Filters = vec![None; listing.filters.len()];
@@ -164,14 +165,14 @@ impl<'a> Conformance<'a> {
             let rare = 1..=(MANY / RARE * 2) as usize;
             assert!(
                 counts.iter().any(|count| rare.contains(count)) || self.values.iter().any(is_boolean),
-                "of {MANY} rows {rare:?} should have a value of the filter {}, and {counts:?} have those given",
+                "of {MANY} rows, {rare:?} should match one value of the filter {}, but its values match {counts:?}",
                 filter.name
             );
         }
     }
 }
 
-/// What is being tested, for the message of a failure.
+/// The query under test, for failure messages.
 fn describe(order: &Order, filters: &Filters, listing: &crate::Listing) -> String {
     let given = listing.filters.iter().zip(filters).filter(|(_, value)| value.is_some());
     let given: Vec<_> = given.map(|(filter, _)| filter.name).collect();

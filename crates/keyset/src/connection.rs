@@ -7,7 +7,7 @@ use sqlx::{
     query::Query,
 };
 
-/// A statement and the values that it binds. It owns both, so it can be moved to a task, and run a second time.
+/// A statement and its values. It owns both, so it can be moved to a task and run more than once.
 #[derive(Debug, Clone)]
 pub struct Statement {
     sql: Sql,
@@ -23,13 +23,13 @@ enum Sql {
 }
 
 impl Statement {
-    /// This SQL, with no values yet. It is prepared once on each connection.
+    /// A statement of this SQL, without values. Each connection prepares it once.
     pub fn new(sql: &'static str) -> Self {
         Self::of(Sql::Literal(sql))
     }
 
-    /// SQL that was built from a declaration, and from nothing that a request has.
-    pub(crate) fn built(sql: Arc<str>) -> Self {
+    /// A statement of SQL built from declarations, without values. No part of the SQL may come from a request.
+    pub fn built(sql: Arc<str>) -> Self {
         Self::of(Sql::Built(sql))
     }
 
@@ -53,11 +53,11 @@ impl Statement {
         }
     }
 
-    /// The statement as sqlx runs it.
+    /// The statement as an sqlx query.
     ///
     /// # Errors
     ///
-    /// [`sqlx::Error::Encode`] for a value that Postgres cannot be given.
+    /// [`sqlx::Error::Encode`] if a value could not be encoded.
     pub fn query(self) -> sqlx::Result<Query<'static, Postgres, PgArguments>> {
         if let Some(error) = self.error {
             return Err(sqlx::Error::Encode(error.as_ref().into()));
@@ -69,17 +69,17 @@ impl Statement {
     }
 }
 
-/// A connection that is held for more than one statement. Dropping it gives it back.
+/// A connection held for several statements. Dropping it gives it back.
 pub type HeldConnection = Box<dyn DerefMut<Target = PgConnection> + Send>;
 
-/// What lists need of a pool of connections. [`sqlx::PgPool`] implements it.
+/// The pool of connections that lists run on. [`sqlx::PgPool`] implements it.
 pub trait Connections: fmt::Debug + Send + Sync + 'static {
-    /// Runs a statement that only reads, and gives all of its rows. A future that is dropped gives the statement up; what
-    /// that does to the connection is this trait's matter.
+    /// Runs a statement that only reads, and returns all its rows. Dropping the future abandons the statement; the
+    /// implementation decides what happens to its connection.
     ///
     /// # Errors
     ///
-    /// [`sqlx::Error::PoolTimedOut`] when no connection became free in time, and whatever the statement fails with.
+    /// [`sqlx::Error::PoolTimedOut`] if no connection becomes free in time, and any error of the statement.
     fn rows(&self, statement: Statement) -> BoxFuture<'_, sqlx::Result<Vec<PgRow>>> {
         Box::pin(async move {
             let mut connection = self.connection().await?;
@@ -87,14 +87,14 @@ pub trait Connections: fmt::Debug + Send + Sync + 'static {
         })
     }
 
-    /// A connection for more than one statement. Lists use it when they are opened, and never for a page.
+    /// A connection for several statements. Lists use it when they are opened, and never for a page.
     ///
     /// # Errors
     ///
     /// As [`Connections::rows`].
     fn connection(&self) -> BoxFuture<'_, sqlx::Result<HeldConnection>>;
 
-    /// The most connections that there are. Exact counts of rows use a quarter of them at most.
+    /// The size of the pool. Exact counts use at most a quarter of it.
     fn max_connections(&self) -> usize;
 }
 
@@ -108,17 +108,19 @@ impl Connections for PgPool {
     }
 }
 
-/// Options for connections that run pages. The rest of them stays as it is.
+/// Sets options for connections that run pages. Other options stay as they are.
 ///
-/// - Generic plans. The plan of a page never depends on the values bound, and planning takes longer than a page.
-/// - A cache for 200 prepared statements, since each shape of a page is one. Postgres keeps about 170 KiB for each, so a
-///   connection that has met them all takes some 35 MiB. No statements in the log.
-/// - No sort where an index gives the order. Before a new table is analyzed, Postgres guesses that it is small, and would
+/// - Generic plans. The plan of a page never depends on the bound values, and planning takes longer than running a
+///   page.
+/// - A cache of 200 prepared statements, because each shape of a page is one. Postgres keeps about 170 KiB for each, so
+///   a connection that has prepared 200 takes about 35 MiB.
+/// - No logging of statements.
+/// - No sort if an index gives the order. Until a new table is analyzed, Postgres assumes that it is small, and would
 ///   sort all of it for each page.
-/// - No just-in-time compilation. No statement here runs long enough to earn it back.
+/// - No just-in-time compilation. The statements are too short to gain from it.
 ///
-/// A list works on connections without these options. Its pages then cost planning time, and on a table that has not been
-/// analyzed they may sort all of it.
+/// Lists also work on connections without these options. Their pages then spend time on planning, and may sort the
+/// whole table until it is analyzed.
 pub fn options_for_pages(options: PgConnectOptions) -> PgConnectOptions {
     use sqlx::ConnectOptions;
     options.disable_statement_logging().statement_cache_capacity(200).options([

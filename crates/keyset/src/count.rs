@@ -1,4 +1,4 @@
-//! The total of a list, when a request asks for it: a statement beside the page's, never a reason for the page to fail.
+//! The total of a list, if a request asks for it: a separate statement that never makes the page fail.
 
 use pagination::proto::{TotalCount, TotalCountPrecision};
 use sqlx::{Row, postgres::PgRow};
@@ -12,17 +12,17 @@ use crate::{
     source::{Reading, Source},
 };
 
-/// Where a capped count stops.
+/// The limit of a capped count, in rows.
 pub const COUNT_CAP: u32 = 10_000;
 
-/// How many rows there are, and what kind of number that is.
+/// A number of rows and its precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Total {
     pub(crate) count: i64,
     pub(crate) precision: TotalCountPrecision,
 }
 
-/// The total of the kind asked for. Where it cannot be had the estimate is given, and where that cannot be had, nothing.
+/// The total of the requested kind; if that fails, the estimate; if the estimate fails too, nothing.
 pub(crate) async fn total(paging: &Paging, selection: &Selection<'_>, kind: TotalCount) -> Option<Total> {
     let counted = match kind {
         TotalCount::Unspecified => return None,
@@ -33,15 +33,16 @@ pub(crate) async fn total(paging: &Paging, selection: &Selection<'_>, kind: Tota
     match counted {
         Ok(total) => Some(total),
         Err(error) => {
-            tracing::debug!(%error, list = selection.listing.name, "no count in time; giving the estimate");
+            tracing::debug!(%error, list = selection.listing.name, "the count failed; using the planner's estimate");
             let estimated = estimate(paging, selection).await;
-            estimated.inspect_err(|error| tracing::warn!(%error, list = selection.listing.name, "no estimate")).ok()
+            estimated
+                .inspect_err(|error| tracing::warn!(%error, list = selection.listing.name, "the estimate failed"))
+                .ok()
         }
     }
 }
 
-/// A count whose time is up is given up. One that a counter has is as quick as a page and does not wait for those that are
-/// not.
+/// Stops counting at the timeout. Reading a counter is as fast as a page, so it does not queue with the slow counts.
 async fn count_exactly(paging: &Paging, selection: &Selection<'_>) -> sqlx::Result<Total> {
     let counter = selection.counter();
     let purpose = counter.map_or(Purpose::Count { is_estimated: false }, Purpose::Counter);
@@ -72,7 +73,7 @@ async fn estimate(paging: &Paging, selection: &Selection<'_>) -> sqlx::Result<To
     let row = one_row(paging, selection, Purpose::Count { is_estimated: true }).await?;
     let plan: serde_json::Value = row.try_get(0)?;
     let rows = plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_f64);
-    let rows = rows.ok_or_else(|| sqlx::Error::Protocol("a plan without Plan Rows".to_owned()))?;
+    let rows = rows.ok_or_else(|| sqlx::Error::Protocol("EXPLAIN returned no Plan Rows".to_owned()))?;
     Ok(Total { count: rows as i64, precision: TotalCountPrecision::Estimate })
 }
 
@@ -81,7 +82,7 @@ async fn one_row(paging: &Paging, selection: &Selection<'_>, purpose: Purpose) -
     rows.pop().ok_or(sqlx::Error::RowNotFound)
 }
 
-/// Counts as many rows as matter to a capped count: those that match, and those that were examined for it.
+/// The statement of a capped count: how many rows match, and how many were examined.
 pub(crate) fn capped(selection: &Selection<'_>) -> Shape {
     let mut draft = Draft::default();
     let examined = select::examined(selection, &mut draft, COUNT_CAP + 1);
@@ -89,13 +90,13 @@ pub(crate) fn capped(selection: &Selection<'_>) -> Shape {
     draft.finish(format!("select count(*) filter (where {HIT}), count(*) from (\n    {examined}\n) as examined"))
 }
 
-/// Counts all rows that match, or asks the planner how many these are.
+/// The statement that counts all matching rows, or asks the planner to estimate their number.
 pub(crate) fn exact(selection: &Selection<'_>, is_estimated: bool) -> Shape {
     let select = if is_estimated { "explain (format json) select 1" } else { "select count(*)" };
     matching(selection, Reading::All, select)
 }
 
-/// Reads from a counter how many rows match.
+/// The statement that reads the number of matching rows from a counter.
 pub(crate) fn of_counter(selection: &Selection<'_>, place: usize) -> Shape {
     let table = selection.listing.counters.get(place).map(|counter| counter.table).unwrap_or_default();
     matching(selection, Reading::Counter(table), "select coalesce(sum(row_count), 0)::int8")

@@ -3,20 +3,20 @@ use std::sync::{
     atomic::{AtomicI32, Ordering},
 };
 
-/// How many rows a counter table has at most for the same values, each in a slot of its own: 0 to 15.
+/// The most rows that a counter table has for the same values. Each has its own slot, 0 to 15.
 pub const COUNTER_SLOTS: i32 = 16;
 
-/// A table that is kept to hold how many rows a list has, so that an exact total is read and not counted: it costs what a
-/// page costs, however many rows there are.
+/// A table that holds the number of a list's rows, so that an exact total is read and not counted. It costs as much as
+/// a page, however many rows there are.
 ///
-/// Each of its rows says of how many of the list's rows the columns have these values. It has, never null,
+/// Each row of the table holds how many of the list's rows have certain column values. Its columns, all NOT NULL, are
 ///
-/// - the columns of the scope and of [`Counter::filters`], with the names and types they have in the list's table,
-/// - others, if it is to answer other questions too,
+/// - the columns of the scope and of [`Counter::filters`], with the same names and types as in the list's table,
+/// - other columns, if the table also answers other questions,
 /// - `slot int4`, for up to [`COUNTER_SLOTS`] rows of the same values,
-/// - `row_count int8`,
+/// - `row_count int8`.
 ///
-/// and a primary key, or another unique index, of all of them but `row_count`: the scope first, then the filters.
+/// It has a primary key, or another unique index, on all of them but `row_count`: the scope first, then the filters.
 ///
 /// ```sql
 /// create table book_shelf_counts (
@@ -28,10 +28,10 @@ pub const COUNTER_SLOTS: i32 = 16;
 /// );
 /// ```
 ///
-/// # How it is written
+/// # How to write to it
 ///
-/// Whatever changes the list's rows changes the counts in the same statement, or at least in the same transaction, so that
-/// whoever sees one sees the other. Books $2 on shelves $3 are added to the library $1:
+/// Every statement that changes the list's rows also changes the counts, or at least its transaction does, so that both
+/// changes become visible together. This adds the books $2 on the shelves $3 to the library $1:
 ///
 /// ```sql
 /// with inserted as (
@@ -44,8 +44,8 @@ pub const COUNTER_SLOTS: i32 = 16;
 /// on conflict (library_id, shelf, slot) do update set row_count = counts.row_count + excluded.row_count
 /// ```
 ///
-/// To delete is the same with `-count(*)`. The book $2 that is moved to the shelf $3 is one less and one more; it is locked
-/// before it is read, or it could have been moved meanwhile:
+/// To delete books, use `-count(*)`. To move the book $2 to the shelf $3, subtract one and add one. The book is locked
+/// before it is read, because another transaction could move it in between:
 ///
 /// ```sql
 /// with before as (
@@ -61,41 +61,41 @@ pub const COUNTER_SLOTS: i32 = 16;
 /// on conflict (library_id, shelf, slot) do update set row_count = counts.row_count + excluded.row_count
 /// ```
 ///
-/// - **The slot is bound**, from [`CounterSlots`]. Writers at the same time then do not
-///   wait for each other's commits behind one row. A row that was counted in one slot may be taken away in another, so a
-///   slot alone may be negative; only the sum means something.
-/// - **Rows of counts are written in the order of their key**, all slots of a statement being the same, and after the rows of
-///   the list. Two writers that lock rows in different orders could deadlock. For the same reason a transaction of several
-///   statements changes its counts last, and those of several tables always in the same order. Within a statement the second
-///   table must then depend on all that the first returns, as by `where (select count(*) from counted) > 0`: Postgres runs a
-///   part of a WITH no further than it is asked for, and the rest in the end.
+/// - **Bind the slot**, from [`CounterSlots`], so that concurrent writers do not wait for each other's commits on one
+///   row. A row may be added in one slot and subtracted in another, so the count of one slot may be negative. Only the
+///   sum has a meaning.
+/// - **Write the counts in the order of their key**, with one slot in the whole statement, and after the rows of the
+///   list. Two writers that lock rows in different orders could deadlock. For the same reason, a transaction of several
+///   statements changes its counts last, and always changes several counter tables in the same order. If one statement
+///   writes to two counter tables, the write to the second must depend on all rows that the first returns, as by
+///   `where (select count(*) from counted) > 0`: CTEs run lazily, and writing CTEs that nothing reads run last.
 ///
-/// These rows change often. While some transaction stays open for long, a backup say, Postgres keeps all their old versions,
-/// and a total passes over them: 100,000 changes under one made a total take 5 ms.
+/// The rows of a counter change often. While a long transaction is open, such as a backup, Postgres keeps all their old
+/// versions, and a total has to skip them. After 100,000 changes during one transaction, a total took 5 ms.
 ///
-/// Nothing but the writers keeps the counts right. The [conformance kit](crate::conformance) compares them with a full count,
-/// so that a service whose writes forget them fails its tests.
+/// Only the writers keep the counts right. The [conformance kit](crate::conformance) compares them with a full count,
+/// so a service that forgets to update them fails its tests.
 #[derive(Debug)]
 pub struct Counter {
     /// The name of the table.
     pub table: &'static str,
-    /// The names of the list's filters that it has columns for, each of which tests a column by
-    /// [`Test::Equal`](crate::Test::Equal) or [`Test::AnyOf`](crate::Test::AnyOf). It counts what requests match that have
-    /// some of these filters or none, and no others.
+    /// The names of the list's filters that the table has columns for. Each of them tests a column by
+    /// [`Test::Equal`](crate::Test::Equal) or [`Test::AnyOf`](crate::Test::AnyOf). The counter serves requests that
+    /// have no other filters than these.
     pub filters: &'static [&'static str],
 }
 
-/// The slots for statements that write to a [`Counter`]: each of 0 to 15 in turn. Clones share the turns.
+/// Slots for statements that write to a [`Counter`]: 0 to 15 in turn. Clones share one sequence.
 ///
-/// In turn and not at random, since of sixteen writers at the same time some two would nearly always meet. So, two have the
-/// same slot only where one is still at it when sixteen more have begun.
+/// With random slots, two of sixteen concurrent writers would nearly always share one. In turn, two writers share a
+/// slot only if one is still running after sixteen more have begun.
 #[derive(Debug, Clone, Default)]
 pub struct CounterSlots(Arc<AtomicI32>);
 
 impl CounterSlots {
     /// The slot for the next statement.
     pub fn next_slot(&self) -> i32 {
-        // Where the number wraps around, the slots go on in turn: there is a whole number of rounds.
+        // When the number wraps around, the sequence continues: the number of slots divides 2^32.
         self.0.fetch_add(1, Ordering::Relaxed).rem_euclid(COUNTER_SLOTS)
     }
 }

@@ -1,16 +1,16 @@
 use pagination::{InvalidArgument, SealError};
 use tonic::Status;
 
-/// Why a page cannot be given.
+/// Why a page could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The request is wrong: what to tell the caller.
+    /// The request is wrong. The caller is told why.
     #[error(transparent)]
     Request(#[from] InvalidArgument),
     /// Postgres failed, or could not be reached.
-    #[error("the database: {0}")]
+    #[error("database error: {0}")]
     Database(#[from] sqlx::Error),
-    /// The service uses its list wrongly, or the list's declaration is not true of its rows.
+    /// The service uses its list wrongly, or the list's declaration does not match its rows.
     #[error("the list {list}: {mistake}")]
     Listing {
         /// The name of the list.
@@ -18,13 +18,13 @@ pub enum Error {
         /// What is wrong.
         mistake: String,
     },
-    /// A page token could not be made.
+    /// A page token could not be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
 }
 
 impl From<Error> for Status {
-    /// What a caller is told: all of what is wrong with the request, and nothing of what is wrong inside. See
+    /// Tells the caller everything that is wrong with the request, and nothing about internal errors. See
     /// [`database_status`] and [`internal_status`].
     fn from(error: Error) -> Self {
         match error {
@@ -35,21 +35,24 @@ impl From<Error> for Status {
     }
 }
 
-/// INTERNAL, with a reference under which the error itself is logged.
+/// INTERNAL, with a reference under which the error is logged.
 pub fn internal_status(error: &dyn std::error::Error) -> Status {
     let reference = reference();
     tracing::error!(reference, %error, "internal error");
     Status::internal(format!("internal error; its reference in the log is {reference}"))
 }
 
-/// What a caller is told of a failure of the database: whether to try again, and none of the database's own text.
+/// The status for a failure of the database. It tells the caller whether to retry, and contains none of the database's
+/// own text.
 ///
-/// UNAVAILABLE when the database cannot be reached or says that it cannot serve now, also for want of connections,
-/// RESOURCE_EXHAUSTED when all connections of the pool stay in use or Postgres lacks memory or disk, INVALID_ARGUMENT when a text holds what Postgres cannot keep, otherwise
-/// [INTERNAL](internal_status).
+/// - UNAVAILABLE: the database cannot be reached, or cannot serve the statement now, for example because it allows no
+///   more connections, shuts down or has detected a deadlock.
+/// - RESOURCE_EXHAUSTED: all connections of the pool stay in use, or Postgres lacks memory or disk space.
+/// - INVALID_ARGUMENT: a text contains a character that Postgres cannot store.
+/// - [INTERNAL](internal_status): everything else.
 pub fn database_status(error: &sqlx::Error) -> Status {
     match Failure::of(error) {
-        Failure::Text => Status::invalid_argument("a text holds a character that cannot be kept, such as NUL"),
+        Failure::Text => Status::invalid_argument("a text contains a character that cannot be stored, such as NUL"),
         Failure::Exhausted => Status::resource_exhausted("the database is at its limit; try again later"),
         Failure::Unavailable => {
             tracing::warn!(%error, "the database is unavailable");
@@ -61,13 +64,13 @@ pub fn database_status(error: &sqlx::Error) -> Status {
 
 /// The kinds of failure that a caller can tell apart.
 enum Failure {
-    /// A text that Postgres cannot keep.
+    /// A text contains a character that Postgres cannot store.
     Text,
-    /// There is nothing left of a resource.
+    /// A resource is used up.
     Exhausted,
-    /// There is no database to talk to, or it does not serve now.
+    /// The database cannot be reached or cannot serve now.
     Unavailable,
-    /// A statement, a type or a value that should not have come this far.
+    /// Anything else, such as a wrong statement, type or value.
     Inside,
 }
 
@@ -92,7 +95,7 @@ impl Failure {
             | sqlx::Error::AnyDriverError(_)
             | sqlx::Error::InvalidSavePointStatement
             | sqlx::Error::BeginFailed
-            // What sqlx adds, or has behind features that are off here.
+            // Future variants, and those of sqlx features that are off here.
             | _ => Self::Inside,
         }
     }

@@ -1,9 +1,9 @@
-//! Pages of rows from Postgres by keyset: a list costs the same at its end as at its beginning, skips no row and repeats
-//! none, and tells its callers nothing but opaque page tokens.
+//! Pages of rows from Postgres by keyset. The last page of a list costs as much as the first, no row is skipped or
+//! repeated, and callers see only opaque page tokens.
 //!
-//! A list is declared once: where its rows are, which message they become, what can be asked of them, and in which orders
-//! they come. Opening it checks the declaration against the message's descriptor and the database's catalogue. Each call is
-//! then one statement, and its rows are written to protobuf straight from Postgres's bytes: a list has no row type.
+//! A list is declared once: its table, the message of its rows, its filters and its orders. Opening a list checks the
+//! declaration against the message's descriptor and the database's catalogue. Each call then runs one statement and
+//! writes its rows to protobuf directly from Postgres's bytes, so a list has no row type.
 //!
 //! ```
 //! use keyset::{Filter, List, Listing, Order, asc, desc};
@@ -28,7 +28,7 @@
 //!     ..Listing::DEFAULT
 //! };
 //!
-//! // The handler of ListBooks: `pagination-build` makes its response an `EncodedPage`.
+//! // The handler of ListBooks. `pagination-build` generates `EncodedPage` as its response type.
 //! async fn list_books(books: &List, request: PageRequest, shelf: Option<String>) -> Result<Response<EncodedPage>, Status> {
 //!     let page = books
 //!         .page(Some(request), "title")
@@ -49,52 +49,54 @@
 //!
 //! # Guarantees
 //!
-//! - **A walk sees each row once.** A row that exists throughout a walk, and whose keys do not change, is returned exactly
-//!   once, whatever is inserted or deleted meanwhile, whatever the page sizes, and also when the row that a token stands
-//!   on is deleted.
-//! - **Keys are exact.** The values of a row's keys go into the token and back as Postgres's own bytes: no float, numeric,
-//!   microsecond or collation is rounded on the way. Any type that has an order and a binary form will do.
-//! - **A page reads a page.** A statement reads as many entries of an index as the page has rows, and one more, from each
-//!   range that may hold its rows: one range, or a few where keys differ in direction or may be null, and one for each value
-//!   of a filter of several. Where a filter has no index it reads [`Listing::examined_rows`]. The index is checked when the
-//!   list is opened, and the work by the [conformance kit](conformance) (feature `conformance`), in one call for each list.
-//! - **Tokens are bound to the query.** What is bound to the statement is bound to the token by the same call. A token of
-//!   another list, scope, filter or order is refused, and no statement is run for it.
-//! - **A count never costs the page.** It is a statement beside the page's, with a time of its own; what cannot be counted
-//!   in that time is estimated, and labelled so. Where a list declares [counters](Counter), an exact total that they have
-//!   costs what a page costs, however many rows there are.
-//! - **Values are bound, always.** All SQL text comes from the declaration.
+//! - **A walk returns each row once.** A row that exists throughout a walk and whose keys do not change is returned
+//!   exactly once, whatever else is inserted or deleted, whatever the page sizes, and even if the row that a token
+//!   points to is deleted.
+//! - **Keys are exact.** A token holds the values of a row's keys as Postgres's own bytes, so no float, numeric,
+//!   microsecond or collation is rounded. Any type that has an order and a binary format can be a key.
+//! - **A page reads a page.** From each index range that may hold its rows, a statement reads at most one entry more
+//!   than the page has rows. There is one range, or a few if keys differ in direction or may be null, and one for each
+//!   value of a filter of several values. With a filter that no index serves, it reads at most
+//!   [`Listing::examined_rows`] entries. Opening a list checks the indexes. The [conformance kit](conformance) (feature
+//!   `conformance`) checks the work, in one call for each list.
+//! - **Tokens are bound to the query.** One call binds a value to both the statement and the token. A token of another
+//!   list, scope, filter or order is refused before any statement runs.
+//! - **A count never fails a page.** It is a separate statement with its own timeout. A total that cannot be counted in
+//!   time is estimated, and labelled as an estimate. An exact total that a [counter](Counter) holds costs as much as a
+//!   page, however many rows there are.
+//! - **Values are always bound.** All SQL text comes from the declaration.
 //!
 //! # What a table needs
 //!
 //! - Keys that are unique within the scope: end each order with the primary key.
-//! - An index of `(scope…, keys…)` for each order, which also serves its reverse, and one of `(scope…, columns of the
-//!   filters…, keys…)` for each set of filters that is to be fast in it.
-//! - A bound on the length of keys that are text, by a CHECK or by their type, so that they fit in a token.
+//! - An index on `(scope…, keys…)` for each order, which also serves its reverse, and one on
+//!   `(scope…, columns of the filters…, keys…)` for each set of filters that must be fast in it.
+//! - A bound on the length of text keys, by a CHECK or by their type, so that they fit in a token.
 //!
-//! And, for totals that are read and not counted, a table for each [`Counter`], which the service's writes keep.
+//! For totals that are read instead of counted, add a table for each [`Counter`], which the service's own writes
+//! maintain.
 //!
-//! Where something is missing, [`Paging::open`] says so in words that can be pasted into `psql`.
+//! If something is missing, [`Paging::open`] returns an error that says what to add, as SQL where possible.
 //!
 //! # Orders that are not columns of a table
 //!
-//! `from` may be a query in parentheses: a list ordered by a search rank, or over a GROUP BY, is declared in the same way.
-//! What is inside is run whole for each page, so bound it yourself. A filter that depends on the clock binds the choice and
-//! not the time: `"(expire_time > now()) = {active}"`.
+//! `from` may be a query in parentheses, for a list that is ordered by a search rank or over a GROUP BY. The inner
+//! query runs completely for each page, so limit it yourself. In a filter that depends on the clock, bind the choice
+//! and not the time: `"(expire_time > now()) = {active}"`.
 //!
 //! # Non-goals
 //!
-//! - Orders that a request makes up. Each order is named, has an index, and is checked.
-//! - A snapshot across pages. Rows that are inserted or moved during a walk are seen or not.
-//! - Databases other than Postgres, of which 15 and 18 are tried.
+//! - Orders composed by a request. Each order is named, has an index, and is checked.
+//! - A snapshot across pages. Rows that are inserted or moved during a walk may be returned or not.
+//! - Databases other than Postgres. Versions 15 and 18 are tested.
 //!
 //! # Connections
 //!
-//! Lists run on any [`Connections`]: an [`sqlx::PgPool`], for example, best made with [`options_for_pages`].
+//! Lists run on any [`Connections`], for example an [`sqlx::PgPool`]. Create its connections with
+//! [`options_for_pages`].
 //!
-//! What is served is counted by the facade `metrics`: for each list pages, rows, rows
-//! examined, totals and refused page tokens. Errors convert to a `tonic::Status` that tells a caller nothing of what is inside; the
-//! rest is logged with `tracing`.
+//! The `metrics` facade records, for each list, pages, rows, examined rows, totals and refused page tokens. Errors
+//! convert to a `tonic::Status` that tells the caller nothing about internals; the details are logged with `tracing`.
 
 mod catalogue;
 #[cfg(feature = "conformance")]

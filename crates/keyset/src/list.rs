@@ -13,44 +13,45 @@ use crate::{
     wire::Layout,
 };
 
-/// How long an exact count may take unless told otherwise: 2 seconds.
+/// Default timeout of an exact count: 2 seconds.
 pub const DEFAULT_COUNT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What lists need to page: connections, the seal of their tokens, and the descriptors of their messages.
+/// Everything that lists need to fetch pages: connections, page tokens, and the descriptors of their messages.
 #[derive(Debug, Clone)]
 pub struct Paging {
     pub(crate) connections: Arc<dyn Connections>,
-    /// What seals and opens page tokens.
+    /// Seals and opens page tokens.
     pub tokens: PageTokens,
     /// A `google.protobuf.FileDescriptorSet`, as `pagination-build` writes it.
     pub(crate) descriptors: &'static [u8],
-    /// How long an exact count may take, its wait for a connection included, before the estimate is given instead; at least
-    /// a millisecond.
+    /// How long an exact count may take, including its wait for a connection, before the planner's estimate replaces
+    /// it. At least a millisecond.
     pub count_timeout: Duration,
-    /// Exact counts of rows have a quarter of the connections at most, so that pages always have the others.
+    /// Exact counts use at most a quarter of the connections, so that pages always have the others.
     pub(crate) counts: Arc<Semaphore>,
 }
 
 impl Paging {
-    /// Pages over these connections, with tokens sealed by these keys, of messages that these descriptors describe.
+    /// Pages over these connections. `tokens` seals their page tokens. `descriptors` describes the messages of their
+    /// rows: an encoded `google.protobuf.FileDescriptorSet`.
     pub fn new(connections: impl Connections, tokens: PageTokens, descriptors: &'static [u8]) -> Self {
         let counts = Arc::new(Semaphore::new((connections.max_connections() / 4).max(1)));
         let connections = Arc::new(connections);
         Self { connections, tokens, descriptors, count_timeout: DEFAULT_COUNT_TIMEOUT, counts }
     }
 
-    /// Opens a list: checks its declaration against its message and the database's catalogue, so that a list that is open
+    /// Opens a list: checks its declaration against its message and the database's catalogue, so that every open list
     /// can be paged.
     ///
-    /// Each column has a field of its name, each field a column, and a conversion from the one's type to the other's.
-    /// For a list that is `from` a table, the keys of each order are unique within the scope and never null where they
-    /// are declared so, the values of a row's keys fit in a token, and an index serves each order, alone and under each
-    /// set of filters that it names as indexed; and the table of each counter has the columns and the unique index that it
-    /// needs. All of it is asked of Postgres, which proves it or does not.
+    /// Each column must have a field of the same name, each field a column, and the two types a conversion. If the list
+    /// is `from` a table, Postgres must also prove that the keys of each order are unique within the scope, that keys
+    /// declared never null are never null, and that the key values of a row fit in a token. An index must serve each
+    /// order, alone and under each set of filters that the order names as indexed. The table of each counter must have
+    /// the columns and the unique index that the counter needs.
     ///
     /// # Errors
     ///
-    /// [`CatalogueError`]: the first thing that is not so, and what would make it so.
+    /// [`CatalogueError`]: the first problem found, and how to fix it.
     pub async fn open(&self, listing: &'static Listing) -> Result<List, CatalogueError> {
         let (types, layout) = catalogue::check(self, listing).await?;
         let (layout, shapes) = (layout.map(Arc::new), Shapes::default());
@@ -58,7 +59,7 @@ impl Paging {
     }
 }
 
-/// A list that is open: its declaration was found true of the database.
+/// An open list: its declaration was checked against the database.
 #[derive(Debug, Clone)]
 pub struct List {
     pub(crate) listing: &'static Listing,
@@ -74,12 +75,12 @@ impl List {
         self.listing
     }
 
-    /// The message of the first row, if there is one: for a statement that returns the list's columns, as
-    /// [`Listing::columns`] has them, before any others.
+    /// The message of the first row, if there is one. The statement must return the list's columns first, with the
+    /// names and types of [`Listing::columns`]. Further columns are ignored.
     ///
     /// # Errors
     ///
-    /// [`Error::Listing`] when it returns others, or a value has no place in its field.
+    /// [`Error::Listing`] if the first columns are not those of the list, or if a value does not fit its field.
     pub fn first<M: Message + Default>(&self, rows: &[PgRow]) -> Result<Option<M>, Error> {
         rows.first().map(|row| self.message(row)).transpose()
     }
@@ -96,21 +97,21 @@ impl List {
         M::decode(bytes.as_slice()).map_err(|error| self.mistake(format!("its rows are of another message: {error}")))
     }
 
-    /// Rows as the repeated field 1 of a response.
+    /// Encodes rows as the repeated field 1 of a response.
     pub(crate) fn encode<'r>(&self, rows: impl Iterator<Item = &'r PgRow>) -> Result<Vec<u8>, Error> {
-        /// What a row is expected to have, so that the bytes of most pages are not moved while they grow.
+        /// The expected size of a row. With it, most pages are not reallocated while they grow.
         const ROW_BYTES: usize = 256;
         let layout = self.layout()?;
         let mut bytes = Vec::with_capacity(rows.size_hint().0 * ROW_BYTES);
         for (place, row) in rows.enumerate() {
-            // All of them have the columns of the first.
+            // All rows have the columns of the first one.
             let checked = if place == 0 { layout.check(row) } else { Ok(()) };
             checked.and_then(|()| layout.put_as_row(row, &mut bytes)).map_err(|mistake| self.mistake(mistake))?;
         }
         Ok(bytes)
     }
 
-    /// Whether the column is a numeric, whose text as JSON may have zeros at the end.
+    /// Whether the column is a numeric, whose JSON text may end in zeros that its message leaves out.
     #[cfg(feature = "conformance")]
     pub(crate) fn is_numeric(&self, column: &str) -> bool {
         self.layout.as_ref().is_some_and(|layout| layout.is_numeric(column))

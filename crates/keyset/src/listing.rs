@@ -2,13 +2,13 @@ use pagination::proto::PageRequest;
 
 use crate::{Counter, List, Query};
 
-/// What stands in `from` for the conditions of the scope and the filters.
+/// The marker in `from` that the conditions of the scope and the filters replace.
 pub(crate) const WHERE: &str = "{where}";
 
-/// A list, as its author declares it: where its rows are, what may be asked of them, and in which orders they come.
+/// A list as its author declares it: where its rows are, and how requests can filter and order them.
 ///
-/// It is written once, as a `static`. All of its text is SQL and none of it comes from a
-/// request. Open it with [`Paging::open`](crate::Paging::open), which checks it against the database's catalogue.
+/// It is written once, as a `static`. All of its text is SQL, and none of it comes from a request. Open it with
+/// [`Paging::open`](crate::Paging::open), which checks it against the database's catalogue.
 ///
 /// ```
 /// use keyset::{Filter, Listing, Order, asc, desc};
@@ -29,65 +29,68 @@ pub(crate) const WHERE: &str = "{where}";
 /// ```
 #[derive(Debug)]
 pub struct Listing {
-    /// What the list is called in page tokens and in logs. Two lists must not have the same name, and a list keeps its
-    /// name, or its tokens stop opening.
+    /// The list's name in page tokens and logs. It must be unique and must not change: tokens of a renamed list are
+    /// refused.
     pub name: &'static str,
-    /// The name of a table, or a query in parentheses with its alias.
+    /// The name of a table, or a query in parentheses with an alias.
     ///
-    /// In a query, `{where}` stands for the conditions of the scope and of all filters, where these belong inside it:
-    /// before a GROUP BY, say. `{name}` stands for the value of a parameter. What the catalogue check can prove of a table it cannot prove of a
-    /// query: that its keys are unique and never null is then the author's word, and the conformance kit's walk.
+    /// In a query, `{where}` marks where the conditions of the scope and of all filters go, if they belong inside the
+    /// query: before a GROUP BY, for example. `{name}` stands for the value of a parameter. The catalogue check cannot
+    /// prove that the keys of a query are unique and never null. The author has to make sure of it, and the conformance
+    /// kit tests it with walks.
     pub from: &'static str,
-    /// The full name of the message of its rows, such as `"books.v1.Book"`. Empty for a list that is only read by
+    /// The full name of the message of its rows, such as `"books.v1.Book"`. Empty for a list that is read only by
     /// [`Query::fetch_rows`].
     pub message: &'static str,
-    /// The columns of the row, as they stand behind SELECT. Each fills the field of its name: a column or any expression
-    /// with an alias, `operation_type as "operation.type"` in a nested message.
+    /// The columns of a row, as written after SELECT. Each fills the field of the same name. A column may be any
+    /// expression with an alias; `operation_type as "operation.type"` fills a field of a nested message.
     ///
     /// | column | field |
     /// | --- | --- |
-    /// | text, varchar, char, name, citext, an enum | string, or an enum by the name of its value in lower case without the enum's prefix. A word that is none of these is the value 0 |
-    /// | uuid, numeric | string: a numeric without zeros at the end of its fraction, or `NaN`, `Infinity`, `-Infinity` |
-    /// | int2, int4 | int32, int64 and all other integers; unsigned ones hold no negative values |
-    /// | int8 | int64 and all other integers of eight bytes |
-    /// | float4, float8 | float, double; float4 also to double |
+    /// | text, varchar, char, name, citext, an enum | string; or an enum, by the name of its value in lower case without the enum's prefix. An unknown name becomes the value 0 |
+    /// | uuid, numeric | string. A numeric has no trailing zeros in its fraction, or is `NaN`, `Infinity` or `-Infinity` |
+    /// | int2, int4 | int32, int64 and all other integer types. An unsigned field accepts no negative value |
+    /// | int8 | int64 and all other integer types of eight bytes |
+    /// | float4 | float, double |
+    /// | float8 | double |
     /// | bool, bytea | bool, bytes |
     /// | timestamptz | `google.protobuf.Timestamp`: years 1 to 9999 |
-    /// | interval | `google.protobuf.Duration`: days of 24 hours, and no months |
-    /// | an array of any of these | repeated, with one dimension and no nulls |
+    /// | interval | `google.protobuf.Duration`: a day has 24 hours, and months are not allowed |
+    /// | an array of any of these | repeated. The array has one dimension and no nulls |
     /// | json, jsonb | a map from string to string, bool, int64 or double |
     ///
-    /// A null is a field that is absent, or has its type's default where it cannot be absent. A nested message is absent
-    /// when all its columns are null. A value that has no place in its field makes the call INTERNAL, on each page that would
-    /// have it: an infinite time, a null in an array, a value of another type in a JSON object. Let a CHECK keep such values out.
+    /// A null leaves its field absent, or at the type's default if the field cannot be absent. A nested message is
+    /// absent if all its columns are null. A value that does not fit its field, such as an infinite time, a null in an
+    /// array or a JSON value of another type, makes every page that contains it fail with INTERNAL. Use a CHECK to keep
+    /// such values out.
     pub columns: &'static str,
     /// Fields that no column fills, such as `"price"` or `"operation.data"`.
     pub unfilled: &'static [&'static str],
-    /// Nested messages that are there even when all their columns are null.
+    /// Nested messages that are present even if all their columns are null.
     pub always_there: &'static [&'static str],
-    /// Columns that must equal a value given by [`Query::scope`] in every query, such as the tenant's id or the parent's
-    /// id. They lead every index of the list.
+    /// Columns that every query fixes to a value given by [`Query::scope`], such as the id of the tenant or of the
+    /// parent. Every index of the list begins with them.
     pub scope: &'static [&'static str],
-    /// The names of values that `from` takes in braces, given by [`Query::parameter`].
+    /// The names of the values that `from` contains in braces, given by [`Query::parameter`].
     pub parameters: &'static [&'static str],
-    /// What a request can filter by.
+    /// The filters that a request can use.
     pub filters: &'static [Filter],
-    /// The orders a request can ask for; the first is the default.
+    /// The orders that a request can choose. The first is the default.
     pub orders: &'static [Order],
-    /// The tables that exact totals are read from, instead of counting rows. The first that has a column for every filter
-    /// of a request is read, so those with the fewest rows come first. Only for a list that is `from` a table. See
-    /// [`Counter`] for what its table must be like, and how it is written.
+    /// Tables that exact totals are read from, instead of counting rows. A total is read from the first one that has a
+    /// column for every filter of the request, so put those with the fewest rows first. Only for a list that is `from`
+    /// a table. [`Counter`] describes the table and how to write to it.
     pub counters: &'static [Counter],
-    /// The size of a row in bytes as an SQL expression, such as `"octet_length(content)"`, for rows so large that a
-    /// page of them could outgrow [`MAX_PAGE_BYTES`](crate::MAX_PAGE_BYTES). Such a page ends early.
+    /// The size of a row in bytes as an SQL expression, such as `"octet_length(content)"`. Needed if the rows of a page
+    /// can exceed [`MAX_PAGE_BYTES`](crate::MAX_PAGE_BYTES) together. Such a page ends early.
     pub weight: Option<&'static str>,
-    /// How many index entries a page examines at most when a filter has no index: 1 to 100,000. The page may then come
-    /// back short, with a token that goes on behind the last row examined.
+    /// The most index entries that a page examines when a filter has no index: 1 to 100,000. Default 2,000. The page
+    /// may then be short, and its token continues after the last row examined.
     pub examined_rows: u32,
 }
 
 impl Listing {
-    /// A list of nothing, to fill the fields that a declaration leaves out.
+    /// Defaults for the fields that a declaration leaves out. The list itself is empty.
     pub const DEFAULT: Self = Self {
         name: "",
         from: "",
@@ -109,12 +112,12 @@ impl Listing {
         self.filters.iter().find(|filter| filter.name == name)
     }
 
-    /// Whether `from` says itself where the conditions of the scope and the filters belong.
+    /// Whether `from` says where the conditions of the scope and the filters go.
     pub(crate) fn places_conditions(&self) -> bool {
         self.from.contains(WHERE)
     }
 
-    /// Whether `from` is the name of a table, so that the catalogue can say what is true of it.
+    /// Whether `from` is the name of a table, so that the catalogue can be checked.
     pub(crate) fn is_table(&self) -> bool {
         !self.from.contains(char::is_whitespace) && !self.from.contains('(')
     }
@@ -123,30 +126,33 @@ impl Listing {
 /// One order of a list.
 #[derive(Debug, Clone, Copy)]
 pub struct Order {
-    /// What `order_by` calls it, written as AIP-132 does: `"create_time desc"`.
+    /// Its name in `order_by`, in the notation of AIP-132: `"create_time desc"`.
     pub name: &'static str,
-    /// One to four keys that together are unique within the scope: end with the primary key. Where they sort in different
-    /// directions, or may be null, a page behind a token asks for those that have the first key's value. That column is then
-    /// to be set to have many distinct values, as those of filters below are.
+    /// One to four keys that together are unique within the scope: end with the primary key. If keys differ in
+    /// direction or may be null, one branch of the seek fixes the first key to the token's value. Set the column of
+    /// that key to have many distinct values, as described for [`Order::indexed`].
     pub keys: &'static [Key],
-    /// For each index that serves this order under filters, the names of those filters. An index of `(scope…, columns
-    /// of the filters…, keys…)` must exist for each, and each of these columns must be set to have many distinct values:
-    /// `alter table books alter column shelf set (n_distinct = 1000)`. Postgres guesses what an index is worth from the
-    /// values that it has seen. While it has seen one only, it takes the index that has the keys alone for as good, and for
-    /// another value that means to pass over every row. Filters of a request that none of them covers are tested row by row
-    /// instead, over at most [`Listing::examined_rows`]. Prefixes and bounds of the first key's column are always served
-    /// by the order's own index and are not named here.
+    /// For each index that serves this order under filters, the names of those filters. An index on
+    /// `(scope…, columns of the filters…, keys…)` must exist for each entry, and each of these columns must be set to
+    /// have many distinct values: `alter table books alter column shelf set (n_distinct = 1000)`.
+    ///
+    /// Postgres rates an index by the values that it has seen in the table. While it has seen only one value of the
+    /// column, it rates the index of the keys alone as equally good. For another value, that index reads and discards
+    /// every row.
+    ///
+    /// Filters of a request that no entry covers are tested row by row, over at most [`Listing::examined_rows`]. The
+    /// order's own index always serves prefixes and bounds of the first key's column; they are not named here.
     pub indexed: &'static [&'static [&'static str]],
 }
 
 /// One key of an order: an expression and how its values are sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
-    /// A column or another expression, the same in the index, in ORDER BY and in the seek.
+    /// A column or another expression. The index, ORDER BY and the seek use the same one.
     pub expression: &'static str,
     /// Ascending or descending.
     pub sort: Sort,
-    /// Where its nulls come.
+    /// Where its nulls sort.
     pub nulls: Nulls,
 }
 
@@ -159,10 +165,10 @@ pub enum Sort {
     Descending,
 }
 
-/// Where the nulls of a key come.
+/// Where the nulls of a key sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Nulls {
-    /// It has none.
+    /// The key is never null.
     Never,
     /// Before every value.
     First,
@@ -181,17 +187,17 @@ pub const fn desc(expression: &'static str) -> Key {
 }
 
 impl Key {
-    /// The key, with nulls that come before every value.
+    /// The key, with nulls before every value.
     pub const fn nulls_first(self) -> Self {
         Self { nulls: Nulls::First, ..self }
     }
 
-    /// The key, with nulls that come after every value.
+    /// The key, with nulls after every value.
     pub const fn nulls_last(self) -> Self {
         Self { nulls: Nulls::Last, ..self }
     }
 
-    /// The key seen from the other end of the list.
+    /// The key in the reverse order of the list.
     pub(crate) fn reversed(self) -> Self {
         let sort = match self.sort {
             Sort::Ascending => Sort::Descending,
@@ -205,8 +211,8 @@ impl Key {
         Self { sort, nulls, ..self }
     }
 
-    /// `expression` sorted as this key is, as it stands behind ORDER BY. A key that is never null leaves the place of
-    /// nulls to Postgres, so that an index of either notation serves it.
+    /// `expression` with the sort of this key, as written after ORDER BY. For a key that is never null, the text does
+    /// not say where nulls sort, so that an index with either placement serves it.
     pub(crate) fn order_by(&self, expression: &str) -> String {
         let sort = match self.sort {
             Sort::Ascending => "",
@@ -221,7 +227,7 @@ impl Key {
     }
 }
 
-/// Something that a request can filter by.
+/// A filter of a list.
 #[derive(Debug)]
 pub struct Filter {
     /// The name of its field in the List request.
@@ -235,15 +241,15 @@ pub struct Filter {
 pub enum Test {
     /// The column equals the value.
     Equal(&'static str),
-    /// The column equals one of the values of an array, of which there are at most [`MAX_VALUES`](crate::MAX_VALUES).
+    /// The column equals one of the values of an array. The array has at most [`MAX_VALUES`](crate::MAX_VALUES) values.
     AnyOf(&'static str),
-    /// The text column begins with the value. The column has the collation `"C"`.
+    /// The text column begins with the value. The column must have the collation `"C"`.
     Prefix(&'static str),
-    /// The column is the value or greater.
+    /// The column is greater than or equal to the value.
     AtLeast(&'static str),
     /// The column is less than the value.
     LessThan(&'static str),
-    /// Any condition, in which the filter's name in braces stands for the value. It is never served by an index.
+    /// Any condition, in which the filter's name in braces stands for the value. No index serves it.
     Condition(&'static str),
 }
 
@@ -263,7 +269,7 @@ impl Filter {
         Self { name, test: Test::Prefix(column) }
     }
 
-    /// Rows whose column is the value or greater.
+    /// Rows whose column is greater than or equal to the value.
     pub const fn at_least(name: &'static str, column: &'static str) -> Self {
         Self { name, test: Test::AtLeast(column) }
     }
@@ -273,7 +279,7 @@ impl Filter {
         Self { name, test: Test::LessThan(column) }
     }
 
-    /// Rows of which the condition is true; `{name}` in it stands for the value.
+    /// Rows for which the condition is true; `{name}` in it stands for the value.
     pub const fn condition(name: &'static str, condition: &'static str) -> Self {
         Self { name, test: Test::Condition(condition) }
     }
@@ -283,7 +289,7 @@ impl Filter {
         matches!(self.test, Test::AnyOf(_))
     }
 
-    /// The column of which this filter fixes the value, if that is what it does.
+    /// The column that this filter fixes to a value, if it tests equality.
     pub(crate) fn equal_column(&self) -> Option<&'static str> {
         match self.test {
             Test::Equal(column) | Test::AnyOf(column) => Some(column),
@@ -291,7 +297,7 @@ impl Filter {
         }
     }
 
-    /// The column whose values this filter bounds, if that is what it does.
+    /// The column that this filter bounds, if it tests a range.
     pub(crate) fn bounded_column(&self) -> Option<&'static str> {
         match self.test {
             Test::Prefix(column) | Test::AtLeast(column) | Test::LessThan(column) => Some(column),
@@ -301,7 +307,7 @@ impl Filter {
 }
 
 impl List {
-    /// Begins the query for one page: what the request says of the page, and its `order_by`.
+    /// Begins the query for one page, from the request's `page` and `order_by`.
     pub fn page(&self, request: Option<PageRequest>, order_by: &str) -> Query<'_> {
         Query::new(self, request.unwrap_or_default(), order_by)
     }

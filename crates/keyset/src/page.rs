@@ -14,12 +14,12 @@ use crate::{
     selection::Extent,
 };
 
-/// The most bytes of rows in a page, by [`Listing::weight`](crate::Listing::weight): 3.5 MiB, which leaves room for the
-/// rest of a gRPC message of 4 MiB, the most that clients accept unless told otherwise.
+/// The most bytes of rows in a page, measured by [`Listing::weight`](crate::Listing::weight): 3.5 MiB. This leaves room
+/// for the rest of a gRPC message of 4 MiB, the default limit of clients.
 pub const MAX_PAGE_BYTES: u32 = 3_670_016;
 
-/// A page of rows that a service computes with, and where it stands. A page that is answered as it is needs none: see
-/// [`Query::fetch`].
+/// A page of rows that the service computes with. To send a page to the caller unchanged, use [`Query::fetch`], which
+/// needs no row type.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
     /// The rows, in the list's order.
@@ -31,7 +31,7 @@ pub struct Page<T> {
 /// The values of a row's keys, as Postgres's own bytes.
 type Keys = Vec<Option<Vec<u8>>>;
 
-/// A page that was fetched.
+/// A fetched page.
 struct Fetched {
     /// Nearest to the page's position first.
     rows: Vec<PgRow>,
@@ -52,33 +52,33 @@ impl Fetched {
 /// Why a page ends where it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// It has as many rows as were asked for, and there are more.
+    /// It has the requested number of rows, and more exist.
     Size,
-    /// It has as many bytes as a page may have, and there are more rows.
+    /// Another row would exceed [`MAX_PAGE_BYTES`].
     Weight,
-    /// It has examined as many rows as a page may.
+    /// It has examined the most rows that a page may.
     Examined,
     /// The list has no more rows.
     List,
 }
 
-/// What a page statement gave.
+/// What the statement of a page returned.
 struct Read {
     /// Nearest to the page's position first.
     rows: Vec<PgRow>,
-    /// The keys of the row that the list goes on behind; nothing when it ends here.
+    /// The keys of the row after which the next page in this direction begins; `None` at the end of the list.
     onward: Option<Keys>,
     /// How many index entries are known to have been examined.
     examined: u64,
 }
 
 impl Query<'_> {
-    /// Fetches the page as the response of a List method, and beside it the total if one was asked for. Its rows are
-    /// [`Listing::message`](crate::Listing::message)s.
+    /// Fetches the page as the response of a List method, with the total if the request asks for it. Its rows are
+    /// encoded as [`Listing::message`](crate::Listing::message).
     ///
     /// # Errors
     ///
-    /// See [`Error`]. For a request that is wrong, a refused page token among them, no statement is run.
+    /// See [`Error`]. A wrong request, including a refused page token, fails before any statement runs.
     pub async fn fetch(self) -> Result<EncodedPage, Error> {
         let list = self.list;
         let fetched = self.run().await?;
@@ -106,7 +106,7 @@ impl Query<'_> {
         let cursor = query.cursor(paging)?;
         let page = query.read(paging, &cursor);
         let total = async { Ok(total(paging, &query.selection, query.parameters.total_count).await) };
-        // A page that fails does not wait for the total, which never does.
+        // A page that fails does not wait for the total. The total itself never fails.
         let (Read { rows, onward, examined }, total) = futures_util::future::try_join(page, total).await?;
         let list = query.selection.listing.name;
         measure::page(list, rows.len(), examined);
@@ -118,7 +118,7 @@ impl Query<'_> {
 }
 
 impl Checked<'_> {
-    /// Where the page begins: where its token says.
+    /// The position in the page token; without a token, the beginning of the list.
     fn cursor(&self, paging: &Paging) -> Result<Cursor, InvalidArgument> {
         if self.parameters.token.is_empty() {
             return Ok(Cursor { direction: Direction::Forward, position: Position::Start });
@@ -142,14 +142,14 @@ impl Checked<'_> {
             Some(last) if end != End::List => Some(self.keys(last)?),
             Some(_) | None => None,
         };
-        // The last row examined is there for its keys.
+        // The last row examined may not match. It was returned only for its keys.
         if rows.last().map(|last| self.is_hit(last)).transpose()? == Some(false) {
             rows.pop();
         }
         Ok(Read { rows, onward, examined })
     }
 
-    /// Why the page ends with these rows, of which there is one more than wanted where the list has it.
+    /// Why the page ends with these rows. There is one row more than `size` if the list has it.
     fn end(&self, rows: &[PgRow], size: usize) -> sqlx::Result<End> {
         let Some(last) = rows.last() else { return Ok(End::List) };
         if rows.get(size).map(|row| self.is_hit(row)).transpose()? == Some(true) {
@@ -170,7 +170,7 @@ impl Checked<'_> {
         if self.selection.is_scanned() { row.try_get(HIT) } else { Ok(true) }
     }
 
-    /// How many index entries the statement has examined, as far as its rows tell.
+    /// How many index entries the statement has examined, as far as its rows show.
     fn examined(&self, rows: &[PgRow]) -> sqlx::Result<u64> {
         match rows.last() {
             Some(last) if self.selection.is_scanned() => Ok(last.try_get::<i64, _>(POSITION)?.unsigned_abs()),
@@ -187,7 +187,7 @@ impl Checked<'_> {
             match key.nulls {
                 Nulls::First | Nulls::Last => Ok(None),
                 Nulls::Never => {
-                    let mistake = format!("{} is declared never null, and is null", key.expression);
+                    let mistake = format!("{} is declared never null but is null", key.expression);
                     Err(Error::Listing { list: self.selection.listing.name, mistake })
                 }
             }
@@ -195,7 +195,8 @@ impl Checked<'_> {
         self.selection.order.keys.iter().enumerate().map(key).collect()
     }
 
-    /// Where the page stands: a token onward if the list goes on, and one back unless this is its beginning.
+    /// The page tokens and the total. The list has a token onward unless it ends here, and a token back unless it
+    /// begins here.
     fn response(
         &self,
         paging: &Paging,

@@ -1,28 +1,28 @@
-//! What EXPLAIN says, read for the work that a statement does.
+//! Reads the output of EXPLAIN for the work that a statement does.
 
 use serde_json::Value;
 
-/// A node of a plan, with what matters of the nodes above it.
+/// A node of a plan.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Node<'a> {
     json: &'a Value,
-    /// Whether a Sort above takes in everything that this node gives.
+    /// Whether a Sort above reads all rows of this node.
     pub(crate) is_sorted_whole: bool,
 }
 
 impl<'a> Node<'a> {
-    /// The text under a name, empty where there is none.
+    /// The text under a name; empty if the name does not exist.
     pub(crate) fn text(&self, name: &str) -> &'a str {
         self.json.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// The number under a name, 0 where there is none.
+    /// The number under a name; 0 if the name does not exist.
     #[cfg(feature = "conformance")]
     pub(crate) fn number(&self, name: &str) -> f64 {
         self.json.get(name).and_then(Value::as_f64).unwrap_or_default()
     }
 
-    /// The first of the expressions that the node gives.
+    /// The first expression that the node outputs.
     pub(crate) fn first_output(&self) -> &'a str {
         self.json.pointer("/Output/0").and_then(Value::as_str).unwrap_or_default()
     }
@@ -33,7 +33,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// All nodes of what `EXPLAIN (FORMAT JSON)` gave.
+/// All nodes of the output of `EXPLAIN (FORMAT JSON)`.
 pub(crate) fn nodes(explained: &Value) -> Vec<Node<'_>> {
     let mut nodes = Vec::new();
     if let Some(json) = explained.pointer("/0/Plan") {

@@ -1,7 +1,7 @@
 use crate::value::Value;
 
-/// The least text that sorts behind every text with this prefix, in the collation `"C"`, where texts sort by code point;
-/// nothing when every later text has the prefix.
+/// The least text that sorts after every text with this prefix, in the collation `"C"`, which sorts by code point.
+/// `None` if no such text exists.
 pub(crate) fn successor(prefix: &Value) -> Option<Value> {
     let end = successor_of(prefix.as_text()?)?;
     Value::encode(end).ok()
@@ -10,7 +10,7 @@ pub(crate) fn successor(prefix: &Value) -> Option<Value> {
 fn successor_of(prefix: &str) -> Option<String> {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {
-        // A range of chars steps over the surrogates.
+        // A range of chars skips the surrogates.
         if let Some(next) = (last..=char::MAX).nth(1) {
             chars.push(next);
             return Some(chars.into_iter().collect());

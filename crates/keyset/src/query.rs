@@ -3,17 +3,17 @@ use sqlx::{Encode, Postgres, Type};
 
 use crate::{Error, List, listing::Filter, selection::Selection, value::Value};
 
-/// The most values that a filter of several values can have, and the most combinations of those of several such filters.
+/// The most values of one filter of several values, and the most combinations of values of several such filters.
 pub const MAX_VALUES: usize = 32;
 
-/// The query for one page, as a request asks for it: begun by [`List::page`], ended by [`Query::fetch`].
+/// The query for one page: begun by [`List::page`], run by [`Query::fetch`].
 ///
-/// Each thing that the listing declares is given once: every column of the scope, every parameter, and every filter,
-/// with `None` for a filter that the request does not have. One that is forgotten is an error of every call, so that the
-/// first test finds it. Values are bound to the statement and to the page token alike, by these same methods.
+/// Give every column of the scope, every parameter and every filter of the listing once. Give `None` for a filter that
+/// the request does not have. A missing one fails every call, so the first test finds it. Each method binds its value
+/// to both the statement and the page token.
 ///
-/// A filter that depends on the time binds the choice and leaves the time to Postgres, as in the condition
-/// `"(expire_time > now()) = {active}"`: the token must not change with the clock.
+/// In a filter that depends on the time, bind the choice and leave the time to Postgres, as in the condition
+/// `"(expire_time > now()) = {active}"`. The token must not change with the clock.
 #[derive(Debug)]
 #[must_use = "a query does nothing until it is fetched"]
 pub struct Query<'a> {
@@ -22,12 +22,12 @@ pub struct Query<'a> {
     order: Result<usize, InvalidArgument>,
     pub(crate) scope: Vec<Value>,
     pub(crate) parameters: Vec<Option<Value>>,
-    /// For each filter of the listing: whether it was given at all, and with which value.
+    /// For each filter of the listing, whether it was given, and its value.
     pub(crate) filters: Vec<Option<Option<Value>>>,
     error: Option<Error>,
 }
 
-/// A query that was checked: what is to be fetched.
+/// A checked query.
 #[derive(Debug)]
 pub(crate) struct Checked<'a> {
     pub(crate) parameters: PageParameters,
@@ -69,9 +69,9 @@ impl<'a> Query<'a> {
         self
     }
 
-    /// Gives the value of a filter, or says with `None` that the request does not have it. Its type is that of the filter's
-    /// column: for an enum type of the database's own, a Rust enum that derives [`sqlx::Type`] with that `type_name`. For a
-    /// filter of several values, which takes an array, an empty one means the same as `None`.
+    /// Gives the value of a filter, or `None` if the request does not have the filter. The value has the type of the
+    /// filter's column. For an enum type that the database defines, use a Rust enum that derives [`sqlx::Type`] with
+    /// that `type_name`. A filter of several values takes an array, and an empty array means the same as `None`.
     pub fn filter<'q, T: Encode<'q, Postgres> + Type<Postgres>>(mut self, name: &str, value: Option<T>) -> Self {
         let place = self.list.listing.filters.iter().position(|filter| filter.name == name);
         let value = value.map(|value| encode_field(name, value)).transpose();
@@ -85,7 +85,7 @@ impl<'a> Query<'a> {
         self
     }
 
-    /// Keeps the first error, which the fetch will give.
+    /// Keeps the first error. The fetch returns it.
     fn fail(&mut self, error: Error) {
         self.error.get_or_insert(error);
     }
@@ -94,7 +94,7 @@ impl<'a> Query<'a> {
         self.fail(Error::Listing { list: self.list.listing.name, mistake });
     }
 
-    /// Looks at everything that was given, before any of it reaches the database.
+    /// Checks everything that was given, before any of it reaches the database.
     pub(crate) fn check(self) -> Result<Checked<'a>, Error> {
         if let Some(error) = self.error {
             return Err(error);
@@ -135,7 +135,7 @@ impl<'a> Query<'a> {
     }
 }
 
-/// All the values, or the name of the first that is missing.
+/// All values, or the name of the first one that is missing.
 fn all<T>(values: Vec<Option<T>>, names: impl Iterator<Item = &'static str>) -> Result<Vec<T>, &'static str> {
     values.into_iter().zip(names).map(|(value, name)| value.ok_or(name)).collect()
 }
@@ -156,7 +156,7 @@ fn encode_field<'q, T: Encode<'q, Postgres> + Type<Postgres>>(name: &str, value:
     Ok(value)
 }
 
-/// The value of a filter of several values: absent when it has none.
+/// The value of a filter of several values; `None` if the array is empty.
 fn set(name: &str, value: Option<Value>) -> Result<Option<Value>, Error> {
     let count = value.as_ref().map_or(0, Value::array_length);
     if count > MAX_VALUES {

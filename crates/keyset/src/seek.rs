@@ -1,21 +1,20 @@
-//! The seek: the conditions under which a row comes behind an anchor.
+//! The seek: the conditions for a row to come after an anchor.
 //!
-//! Consecutive keys that are never null and sort the same way form a run, compared as one row value, which Postgres
-//! answers by one range of an index. Each key that may be null stands alone. Every branch fixes the runs before its own
-//! to the anchor's values, so that each is a range of the index as well; branches are disjoint and come in list order,
-//! nearest to the anchor first. One condition with OR in it would read the whole index.
+//! Consecutive keys that are never null and sort in the same direction form a run. A run is compared as one row value,
+//! which Postgres answers with one range of an index. Each key that may be null stands alone. Every branch fixes the
+//! runs before its own to the anchor's values, so each branch is one range of the index too. Branches are disjoint and
+//! in list order, nearest to the anchor first. One condition with OR would read the whole index.
 
 use crate::listing::{Key, Nulls, Sort};
 
-/// A key of the order, as it sorts in the direction of the page, beside what stands for the anchor's value in SQL:
-/// absent for a null.
+/// A key of the order, sorted in the direction of the page, and the SQL of the anchor's value; `None` for a null.
 pub(crate) struct Anchor {
     pub(crate) key: Key,
     pub(crate) value: Option<String>,
 }
 
-/// The branches of a seek, each the text of a condition. `inclusive` has the anchor's own row among them. There are none
-/// when nothing can come behind the anchor.
+/// The branches of a seek, as SQL conditions. With `inclusive`, they include the anchor's own row. There are none if no
+/// row can come after the anchor.
 pub(crate) fn branches(anchors: &[Anchor], inclusive: bool) -> Vec<String> {
     let runs: Vec<&[Anchor]> =
         anchors.chunk_by(|a, b| is_run(&a.key) && is_run(&b.key) && a.key.sort == b.key.sort).collect();
@@ -24,7 +23,7 @@ pub(crate) fn branches(anchors: &[Anchor], inclusive: bool) -> Vec<String> {
         let inclusive = inclusive && depth + 1 == runs.len();
         let fixed = runs.iter().take(depth).flat_map(|run| run.iter()).map(equals);
         let fixed: String = fixed.map(|condition| condition + " and ").collect();
-        branches.extend(behind(run, inclusive).into_iter().map(|condition| format!("{fixed}{condition}")));
+        branches.extend(after(run, inclusive).into_iter().map(|condition| format!("{fixed}{condition}")));
     }
     branches
 }
@@ -40,8 +39,8 @@ fn equals(Anchor { key: Key { expression, .. }, value }: &Anchor) -> String {
     }
 }
 
-/// The conditions under which a run comes behind the anchor's, nearest first.
-fn behind(run: &[Anchor], inclusive: bool) -> Vec<String> {
+/// The conditions for a run to come after the anchor's, nearest first.
+fn after(run: &[Anchor], inclusive: bool) -> Vec<String> {
     match run {
         [Anchor { key: Key { expression, nulls: Nulls::First, .. }, value: None }] if inclusive => {
             vec![format!("{expression} is null"), format!("{expression} is not null")]

@@ -1,11 +1,11 @@
 //! The statement of a page.
 //!
-//! From the inside out: each branch of the seek reads its range of an index in order and stops at a limit; the branches
-//! are put together and limited again; where a filter has no index, at most so many rows of that are examined and the
-//! hits kept, with the last one examined; where rows are large, the page is cut by a running sum.
+//! From the inside out: each branch of the seek reads its index range in order, up to a limit. The branches are merged
+//! and limited again. If a filter has no index, a limited number of rows is examined, and the hits are kept together
+//! with the last row examined. If rows are large, a running sum cuts the page.
 //!
-//! The innermost limit is a constant and the next one a parameter. Under a generic plan Postgres knows nothing of a
-//! parameter and takes a tenth of the table for wanted; by the constant it knows that the page is small.
+//! The innermost limit is a constant, and the next one is a parameter. In a generic plan, Postgres does not know the
+//! value of a parameter and assumes that a tenth of the table is wanted. The constant tells it that the page is small.
 
 use pagination::{Direction, MAX_PAGE_SIZE, MAX_SKIP};
 
@@ -18,17 +18,17 @@ use crate::{
     source::{Reading, Source, or_true},
 };
 
-/// Most rows that a statement returns.
+/// The most rows that a statement returns.
 const MAX_LIMIT: u32 = MAX_PAGE_SIZE + 1;
 
-/// Columns that a page statement adds to those of the row.
+/// Whether a row passes the filters that no index serves. Page statements add this column and the next two.
 pub(crate) const HIT: &str = "keyset_hit";
-/// The place of a row among those examined.
+/// The position of a row among those examined.
 pub(crate) const POSITION: &str = "keyset_position";
-/// Whether a further row follows this one in the page before it is cut by weight.
+/// Whether another row follows this one before the page is cut by weight.
 pub(crate) const MORE: &str = "keyset_more";
 
-/// The name of the column that carries a key.
+/// The name of the column that holds a key.
 pub(crate) fn key_column(place: usize) -> String {
     format!("keyset_key_{}", place + 1)
 }
@@ -58,7 +58,7 @@ pub(crate) fn page(selection: &Selection<'_>, direction: Direction, anchor: Opti
     draft.finish(page)
 }
 
-/// The rows that matter to a capped count, and for each whether it is a hit.
+/// The rows that a capped count examines, and whether each one is a hit.
 pub(crate) fn examined(selection: &Selection<'_>, draft: &mut Draft, limit: u32) -> String {
     let select = Select::new(selection, draft, Direction::Forward);
     let conditions = select.conditions(draft, None);
@@ -68,7 +68,7 @@ pub(crate) fn examined(selection: &Selection<'_>, draft: &mut Draft, limit: u32)
     format!("select {hit} as {HIT} from (\n    {}\n) as rows", indented(&rows))
 }
 
-/// What the parts of one page statement have in common.
+/// What the parts of one page statement share.
 struct Select<'a> {
     selection: &'a Selection<'a>,
     source: Source,
@@ -86,7 +86,7 @@ impl<'a> Select<'a> {
         Self { selection, source: Source::new(selection, draft, Reading::Page), keys }
     }
 
-    /// The condition of each range of the index that has rows of the page, nearest first.
+    /// The condition of each index range that may hold rows of the page, nearest first.
     fn conditions(&self, draft: &mut Draft, anchor: Option<&Anchor>) -> Vec<String> {
         let ranges = self.bounds(anchor.is_some());
         let all: Vec<String> = self.source.conditions.iter().cloned().chain(ranges).collect();
@@ -97,11 +97,11 @@ impl<'a> Select<'a> {
         }
     }
 
-    /// The bounds that filters give the first key.
+    /// The bounds that filters set on the first key.
     ///
-    /// Behind an anchor, the bound on the anchor's side holds anyway, and writing it can have Postgres begin at that bound
-    /// and pass over every index entry up to the anchor: 18 does, 15 does not. Only where the key may be null does the
-    /// anchor not say that the bound holds.
+    /// After an anchor, the bound on the anchor's side always holds. If it is written anyway, Postgres 18 can start at
+    /// the bound and read every index entry up to the anchor; Postgres 15 does not. If the key may be null, the anchor
+    /// does not imply the bound, so both bounds are written.
     fn bounds(&self, is_anchored: bool) -> Vec<String> {
         let Some(first) = self.keys.first() else { return Vec::new() };
         let bound = |operator, value: &String| format!("{} {operator} {value}", first.expression);
@@ -114,7 +114,7 @@ impl<'a> Select<'a> {
         }
     }
 
-    /// The branches of the seek behind an anchor.
+    /// The branches of the seek after an anchor.
     fn seek(&self, draft: &mut Draft, anchor: &Anchor) -> Vec<String> {
         let types = self.selection.key_types().iter();
         let keys = self.keys.iter().zip(types).zip(&anchor.nulls).enumerate();
@@ -126,7 +126,7 @@ impl<'a> Select<'a> {
         if branches.is_empty() { vec!["false".to_owned()] } else { branches }
     }
 
-    /// The rows of all ranges, in order and limited. Where there are several, each is limited on its own as well.
+    /// The rows of all ranges, in order and limited. If there are several ranges, each is limited separately as well.
     fn merge(&self, conditions: &[String], ceiling: &str, limit: &str) -> String {
         let leaves = conditions.iter().map(|condition| self.leaf(condition, ceiling));
         let is_one = conditions.len() == 1 && self.source.lookups.is_empty();
@@ -137,8 +137,8 @@ impl<'a> Select<'a> {
         format!("select * from (\n    {rows}\n) as page\norder by {}\nlimit {limit}", self.order())
     }
 
-    /// A range of an index, read in order. Its rows are ordered by the columns that carry the keys, since to ORDER BY a
-    /// name means a column of the result before one of the table.
+    /// An index range, read in order. ORDER BY uses the key columns added here, because it resolves a name to an output
+    /// column before a table column.
     fn leaf(&self, condition: &str, ceiling: &str) -> String {
         let listing = self.selection.listing;
         let keys = self.keys.iter().enumerate();
@@ -151,8 +151,9 @@ impl<'a> Select<'a> {
         format!("select {columns}{added}\nfrom {from}\nwhere {condition}\norder by {order}\nlimit {ceiling}")
     }
 
-    /// A leaf limited to the rows wanted of it; where a filter is a set of values, one for each of them. To say its order
-    /// again would sort it again: Postgres does not see that a key which the condition fixes sorts nothing.
+    /// A leaf, limited to the wanted rows. If a filter is a set of values, the leaf runs once for each value. The outer
+    /// query does not repeat the leaf's order, because Postgres would sort again: it does not see that a key fixed by
+    /// the condition needs no sort.
     fn look_up(&self, leaf: &str, limit: &str) -> String {
         let leaf = format!("select * from (\n    {}\n) as leaf\nlimit {limit}", indented(leaf));
         if self.source.lookups.is_empty() {
@@ -162,7 +163,7 @@ impl<'a> Select<'a> {
         format!("select looked_up.* from {lookups}\ncross join lateral (\n    {}\n) as looked_up", indented(&leaf))
     }
 
-    /// The rows that pass the filter that no index serves, and the last one that was examined.
+    /// The rows that pass the filters that no index serves, and the last row examined.
     fn hits(&self, rows: &str, examined: &str, limit: &str) -> String {
         let (order, rows) = (self.order(), indented(&indented(rows)));
         format!(
@@ -171,7 +172,7 @@ impl<'a> Select<'a> {
         )
     }
 
-    /// As many of the rows as fit in a page, and at least one.
+    /// As many rows as fit in a page, and at least one.
     fn cut(&self, page: &str) -> String {
         let (order, page) = (self.order(), indented(&indented(page)));
         format!(
@@ -182,7 +183,7 @@ impl<'a> Select<'a> {
         )
     }
 
-    /// The order of the page, by the columns that carry the keys.
+    /// The order of the page, by its key columns.
     fn order(&self) -> String {
         let keys = self.keys.iter().enumerate().map(|(place, key)| key.order_by(&key_column(place)));
         keys.collect::<Vec<_>>().join(", ")

@@ -12,11 +12,11 @@ use crate::{
     value::Value,
 };
 
-/// What a request selects: the values given for a listing, and the order chosen.
+/// What a request selects: the values of the scope, the parameters and the filters, and the order.
 #[derive(Debug, Clone)]
 pub(crate) struct Selection<'a> {
     pub(crate) listing: &'static Listing,
-    /// The place of the order in the listing.
+    /// The position of the order in the listing.
     pub(crate) place: usize,
     pub(crate) order: &'static Order,
     pub(crate) types: &'a Types,
@@ -25,20 +25,20 @@ pub(crate) struct Selection<'a> {
     pub(crate) scope: Vec<Value>,
     /// One value for each parameter.
     pub(crate) parameters: Vec<Value>,
-    /// For each filter of the listing its value, or nothing when the request does not have it.
+    /// The value of each filter of the listing, or `None` if the request does not have it.
     pub(crate) filters: Vec<Option<Value>>,
 }
 
-/// The names of the types that a listing's statements cast to, as its database has them.
+/// The names of the types that a listing's statements cast to, in its database.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Types {
     /// For each order, the type of each of its keys.
     pub(crate) keys: Vec<Vec<String>>,
-    /// For each filter, what the values of its column are compared as.
+    /// For each filter, the type that the values of its column are compared as.
     pub(crate) sets: Vec<SetType>,
 }
 
-/// What the values of a column are compared as.
+/// The type and collation that the values of a column are compared with.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SetType {
     pub(crate) name: String,
@@ -46,23 +46,24 @@ pub(crate) struct SetType {
 }
 
 impl SetType {
-    /// The elements of an array of such values, which are told apart as those of the column are.
+    /// The elements of an array of such values, with the column's collation, so that DISTINCT compares them as the
+    /// column does.
     pub(crate) fn element(&self, values: &str) -> String {
         let collate = self.collation.as_ref().map(|collation| format!(" collate {collation}")).unwrap_or_default();
         format!("unnest({values}::{}[]){collate}", self.name)
     }
 }
 
-/// How much of the list a page statement reads, from its position on.
+/// How much of the list a page statement reads, starting at its position.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Extent {
-    /// Rows to return at most: one more than the page has, to see whether there are more.
+    /// The most rows to return: one more than the page has, to see whether more exist.
     pub(crate) limit: u32,
     /// Rows to skip.
     pub(crate) skip: u32,
 }
 
-/// A statement of some shape, and its values.
+/// A statement's shape and its values.
 #[derive(Debug, Clone)]
 pub(crate) struct Bound {
     pub(crate) shape: Arc<Shape>,
@@ -76,7 +77,7 @@ impl Bound {
 }
 
 impl Selection<'static> {
-    /// A selection that has nothing but nulls for values.
+    /// A selection without filters, whose other values are null.
     pub(crate) fn of_nulls(listing: &'static Listing) -> Self {
         const NOTHING: Order = Order { name: "", keys: &[], indexed: &[] };
         const NO_TYPES: &Types = &Types { keys: Vec::new(), sets: Vec::new() };
@@ -95,15 +96,16 @@ impl Selection<'static> {
 }
 
 impl Selection<'_> {
-    /// The filters that the request has, as their places in the listing. Every row begins with the empty prefix.
+    /// The filters that the request has, with their positions in the listing. An empty prefix is omitted, because every
+    /// row has it.
     pub(crate) fn given(&self) -> impl Iterator<Item = (usize, &'static Filter, &Value)> {
         let filters = self.listing.filters.iter().zip(&self.filters).enumerate();
         let given = filters.filter_map(|(place, (filter, value))| Some((place, filter, value.as_ref()?)));
         given.filter(|(_, filter, value)| !matches!(filter.test, Test::Prefix(_)) || value.as_text() != Some(""))
     }
 
-    /// Whether an index of this order serves the filter, given which other filters the request has. What `from` is to place
-    /// within itself counts as served: rows are tested before they come to be ordered.
+    /// Whether an index of this order serves the filter, given the other filters of the request. Filters that `from`
+    /// contains count as served, because rows are tested before they are ordered.
     pub(crate) fn is_indexed(&self, filter: &Filter) -> bool {
         let first = self.order.keys.first().map(|key| key.expression);
         if self.listing.places_conditions() {
@@ -115,7 +117,7 @@ impl Selection<'_> {
         self.index().contains(&filter.name)
     }
 
-    /// The filters of the index that covers most of the request's.
+    /// The filters of the index that covers the most filters of the request.
     fn index(&self) -> &'static [&'static str] {
         let is_given = |name: &&str| self.given().any(|(_, filter, _)| filter.name == *name);
         let usable = self.order.indexed.iter().filter(|names| names.iter().all(is_given));
@@ -132,20 +134,20 @@ impl Selection<'_> {
         self.scanned().next().is_some()
     }
 
-    /// How many lookups sets of values ask for: one for each combination of them.
+    /// How many index lookups the sets of values need: one for each combination of their values.
     pub(crate) fn lookups(&self) -> usize {
         let sets = self.given().filter(|(_, filter, _)| filter.takes_set() && self.is_indexed(filter));
         sets.map(|(_, _, value)| value.array_length().max(1)).product()
     }
 
-    /// How many rows a page examines when a filter has no index. Each lookup may have to go through as many, so that all of
-    /// them together keep to what the listing allows.
+    /// How many rows a page examines when a filter has no index. Each lookup may examine this many, so the listing's
+    /// limit is divided by the number of lookups.
     pub(crate) fn examined_rows(&self) -> u32 {
         let lookups = u32::try_from(self.lookups()).unwrap_or(u32::MAX);
         (self.listing.examined_rows / lookups).max(1)
     }
 
-    /// The first of the list's counters that has a column for every filter of the request, by its place.
+    /// The position of the first counter that has a column for every filter of the request.
     pub(crate) fn counter(&self) -> Option<usize> {
         self.listing.counters.iter().position(|counter| self.is_counted_by(counter))
     }
@@ -154,7 +156,7 @@ impl Selection<'_> {
         self.given().all(|(_, filter, _)| counter.filters.contains(&filter.name))
     }
 
-    /// What a page token is bound to.
+    /// The query that a page token is bound to.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         let mut parts = Fingerprint::of(self.listing.name).part("order", self.order.name.as_bytes());
         for key_type in self.key_types() {
@@ -173,7 +175,7 @@ impl Selection<'_> {
         parts.finish()
     }
 
-    /// The name of each key's type, for casts.
+    /// The type name of each key, for casts.
     pub(crate) fn key_types(&self) -> &[String] {
         self.types.keys.get(self.place).map(Vec::as_slice).unwrap_or_default()
     }
@@ -191,7 +193,7 @@ impl Selection<'_> {
         self.bound(Purpose::Page { direction, anchor, skips: extent.skip > 0 }, keys, extent)
     }
 
-    /// The statement that counts, for this purpose.
+    /// The count statement for this purpose.
     pub(crate) fn count(&self, purpose: Purpose) -> Bound {
         self.bound(purpose, &[], Extent::default())
     }
@@ -216,7 +218,7 @@ impl Selection<'_> {
         Bound { shape, values }
     }
 
-    /// The value of a parameter; null for one that is not there.
+    /// The value of a parameter; null if the selection does not have it.
     fn value(&self, slot: Slot, keys: &[Option<Vec<u8>>], extent: Extent) -> Value {
         let value = match slot {
             Slot::Scope(place) => self.scope.get(place).cloned(),
@@ -233,12 +235,12 @@ impl Selection<'_> {
     }
 }
 
-/// Whether some text sorts behind all that have the filter's prefix.
+/// Whether some text sorts after all texts with the filter's prefix.
 fn has_end(filter: &Filter, value: &Value) -> bool {
     matches!(filter.test, Test::Prefix(_)) && successor(value).is_some()
 }
 
-/// A number of rows. LIMIT takes a bigint, whose bytes Postgres reads in network order.
+/// A number of rows, as LIMIT takes it: a bigint in network byte order.
 fn rows(count: u32) -> Value {
     Value::key(Some(i64::from(count).to_be_bytes().to_vec()))
 }

@@ -1,6 +1,7 @@
-//! The shapes of a list's statements. A shape is all that decides a statement's text: which filters a request has, its
-//! order, its direction, whether it begins behind a row, and which of that row's keys are null. What a request changes
-//! beyond that are values, so the text is built once for each shape, and prepared once on each connection.
+//! The shapes of a list's statements. A shape is everything that decides a statement's text: the filters of the
+//! request, the order, the direction, whether the page begins after a row, and which keys of that row are null.
+//! Everything else in a request is a bound value, so the text is built once for each shape and prepared once on each
+//! connection.
 
 use std::{
     collections::HashMap,
@@ -10,19 +11,19 @@ use std::{
 
 use pagination::Direction;
 
-/// The most shapes whose text a list keeps. Those that a program asks for are a few dozen at most; more come of callers who
-/// try all combinations of filters, and then the list begins anew.
+/// The most shapes whose text a list keeps. A program uses a few dozen at most. Callers who try all combinations of
+/// filters can create more; then the list drops all of them and starts again.
 const MAX_SHAPES: usize = 500;
 
-/// What decides the text of a statement.
+/// Everything that decides the text of a statement.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct ShapeKey {
     pub(crate) purpose: Purpose,
-    /// The place of the order in the listing.
+    /// The position of the order in the listing.
     pub(crate) order: usize,
-    /// The places of the filters that the request has.
+    /// The positions of the filters that the request has.
     pub(crate) filters: Vec<usize>,
-    /// The places of the prefixes that some text sorts behind.
+    /// The positions of the prefixes after which some text sorts.
     pub(crate) ends: Vec<usize>,
 }
 
@@ -35,44 +36,44 @@ pub(crate) enum Purpose {
     Capped,
     /// An exact count, or the planner's estimate of one.
     Count { is_estimated: bool },
-    /// The exact count that a counter has, by its place in the listing.
+    /// The exact count of a counter, by the counter's position in the listing.
     Counter(usize),
 }
 
-/// The row that a page begins behind, or at.
+/// The row that a page begins after, or at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Anchor {
     pub(crate) is_inclusive: bool,
-    /// For each key of the order whether it is null.
+    /// For each key of the order, whether it is null.
     pub(crate) nulls: Vec<bool>,
 }
 
-/// A parameter: what its value is taken from.
+/// A parameter, named by the source of its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Slot {
-    /// A column of the scope, a parameter of `from`, a filter: by their places in the listing.
+    /// A column of the scope, a parameter of `from` or a filter, by its position in the listing.
     Scope(usize),
     Parameter(usize),
     Filter(usize),
-    /// The least text behind every text with the filter's prefix.
+    /// The least text after every text with the filter's prefix.
     PrefixEnd(usize),
     /// A key of the anchor.
     Key(usize),
-    /// The rows wanted, those to skip, both together, and those to examine.
+    /// The number of rows to return, to skip, both together, and to examine.
     Limit,
     Skip,
     Reach,
     Examined,
 }
 
-/// A statement's text while it is written. Text and parameters are written together, so that they cannot disagree.
+/// A statement while its text is written. Text and parameters are written together, so that they cannot disagree.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     slots: Vec<Slot>,
 }
 
 impl Draft {
-    /// What stands for a value in the text.
+    /// Adds a parameter and returns its placeholder.
     pub(crate) fn bind(&mut self, slot: Slot) -> String {
         self.slots.push(slot);
         format!("${}", self.slots.len())
@@ -83,14 +84,14 @@ impl Draft {
     }
 }
 
-/// A statement's text, and what its parameters are.
+/// A statement's text and its parameters.
 #[derive(Debug)]
 pub(crate) struct Shape {
     pub(crate) sql: Arc<str>,
     pub(crate) slots: Vec<Slot>,
 }
 
-/// The shapes that a list has been asked for.
+/// The shapes that a list has built so far.
 #[derive(Clone, Default)]
 pub(crate) struct Shapes(Arc<Mutex<HashMap<ShapeKey, Arc<Shape>>>>);
 
@@ -115,7 +116,7 @@ impl fmt::Debug for Shapes {
     }
 }
 
-/// The text, each of its lines further to the right, as part of another.
+/// The text with every line after the first indented, to embed it in another text.
 pub(crate) fn indented(text: &str) -> String {
     text.replace('\n', "\n    ")
 }

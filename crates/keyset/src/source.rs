@@ -8,31 +8,31 @@ use crate::{
     value::Value,
 };
 
-/// What a statement reads its rows for.
+/// What a statement reads rows for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// For all of them, in any way that Postgres likes.
+    /// For all rows, in any order.
     All,
-    /// For the first of them in the order of an index.
+    /// For the first rows in the order of an index.
     Page,
-    /// For how many they are, from this table of counts.
+    /// For the number of rows, from this table of counts.
     Counter(&'static str),
 }
 
 /// FROM and WHERE.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// What stands behind FROM.
+    /// The text after FROM.
     pub(crate) from: String,
-    /// Conditions that hold for all rows wanted.
+    /// The conditions that every row must meet, except `hit`.
     pub(crate) conditions: Vec<String>,
-    /// The condition that no index serves.
+    /// The condition of the filters that no index serves.
     pub(crate) hit: Option<String>,
-    /// For a page: one for each filter that is a set of values, to be looked up a value at a time.
+    /// For a page: for each filter that is a set of values, a subquery with the values to look up.
     pub(crate) lookups: Vec<String>,
-    /// For a page: what the first key is not less than.
+    /// For a page: inclusive lower bounds of the first key.
     pub(crate) lower: Vec<String>,
-    /// For a page: what the first key is less than.
+    /// For a page: exclusive upper bounds of the first key.
     pub(crate) upper: Vec<String>,
 }
 
@@ -76,7 +76,7 @@ impl Source {
         or_true(&self.conditions.iter().cloned().chain(self.hit.clone()).collect::<Vec<_>>())
     }
 
-    /// Makes a filter part of the range of an index that a page reads.
+    /// Makes a filter part of the index range that a page reads.
     fn add_range(
         &mut self,
         selection: &Selection<'_>,
@@ -103,7 +103,7 @@ impl Source {
         }
     }
 
-    /// Puts the values of parameters, and the conditions, where `from` has their names.
+    /// Replaces the markers of parameters and conditions in `from`.
     fn fill_from(&mut self, selection: &Selection<'_>, draft: &mut Draft) {
         for (place, name) in selection.listing.parameters.iter().enumerate() {
             let marker = format!("{{{name}}}");
@@ -118,7 +118,7 @@ impl Source {
     }
 }
 
-/// The conditions of a filter: none when every row passes.
+/// The conditions of a filter.
 fn test(draft: &mut Draft, place: usize, filter: &Filter, value: &Value) -> Vec<String> {
     let bound = draft.bind(Slot::Filter(place));
     match filter.test {
@@ -134,7 +134,7 @@ fn test(draft: &mut Draft, place: usize, filter: &Filter, value: &Value) -> Vec<
     }
 }
 
-/// The conditions joined by AND.
+/// The conditions joined by AND; `true` if there are none.
 pub(crate) fn or_true(conditions: &[String]) -> String {
     if conditions.is_empty() { "true".to_owned() } else { conditions.join(" and ") }
 }

@@ -5,16 +5,16 @@ use sqlx::{
     postgres::{PgArgumentBuffer, PgTypeInfo, types::Oid},
 };
 
-/// A value to bind: the bytes that Postgres reads, and their type. What is bound to the statement is, byte for byte,
-/// what goes into the page token.
+/// A value to bind: its type and its bytes in Postgres's binary format. The same bytes are bound to the statement and
+/// go into the page token.
 #[derive(Debug, Clone)]
 pub(crate) struct Value {
     pub(crate) bytes: Option<Vec<u8>>,
     type_info: PgTypeInfo,
 }
 
-/// Has Postgres infer the type of a parameter. Types that a database defines have another id in each database, so the
-/// ids of key columns are not kept.
+/// Makes Postgres infer the type of a parameter. The ids of types that a database defines differ between databases, so
+/// the type ids of keys are not kept.
 const INFERRED: PgTypeInfo = PgTypeInfo::with_oid(Oid(0));
 
 impl Value {
@@ -29,12 +29,12 @@ impl Value {
         Ok(Self { bytes, type_info })
     }
 
-    /// The value of a key, as Postgres gave it out.
+    /// The value of a key, as Postgres returned it.
     pub(crate) fn key(bytes: Option<Vec<u8>>) -> Self {
         Self { bytes, type_info: INFERRED }
     }
 
-    /// The type that the value is declared to have.
+    /// The declared type of the value.
     #[cfg(feature = "conformance")]
     pub(crate) fn declared_type(&self) -> PgTypeInfo {
         self.type_info.clone()
@@ -45,14 +45,14 @@ impl Value {
         <bool as Type<Postgres>>::compatible(&self.type_info)
     }
 
-    /// The same bytes, declared to be of another type.
+    /// The same bytes with another declared type.
     #[cfg(feature = "conformance")]
     pub(crate) fn of_type(&self, type_info: PgTypeInfo) -> Self {
         Self { bytes: self.bytes.clone(), type_info }
     }
 
-    /// How many elements an array of one dimension has, from the header that Postgres gives binary arrays: the number of
-    /// dimensions, flags, the type of the elements, and the length of the first dimension, of four bytes each.
+    /// The number of elements of a one-dimensional array, from the header of Postgres's binary format: number of
+    /// dimensions, flags, element type, length of the first dimension. Each has four bytes.
     pub(crate) fn array_length(&self) -> usize {
         let length = self.bytes.as_deref().and_then(|bytes| bytes.get(12..)).and_then(|bytes| bytes.first_chunk());
         length.map_or(0, |length| usize::try_from(i32::from_be_bytes(*length)).unwrap_or_default())

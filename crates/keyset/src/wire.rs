@@ -1,4 +1,4 @@
-//! Rows to the wire: protobuf, written from the bytes in which Postgres gives a row's values.
+//! Rows as protobuf, written directly from the bytes of Postgres's binary format.
 
 mod field;
 mod json;
@@ -15,41 +15,41 @@ use sqlx::{
     postgres::{PgColumn, PgRow, PgTypeInfo},
 };
 
-/// Why a value cannot be written: it has no place in its field.
+/// Why a value cannot be written to its field.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
-    #[error("it has another length than its type")]
+    #[error("its length does not match its type")]
     Length,
     #[error("it is not UTF-8")]
     Utf8,
     #[error("it is not a number in Postgres's format")]
     Number,
-    #[error("{0} is negative, and the field's type is not")]
+    #[error("{0} is negative, and the field is unsigned")]
     Negative(i64),
     #[error("it is outside the range of the field's type")]
     Time,
     #[error("it has months, which have no fixed length")]
     Months,
-    #[error("an array in a field has no nulls")]
+    #[error("an array for a repeated field must not contain nulls")]
     Null,
-    #[error("an array in a field has one dimension")]
+    #[error("an array for a repeated field must have one dimension")]
     Dimensions,
     #[error("it is not a JSON object of strings, numbers or booleans: {0}")]
     Json(serde_json::Error),
-    #[error("a value of the JSON object is of another type than those of the map")]
+    #[error("a value of the JSON object does not have the type of the map's values")]
     MapValue,
 }
 
-/// What a list says of its message besides its columns.
+/// What a list declares about its message besides columns.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Exceptions {
-    /// Fields that have no column.
+    /// Fields without a column.
     pub(crate) unfilled: &'static [&'static str],
-    /// Nested messages that are there even where all their columns are null.
+    /// Nested messages that are present even if all their columns are null.
     pub(crate) always_there: &'static [&'static str],
 }
 
-/// How a row becomes a message: the columns in the order of their fields' numbers, as protobuf's encoders write fields.
+/// How a row becomes a message. The columns are in the order of their field numbers, as protobuf encoders write fields.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     columns: Vec<(String, PgTypeInfo)>,
@@ -64,7 +64,7 @@ struct Node {
 
 #[derive(Debug, Clone)]
 enum NodeKind {
-    /// The place of the column in the row.
+    /// The position of the column in the row, and its conversion.
     Column(usize, Conversion),
     Nested {
         key: Vec<u8>,
@@ -74,11 +74,12 @@ enum NodeKind {
 }
 
 impl Layout {
-    /// Matches each column with the field of its name: `name`, or `"operation.type"` in a nested message.
+    /// Matches each column with the field of the same name: `name`, or `"operation.type"` for a field of a nested
+    /// message.
     ///
     /// # Errors
     ///
-    /// What is wrong, and with which column or field.
+    /// The problem, with the name of the column or field.
     pub(crate) fn new(
         message: &MessageDescriptor,
         columns: &[PgColumn],
@@ -104,7 +105,7 @@ impl Layout {
         Ok(Self { columns: columns.collect(), nodes })
     }
 
-    /// Whether the first columns of the row are those of the layout. All rows of a statement have the same.
+    /// Checks that the row begins with the columns of the layout. All rows of a statement have the same columns.
     pub(crate) fn check(&self, row: &PgRow) -> Result<(), String> {
         let mut found = row.columns().iter();
         for (name, type_info) in &self.columns {
@@ -112,7 +113,7 @@ impl Layout {
                 Some(column) if column.name() == name && column.type_info() == type_info => {}
                 Some(column) => {
                     let (found, found_type) = (column.name(), column.type_info());
-                    return Err(format!("a statement returns {found} {found_type} for {name} {type_info}"));
+                    return Err(format!("a statement returns {found} {found_type} instead of {name} {type_info}"));
                 }
                 None => return Err(format!("a statement does not return {name}")),
             }
@@ -151,7 +152,7 @@ pub(crate) fn convert(from: &PgTypeInfo, to: &FieldDescriptor, bytes: &[u8]) -> 
     Some(conversion.put(bytes, &mut out).map(|()| out).map_err(|fault| fault.to_string()))
 }
 
-/// Adds a column to the field that the rest of its path names.
+/// Adds a column for the field that `path` names.
 fn add(
     nodes: &mut Vec<Node>,
     message: &MessageDescriptor,
@@ -183,7 +184,7 @@ fn add(
     });
     match nodes.get_mut(at).map(|node| &mut node.kind) {
         Some(NodeKind::Nested { nodes, .. }) => add(nodes, &nested, rest, &format!("{parent}{name}."), place, column),
-        Some(NodeKind::Column(..)) | None => Err(format!("{parent}{name} is a column, and {parent}{path} is another")),
+        Some(NodeKind::Column(..)) | None => Err(format!("{parent}{name} and {parent}{path} are both columns")),
     }
 }
 
@@ -201,13 +202,13 @@ fn no_conversion(path: &str, column: &PgColumn, field: &FieldDescriptor) -> Stri
     format!("the column {path} is of type {}, which has no conversion to {kind}: cast it in SQL", column.type_info())
 }
 
-/// That each field has a column, or is said to have none.
+/// Checks that each field has a column or is declared unfilled.
 fn check_filled(nodes: &[Node], message: &MessageDescriptor, parent: &str, unfilled: &[&str]) -> Result<(), String> {
     for field in message.fields() {
         let path = format!("{parent}{}", field.name());
         let is_unfilled = unfilled.contains(&path.as_str());
         match nodes.iter().find(|node| node.number == field.number()).map(|node| &node.kind) {
-            Some(_) if is_unfilled => return Err(format!("the field {path} is said to have no column, and has one")),
+            Some(_) if is_unfilled => return Err(format!("the field {path} is declared unfilled but has a column")),
             Some(NodeKind::Nested { nodes, .. }) => {
                 if let Some(nested) = nested(&field) {
                     check_filled(nodes, &nested, &format!("{path}."), unfilled)?;
@@ -230,7 +231,7 @@ fn sort(nodes: &mut [Node]) {
     }
 }
 
-/// Appends fields. Whether any of their columns has a value.
+/// Appends fields. Returns whether any of their columns has a value.
 fn put_all(nodes: &[Node], row: &PgRow, out: &mut Vec<u8>) -> Result<bool, (usize, Fault)> {
     let mut has_value = false;
     for Node { kind, .. } in nodes {
@@ -254,7 +255,7 @@ fn put_all(nodes: &[Node], row: &PgRow, out: &mut Vec<u8>) -> Result<bool, (usiz
 }
 
 fn put_column(place: usize, conversion: &Conversion, row: &PgRow, out: &mut Vec<u8>) -> Result<bool, (usize, Fault)> {
-    // A row has the columns that the layout was checked with.
+    // The layout was checked against the row, so the column exists.
     let value = row.try_get_raw(place).map_err(|_: sqlx::Error| (place, Fault::Length))?;
     if value.is_null() {
         return Ok(false);

@@ -5,28 +5,40 @@ mod lists;
 
 use database::Database;
 use keyset::{CatalogueError, List, Query};
-pub use lists::{MEMORIES, RECALLED};
-use platform::{Caller, Error, Existing, MAX_REQUEST_BYTES, Platform, Resource, create, parse_id};
+pub use lists::{MEMORIES, MEMORY, RECALLED};
+use platform::{Caller, Existing, Import, MAX_REQUEST_BYTES, Opened, Platform, Resources, Service, create};
 use quire_proto::{
     memory::v1::{
         BatchStoreMemoriesRequest, BatchStoreMemoriesResponse, DeleteMemoryRequest, DeleteMemoryResponse,
-        GetMemoryRequest, GetMemoryResponse, ListMemoriesRequest, RecallMemoriesRequest, StoreMemoryRequest,
+        GetMemoryRequest, GetMemoryResponse, ListMemoriesRequest, Memory, RecallMemoriesRequest, StoreMemoryRequest,
         StoreMemoryResponse, UpdateMemoryRequest, UpdateMemoryResponse,
-        memory_service_server::{MemoryService, MemoryServiceServer},
+        memory_service_server::{MemoryService, MemoryServiceServer, SERVICE_NAME},
     },
     pagination::v1::EncodedPage,
 };
 use tonic::{Request, Response, Status};
-use uuid::Uuid;
 
-use crate::lists::{MEMORY, memories};
+/// The service, as it registers.
+pub static SERVICE: Service = Service {
+    name: "memory",
+    grpc_name: SERVICE_NAME,
+    open: |platform| Box::pin(async { Ok(Opened::new(Memories::open(platform).await?.server())) }),
+    open_methods: &[],
+    imports: &[Import {
+        noun: "memories",
+        records: "memories",
+        batch_method: "BatchStoreMemories",
+        list_method: "ListMemories",
+        samples: include_str!("../samples/memories.ndjson"),
+    }],
+};
 
 /// The service.
 #[derive(Debug, Clone)]
 pub struct Memories {
     platform: Platform,
     database: Database,
-    memories: List,
+    memories: Resources<Memory>,
     recalled: List,
 }
 
@@ -40,7 +52,7 @@ impl Memories {
         Ok(Self {
             platform: platform.clone(),
             database: platform.database.clone(),
-            memories: platform.paging.open(&MEMORIES).await?,
+            memories: Resources::open(platform, &MEMORY).await?,
             recalled: platform.paging.open(&RECALLED).await?,
         })
     }
@@ -78,9 +90,7 @@ impl MemoryService for Memories {
 
     async fn get_memory(&self, request: Request<GetMemoryRequest>) -> Answer<GetMemoryResponse> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
-        let memory = memories::get(self, &caller.workspace, id).await?;
-        let memory = memory.ok_or_else(|| no_memory("id", id))?;
+        let memory = self.memories.get(&caller.workspace, &request.into_inner().id).await?;
         Ok(Response::new(GetMemoryResponse { memory: Some(memory) }))
     }
 
@@ -88,26 +98,20 @@ impl MemoryService for Memories {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let scope = input::scope_filter(request.scope)?;
-        Ok(Response::new(query(&self.memories, &caller, request, scope).fetch().await?))
+        Ok(Response::new(query(&self.memories.list, &caller, request, scope).fetch().await?))
     }
 
     async fn update_memory(&self, request: Request<UpdateMemoryRequest>) -> Answer<UpdateMemoryResponse> {
         let caller = Caller::of(&request)?;
-        let (id, change) = input::change(request.into_inner(), &self.platform)?;
-        let Some(memory) = memories::update(self, &caller.workspace, id, &change).await? else {
-            let memory = memories::get(self, &caller.workspace, id).await?;
-            let missing = memory.is_none();
-            let memory = named_memory("memory.id", id);
-            return Err(if missing { Error::NotFound(memory) } else { Error::Aborted(memory) }.into());
-        };
+        let UpdateMemoryRequest { memory, update_mask } = request.into_inner();
+        let memory = self.memories.update(&caller.workspace, memory, update_mask).await?;
         Ok(Response::new(UpdateMemoryResponse { memory: Some(memory) }))
     }
 
     async fn delete_memory(&self, request: Request<DeleteMemoryRequest>) -> Answer<DeleteMemoryResponse> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
-        let existed = memories::delete(self, &caller.workspace, id).await?;
-        if existed { Ok(Response::new(DeleteMemoryResponse {})) } else { Err(no_memory("id", id).into()) }
+        self.memories.delete(&caller.workspace, &request.into_inner().id).await?;
+        Ok(Response::new(DeleteMemoryResponse {}))
     }
 
     async fn recall_memories(&self, request: Request<RecallMemoriesRequest>) -> Answer<EncodedPage> {
@@ -135,12 +139,4 @@ fn query<'a>(list: &'a List, caller: &Caller, request: ListMemoriesRequest, scop
         .filter("tag", request.tag)
         .filter("pinned", request.pinned)
         .filter("policy", request.policy)
-}
-
-fn no_memory(field: &str, id: Uuid) -> Error {
-    Error::NotFound(named_memory(field, id))
-}
-
-fn named_memory(field: &str, id: Uuid) -> Resource {
-    Resource { kind: MEMORY, field: field.to_owned(), name: id.to_string() }
 }

@@ -3,13 +3,10 @@
 pub(crate) mod memories;
 mod recalled;
 
-pub use memories::MEMORIES;
+pub use memories::{MEMORIES, MEMORY};
 use platform::Names;
 use quire_proto::memory::v1::MemoryScope;
 pub use recalled::RECALLED;
-
-/// The message type of a memory.
-pub(crate) const MEMORY: &str = "memory.v1.Memory";
 
 /// The words for each scope, as the rows have them.
 pub(crate) const SCOPES: Names<MemoryScope> = Names {

@@ -2,35 +2,24 @@
 
 use std::ops::RangeInclusive;
 
-use platform::{Error, Ids, NewRow, Platform, TimeRange, Violations, check_batch, now, timestamp, without_repeated};
+use platform::{Error, Ids, NewRow, Platform, TimeRange, Violations, read_batch, timestamp, without_repeated};
 use quire_proto::meter::v1::{ListUsageRequest, SummarizeUsageRequest, UsageRecord};
 use rust_decimal::Decimal;
 use time::OffsetDateTime;
 
-use crate::lists::{DIMENSIONS, summaries::Dimensions, usage::NewUsage};
+use crate::lists::{
+    DIMENSIONS,
+    summaries::Dimensions,
+    usage::{self, NewUsage},
+};
 
-const REQUEST_ID_BYTES: RangeInclusive<usize> = 1..=128;
-const TEAM_BYTES: RangeInclusive<usize> = 0..=128;
-const AGENT_BYTES: RangeInclusive<usize> = 0..=256;
-const SURFACE_BYTES: RangeInclusive<usize> = 0..=64;
-const EVENT_TYPE_BYTES: RangeInclusive<usize> = 0..=64;
-const MODEL_BYTES: RangeInclusive<usize> = 0..=128;
-const PROVIDER_BYTES: RangeInclusive<usize> = 0..=64;
-const MAX_TOKENS: i64 = 1_000_000_000_000;
 /// Digits of a cost before its point, and behind it.
 const WHOLE_DIGITS: RangeInclusive<usize> = 1..=9;
 const FRACTION_DIGITS: RangeInclusive<usize> = 1..=12;
 
 /// The uses that a request has recorded: one for each request_id, which the first record that gives it stands for.
 pub(crate) fn new_usage(records: Vec<UsageRecord>, platform: &Platform) -> Result<Vec<NewUsage>, Error> {
-    check_batch("records", records.len())?;
-    let mut violations = Violations::default();
-    let create_time = now(&platform.clock);
-    let mut new = Vec::with_capacity(records.len());
-    for (place, record) in records.into_iter().enumerate() {
-        new.push(read(&mut violations, format!("records[{place}]."), record, &platform.ids, create_time));
-    }
-    violations.check()?;
+    let new = read_batch(platform, "records", records, &[], read)?;
     without_repeated(
         new,
         |new| &new.record.request_id,
@@ -78,7 +67,7 @@ fn read(
     ids: &Ids,
     create_time: OffsetDateTime,
 ) -> NewUsage {
-    check_record(violations, &path, &record);
+    violations.fields(&path, &usage::usage_fields(&record));
     let cost_usd = read_cost(violations, &path, &record.cost_usd);
     let occur_time = violations.occur_time(format_args!("{path}occur_time"), record.occur_time, create_time);
     let id = ids.next();
@@ -91,27 +80,6 @@ fn read(
         ..record
     };
     NewUsage { path, is_occur_time_given, id, cost_usd, occur_time, create_time, record }
-}
-
-fn check_record(violations: &mut Violations, path: &str, record: &UsageRecord) {
-    violations.text(format_args!("{path}request_id"), &record.request_id, REQUEST_ID_BYTES);
-    violations.text(format_args!("{path}team_id"), &record.team_id, TEAM_BYTES);
-    violations.text(format_args!("{path}agent_id"), &record.agent_id, AGENT_BYTES);
-    violations.text(format_args!("{path}surface"), &record.surface, SURFACE_BYTES);
-    violations.text(format_args!("{path}event_type"), &record.event_type, EVENT_TYPE_BYTES);
-    violations.text(format_args!("{path}model"), &record.model, MODEL_BYTES);
-    violations.text(format_args!("{path}provider"), &record.provider, PROVIDER_BYTES);
-    for (field, tokens) in [
-        ("input_tokens", record.input_tokens),
-        ("output_tokens", record.output_tokens),
-        ("cache_read_tokens", record.cache_read_tokens),
-        ("cache_write_tokens", record.cache_write_tokens),
-    ] {
-        if !(0..=MAX_TOKENS).contains(&tokens) {
-            violations.add(format_args!("{path}{field}"), format!("must be 0 to {MAX_TOKENS}"));
-        }
-    }
-    violations.metadata(format_args!("{path}metadata"), &record.metadata);
 }
 
 /// The cost that a text is: if it is left out, none.

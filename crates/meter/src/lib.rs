@@ -5,16 +5,31 @@ mod lists;
 
 use database::Database;
 use keyset::{CatalogueError, List, Query};
-pub use lists::{SUMMARIES, USAGE};
-use platform::{Caller, Existing, MAX_REQUEST_BYTES, Platform, TimeRange, create};
+pub use lists::{SUMMARIES, USAGE, usage_fields};
+use platform::{Caller, Existing, Import, MAX_REQUEST_BYTES, Opened, Platform, Service, TimeRange, create};
 use quire_proto::{
     meter::v1::{
         ListUsageRequest, RecordUsageRequest, RecordUsageResponse, SummarizeUsageRequest,
-        meter_service_server::{MeterService, MeterServiceServer},
+        meter_service_server::{MeterService, MeterServiceServer, SERVICE_NAME},
     },
     pagination::v1::EncodedPage,
 };
 use tonic::{Request, Response, Status};
+
+/// The service, as it registers.
+pub static SERVICE: Service = Service {
+    name: "meter",
+    grpc_name: SERVICE_NAME,
+    open: |platform| Box::pin(async { Ok(Opened::new(Meter::open(platform).await?.server())) }),
+    open_methods: &[],
+    imports: &[Import {
+        noun: "usage",
+        records: "usage records",
+        batch_method: "RecordUsage",
+        list_method: "ListUsage",
+        samples: include_str!("../samples/usage.ndjson"),
+    }],
+};
 
 /// The service.
 #[derive(Debug, Clone)]

@@ -6,10 +6,7 @@ pub(crate) mod usage;
 use platform::Names;
 use quire_proto::meter::v1::UsageDimension;
 pub use summaries::SUMMARIES;
-pub use usage::USAGE;
-
-/// The message type of a usage record.
-pub(crate) const USAGE_RECORD: &str = "meter.v1.UsageRecord";
+pub use usage::{USAGE, usage_fields};
 
 /// What usage can be summed up by, and the parameter that says whether it is.
 pub(crate) const DIMENSIONS: Names<UsageDimension> = Names {

@@ -67,8 +67,8 @@
 //! Into `OUT_DIR`: a file for each package, as [`tonic_prost_build`] names it, and `descriptors.bin`, the
 //! `FileDescriptorSet` of all files and their imports with their comments and options.
 //!
-//! Maps become `BTreeMap`s, so that a message always encodes to the same bytes. Clients take any channel; see
-//! [`Builder::tonic`] for `connect`.
+//! Maps become `BTreeMap`s, so that a message always encodes to the same bytes. Messages know their full names, by
+//! `prost::Name`. Clients take any channel; see [`Builder::tonic`] for `connect`.
 
 mod error;
 mod service;
@@ -181,7 +181,7 @@ impl Builder {
         }
         let services = Services::new(&tonic, &compiler.descriptor_pool(), &self.module);
         let mut config = prost_build::Config::new();
-        config.service_generator(Box::new(services));
+        config.enable_type_names().service_generator(Box::new(services));
         tonic
             // With neither, the generator of services stays the one above.
             .build_client(false)

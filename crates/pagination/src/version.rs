@@ -48,7 +48,7 @@ impl TokenVersion {
 
 /// A number that is not of a version that can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not a version of page tokens that can be written: 1 or 2")]
+#[error("must be 1 or 2")]
 pub struct TokenVersionError;
 
 impl FromStr for TokenVersion {

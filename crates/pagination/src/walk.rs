@@ -58,7 +58,7 @@ fn next_request(page: PageRequest, response: PageResponse) -> Result<Option<Page
         return Ok(None);
     }
     if response.next_page_token == page.page_token {
-        return Err(Status::internal("the server answered the page token it was asked with"));
+        return Err(Status::internal("the server returned the page token of the request"));
     }
     Ok(Some(PageRequest { page_size: page.page_size, page_token: response.next_page_token, ..Default::default() }))
 }

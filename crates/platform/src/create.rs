@@ -77,6 +77,21 @@ pub async fn create<N: NewRow>(
     Err(Error::Aborted(first.resource(None)))
 }
 
+/// For each new row, the first existing row that has the same key, by the first key for which there is one. Keys are given
+/// as pairs: of a new row, and of an existing one.
+pub fn matched<N, E: Clone>(new: &[N], existing: &[E], keys: &[KeyPair<N, E>]) -> Vec<Option<E>> {
+    let by_key = keys.iter().map(|(of_new, of_existing)| {
+        let existing: HashMap<&str, &E> = existing.iter().map(|existing| (of_existing(existing), existing)).collect();
+        (of_new, existing)
+    });
+    let by_key: Vec<_> = by_key.collect();
+    let find = |new| by_key.iter().find_map(|(of_new, existing)| existing.get(of_new(new)).copied());
+    new.iter().map(|new| find(new).cloned()).collect()
+}
+
+/// A key of a new row and of an existing one, as text.
+pub type KeyPair<N, E> = (fn(&N) -> &str, fn(&E) -> &str);
+
 /// Passes over what repeats the id of an earlier one. `check` compares it with that one, and names it if it differs.
 ///
 /// # Errors

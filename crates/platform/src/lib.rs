@@ -4,26 +4,34 @@
 mod clock;
 mod create;
 mod error;
+mod field;
 mod ids;
 mod names;
+mod resources;
+mod rows;
+mod service;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
-mod update_mask;
 mod validation;
 
 use access::SigningKeys;
 pub use access::{Caller, DEFAULT_WORKSPACE, Scope, WORKSPACE_METADATA};
 pub use clock::Clock;
-pub use create::{Existing, NewRow, create, without_repeated};
+pub use create::{Existing, KeyPair, NewRow, create, matched, without_repeated};
 use database::Database;
 pub use error::{ERROR_DOMAIN, Error, Resource};
+pub use field::{EnumNames, Field, Rule, Value};
 pub use ids::Ids;
 use keyset::{CounterSlots, Paging};
 pub use names::{Names, UNSPECIFIED};
 use pagination::PageTokens;
-pub use update_mask::UpdateMask;
-pub use validation::{MAX_BATCH, TimeRange, Violations, check_batch, check_batch_bytes, parse_id, request_path};
+pub use resources::{Declaration, Resources};
+pub use rows::Rows;
+pub use service::{Import, Opened, Service};
+pub use validation::{
+    MAX_BATCH, TimeRange, UniqueField, Violations, check_batch_bytes, parse_id, read_batch, read_one,
+};
 
 pub use crate::time::{now, timestamp};
 

@@ -1,3 +1,7 @@
+use std::fmt;
+
+use crate::field::EnumNames;
+
 /// The number of an enum that is left out.
 pub const UNSPECIFIED: i32 = 0;
 
@@ -19,5 +23,15 @@ impl<E: Copy + Default + Into<i32>> Names<E> {
     /// The value with this name.
     pub fn value(&self, name: &str) -> E {
         self.in_service.iter().find(|(_, other)| *other == name).map(|(value, _)| *value).unwrap_or_default()
+    }
+}
+
+impl<E: fmt::Debug + Sync> EnumNames for Names<E> {
+    fn in_service(&self) -> Vec<&'static str> {
+        self.in_service.iter().map(|(_, name)| *name).collect()
+    }
+
+    fn in_contract(&self) -> Vec<&'static str> {
+        self.in_service.iter().map(|(value, _)| (self.in_contract)(value)).collect()
     }
 }

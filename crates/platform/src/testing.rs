@@ -8,7 +8,9 @@
 )]
 
 mod calls;
+mod checks;
 mod clocks;
+pub mod contract;
 mod reads;
 mod rows;
 
@@ -27,6 +29,7 @@ use axum::{
     response::Response,
 };
 pub use calls::{from, page, there_and_back, told};
+pub use checks::assert_checks;
 pub use clocks::{Hands, counting, ticking};
 use database::{Database, connect, migrate};
 use pagination::PageTokens;
@@ -149,7 +152,7 @@ where
         + 'static,
     S::Future: Send,
 {
-    serve_by(Access::new(Methods::of_contract(&[]).unwrap(), None), Clock::system(), Routes::new(service)).await
+    serve_routes(Routes::new(service)).await
 }
 
 /// Serves a service to callers with an access token, which is checked by this platform's keys and clock. The methods with
@@ -168,12 +171,21 @@ where
     serve_by(access, platform.clock.clone(), Routes::new(service)).await
 }
 
+/// Serves any number of services to everybody.
+pub async fn serve_routes(routes: Routes) -> Channel {
+    serve_by(Access::new(Methods::of_contract(&[]).unwrap(), None), Clock::system(), routes).await
+}
+
 async fn serve_by(access: Access, clock: Clock, routes: Routes) -> Channel {
+    let layer = from_fn_with_state((access, clock), with_access);
+    serve_bare(routes.into_axum_router().route_layer(layer).into()).await
+}
+
+/// Serves any number of services without finding out who calls.
+pub async fn serve_bare(routes: Routes) -> Channel {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let layer = from_fn_with_state((access, clock), with_access);
-    let router = routes.into_axum_router().route_layer(layer);
-    let server = tonic::transport::Server::builder().add_routes(router.into());
+    let server = tonic::transport::Server::builder().add_routes(routes);
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))));
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }

@@ -1,6 +1,6 @@
 use std::{
     collections::{BTreeMap, HashSet},
-    fmt::Display,
+    fmt::{Debug, Display},
     ops::RangeInclusive,
 };
 
@@ -11,13 +11,13 @@ use prost_types::Timestamp;
 use time::{Duration, OffsetDateTime};
 use uuid::{Uuid, fmt::Hyphenated};
 
-use crate::{Error, Names, UNSPECIFIED};
+use crate::{Error, Field, Ids, Names, Platform, UNSPECIFIED, field::EnumNames, now};
 
 /// The most rows that one call makes.
 pub const MAX_BATCH: usize = 1_000;
 
 const ETAG_BYTES: RangeInclusive<usize> = 0..=256;
-const MAX_WORDS: usize = 32;
+pub(crate) const MAX_WORDS: usize = 32;
 const WORD_BYTES: RangeInclusive<usize> = 1..=64;
 const MAX_METADATA_ENTRIES: usize = 64;
 const MAX_METADATA_BYTES: usize = 8 << 10;
@@ -55,13 +55,18 @@ impl Violations {
         })
     }
 
+    /// The id that a text is, or a new one if it is empty.
+    pub fn id_or_new(&mut self, field: impl Display, text: &str, ids: &Ids) -> Uuid {
+        if text.is_empty() { ids.next() } else { self.id(field, text) }
+    }
+
     /// Requires an etag to compare with, which may be any text, to have at most 256 bytes.
     pub fn etag(&mut self, field: impl Display, text: &str) {
         self.text(field, text, ETAG_BYTES);
     }
 
     /// Requires a number to be that of a value that has a name. The name, if it is.
-    pub fn one_of<E: Copy + Default + Into<i32>>(
+    pub fn one_of<E: Copy + Default + Into<i32> + Debug + Sync>(
         &mut self,
         field: impl Display,
         number: i32,
@@ -69,14 +74,34 @@ impl Violations {
     ) -> Option<&'static str> {
         let name = names.name(number);
         if name.is_none() {
-            let all: Vec<_> = names.in_service.iter().map(|(value, _)| (names.in_contract)(value)).collect();
-            self.add(field, format!("must be one of {}", all.join(", ")));
+            self.one_of_names(field, names);
         }
         name
     }
 
+    pub(crate) fn one_of_names(&mut self, field: impl Display, names: &dyn EnumNames) {
+        self.add(field, format!("must be one of {}", names.in_contract().join(", ")));
+    }
+
+    /// Reports what is wrong with the fields of a message. `path` is where the message stands in the request, with a dot
+    /// behind it, as in `requests[3].agent.`; empty for the request itself.
+    pub fn fields(&mut self, path: &str, fields: &[Field<'_>]) {
+        fields.iter().for_each(|field| field.check(path, self));
+    }
+
+    pub(crate) fn integer(&mut self, field: impl Display, number: i64, range: &RangeInclusive<i64>) {
+        if !range.contains(&number) {
+            let (least, most) = (range.start(), range.end());
+            let description = match *most {
+                most if most == i64::from(i32::MAX) => format!("must be at least {least}"),
+                most => format!("must be {least} to {most}"),
+            };
+            self.add(field, description);
+        }
+    }
+
     /// The same of a number that may be left out.
-    pub fn one_of_if_given<E: Copy + Default + Into<i32>>(
+    pub fn one_of_if_given<E: Copy + Default + Into<i32> + Debug + Sync>(
         &mut self,
         field: impl Display,
         number: i32,
@@ -170,13 +195,13 @@ impl Violations {
         range
     }
 
-    /// Requires what the requests of a batch give for a field, in their order, to differ. What is empty is not given.
-    pub fn unique(&mut self, field: &str, values: impl Iterator<Item = Option<String>>) {
+    /// Requires the requests of a batch to give different values for a field. Empty values are not compared.
+    fn unique(&mut self, batch: &str, field: &str, values: impl Iterator<Item = Option<String>>) {
         let mut seen = HashSet::new();
         for (place, value) in values.enumerate() {
             if value.is_some_and(|value| !value.is_empty() && !seen.insert(value)) {
-                let path = request_path(place);
-                self.add(format_args!("{path}{field}"), "must not be that of another request of the batch");
+                let field = format_args!("{batch}[{place}].{field}");
+                self.add(field, "must not be that of another request of the batch");
             }
         }
     }
@@ -212,16 +237,54 @@ pub fn parse_id(field: &str, text: &str) -> Result<Uuid, Error> {
     Ok(id)
 }
 
-/// Requires a batch to have 1 to [`MAX_BATCH`] requests.
+/// Reads one request into a row. `read` reports what is wrong, and takes the path of the request with a dot behind it, which
+/// is empty here.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidArgument`] when it has none, or more.
-pub fn check_batch(field: &str, length: usize) -> Result<(), Error> {
-    if (1..=MAX_BATCH).contains(&length) {
-        return Ok(());
+/// [`Error::InvalidArgument`] with all that `read` reports.
+pub fn read_one<Q, N>(
+    platform: &Platform,
+    request: Q,
+    read: impl FnOnce(&mut Violations, String, Q, &Ids, OffsetDateTime) -> N,
+) -> Result<N, Error> {
+    let mut violations = Violations::default();
+    let new = read(&mut violations, String::new(), request, &platform.ids, now(&platform.clock));
+    violations.check()?;
+    Ok(new)
+}
+
+/// The path of a field in the requests of a batch, and its value in one of them. Values are compared as they are.
+pub type UniqueField<Q> = (&'static str, fn(&Q) -> Option<String>);
+
+/// Reads the requests of a batch, 1 to [`MAX_BATCH`] of them, as [`read_one`] reads one. `field` is the repeated field that
+/// holds them. No two may have the same value for one of the `unique` fields.
+///
+/// # Errors
+///
+/// [`Error::InvalidArgument`] with all that is wrong with any of them.
+pub fn read_batch<Q, N>(
+    platform: &Platform,
+    field: &str,
+    requests: Vec<Q>,
+    unique: &[UniqueField<Q>],
+    read: impl Fn(&mut Violations, String, Q, &Ids, OffsetDateTime) -> N,
+) -> Result<Vec<N>, Error> {
+    if !(1..=MAX_BATCH).contains(&requests.len()) {
+        let description = format!("must be 1 to {MAX_BATCH}; there are {}", requests.len());
+        return Err(InvalidArgument::field(field, description).into());
     }
-    Err(InvalidArgument::field(field, format!("must be 1 to {MAX_BATCH}; there are {length}")).into())
+    let mut violations = Violations::default();
+    for (name, value) in unique {
+        violations.unique(field, name, requests.iter().map(value));
+    }
+    let time = now(&platform.clock);
+    let requests = requests.into_iter().enumerate();
+    let new = requests
+        .map(|(place, request)| read(&mut violations, format!("{field}[{place}]."), request, &platform.ids, time))
+        .collect();
+    violations.check()?;
+    Ok(new)
 }
 
 /// Requires what a batch makes, and is answered with, to have no more bytes than a page: every client can read it.
@@ -235,9 +298,4 @@ pub fn check_batch_bytes<M: Message>(what: &str, made: impl Iterator<Item = M>) 
         return Ok(());
     }
     Err(InvalidArgument::field("requests", format!("{what} must have at most {MAX_PAGE_BYTES} bytes in all")).into())
-}
-
-/// The path of a batch's request, with the dot behind it.
-pub fn request_path(place: usize) -> String {
-    format!("requests[{place}].")
 }

@@ -1,4 +1,4 @@
-//! Who PostgreSQL runs as. It refuses to run as root.
+//! The user that PostgreSQL runs as. PostgreSQL refuses to run as root.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -8,7 +8,7 @@ use nix::unistd::{Uid, User};
 use crate::Error;
 use crate::error::io;
 
-/// The user that a caller who is root steps down to.
+/// The user that the server runs as if the caller is root.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Account {
     pub(crate) uid: u32,
@@ -21,8 +21,8 @@ impl Account {
         Uid::effective().is_root()
     }
 
-    /// The owner of `cluster` where it exists, so that a user who is added to the system later does
-    /// not lock the server out of its own files. `None` for a caller who is not root.
+    /// The owner of `cluster` if it exists, so that a user added to the system later does not lock the server out of
+    /// its own files. Otherwise `postgres` or `nobody`. `None` if the caller is not root.
     pub(crate) fn for_cluster(cluster: &Path) -> Result<Option<Self>, Error> {
         if !Self::is_needed() {
             return Ok(None);
@@ -40,7 +40,7 @@ impl Account {
     }
 }
 
-/// Gives `path` to the account, if the caller steps down at all.
+/// Makes the account the owner of `path`, if there is an account.
 pub(crate) fn hand_over(path: &Path, account: Option<Account>) -> Result<(), Error> {
     account.map_or(Ok(()), |account| {
         std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid)).map_err(io("change the owner of", path))

@@ -1,4 +1,4 @@
-//! Where PostgreSQL's programs are. Debian keeps them out of `PATH`.
+//! Finds PostgreSQL's programs. Debian keeps them out of `PATH`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 
 use crate::Error;
 
-/// Directories with one entry for each installed version, and what leads from such an entry to its
-/// programs.
+/// Directories with one entry for each installed version: the directory, the prefix of its entries, and the path from
+/// an entry to the programs.
 const INSTALLED: [(&str, &str, &str); 5] = [
     ("/usr/lib/postgresql", "", "bin"),
     ("/usr", "pgsql-", "bin"),
@@ -34,7 +34,7 @@ impl Binaries {
     }
 }
 
-/// Every directory that may hold the programs, the preferred one first.
+/// Every directory that may hold the programs, in order of preference.
 pub(crate) fn search_path() -> Vec<PathBuf> {
     let mut dirs: Vec<PathBuf> =
         std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
@@ -60,7 +60,7 @@ fn versions(parent: &Path, prefix: &str, child: &str) -> Vec<PathBuf> {
     found.into_iter().map(|(_, dir)| dir).collect()
 }
 
-/// The programs for a database that `wrote` has written, or for a new database.
+/// The programs for a database of the major version `wrote`, or for a new database.
 pub(crate) fn find(dirs: Vec<PathBuf>, wrote: Option<&str>, database: &Path) -> Result<Binaries, Error> {
     let mut installed = Vec::new();
     for dir in dirs {
@@ -86,7 +86,7 @@ fn inspect(dir: PathBuf) -> Option<Binaries> {
     if !dir.is_absolute() || !dir.join("initdb").is_file() {
         return None;
     }
-    // Such as "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)".
+    // For example "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)".
     let version = output(dir.join("postgres").as_os_str(), "--version")?;
     let major = leading_number(version.split_once("(PostgreSQL) ")?.1)?;
     Some(Binaries { major: major.to_owned(), dir })

@@ -11,17 +11,17 @@ use crate::error::io;
 use crate::supervisor::{Job, Supervisor};
 use crate::{Error, USER};
 
-/// Where PostgreSQL's files are in a data directory. The caller keeps others next to them.
+/// The directory of PostgreSQL's files in a data directory. The caller keeps other files next to it.
 pub(crate) fn directory(data_dir: &Path) -> PathBuf {
     data_dir.join("postgres")
 }
 
-/// Creates `path` for its owner alone. One that exists keeps its permissions.
+/// Creates `path` with access for its owner only. An existing directory keeps its permissions.
 pub(crate) fn create_private(path: &Path) -> Result<(), Error> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("create", path))
 }
 
-/// The major version that wrote the database, or `None` where there is none yet.
+/// The major version that wrote the database; `None` if there is no database yet.
 pub(crate) fn version(cluster: &Path) -> Result<Option<String>, Error> {
     let path = cluster.join("PG_VERSION");
     match fs::read_to_string(&path) {
@@ -39,7 +39,7 @@ fn is_free(cluster: &Path) -> Result<(), Error> {
     }
 }
 
-/// What it takes to create a database.
+/// Everything that is needed to create a database.
 pub(crate) struct Creation<'a> {
     pub(crate) cluster: &'a Path,
     pub(crate) binaries: &'a Binaries,
@@ -50,9 +50,9 @@ pub(crate) struct Creation<'a> {
 }
 
 impl Creation<'_> {
-    /// Creates a database in a directory of its own, and gives it its name once it is whole, so that
-    /// a process that is killed leaves nothing that cannot be started. The answer guards `scratch`
-    /// until it is released.
+    /// Creates a database in a temporary directory, and renames the directory when the database is complete, so that a
+    /// killed process leaves no incomplete database. Until the returned supervisor is released, it removes `scratch` if
+    /// this process ends.
     pub(crate) fn run(&self) -> Result<Supervisor, Error> {
         let unfinished = self.cluster.with_extension("unfinished");
         remove(&unfinished)?;
@@ -82,7 +82,7 @@ impl Creation<'_> {
     }
 
     fn arguments(&self) -> Vec<String> {
-        // Whoever reaches the socket is the owner of its directory.
+        // Only the owner of the socket's directory can reach the socket.
         let mut arguments = vec![
             "--auth=trust".to_owned(),
             format!("--username={USER}"),
@@ -103,7 +103,7 @@ fn remove(dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// Why the program that writes this log has failed.
+/// The last error in the log of a program that has failed.
 pub(crate) fn last_error(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
@@ -114,5 +114,5 @@ pub(crate) fn last_error(log: &Path) -> String {
             Some(found.1)
         })
         .or_else(|| text.lines().rev().find(|line| !line.trim().is_empty()))
-        .map_or_else(|| "it ended without a word".to_owned(), |line| line.trim().to_owned())
+        .map_or_else(|| "it ended without an error message".to_owned(), |line| line.trim().to_owned())
 }

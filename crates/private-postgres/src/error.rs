@@ -1,16 +1,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a private PostgreSQL did not start or stop. Each displays as one line.
+/// Why a private PostgreSQL did not start or stop. Each message is one line.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No directory that was searched holds `initdb` and `postgres`.
+    /// No searched directory holds `initdb` and `postgres`.
     #[error(
         "no PostgreSQL found: install it (Debian: apt-get install postgresql; macOS: brew install \
          postgresql) or name a database with --database-url"
     )]
     NotInstalled,
-    /// PostgreSQL reads only what its own major version wrote, and that version is not installed.
+    /// PostgreSQL reads only databases of its own major version, and that version is not installed.
     #[error(
         "{} was written by PostgreSQL {wrote}, but only PostgreSQL {found} is installed: install \
          PostgreSQL {wrote}, or name another data directory",
@@ -32,10 +32,10 @@ pub enum Error {
     InUse {
         /// The data directory.
         dir: PathBuf,
-        /// The process that uses it, where it is known.
+        /// The process that uses it, if it is known.
         pid: Option<u32>,
     },
-    /// The process that started a server on the data directory is gone, and the server is not.
+    /// The process that started a server on the data directory is gone, but the server still runs.
     #[error(
         "the PostgreSQL of an earlier run still uses {} ({}): wait until it has ended, or stop it \
          with kill -INT",
@@ -44,10 +44,10 @@ pub enum Error {
     Abandoned {
         /// The data directory.
         dir: PathBuf,
-        /// The server's process, where it is known.
+        /// The server's process, if it is known.
         pid: Option<u32>,
     },
-    /// The place of the database is taken by other files.
+    /// The directory of the database holds other files.
     #[error(
         "{} holds files that are not a PostgreSQL database: move them away, or name another data \
          directory",
@@ -57,16 +57,16 @@ pub enum Error {
         /// The directory where the database would be.
         dir: PathBuf,
     },
-    /// The database of a server that is to be started again is not there.
-    #[error("the database in {} is gone: bring it back", dir.display())]
+    /// The database of a server that should start again does not exist.
+    #[error("the database in {} is missing: restore it", dir.display())]
     Gone {
         /// The directory of the database.
         dir: PathBuf,
     },
     /// The caller is root, PostgreSQL refuses to run as root, and there is no user to run it as.
     #[error(
-        "PostgreSQL does not run as root, and there is neither a user postgres nor a user nobody: \
-         add one of them, or start as another user"
+        "PostgreSQL does not run as root, and the users postgres and nobody do not exist: add one of \
+         them, or start as another user"
     )]
     NoAccount,
     /// `initdb` failed.
@@ -90,26 +90,26 @@ pub enum Error {
         /// The log.
         log: PathBuf,
     },
-    /// `postgres` runs, and has not accepted connections in time.
+    /// `postgres` runs, but did not accept connections in time.
     #[error("PostgreSQL was not ready after 60 seconds (log: {})", log.display())]
     NotReady {
         /// The log.
         log: PathBuf,
     },
-    /// `postgres` was told to stop and has not ended in time.
-    #[error("PostgreSQL has not ended 60 seconds after it was told to (process {pid})")]
+    /// `postgres` was told to stop, but did not end in time.
+    #[error("PostgreSQL did not stop within 60 seconds (process {pid})")]
     NotStopped {
         /// The server's process.
         pid: u32,
     },
-    /// The operating system refused something.
+    /// An operation of the operating system failed.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// What it was tried on.
+        /// The path that it was tried on.
         path: PathBuf,
-        /// The refusal.
+        /// The error.
         source: io::Error,
     },
 }
@@ -118,7 +118,7 @@ fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
-/// For `map_err`: an [`Error::Io`] that names what was tried.
+/// For `map_err`: an [`Error::Io`] with this operation and path.
 pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io { action, path: path.to_owned(), source }
 }

@@ -1,5 +1,5 @@
-//! A PostgreSQL server of one's own: started on a Unix socket that only its owner can reach, and
-//! ended together with the process that started it, in whatever way that process ends.
+//! A private PostgreSQL server. It listens on a Unix socket that only its owner can reach, and ends together with the
+//! process that started it, however that process ends.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), private_postgres::Error> {
@@ -14,8 +14,8 @@
 //! # }
 //! ```
 //!
-//! All of it blocks. Linux and macOS; PostgreSQL itself does not run as root, so for root it runs as
-//! the user `postgres` or `nobody`, on Linux only.
+//! All functions block. Runs on Linux and macOS. PostgreSQL does not run as root: if root starts it, it runs as the
+//! user `postgres` or `nobody`, on Linux only.
 
 mod account;
 mod binaries;
@@ -35,5 +35,5 @@ pub use server::{Running, Server, Settings};
 
 /// The port of every server, which is part of its socket's name.
 pub const PORT: u16 = 5432;
-/// The superuser of every server, who connects without a password.
+/// The superuser of every server. It connects without a password.
 pub const USER: &str = "quire";

@@ -1,9 +1,8 @@
-//! Two locks on a data directory. Both are the kernel's, so that neither outlives its processes.
+//! Two locks on a data directory. Both are kernel locks, so neither outlives its processes.
 //!
-//! The owner's lock is held by the process that runs the server, and says whether it is alive. The
-//! log is locked by way of a descriptor that every process of the server inherits as its standard
-//! error, and says whether any of them is left: process ids cannot say that, since they are used
-//! again.
+//! The process that runs the server holds the owner's lock, which shows whether that process is alive. The log is
+//! locked through a descriptor that every process of the server inherits as its standard error, so that lock shows
+//! whether any of them is left. Process ids cannot show this, because they are reused.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -18,7 +17,7 @@ fn open(path: &Path) -> Result<File, Error> {
     OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(io("open", path))
 }
 
-/// `None` while another process holds the lock.
+/// Returns `None` if another process holds the lock.
 fn try_lock(file: &File, path: &Path) -> Result<Option<()>, Error> {
     match file.try_lock() {
         Ok(()) => Ok(Some(())),
@@ -53,8 +52,8 @@ impl OwnerLock {
 
 impl Drop for OwnerLock {
     fn drop(&mut self) {
-        // Closing alone would leave the lock to a child that another thread is about to start and
-        // that has a copy of the descriptor until it runs its program.
+        // Closing the file alone would not release the lock while a child of another thread has a copy of the
+        // descriptor, which it has from its fork until its exec.
         let _ = self.0.unlock();
     }
 }

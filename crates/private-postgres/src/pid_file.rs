@@ -28,20 +28,20 @@ impl PidFile {
     }
 }
 
-/// The process that runs a server on `cluster` which this crate did not start.
+/// The process id of a server on `cluster` that this crate did not start.
 ///
-/// PostgreSQL itself refuses to start while the process id in the file is anybody's of the same
-/// user. After a container is restarted that is often so, and means nothing; such a file is removed
-/// here. Only for a caller that holds the lock on the log.
+/// PostgreSQL refuses to start while the process id in the file belongs to any process of the same user. After a
+/// container restart, this is often an unrelated process, so such a file is removed here. The caller must hold the lock
+/// on the log.
 pub(crate) fn stranger(cluster: &Path) -> Result<Option<u32>, Error> {
     let Some(PidFile { pid, .. }) = PidFile::read(cluster) else {
         return Ok(None);
     };
     let Ok(name) = fs::read_to_string(format!("/proc/{pid}/comm")) else {
-        // No such process, or no /proc: PostgreSQL judges the file.
+        // No such process, or no /proc: PostgreSQL itself checks the file.
         return Ok(None);
     };
-    // A server works in its data directory.
+    // The working directory of a server is its data directory.
     let here = fs::metadata(cluster).map_err(io("read", cluster))?;
     let elsewhere = fs::metadata(format!("/proc/{pid}/cwd"))
         .is_ok_and(|there| (there.dev(), there.ino()) != (here.dev(), here.ino()));

@@ -4,8 +4,7 @@ use std::time::Duration;
 const PAUSE: Duration = Duration::from_millis(10);
 const ROUNDS_IN_A_SECOND: u32 = 100;
 
-/// Asks until there is an answer, for about `seconds`. Counts rounds, so that a clock that is set
-/// does not matter.
+/// Calls `ask` until it returns a value, for about `seconds`. Counts rounds, so that setting the clock has no effect.
 pub(crate) fn poll<T>(seconds: u32, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     for _ in 0..seconds.saturating_mul(ROUNDS_IN_A_SECOND) {
         let answer = ask();

@@ -15,26 +15,25 @@ use crate::supervisor::{Job, Supervisor};
 use crate::{Error, PORT, USER};
 
 const START_SECONDS: u32 = 60;
-/// How long the server of a process that was killed may take to shut down.
+/// How long the server of a killed process may take to shut down.
 const ORPHAN_SECONDS: u32 = 15;
 
-/// What a server is to be started with.
+/// The settings of a server.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the database is, and `postgres.log`. Created where it does not exist; other files in it
-    /// are left alone.
+    /// The directory of the database and of `postgres.log`. It is created if it does not exist. Other files in it are
+    /// not touched.
     pub data_dir: PathBuf,
-    /// Whether what is committed survives a power failure. False only for tests, which it makes
-    /// faster.
+    /// Whether commits survive a power failure. False makes tests faster and is only for tests.
     pub durable: bool,
-    /// More of PostgreSQL's own settings, by name. They come last, so they win.
+    /// Additional PostgreSQL settings, by name. They override those of this crate.
     pub extra: Vec<(String, String)>,
 }
 
 /// A running server. Dropping it stops it.
 #[derive(Debug)]
 pub struct Server {
-    // The first to be dropped, which stops the server while its directory is still locked.
+    // Dropped first, so that the server stops while its directory is still locked.
     supervisor: Supervisor,
     socket: SocketDir,
     log: PathBuf,
@@ -43,24 +42,24 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server, and returns once it accepts connections. Creates the database first where
-    /// there is none.
+    /// Starts a server, and returns once it accepts connections. Creates the database if it does not exist.
     ///
-    /// Waits up to 15 seconds for the server of a process that was killed to shut down. A `Server`
-    /// that has died still holds its data directory: drop it before starting another.
+    /// Waits up to 15 seconds for the server of a killed process to shut down. A `Server` whose postmaster has died
+    /// still holds its data directory: drop it before starting another.
     ///
     /// # Errors
     ///
-    /// Any [`Error`] other than [`Error::NotStopped`].
+    /// Any [`Error`] except [`Error::Gone`] and [`Error::NotStopped`].
     pub fn start(settings: &Settings) -> Result<Self, Error> {
         Self::start_in(settings, None)
     }
 
-    /// Starts a server that has died: never makes a new database where the old one is gone, as when its volume is.
+    /// Starts a server that has died. If its database is gone, for example with its volume, this fails and creates no
+    /// new one.
     ///
     /// # Errors
     ///
-    /// [`Error::Gone`] when there is no database, and those of [`Server::start`].
+    /// [`Error::Gone`] if there is no database, and those of [`Server::start`].
     pub fn start_again(settings: &Settings) -> Result<Self, Error> {
         let cluster = cluster::directory(&settings.data_dir);
         match cluster::version(&cluster)? {
@@ -69,19 +68,18 @@ impl Server {
         }
     }
 
-    /// Starts a server for tests, which forgets everything: its directory is removed when it is
-    /// dropped, or when this process ends in any way. The directory is in `$TMPDIR`, for root in
-    /// `/tmp`.
+    /// Starts a server for tests. Its directory is removed when it is dropped, or when this process ends in any way.
+    /// The directory is in `$TMPDIR`, or in `/tmp` if the caller is root.
     ///
     /// # Errors
     ///
     /// Those of [`Server::start`].
     pub fn temporary() -> Result<Self, Error> {
-        // Until a supervisor runs, nobody would remove the directory of a process that is killed. So
-        // what takes time comes first.
+        // Until a supervisor runs, nothing removes the directory if this process is killed. So the slow search comes
+        // first.
         let binaries = binaries::find(binaries::search_path(), None, Path::new(""))?;
-        // The supervisor steps down with the server, and can remove only what is in a directory that
-        // is open to all.
+        // The supervisor runs as the server's user. It can remove the directory only if all users may write to its
+        // parent.
         let parent = if Account::is_needed() { PathBuf::from("/tmp") } else { std::env::temp_dir() };
         let scratch = tempfile::Builder::new()
             .prefix("private-postgres-")
@@ -98,7 +96,7 @@ impl Server {
         let cluster = cluster::directory(&data_dir);
         let account = Account::for_cluster(&cluster)?;
         if let Some(scratch) = &scratch {
-            // For the supervisor to remove.
+            // So that the supervisor can remove it.
             hand_over(scratch.path(), account)?;
         }
         let owner = OwnerLock::acquire(&data_dir)?;
@@ -128,58 +126,59 @@ impl Server {
         PORT
     }
 
-    /// The superuser, who connects without a password.
+    /// The superuser. It connects without a password.
     #[must_use]
     pub fn user(&self) -> &str {
         USER
     }
 
-    /// The server's main process, the postmaster.
+    /// The process id of the postmaster, the server's main process.
     #[must_use]
     pub fn process_id(&self) -> u32 {
         self.supervisor.pid()
     }
 
-    /// Whether the postmaster is still there.
+    /// Whether the postmaster is running.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.supervisor.is_running()
     }
 
-    /// The last error in its log, which says why it has died if it could say so. A start empties the log.
+    /// The last error in the log. After the server has died, this is the cause, if it was logged. A start empties the
+    /// log.
     #[must_use]
     pub fn last_error(&self) -> String {
         cluster::last_error(&self.log)
     }
 
-    /// Ends all connections, shuts the server down, and returns once it has ended. One that has
-    /// ended already is no error.
+    /// Closes all connections, shuts the server down, and returns once it has ended. Succeeds if the server has already
+    /// ended.
     ///
     /// # Errors
     ///
-    /// [`Error::NotStopped`] if it has not ended in time.
+    /// [`Error::NotStopped`] if it does not end in time.
     pub fn stop(mut self) -> Result<(), Error> {
         self.supervisor.stop()
     }
 }
 
-/// A server that another process runs, as its clients see it.
+/// A server that another process runs, for its clients.
 #[derive(Debug)]
 pub struct Running(SocketDir);
 
 impl Running {
-    /// The server that another process runs with this data directory.
+    /// Finds the server that another process runs on this data directory.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when there is no way to its socket.
+    /// [`Error::Io`] if the link to its socket cannot be created.
     pub fn at(data_dir: &Path) -> Result<Self, Error> {
         let data_dir = std::path::absolute(data_dir).map_err(io("find", data_dir))?;
         let cluster = cluster::directory(&data_dir);
         Ok(Self(SocketDir::of(&cluster, Account::for_cluster(&cluster)?)?))
     }
 
-    /// The directory of the socket, for as long as this is kept. Its path is short enough for any client.
+    /// The directory of the socket, which exists as long as this value. Its path is short enough for any client.
     #[must_use]
     pub fn socket_dir(&self) -> &Path {
         self.0.path()
@@ -193,7 +192,7 @@ struct Start<'a> {
     account: Option<Account>,
     log: (&'a File, &'a Path),
     scratch: Option<&'a Path>,
-    /// Where they have been found already.
+    /// The programs, if the caller has already found them.
     binaries: Option<Binaries>,
 }
 
@@ -217,7 +216,7 @@ impl Start<'_> {
             created.release();
         }
         if let Err(error) = self.wait_until_ready(&supervisor) {
-            // The first error is the one to tell.
+            // The first error is reported.
             let _ = supervisor.stop();
             return Err(error);
         }
@@ -252,7 +251,7 @@ impl Start<'_> {
         let port = PORT.to_string();
         let always = [
             ("listen_addresses", ""),
-            // The data directory, in which PostgreSQL works. No path is too long for this one.
+            // The data directory, which is PostgreSQL's working directory. This relative path is never too long.
             ("unix_socket_directories", "."),
             ("port", port.as_str()),
             ("max_connections", "100"),
@@ -260,11 +259,12 @@ impl Start<'_> {
             ("random_page_cost", "1.1"),
             ("logging_collector", "off"),
             ("log_destination", "stderr"),
-            // The log is only ever truncated at a start.
+            // Nothing but a start truncates the log, so it must stay short.
             ("log_min_messages", "warning"),
             ("log_checkpoints", "off"),
         ];
-        // After a crash PostgreSQL has what it wrote reach the disk, file by file otherwise: seconds for an empty database.
+        // After a crash, PostgreSQL syncs all its files. By default it does so file by file, which takes seconds even
+        // for an empty database.
         let recovery = cfg!(target_os = "linux").then_some(("recovery_init_sync_method", "syncfs"));
         let forgetful = [("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off")];
         let forgetful = forgetful.iter().filter(|_| !self.settings.durable);

@@ -1,5 +1,4 @@
-//! How clients reach the socket. It is in the database's own directory, which only its owner can
-//! enter.
+//! How clients reach the socket. It is in the database's directory, which only its owner can enter.
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
@@ -11,11 +10,11 @@ use crate::Error;
 use crate::account::{Account, hand_over};
 use crate::error::io;
 
-/// macOS has the shortest `sun_path`: 104 bytes, with a zero at the end.
+/// macOS has the shortest `sun_path`: 104 bytes, including the zero at the end.
 const LONGEST: usize = 103;
 const NAME: &str = ".s.PGSQL.5432";
 
-/// A directory in which clients find the socket.
+/// A directory where clients find the socket.
 #[derive(Debug)]
 pub(crate) struct SocketDir {
     path: PathBuf,
@@ -23,12 +22,12 @@ pub(crate) struct SocketDir {
 }
 
 impl SocketDir {
-    /// `cluster` itself, or a link to it where the path of the socket would be too long.
+    /// `cluster` itself, or a link to it if the path of the socket would be too long.
     pub(crate) fn of(cluster: &Path, account: Option<Account>) -> Result<Self, Error> {
         if cluster.join(NAME).as_os_str().as_bytes().len() <= LONGEST {
             return Ok(Self { path: cluster.to_owned(), link: None });
         }
-        // Not $TMPDIR, which may be as long.
+        // Not $TMPDIR, whose path may also be long.
         let parent = Path::new("/tmp");
         let link = tempfile::Builder::new()
             .prefix("private-postgres-")

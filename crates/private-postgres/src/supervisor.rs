@@ -1,5 +1,4 @@
-//! A shell between this process and a PostgreSQL program, which ends the program when this process
-//! ends in any way.
+//! A shell between this process and a PostgreSQL program. It ends the program when this process ends in any way.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -55,7 +54,7 @@ impl Supervisor {
         Ok(supervisor)
     }
 
-    /// Byte by byte, so that what follows the line stays in the socket.
+    /// Reads a line byte by byte, so that the bytes after it stay in the socket.
     fn line<T: FromStr>(&self) -> io::Result<T> {
         let mut line = String::new();
         let mut byte = [0];
@@ -65,25 +64,25 @@ impl Supervisor {
         line.parse().map_err(|_| io::Error::new(ErrorKind::UnexpectedEof, "its supervisor has ended"))
     }
 
-    /// The program's process.
+    /// The process id of the program.
     pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Waits until the program has ended by itself, and says whether it succeeded.
+    /// Waits until the program has ended by itself, and returns whether it succeeded.
     pub(crate) fn succeeded(&self) -> bool {
         let status = self.line::<i32>();
         self.ended.store(true, Ordering::Release);
         matches!(status, Ok(0))
     }
 
-    /// Whether the program runs, also after its shell was killed.
+    /// Whether the program runs, even if its shell was killed.
     pub(crate) fn is_running(&self) -> bool {
         if self.ended.load(Ordering::Acquire) {
             return false;
         }
-        // The shell writes once more when the program has ended. Where the shell is gone, there is
-        // nothing to read, and the process itself tells.
+        // The shell writes the exit status when the program has ended. If the shell is gone, there is nothing to read,
+        // and the process itself is checked.
         let reported = self.lifeline.set_nonblocking(true).is_ok()
             && (&self.lifeline).read(&mut [0; 16]).is_ok_and(|count| count > 0);
         let running = !reported && self.signal(None);
@@ -97,24 +96,24 @@ impl Supervisor {
         i32::try_from(self.pid).is_ok_and(|pid| kill(Pid::from_raw(pid), signal).is_ok())
     }
 
-    /// Ends the shell of a program that has ended, and leaves its directories alone.
+    /// Ends the shell of a program that has ended, without removing its directories.
     pub(crate) fn release(mut self) {
         if let Err(error) = self.lifeline.write_all(b"keep\n") {
             tracing::debug!(%error, "a supervisor ended early");
         }
     }
 
-    /// Tells the program to end, and waits until it has, and its directories are removed.
+    /// Tells the program to end, and waits until it has ended and its directories are removed.
     pub(crate) fn stop(&mut self) -> Result<(), Error> {
         self.finished = true;
-        // Unlike closing, this reaches the shell while another thread's child has a copy.
+        // Unlike closing, a shutdown reaches the shell even if a child of another thread has a copy of the descriptor.
         let closed = self.lifeline.shutdown(Shutdown::Write);
         let late = Error::NotStopped { pid: self.pid };
         poll(STOP_SECONDS, || self.shell.try_wait().ok().flatten()).ok_or(late)?;
         if let Err(error) = closed {
             tracing::debug!(%error, "the supervisor had ended");
         }
-        // A shell that was killed has told the program nothing.
+        // A killed shell has not told the program to end.
         if self.is_running() {
             self.signal(Some(Signal::SIGINT));
         }
@@ -129,7 +128,7 @@ impl Drop for Supervisor {
             return;
         }
         if let Err(error) = self.stop() {
-            tracing::warn!(%error, "PostgreSQL was not stopped");
+            tracing::warn!(%error, "cannot stop PostgreSQL");
         }
     }
 }
@@ -139,8 +138,8 @@ fn command(job: &Job<'_>, lifeline: UnixStream) -> io::Result<Command> {
     let mut command = Command::new(SHELL);
     command.arg("-c").arg(SCRIPT).arg("supervise");
     if let (Some(account), true) = (job.account, cfg!(target_os = "linux")) {
-        // The account may be unable to reach the directory by its path. A descriptor that is opened
-        // before stepping down leads there all the same.
+        // The account may be unable to reach the directory by its path. A descriptor opened before the change of user
+        // still works.
         command.arg("").uid(account.uid).gid(account.gid).stdout(File::open(job.dir)?).current_dir("/proc/self/fd/1");
     } else {
         command.arg(job.dir).stdout(Stdio::null()).current_dir("/");
@@ -152,12 +151,12 @@ fn command(job: &Job<'_>, lifeline: UnixStream) -> io::Result<Command> {
         .args(&job.arguments)
         .stdin(OwnedFd::from(lifeline))
         .stderr(job.log.try_clone()?)
-        // What is typed at a terminal goes to the caller alone, who may have work to finish first.
+        // Signals from a terminal reach only the caller, which may have work to finish first.
         .process_group(0);
-    // The caller's other variables may be secrets, and PostgreSQL may run as a user whom others can be as well.
+    // The caller's other variables may be secrets, and other programs may run as PostgreSQL's user.
     let kept = ["HOME", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ"];
     let kept = kept.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-    // The log is read for errors, in English.
+    // Errors are read from the log, in English.
     command.env_clear().envs(kept).env("LC_ALL", "C");
     Ok(command)
 }

@@ -1,16 +1,10 @@
 //! Requests, made into rows once they are known to be right.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    ops::RangeInclusive,
-};
+use std::{collections::HashSet, ops::RangeInclusive};
 
-use platform::{
-    Error, Ids, Platform, UpdateMask, Violations, check_batch, check_batch_bytes, now, request_path, timestamp,
-};
+use platform::{Error, Ids, Platform, Violations, check_batch_bytes, now, read_batch, read_one, timestamp};
 use quire_proto::prompts::v1::{
     AssignLabelRequest, CreatePromptRequest, GetPromptVersionRequest, Prompt, PromptVersion, ResolvePromptRequest,
-    UpdatePromptRequest,
 };
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -18,14 +12,11 @@ use uuid::Uuid;
 
 use crate::lists::{
     labels::NewLabel,
-    prompts::{Change, NewPrompt},
-    versions::NewVersion,
+    prompts::{self, NewPrompt},
+    versions::{self, NewVersion},
 };
 
 const NAME_BYTES: RangeInclusive<usize> = 1..=256;
-const SURFACE_BYTES: RangeInclusive<usize> = 0..=64;
-const CONTENT_BYTES: RangeInclusive<usize> = 1..=1 << 20;
-const MODEL_BYTES: RangeInclusive<usize> = 0..=128;
 /// Of an author, or of who moves a label.
 const PERSON_BYTES: RangeInclusive<usize> = 0..=128;
 const LABEL_BYTES: RangeInclusive<usize> = 1..=64;
@@ -34,46 +25,23 @@ const DEFAULT_LABEL: &str = "production";
 
 /// The prompt that a request asks for.
 pub(crate) fn new_prompt(request: CreatePromptRequest, platform: &Platform) -> Result<NewPrompt, Error> {
-    let mut violations = Violations::default();
-    let new = read(&mut violations, String::new(), request, &platform.ids, now(&platform.clock));
-    violations.check()?;
-    Ok(new)
+    read_one(platform, request, read)
 }
 
 /// The prompts that a batch asks for.
 pub(crate) fn new_prompts(requests: Vec<CreatePromptRequest>, platform: &Platform) -> Result<Vec<NewPrompt>, Error> {
-    check_batch("requests", requests.len())?;
-    let mut violations = Violations::default();
-    check_unique(&mut violations, &requests);
-    let create_time = now(&platform.clock);
-    let mut new = Vec::with_capacity(requests.len());
-    for (place, request) in requests.into_iter().enumerate() {
-        new.push(read(&mut violations, request_path(place), request, &platform.ids, create_time));
-    }
-    violations.check()?;
+    let new = read_batch(
+        platform,
+        "requests",
+        requests,
+        &[
+            ("prompt.id", |request| Some(request.prompt.as_ref()?.id.to_lowercase())),
+            ("prompt.name", |request| Some(request.prompt.as_ref()?.name.clone())),
+        ],
+        read,
+    )?;
     check_batch_bytes("the prompts, without their versions,", new.iter().map(|new| new.prompt.clone()))?;
     Ok(new)
-}
-
-/// Which prompt a request asks to change, and how.
-pub(crate) fn change(request: UpdatePromptRequest, platform: &Platform) -> Result<(Uuid, Change), Error> {
-    let prompt = request.prompt.unwrap_or_default();
-    let mut mask = UpdateMask::new(request.update_mask);
-    let mut violations = Violations::default();
-    let id = violations.id("prompt.id", &prompt.id);
-    let change = Change {
-        name: mask.take("name", prompt.name, String::is_empty),
-        surface: mask.take("surface", prompt.surface, String::is_empty),
-        tags: mask.take("tags", prompt.tags, Vec::is_empty),
-        metadata: mask.take("metadata", prompt.metadata, BTreeMap::is_empty),
-        expected_etag: prompt.etag,
-        new_etag: platform.ids.next(),
-        update_time: now(&platform.clock),
-    };
-    mask.check(&mut violations);
-    check_change(&mut violations, &change);
-    violations.check()?;
-    Ok((id, change))
 }
 
 /// The version that a request asks to be added.
@@ -124,13 +92,6 @@ pub(crate) fn name_and_label(request: ResolvePromptRequest) -> Result<(String, S
     Ok((name, label))
 }
 
-/// Looks for ids and names that two requests of a batch give.
-fn check_unique(violations: &mut Violations, requests: &[CreatePromptRequest]) {
-    let prompts = || requests.iter().map(|request| request.prompt.as_ref());
-    violations.unique("prompt.id", prompts().map(|prompt| Some(prompt?.id.to_lowercase())));
-    violations.unique("prompt.name", prompts().map(|prompt| Some(prompt?.name.clone())));
-}
-
 fn read(
     violations: &mut Violations,
     path: String,
@@ -139,9 +100,9 @@ fn read(
     create_time: OffsetDateTime,
 ) -> NewPrompt {
     let prompt = request.prompt.unwrap_or_default();
-    check_prompt(violations, &path, &prompt);
+    violations.fields(&format!("{path}prompt."), &prompts::fields(&prompt));
     let is_id_given = !prompt.id.is_empty();
-    let id = if is_id_given { violations.id(format_args!("{path}prompt.id"), &prompt.id) } else { ids.next() };
+    let id = violations.id_or_new(format_args!("{path}prompt.id"), &prompt.id, ids);
     let version = read_version(violations, &path, request.version.unwrap_or_default(), id, create_time);
     let etag = ids.next();
     let prompt = Prompt {
@@ -155,22 +116,6 @@ fn read(
     NewPrompt { path, is_id_given, id, etag, create_time, prompt, version }
 }
 
-fn check_prompt(violations: &mut Violations, path: &str, prompt: &Prompt) {
-    violations.text(format_args!("{path}prompt.name"), &prompt.name, NAME_BYTES);
-    violations.text(format_args!("{path}prompt.surface"), &prompt.surface, SURFACE_BYTES);
-    violations.words(format_args!("{path}prompt.tags"), &prompt.tags);
-    violations.metadata(format_args!("{path}prompt.metadata"), &prompt.metadata);
-}
-
-fn check_change(violations: &mut Violations, change: &Change) {
-    let Change { name, surface, tags, metadata, expected_etag, .. } = change;
-    violations.etag("prompt.etag", expected_etag);
-    name.iter().for_each(|name| violations.text("prompt.name", name, NAME_BYTES));
-    surface.iter().for_each(|surface| violations.text("prompt.surface", surface, SURFACE_BYTES));
-    tags.iter().for_each(|tags| violations.words("prompt.tags", tags));
-    metadata.iter().for_each(|metadata| violations.metadata("prompt.metadata", metadata));
-}
-
 /// Version 1 of a prompt, until it is known to be another.
 fn read_version(
     violations: &mut Violations,
@@ -179,9 +124,7 @@ fn read_version(
     prompt_id: Uuid,
     create_time: OffsetDateTime,
 ) -> NewVersion {
-    violations.text(format_args!("{path}version.content"), &version.content, CONTENT_BYTES);
-    violations.text(format_args!("{path}version.model"), &version.model, MODEL_BYTES);
-    violations.text(format_args!("{path}version.author"), &version.author, PERSON_BYTES);
+    violations.fields(&format!("{path}version."), &versions::version_fields(&version));
     let version = PromptVersion {
         prompt_id: prompt_id.to_string(),
         version: 1,

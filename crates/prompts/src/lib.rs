@@ -5,8 +5,11 @@ mod lists;
 
 use database::Database;
 use keyset::{CatalogueError, List};
-pub use lists::{DEPLOYMENTS, LABELS, PROMPTS, VERSIONS};
-use platform::{Caller, Error, Existing, MAX_REQUEST_BYTES, Platform, Resource, create, parse_id};
+pub use lists::{DEPLOYMENTS, LABELS, PROMPT, PROMPTS, VERSIONS, version_fields};
+use platform::{
+    Caller, Error, Existing, Import, MAX_REQUEST_BYTES, Opened, Platform, Resource, Resources, Service, create,
+    parse_id,
+};
 use quire_proto::{
     pagination::v1::EncodedPage,
     prompts::v1::{
@@ -16,21 +19,36 @@ use quire_proto::{
         GetPromptVersionResponse, ListDeploymentsRequest, ListLabelsRequest, ListPromptVersionsRequest,
         ListPromptsRequest, Prompt, ResolvePromptRequest, ResolvePromptResponse, UpdatePromptRequest,
         UpdatePromptResponse,
-        prompt_service_server::{PromptService, PromptServiceServer},
+        prompt_service_server::{PromptService, PromptServiceServer, SERVICE_NAME},
     },
 };
 
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::lists::{LABEL, PROMPT, VERSION, labels, prompts, versions};
+use crate::lists::{labels, versions};
+
+/// The service, as it registers.
+pub static SERVICE: Service = Service {
+    name: "prompts",
+    grpc_name: SERVICE_NAME,
+    open: |platform| Box::pin(async { Ok(Opened::new(Prompts::open(platform).await?.server())) }),
+    open_methods: &[],
+    imports: &[Import {
+        noun: "prompts",
+        records: "prompts",
+        batch_method: "BatchCreatePrompts",
+        list_method: "ListPrompts",
+        samples: include_str!("../samples/prompts.ndjson"),
+    }],
+};
 
 /// The service.
 #[derive(Debug, Clone)]
 pub struct Prompts {
     platform: Platform,
     database: Database,
-    prompts: List,
+    prompts: Resources<Prompt>,
     versions: List,
     labels: List,
     deployments: List,
@@ -46,7 +64,7 @@ impl Prompts {
         Ok(Self {
             platform: platform.clone(),
             database: platform.database.clone(),
-            prompts: platform.paging.open(&PROMPTS).await?,
+            prompts: Resources::open(platform, &PROMPT).await?,
             versions: platform.paging.open(&VERSIONS).await?,
             labels: platform.paging.open(&LABELS).await?,
             deployments: platform.paging.open(&DEPLOYMENTS).await?,
@@ -56,11 +74,6 @@ impl Prompts {
     /// The service as tonic serves it.
     pub fn server(self) -> PromptServiceServer<Self> {
         PromptServiceServer::new(self).max_decoding_message_size(MAX_REQUEST_BYTES)
-    }
-
-    /// That there is a prompt, asked only when a page of what belongs to it is empty.
-    async fn check_prompt(&self, workspace: &str, id: Uuid) -> Result<(), Error> {
-        prompts::get(self, workspace, id).await?.map(|_: Prompt| ()).ok_or_else(|| no_prompt("prompt_id", id))
     }
 }
 
@@ -91,9 +104,7 @@ impl PromptService for Prompts {
 
     async fn get_prompt(&self, request: Request<GetPromptRequest>) -> Answer<GetPromptResponse> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
-        let prompt = prompts::get(self, &caller.workspace, id).await?;
-        let prompt = prompt.ok_or_else(|| no_prompt("id", id))?;
+        let prompt = self.prompts.get(&caller.workspace, &request.into_inner().id).await?;
         Ok(Response::new(GetPromptResponse { prompt: Some(prompt) }))
     }
 
@@ -102,6 +113,7 @@ impl PromptService for Prompts {
         let request = request.into_inner();
         let page = self
             .prompts
+            .list
             .page(request.page, &request.order_by)
             .scope(caller.workspace)
             .filter("surface", request.surface)
@@ -114,21 +126,15 @@ impl PromptService for Prompts {
 
     async fn update_prompt(&self, request: Request<UpdatePromptRequest>) -> Answer<UpdatePromptResponse> {
         let caller = Caller::of(&request)?;
-        let (id, change) = input::change(request.into_inner(), &self.platform)?;
-        let Some(prompt) = prompts::update(self, &caller.workspace, id, &change).await? else {
-            let prompt = prompts::get(self, &caller.workspace, id).await?;
-            let missing = prompt.is_none();
-            let prompt = named_prompt("prompt.id", id);
-            return Err(if missing { Error::NotFound(prompt) } else { Error::Aborted(prompt) }.into());
-        };
+        let UpdatePromptRequest { prompt, update_mask } = request.into_inner();
+        let prompt = self.prompts.update(&caller.workspace, prompt, update_mask).await?;
         Ok(Response::new(UpdatePromptResponse { prompt: Some(prompt) }))
     }
 
     async fn delete_prompt(&self, request: Request<DeletePromptRequest>) -> Answer<DeletePromptResponse> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
-        let existed = prompts::delete(self, &caller.workspace, id).await?;
-        if existed { Ok(Response::new(DeletePromptResponse {})) } else { Err(no_prompt("id", id).into()) }
+        self.prompts.delete(&caller.workspace, &request.into_inner().id).await?;
+        Ok(Response::new(DeletePromptResponse {}))
     }
 
     async fn create_prompt_version(
@@ -139,7 +145,8 @@ impl PromptService for Prompts {
         let new = input::new_version(request.into_inner().version.unwrap_or_default(), &self.platform)?;
         let prompt_id = new.prompt_id;
         let version = versions::add(self, &caller.workspace, &new, self.platform.ids.next()).await?;
-        let version = version.ok_or_else(|| no_prompt("version.prompt_id", prompt_id))?;
+        let version = version
+            .ok_or_else(|| Error::NotFound(self.prompts.resource("version.prompt_id", &prompt_id.to_string())))?;
         Ok(Response::new(CreatePromptVersionResponse { version: Some(version) }))
     }
 
@@ -158,7 +165,7 @@ impl PromptService for Prompts {
         let page = self.versions.page(request.page, &request.order_by).scope(&caller.workspace).scope(prompt_id);
         let page = page.fetch().await?;
         if page.rows.is_empty() {
-            self.check_prompt(&caller.workspace, prompt_id).await?;
+            self.prompts.check_exists(&caller.workspace, "prompt_id", prompt_id).await?;
         }
         Ok(Response::new(page))
     }
@@ -179,7 +186,7 @@ impl PromptService for Prompts {
         let page = self.labels.page(request.page, &request.order_by).scope(&caller.workspace).scope(prompt_id);
         let page = page.fetch().await?;
         if page.rows.is_empty() {
-            self.check_prompt(&caller.workspace, prompt_id).await?;
+            self.prompts.check_exists(&caller.workspace, "prompt_id", prompt_id).await?;
         }
         Ok(Response::new(page))
     }
@@ -208,18 +215,14 @@ impl PromptService for Prompts {
     }
 }
 
-fn no_prompt(field: &str, id: Uuid) -> Error {
-    Error::NotFound(named_prompt(field, id))
-}
-
-fn named_prompt(field: &str, id: Uuid) -> Resource {
-    Resource { kind: PROMPT, field: field.to_owned(), name: id.to_string() }
-}
-
 fn no_version(prompt_id: Uuid, version: i32) -> Error {
-    Error::NotFound(Resource { kind: VERSION, field: "version".to_owned(), name: format!("{prompt_id}/{version}") })
+    Error::NotFound(Resource {
+        kind: VERSIONS.message,
+        field: "version".to_owned(),
+        name: format!("{prompt_id}/{version}"),
+    })
 }
 
 fn no_label(name: &str, label: &str) -> Error {
-    Error::NotFound(Resource { kind: LABEL, field: "label".to_owned(), name: format!("{name}/{label}") })
+    Error::NotFound(Resource { kind: LABELS.message, field: "label".to_owned(), name: format!("{name}/{label}") })
 }

@@ -26,16 +26,20 @@ const SECONDS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0
 pub(crate) fn measure() -> Result<PrometheusHandle, Error> {
     let builder = PrometheusBuilder::new().set_buckets(&SECONDS).map_err(|error| Error::Metrics(error.to_string()))?;
     let handle = builder.install_recorder().map_err(|error| Error::Metrics(error.to_string()))?;
-    describe_counter!("keyset_pages_total", "Pages that were served, by list.");
-    describe_counter!("keyset_rows_total", "Rows that were served in pages, by list.");
+    describe_counter!("keyset_pages_total", "Pages served, by list.");
+    describe_counter!("keyset_rows_total", "Rows served in pages, by list.");
     describe_counter!(
         "keyset_rows_examined_total",
-        "Index entries that were examined for pages, as far as known, by list. Many more than rows: a filter has no index."
+        "Index entries examined for pages, as far as known, by list. Many more than rows means a filter without an index."
     );
-    describe_counter!("keyset_counts_total", "Totals that were given, by list and precision.");
-    describe_counter!("keyset_page_tokens_refused_total", "Page tokens that were refused, by list and reason.");
-    describe_gauge!("database_connections_in_use", Unit::Count, "Connections of the pool that run a statement now.");
-    describe_gauge!("database_connections_max", Unit::Count, "The most connections that the pool has.");
+    describe_counter!("keyset_counts_total", "Totals served, by list and precision.");
+    describe_counter!("keyset_page_tokens_refused_total", "Page tokens refused, by list and reason.");
+    describe_gauge!(
+        "database_connections_in_use",
+        Unit::Count,
+        "Connections of the pool that are running a statement."
+    );
+    describe_gauge!("database_connections_max", Unit::Count, "Maximum number of connections of the pool.");
     let upkeep = handle.clone();
     tokio::spawn(async move {
         loop {
@@ -94,7 +98,7 @@ async fn jwks(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     match keys {
         Ok(keys) => (StatusCode::OK, [(CONTENT_TYPE, "application/jwk-set+json")], keys),
         Err(error) => {
-            tracing::error!(%error, "the keys cannot be written");
+            tracing::error!(%error, "cannot encode the public keys");
             (StatusCode::INTERNAL_SERVER_ERROR, [(CONTENT_TYPE, "text/plain")], String::new())
         }
     }

@@ -1,12 +1,16 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, builder::BoolishValueParser, value_parser};
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{BoolishValueParser, PossibleValuesParser},
+    value_parser,
+};
 use pagination::TokenVersion;
-use platform::DEFAULT_WORKSPACE;
+use platform::{DEFAULT_WORKSPACE, Service};
 
-use crate::services::ServiceName;
+use crate::{imports::Import, services::SERVICES};
 
-/// The most connections to the database, unless the arguments say otherwise.
+/// The maximum number of connections to the database, unless the arguments say otherwise.
 pub(crate) const MAX_CONNECTIONS: u16 = 16;
 
 /// gRPC services over Postgres whose every list is paged the same way.
@@ -26,45 +30,33 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Serve the services, with gRPC health and reflection
     Serve(Serve),
-    /// Bring the schema of a database up to date, which `serve` does as well
+    /// Migrate a database; `serve` does this too when it starts
     Migrate(Migrate),
-    /// Work with the prompts of a server that runs
-    #[command(subcommand)]
-    Prompts(Imports),
-    /// Work with the memories of a server that runs
-    #[command(subcommand)]
-    Memories(Imports),
-    /// Work with the agents of a server that runs
-    #[command(subcommand)]
-    Agents(Imports),
-    /// Work with the usage records of a server that runs
-    #[command(subcommand)]
-    Usage(Imports),
-    /// Work with the jobs of a server that runs
-    #[command(subcommand)]
-    Jobs(Imports),
-    /// Make, list and revoke API keys
+    #[command(flatten)]
+    Import(Import),
+    /// Create, list and revoke API keys
     #[command(subcommand)]
     Keys(Keys),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// The address to listen on; without signing keys it must be a loopback address
+    /// The address to listen on. Without signing keys it must be a loopback address
     #[arg(long, env = "QUIRE_LISTEN", default_value = "127.0.0.1:50051")]
     pub(crate) listen: SocketAddr,
 
     /// The services to serve
-    #[arg(long, env = "QUIRE_SERVICES", value_enum, value_delimiter = ',', default_values_t = ServiceName::ALL)]
-    pub(crate) services: Vec<ServiceName>,
+    #[arg(long, env = "QUIRE_SERVICES", value_delimiter = ',', default_values = service_names())]
+    #[arg(value_parser = PossibleValuesParser::new(service_names()))]
+    services: Vec<String>,
 
     /// An address for operators: /metrics for Prometheus, /healthz, /readyz, and /.well-known/jwks.json. Without signing keys
     /// it must be a loopback address
     #[arg(long, env = "QUIRE_ADMIN_LISTEN")]
     pub(crate) admin_listen: Option<SocketAddr>,
 
-    /// A file with the Ed25519 keys, in PEM, that access tokens are signed with and checked against: the first private key
-    /// signs, all check. With it, every call needs a credential
+    /// A PEM file with the Ed25519 keys of access tokens: the first private key signs, and all keys verify. With this file,
+    /// every call needs a credential
     #[arg(long, env = "QUIRE_SIGNING_KEYS")]
     pub(crate) signing_keys: Option<PathBuf>,
 
@@ -74,38 +66,49 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) database: Database,
 
-    /// The keys that seal page tokens, as `id:base64,…`, each of 32 bytes: the first seals, all open. Required with a
-    /// database URL; otherwise one is made and kept in the data directory
+    /// The keys of page tokens, as `id:base64,…`, with 32 bytes each: the first encrypts, and all decrypt. Required with a
+    /// database URL. Otherwise a key is created and stored in the data directory
     #[arg(long, env = "QUIRE_TOKEN_KEYS", hide_env_values = true)]
     pub(crate) token_keys: Option<String>,
 
-    /// How long a page token can be used
+    /// How long a page token is valid
     #[arg(long, env = "QUIRE_TOKEN_TTL", default_value = "72h", value_parser = humantime::parse_duration)]
     pub(crate) token_ttl: Duration,
 
-    /// The version of page tokens to write, 1 or 2. While servers of the release before are in use, which read no other,
-    /// write 1
+    /// The version of page tokens to write, 1 or 2. Use 1 while servers of the previous release are running, because they
+    /// read only that version
     #[arg(long, env = "QUIRE_TOKEN_VERSION", default_value = "2")]
     pub(crate) token_version: TokenVersion,
 
-    /// The most connections to the database
+    /// The maximum number of connections to the database
     #[arg(long, env = "QUIRE_MAX_CONNECTIONS", value_name = "NUMBER", default_value_t = MAX_CONNECTIONS)]
     #[arg(value_parser = value_parser!(u16).range(1..=1000))]
     pub(crate) max_connections: u16,
 
-    /// How long calls in flight may take to finish once the server is told to stop
+    /// How long calls in flight may take to finish after the server is told to stop
     #[arg(long, env = "QUIRE_DRAIN_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(crate) drain_timeout: Duration,
 
-    /// Load samples into the workspace `default`, of each kind if it has none
+    /// Load samples into the workspace `default`. Kinds of records that it already has are skipped
     #[arg(long, env = "QUIRE_SAMPLE", value_parser = BoolishValueParser::new())]
     pub(crate) sample: bool,
+}
+
+impl Serve {
+    /// The services to serve, each once.
+    pub(crate) fn services(&self) -> Vec<&'static Service> {
+        SERVICES.iter().copied().filter(|service| self.services.iter().any(|name| name == service.name)).collect()
+    }
+}
+
+fn service_names() -> impl Iterator<Item = &'static str> {
+    SERVICES.iter().map(|service| service.name)
 }
 
 /// Where the database is.
 #[derive(Debug, Args)]
 pub(crate) struct Database {
-    /// The Postgres database to use, as in `postgres://user@host/name`; without one, a private Postgres is started
+    /// The Postgres database to use, as in `postgres://user@host/name`. Without it, a private Postgres is started
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub(crate) database_url: Option<String>,
 
@@ -117,15 +120,15 @@ pub(crate) struct Database {
 /// The TLS of a server.
 #[derive(Debug, Args)]
 pub(crate) struct Tls {
-    /// A file with the server's certificate and those that lead to its authority, in PEM: with it, TLS is spoken
+    /// A PEM file with the server's certificate chain. With this file, the server uses TLS
     #[arg(long, env = "QUIRE_TLS_CERT", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
 
-    /// A file with the certificate's private key, in PEM
+    /// A PEM file with the private key of the certificate
     #[arg(long, env = "QUIRE_TLS_KEY", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
 
-    /// A file with the certificates of the authorities, in PEM, of which every client must have a certificate as well
+    /// A PEM file with certificate authorities. With this file, every client needs a certificate from one of them
     #[arg(long, env = "QUIRE_TLS_CLIENT_CA", requires = "tls_cert")]
     pub(crate) tls_client_ca: Option<PathBuf>,
 }
@@ -137,8 +140,8 @@ pub(crate) struct Connect {
     #[arg(long, env = "QUIRE_SERVER", default_value = "http://127.0.0.1:50051")]
     pub(crate) server: String,
 
-    /// The secret of an API key, if the server has authentication: better given by the environment than by an argument,
-    /// which others can see
+    /// The secret of an API key, if the server has authentication. Use the environment variable, because other users can
+    /// see arguments
     #[arg(long, env = "QUIRE_API_KEY", hide_env_values = true)]
     pub(crate) api_key: Option<String>,
 
@@ -146,46 +149,29 @@ pub(crate) struct Connect {
     #[arg(long, env = "QUIRE_WORKSPACE", default_value = DEFAULT_WORKSPACE)]
     pub(crate) workspace: String,
 
-    /// A file with the certificates of the authorities, in PEM, that the server's may be of [default: those of the system]
+    /// A PEM file with the certificate authorities to trust for the server [default: those of the system]
     #[arg(long, env = "QUIRE_TLS_CA")]
     pub(crate) tls_ca: Option<PathBuf>,
 
-    /// A file with the client's certificate, in PEM, if the server asks for one
+    /// A PEM file with the client's certificate, if the server requires one
     #[arg(long, env = "QUIRE_TLS_CERT", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
 
-    /// A file with the certificate's private key, in PEM
+    /// A PEM file with the private key of the certificate
     #[arg(long, env = "QUIRE_TLS_KEY", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Imports {
-    /// Make them from a file that has one on each line, in protobuf's JSON: a CreatePromptRequest, a StoreMemoryRequest, a
-    /// RegisterAgentRequest, a UsageRecord, or a CreateJobRequest. What is there already, and the same, is passed over: an
-    /// import that was cut off is simply run again
-    Import(Import),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Import {
-    /// The file, or `-` for standard input
-    pub(crate) file: PathBuf,
-
-    #[command(flatten)]
-    pub(crate) connect: Connect,
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum Keys {
-    /// Make the first key of a workspace, one that may do everything, on the machine that has the database. Its secret is
-    /// printed, this once
+    /// Create the first key of a workspace, with every scope. Run it on the machine that has the database. The secret is
+    /// printed only once
     Bootstrap(Bootstrap),
-    /// Make a key, with no more scopes than the one that it is made with. Its secret is printed, this once
+    /// Create a key. It can have only scopes of the key that creates it. The secret is printed only once
     Create(CreateKey),
     /// List the keys of the workspace
     List(ListKeys),
-    /// Revoke a key and the sessions that were begun with it
+    /// Revoke a key and its sessions
     Revoke(RevokeKey),
 }
 
@@ -198,7 +184,7 @@ pub(crate) struct Bootstrap {
     #[arg(long, env = "QUIRE_WORKSPACE", default_value = DEFAULT_WORKSPACE)]
     pub(crate) workspace: String,
 
-    /// What people know the key by
+    /// The name of the key, for people
     #[arg(long, default_value = "bootstrap")]
     pub(crate) name: String,
 
@@ -212,7 +198,7 @@ pub(crate) struct CreateKey {
     #[command(flatten)]
     pub(crate) connect: Connect,
 
-    /// What people know the key by
+    /// The name of the key, for people
     #[arg(long)]
     pub(crate) name: String,
 
@@ -220,11 +206,11 @@ pub(crate) struct CreateKey {
     #[arg(long)]
     pub(crate) subject: String,
 
-    /// What may be done with it, as in `memory:read,memory:write`
+    /// The scopes of the key, as in `memory:read,memory:write`
     #[arg(long, value_delimiter = ',', required = true)]
     pub(crate) scopes: Vec<String>,
 
-    /// When it ends, as in `90d`; left out, never
+    /// How long the key is valid, as in `90d`. Without it, the key does not expire
     #[arg(long, value_parser = humantime::parse_duration)]
     pub(crate) expire_in: Option<Duration>,
 }

@@ -94,7 +94,9 @@ impl Session {
             };
         }
         let authorization = format!("Bearer {}", self.credentials.access_token);
-        authorization.parse().map_err(|_: InvalidMetadataValue| Status::internal("the access token is not a token"))
+        authorization
+            .parse()
+            .map_err(|_: InvalidMetadataValue| Status::internal("the access token of the server cannot be sent"))
     }
 
     fn is_ending(&self) -> bool {

@@ -1,4 +1,4 @@
-//! `quire prompts import`, and that of other kinds.
+//! `quire <noun> import`.
 
 use std::{
     fs::File,
@@ -11,42 +11,50 @@ use indicatif::{ProgressBar, ProgressStyle};
 use pagination::MAX_VIOLATIONS;
 use platform::MAX_BATCH;
 use prost::Message;
+use prost_reflect::DynamicMessage;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::{arguments::Import, client::Client, error::Error, kinds::Kind, requests::Requests};
+use crate::{
+    client::Client,
+    error::Error,
+    imports::{Import, ImportArguments},
+    records::Records,
+};
 
 /// What some programs begin a file with.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The most of a line, which is more than the escapes of any content need.
 const MAX_LINE_BYTES: u64 = 16 << 20;
-/// The most bytes of a batch of several prompts, below what a call takes.
+/// The most bytes of a batch of several records, below what a call takes.
 const MAX_BATCH_BYTES: usize = 8 << 20;
 /// The most bytes that the answer to a batch repeats, with what the service adds.
 const MAX_ANSWERED_BYTES: usize = 3 << 20;
 
-/// Imports things of a kind, a batch at a time, until a batch has a bad line or cannot be sent.
-pub(crate) async fn import<K: Kind>(Import { file, connect }: Import) -> Result<(), Error> {
-    let mut lines = Lines::<K>::open(&file)?;
+/// Imports the records of a file, a batch at a time, until a batch has a bad line or cannot be sent.
+pub(crate) async fn import(Import { service, import, arguments }: Import) -> Result<(), Error> {
+    let ImportArguments { file, connect } = arguments;
+    let records = Records::new(service, import)?;
+    let mut lines = Lines::open(&records, &file)?;
     let mut client = Client::connect(connect).await?;
 
     let mut imported = 0;
     while let Some(batch) = lines.batch()? {
         let (count, range) = (batch.lines.len(), batch.numbers());
-        if let Err(mut problems) = send(&mut client, batch).await {
+        if let Err(mut problems) = send(&mut client, &records, batch).await {
             lines.progress.finish_and_clear();
             problems.sort();
             for (line, why) in problems {
                 // What a line holds does not reach the terminal as it is.
                 eprintln!("{}:{line}: {}", file.display(), why.replace(char::is_control, "\u{fffd}"));
             }
-            return Err(Error::Import { imported, names: K::NAMES, first: *range.start(), last: *range.end() });
+            return Err(Error::Import { imported, names: records.names, first: *range.start(), last: *range.end() });
         }
         imported += count;
-        lines.progress.set_message(format!("{imported} {}", K::NAMES));
+        lines.progress.set_message(format!("{imported} {}", records.names));
     }
     lines.progress.finish_and_clear();
-    tracing::info!("imported {imported} {}; those that were there already are among them", K::NAMES);
+    tracing::info!("imported {imported} {}; those that were there already are among them", records.names);
     Ok(())
 }
 
@@ -54,23 +62,20 @@ pub(crate) async fn import<K: Kind>(Import { file, connect }: Import) -> Result<
 type Problems = Vec<(u64, String)>;
 
 /// Lines of the file that go into one call.
-struct Batch<K: Kind> {
+#[derive(Default)]
+struct Batch {
     /// Each with its number.
-    lines: Vec<(u64, K::Line)>,
+    lines: Vec<(u64, DynamicMessage)>,
     problems: Problems,
     bytes: usize,
     answered_bytes: usize,
 }
 
-impl<K: Kind> Batch<K> {
-    fn new() -> Self {
-        Self { lines: Vec::new(), problems: Vec::new(), bytes: 0, answered_bytes: 0 }
-    }
-
+impl Batch {
     /// Takes one more line, or gives it back where it is for the next batch.
-    fn add(&mut self, number: u64, line: K::Line) -> Option<(u64, K::Line)> {
+    fn add(&mut self, records: &Records, number: u64, line: DynamicMessage) -> Option<(u64, DynamicMessage)> {
         let bytes = self.bytes + line.encoded_len();
-        let answered_bytes = self.answered_bytes + K::answered_bytes(&line);
+        let answered_bytes = self.answered_bytes + records.answered_bytes(&line);
         let fits = bytes <= MAX_BATCH_BYTES && answered_bytes <= MAX_ANSWERED_BYTES;
         if !fits && !self.lines.is_empty() {
             return Some((number, line));
@@ -93,21 +98,20 @@ impl<K: Kind> Batch<K> {
 }
 
 /// The lines of a file.
-struct Lines<K: Kind> {
-    requests: Requests<K>,
+struct Lines<'a> {
+    records: &'a Records,
     reader: Box<dyn BufRead + Send>,
     /// The number of the line last read.
     number: u64,
     /// What did not fit in the batch before.
-    left: Option<(u64, K::Line)>,
+    left: Option<(u64, DynamicMessage)>,
     /// Shown on a terminal only.
     progress: ProgressBar,
 }
 
-impl<K: Kind> Lines<K> {
-    fn open(path: &Path) -> Result<Self, Error> {
+impl<'a> Lines<'a> {
+    fn open(records: &'a Records, path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::File { path: path.to_owned(), source };
-        let requests = Requests::new()?;
         let mut progress = ProgressBar::new_spinner();
         let reader: Box<dyn BufRead + Send> = if path == Path::new("-") {
             Box::new(BufReader::new(io::stdin()))
@@ -120,14 +124,14 @@ impl<K: Kind> Lines<K> {
             }
             Box::new(BufReader::new(file))
         };
-        Ok(Self { requests, reader, number: 0, left: None, progress })
+        Ok(Self { records, reader, number: 0, left: None, progress })
     }
 
     /// The next lines, as many as go into one call. Nothing at the end.
-    fn batch(&mut self) -> Result<Option<Batch<K>>, Error> {
-        let mut batch = Batch::new();
-        if let Some((line, request)) = self.left.take() {
-            self.left = batch.add(line, request);
+    fn batch(&mut self) -> Result<Option<Batch>, Error> {
+        let mut batch = Batch::default();
+        if let Some((number, line)) = self.left.take() {
+            self.left = batch.add(self.records, number, line);
         }
         while batch.len() < MAX_BATCH && self.left.is_none() {
             let mut line = Vec::new();
@@ -143,9 +147,9 @@ impl<K: Kind> Lines<K> {
                 batch.problems.push((self.number, format!("is longer than {MAX_LINE_BYTES} bytes")));
                 break;
             }
-            match self.requests.read(line) {
+            match self.records.read(line) {
                 _ if line.is_empty() => {}
-                Ok(request) => self.left = batch.add(self.number, request),
+                Ok(line) => self.left = batch.add(self.records, self.number, line),
                 Err(why) => batch.problems.push((self.number, why)),
             }
         }
@@ -154,16 +158,16 @@ impl<K: Kind> Lines<K> {
 }
 
 /// Sends a batch whose lines are all right.
-async fn send<K: Kind>(client: &mut Client, batch: Batch<K>) -> Result<(), Problems> {
+async fn send(client: &mut Client, records: &Records, batch: Batch) -> Result<(), Problems> {
     if !batch.problems.is_empty() {
         return Err(batch.problems);
     }
     let (numbers, lines): (Vec<_>, Vec<_>) = batch.lines.into_iter().unzip();
-    K::make(client, lines).await.map_err(|status| problems(&status, &numbers))
+    records.create(client, lines).await.map_err(|status| problems(records, &status, &numbers))
 }
 
 /// What a status says of each line.
-fn problems(status: &Status, lines: &[u64]) -> Problems {
+fn problems(records: &Records, status: &Status, lines: &[u64]) -> Problems {
     let details = status.get_error_details();
     let violations = details.bad_request().map(|request| request.field_violations.as_slice()).unwrap_or_default();
     let violations = violations.iter().map(|violation| (violation.field.as_str(), violation.description.as_str()));
@@ -172,7 +176,7 @@ fn problems(status: &Status, lines: &[u64]) -> Problems {
     let existing = existing.map(|field| (field.as_str(), "is that of another that is there already"));
     let problems: Problems = violations
         .chain(existing)
-        .map(|(field, why)| match place(field).and_then(|(place, field)| Some((*lines.get(place)?, field))) {
+        .map(|(field, why)| match records.place(field).and_then(|(place, field)| Some((*lines.get(place)?, field))) {
             Some((line, field)) => (line, format!("{field}: {why}")),
             None => (first(lines), format!("{field}: {why}")),
         })
@@ -185,13 +189,6 @@ fn problems(status: &Status, lines: &[u64]) -> Problems {
         }
         _ => problems,
     }
-}
-
-/// Takes the place out of a path such as `requests[3].prompt.name` or `records[3].model`.
-fn place(field: &str) -> Option<(usize, &str)> {
-    let (place, field) =
-        field.strip_prefix("requests[").or_else(|| field.strip_prefix("records["))?.split_once("].")?;
-    Some((place.parse().ok()?, field))
 }
 
 fn first(lines: &[u64]) -> u64 {

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, io, io::Write, path::Path, sync::Arc, time::Duration};
 
-use access::{Methods, is_workspace};
+use access::is_workspace;
 use futures_util::TryStreamExt;
-use identity::{Identity, OPEN_METHODS};
+use identity::Identity;
 use pagination::{PageTokens, TokenKeys, proto::PageRequest, walk};
 use platform::{Caller, Clock, Platform, Scope};
 use prost_types::Timestamp;
@@ -20,6 +20,7 @@ use crate::{
     client::Client,
     database::{self, Reached},
     error::Error,
+    services::methods,
 };
 
 /// Runs one of the commands. A key's secret goes to standard output, alone on its line, and nowhere else.
@@ -60,7 +61,7 @@ async fn bootstrap_on(
     let tokens = TokenKeys::generate().map_err(|error| Error::Random(error.to_string()))?;
     let database = ::database::connect(options, MAX_CONNECTIONS.into());
     let platform = Platform::new(database, PageTokens::new(tokens.parse()?), clock, None);
-    let scopes = Methods::of_contract(&OPEN_METHODS).map_err(|error| Error::Descriptors(error.to_string()))?.scopes();
+    let scopes = methods()?.scopes();
     let key = ApiKey { scopes: texts(&scopes), ..key };
     let mut request = Request::new(CreateApiKeyRequest { api_key: Some(key) });
     request.extensions_mut().insert(Caller {

@@ -59,7 +59,7 @@ impl Connections {
                 }
                 Err(error) => {
                     // As when the process may have no more files open: the next attempt would fail as well.
-                    tracing::warn!(%error, "a connection was not accepted");
+                    tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -71,13 +71,13 @@ impl Connections {
 
     async fn serve(self, stream: TcpStream, remote: SocketAddr) {
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, %remote, "a connection sends small packets late");
+            tracing::debug!(%error, %remote, "cannot set TCP_NODELAY on a connection");
         }
         let info = TcpConnectInfo { local_addr: stream.local_addr().ok(), remote_addr: Some(remote) };
         let Some(tls) = &self.tls else { return self.answer(stream, info).await };
         match self.stopping.run_until_cancelled(shake_hands(tls, stream)).await {
             Some(Ok(stream)) => self.answer(stream, info).await,
-            Some(Err(error)) => tracing::debug!(%error, %remote, "no TLS was agreed on"),
+            Some(Err(error)) => tracing::debug!(%error, %remote, "the TLS handshake failed"),
             None => {}
         }
     }
@@ -99,7 +99,7 @@ impl Connections {
             }
         };
         if let Err(error) = served {
-            tracing::debug!(%error, ?remote, "a connection has failed");
+            tracing::debug!(%error, ?remote, "a connection failed");
         }
     }
 }

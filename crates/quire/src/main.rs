@@ -9,19 +9,19 @@ mod deadline;
 mod error;
 mod gate;
 mod import;
+mod imports;
 mod keys;
-mod kinds;
 mod listener;
 mod measure;
 mod private;
-mod requests;
+mod records;
 mod sample;
 mod serve;
 mod services;
 
 use std::{io::IsTerminal, process::ExitCode};
 
-use arguments::{Arguments, Command, Imports};
+use arguments::{Arguments, Command};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
@@ -39,11 +39,7 @@ async fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Serve(serve) => serve::serve(serve).await,
         Command::Migrate(migrate) => database::migrate(migrate).await,
-        Command::Prompts(Imports::Import(import)) => import::import::<kinds::Prompts>(import).await,
-        Command::Memories(Imports::Import(import)) => import::import::<kinds::Memories>(import).await,
-        Command::Agents(Imports::Import(import)) => import::import::<kinds::Agents>(import).await,
-        Command::Usage(Imports::Import(import)) => import::import::<kinds::Usage>(import).await,
-        Command::Jobs(Imports::Import(import)) => import::import::<kinds::Jobs>(import).await,
+        Command::Import(import) => import::import(import).await,
         Command::Keys(keys) => keys::run(keys).await,
     };
     match done {

@@ -72,7 +72,7 @@ async fn keep(
             _ = &mut stopped => return Ok(spawn_blocking(move || server.stop()).await??),
             () = death(&server) => {
                 let reason = server.last_error();
-                tracing::error!(reason, "the private Postgres has died; starting it again");
+                tracing::error!(reason, "the private Postgres has died; restarting it");
             }
         }
         // Until then it holds its data directory.
@@ -80,7 +80,7 @@ async fn keep(
         server = loop {
             match start(&settings, Server::start_again).await {
                 Ok(server) => break server,
-                Err(error) => tracing::error!(%error, "the private Postgres was not started; trying again"),
+                Err(error) => tracing::error!(%error, "the private Postgres did not start; trying again"),
             }
             tokio::select! {
                 _ = &mut stopped => return Ok(()),
@@ -88,7 +88,7 @@ async fn keep(
             }
         };
         database.move_to(options(&server));
-        tracing::info!("the private Postgres runs again");
+        tracing::info!("the private Postgres is running again");
     }
 }
 

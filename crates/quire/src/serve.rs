@@ -9,10 +9,10 @@ use pagination::PageTokens;
 use platform::{Clock, MAX_OPEN_REQUEST_BYTES, Platform};
 use tokio::{
     net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
 };
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 use tonic_health::{
     ServingStatus,
@@ -34,13 +34,9 @@ use crate::{
 };
 
 pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
-    let mut stop = Stop::listen()?;
-    tokio::spawn(end_when_told_twice(Stop::listen()?));
-    let started = tokio::select! {
-        started = start(&arguments) => started?,
-        () = stop.wait() => return Ok(()),
-    };
-    let Started { listeners, tls, keeper, platform, availability, mut services, metrics } = started;
+    let stopping = listen_for_signals()?;
+    let Some(started) = stopping.run_until_cancelled(start(&arguments)).await else { return Ok(()) };
+    let Started { listeners, tls, keeper, platform, availability, mut services, metrics } = started?;
     let database = platform.database;
     let address = listeners.grpc.local_addr().unwrap_or(arguments.listen);
     if let Some(listener) = listeners.admin {
@@ -48,15 +44,18 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
         let admin = Admin { metrics, database: database.clone(), availability: availability.clone(), signing_keys };
         tokio::spawn(admin.serve(listener));
     }
-    if let Some(sweeper) = services.sweeper.take() {
-        tokio::spawn(sweeper.run());
+    let tasks = TaskTracker::new();
+    for task in std::mem::take(&mut services.tasks) {
+        tasks.spawn(stopping.clone().run_until_cancelled_owned(task));
     }
+    tasks.close();
     let (reporter, health_server) = tonic_health::server::health_reporter();
     let health = Health { reporter, availability, names: [&[""], services.names.as_slice()].concat() };
     health.begin().await;
     let router = router(services, health_server)?;
     tracing::info!(%address, "serving");
-    let drained = run(listeners.grpc, tls, router, health, stop, arguments.drain_timeout).await;
+    let drained = run(listeners.grpc, tls, router, health, stopping, arguments.drain_timeout).await;
+    tasks.wait().await;
     // A call that was given up still holds its connection, which ends with the process.
     if let Drained::AllAnswered = drained {
         database.close();
@@ -110,9 +109,10 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     let keeper = private.map(|(server, settings)| Keeper::new(server, settings, database.clone()));
     let availability = Availability::watch(database.clone());
     let platform = Platform::new(database, tokens, Clock::system(), signing_keys);
-    let services = Services::open(&platform, &arguments.services, &availability).await?;
+    let chosen = arguments.services();
+    let services = Services::open(&platform, &chosen, &availability).await?;
     if arguments.sample {
-        sample::load(&platform, &arguments.services, &availability).await?;
+        sample::load(&platform, &chosen, &availability).await?;
     }
     Ok(Started { listeners, tls, keeper, platform, availability, services, metrics })
 }
@@ -162,19 +162,16 @@ async fn run(
     tls: Option<TlsAcceptor>,
     router: Router,
     mut health: Health,
-    mut stop: Stop,
+    stopping: CancellationToken,
     drain_timeout: Duration,
 ) -> Drained {
-    let stopping = CancellationToken::new();
-    let serving = Connections::new(router, tls, stopping.clone()).accept(listener);
+    let draining = CancellationToken::new();
+    let serving = Connections::new(router, tls, draining.clone()).accept(listener);
     let out_of_time = async {
-        tokio::select! {
-            () = stop.wait() => {}
-            () = health.follow() => {}
-        }
-        tracing::info!("stopping: letting calls in flight finish");
+        stopping.run_until_cancelled(health.follow()).await;
+        tracing::info!("stopping: waiting for calls in flight");
         health.end().await;
-        stopping.cancel();
+        draining.cancel();
         tokio::time::sleep(drain_timeout).await;
     };
     tokio::select! {
@@ -222,31 +219,25 @@ impl Health {
     }
 }
 
-/// Ends the process at once when it is told to stop a second time: what it does to stop may take a minute, as when its
-/// Postgres hangs. Its Postgres ends with it.
-async fn end_when_told_twice(mut stop: Stop) {
-    stop.wait().await;
-    stop.wait().await;
-    tracing::warn!("told to stop again: ending at once");
-    std::process::exit(1);
-}
-
-/// The signals that ask the program to stop.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Stop {
-    fn listen() -> Result<Self, Error> {
-        let listen = |kind| signal(kind).map_err(Error::Signal);
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    async fn wait(&mut self) {
+/// A token that the first signal to stop cancels. The second ends the process at once: what it does to stop may take a
+/// minute, as when its Postgres hangs. Its Postgres ends with it.
+fn listen_for_signals() -> Result<CancellationToken, Error> {
+    let listen = |kind| signal(kind).map_err(Error::Signal);
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let mut received = async move || {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    }
+    };
+    let stopping = CancellationToken::new();
+    let cancelled = stopping.clone();
+    tokio::spawn(async move {
+        received().await;
+        stopping.cancel();
+        received().await;
+        tracing::warn!("received a second stop signal: exiting at once");
+        std::process::exit(1);
+    });
+    Ok(cancelled)
 }

@@ -1,105 +1,62 @@
 //! The services that are served.
 
-use std::{collections::BTreeSet, convert::Infallible};
-
 use access::{Access, Methods};
-use clap::ValueEnum;
 use database::Availability;
-use identity::{Identity, OPEN_METHODS};
-use jobs::Jobs;
-use memory::Memories;
-use meter::Meter;
-use platform::Platform;
-use prompts::Prompts;
-use registry::{Registry, Sweeper};
-use tonic::{
-    body::Body,
-    codegen::{Service, http},
-    server::NamedService,
-    service::{Routes, RoutesBuilder},
-};
+use futures_util::future::BoxFuture;
+use platform::{Opened, Platform, Service};
+use tonic::service::Routes;
 
 use crate::{error::Error, gate::Gate, measure::Measure};
 
-/// A service, as the command line calls it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub(crate) enum ServiceName {
-    Prompts,
-    Memory,
-    Registry,
-    Meter,
-    Identity,
-    Jobs,
+/// Every service. A further one is a line here, and one in Cargo.toml.
+#[rustfmt::skip]
+pub(crate) static SERVICES: &[&Service] = &[
+    &prompts::SERVICE,
+    &memory::SERVICE,
+    &registry::SERVICE,
+    &meter::SERVICE,
+    &identity::SERVICE,
+    &jobs::SERVICE,
+];
+
+/// The methods of the contract. A method that needs no credential needs none where its service is not served.
+pub(crate) fn methods() -> Result<Methods, Error> {
+    let open_methods: Vec<_> = SERVICES.iter().flat_map(|service| service.open_methods).copied().collect();
+    Methods::of_contract(&open_methods).map_err(|error| Error::Descriptors(error.to_string()))
 }
 
-impl ServiceName {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Prompts, Self::Memory, Self::Registry, Self::Meter, Self::Identity, Self::Jobs];
-}
-
-/// Services that are open, and the names that gRPC knows them by.
+/// Services that are open.
 pub(crate) struct Services {
     pub(crate) routes: Routes,
+    /// What gRPC calls them.
     pub(crate) names: Vec<&'static str>,
-    /// What is to run beside them, if the registry is among them.
-    pub(crate) sweeper: Option<Sweeper>,
-}
-
-#[derive(Default)]
-struct Builder {
-    routes: RoutesBuilder,
-    names: Vec<&'static str>,
-    sweeper: Option<Sweeper>,
+    /// What runs beside them.
+    pub(crate) tasks: Vec<BoxFuture<'static, ()>>,
 }
 
 impl Services {
     /// Opens these services.
     pub(crate) async fn open(
         platform: &Platform,
-        names: &[ServiceName],
+        services: &[&'static Service],
         availability: &Availability,
     ) -> Result<Self, Error> {
-        let methods = Methods::of_contract(&OPEN_METHODS).map_err(|error| Error::Descriptors(error.to_string()))?;
+        let methods = methods()?;
         let gate = Gate {
             measure: Measure::new(methods.clone()),
             access: Access::new(methods, platform.signing_keys.clone()),
             clock: platform.clock.clone(),
             availability: availability.clone(),
         };
-        let mut builder = Builder::default();
-        // One that is named twice is one.
-        for name in names.iter().collect::<BTreeSet<_>>() {
-            match name {
-                ServiceName::Prompts => builder.add(Prompts::open(platform).await?.server()),
-                ServiceName::Memory => builder.add(Memories::open(platform).await?.server()),
-                ServiceName::Registry => {
-                    let registry = Registry::open(platform).await?;
-                    builder.sweeper = Some(registry.sweeper());
-                    builder.add(registry.server());
-                }
-                ServiceName::Meter => builder.add(Meter::open(platform).await?.server()),
-                ServiceName::Identity => builder.add(Identity::open(platform).await?.server()),
-                ServiceName::Jobs => builder.add(Jobs::open(platform).await?.server()),
-            }
+        let mut router = Routes::default().into_axum_router();
+        let mut all_tasks = Vec::new();
+        for service in services {
+            let Opened { routes, tasks } = (service.open)(platform).await?;
+            // Of routers that are merged, one has a fallback.
+            router = router.merge(routes.into_axum_router().reset_fallback());
+            all_tasks.extend(tasks);
         }
-        let Builder { routes, names, sweeper } = builder;
-        let routes = gate.around(routes.routes().into_axum_router()).into();
-        Ok(Self { routes, names, sweeper })
-    }
-}
-
-impl Builder {
-    fn add<S>(&mut self, service: S)
-    where
-        S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
-            + NamedService
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        S::Future: Send + 'static,
-    {
-        self.routes.add_service(service);
-        self.names.push(S::NAME);
+        let names = services.iter().map(|service| service.grpc_name).collect();
+        Ok(Self { routes: gate.around(router).into(), names, tasks: all_tasks })
     }
 }

@@ -6,29 +6,50 @@ mod sweep;
 
 use database::Database;
 use keyset::{CatalogueError, List};
-pub use lists::{AGENTS, DISCOVERED};
-use platform::{Caller, Error, Existing, MAX_REQUEST_BYTES, Platform, Resource, create, parse_id};
+pub use lists::{AGENT, AGENTS, DISCOVERED, agent_fields};
+use platform::{Caller, Error, Existing, Import, MAX_REQUEST_BYTES, Opened, Platform, Resources, Service, create};
 use quire_proto::{
     pagination::v1::EncodedPage,
     registry::v1::{
-        BatchRegisterAgentsRequest, BatchRegisterAgentsResponse, DeregisterAgentRequest, DeregisterAgentResponse,
-        DiscoverAgentsRequest, GetAgentRequest, GetAgentResponse, HeartbeatRequest, HeartbeatResponse,
-        ListAgentsRequest, RegisterAgentRequest, RegisterAgentResponse, UpdateAgentRequest, UpdateAgentResponse,
-        registry_service_server::{RegistryService, RegistryServiceServer},
+        Agent, BatchRegisterAgentsRequest, BatchRegisterAgentsResponse, DeregisterAgentRequest,
+        DeregisterAgentResponse, DiscoverAgentsRequest, GetAgentRequest, GetAgentResponse, HeartbeatRequest,
+        HeartbeatResponse, ListAgentsRequest, RegisterAgentRequest, RegisterAgentResponse, UpdateAgentRequest,
+        UpdateAgentResponse,
+        registry_service_server::{RegistryService, RegistryServiceServer, SERVICE_NAME},
     },
 };
 pub use sweep::Sweeper;
 use tonic::{Request, Response, Status};
-use uuid::Uuid;
 
-use crate::lists::{AGENT, TAKING_WORK, agents};
+use crate::lists::{TAKING_WORK, agents};
+
+/// The service, as it registers.
+pub static SERVICE: Service = Service {
+    name: "registry",
+    grpc_name: SERVICE_NAME,
+    open: |platform| {
+        Box::pin(async {
+            let registry = Registry::open(platform).await?;
+            let sweeper = registry.sweeper();
+            Ok(Opened::new(registry.server()).with_task(sweeper.run()))
+        })
+    },
+    open_methods: &[],
+    imports: &[Import {
+        noun: "agents",
+        records: "agents",
+        batch_method: "BatchRegisterAgents",
+        list_method: "ListAgents",
+        samples: include_str!("../samples/agents.ndjson"),
+    }],
+};
 
 /// The service.
 #[derive(Debug, Clone)]
 pub struct Registry {
     platform: Platform,
     database: Database,
-    agents: List,
+    agents: Resources<Agent>,
     discovered: List,
 }
 
@@ -42,7 +63,7 @@ impl Registry {
         Ok(Self {
             platform: platform.clone(),
             database: platform.database.clone(),
-            agents: platform.paging.open(&AGENTS).await?,
+            agents: Resources::open(platform, &AGENT).await?,
             discovered: platform.paging.open(&DISCOVERED).await?,
         })
     }
@@ -85,9 +106,7 @@ impl RegistryService for Registry {
 
     async fn get_agent(&self, request: Request<GetAgentRequest>) -> Answer<GetAgentResponse> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
-        let agent = agents::get(self, &caller.workspace, id).await?;
-        let agent = agent.ok_or_else(|| no_agent("id", id))?;
+        let agent = self.agents.get(&caller.workspace, &request.into_inner().id).await?;
         Ok(Response::new(GetAgentResponse { agent: Some(agent) }))
     }
 
@@ -97,6 +116,7 @@ impl RegistryService for Registry {
         let status = input::status_filter(request.status)?;
         let page = self
             .agents
+            .list
             .page(request.page, &request.order_by)
             .scope(caller.workspace)
             .filter("status", status)
@@ -109,28 +129,22 @@ impl RegistryService for Registry {
 
     async fn update_agent(&self, request: Request<UpdateAgentRequest>) -> Answer<UpdateAgentResponse> {
         let caller = Caller::of(&request)?;
-        let (id, change) = input::change(request.into_inner(), &self.platform)?;
-        let Some(agent) = agents::update(self, &caller.workspace, id, &change).await? else {
-            let agent = agents::get(self, &caller.workspace, id).await?;
-            let missing = agent.is_none();
-            let agent = named_agent("agent.id", id);
-            return Err(if missing { Error::NotFound(agent) } else { Error::Aborted(agent) }.into());
-        };
+        let UpdateAgentRequest { agent, update_mask } = request.into_inner();
+        let agent = self.agents.update(&caller.workspace, agent, update_mask).await?;
         Ok(Response::new(UpdateAgentResponse { agent: Some(agent) }))
     }
 
     async fn deregister_agent(&self, request: Request<DeregisterAgentRequest>) -> Answer<DeregisterAgentResponse> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
-        let existed = agents::delete(self, &caller.workspace, id).await?;
-        if existed { Ok(Response::new(DeregisterAgentResponse {})) } else { Err(no_agent("id", id).into()) }
+        self.agents.delete(&caller.workspace, &request.into_inner().id).await?;
+        Ok(Response::new(DeregisterAgentResponse {}))
     }
 
     async fn heartbeat(&self, request: Request<HeartbeatRequest>) -> Answer<HeartbeatResponse> {
         let caller = Caller::of(&request)?;
         let (id, heartbeat) = input::heartbeat(&request.into_inner(), &self.platform)?;
         let agent = agents::hear(self, &caller.workspace, id, &heartbeat).await?;
-        let agent = agent.ok_or_else(|| no_agent("id", id))?;
+        let agent = agent.ok_or_else(|| Error::NotFound(self.agents.resource("id", &id.to_string())))?;
         Ok(Response::new(HeartbeatResponse { agent: Some(agent) }))
     }
 
@@ -148,12 +162,4 @@ impl RegistryService for Registry {
             .await?;
         Ok(Response::new(page))
     }
-}
-
-fn no_agent(field: &str, id: Uuid) -> Error {
-    Error::NotFound(named_agent(field, id))
-}
-
-fn named_agent(field: &str, id: Uuid) -> Resource {
-    Resource { kind: AGENT, field: field.to_owned(), name: id.to_string() }
 }

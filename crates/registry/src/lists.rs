@@ -3,13 +3,10 @@
 pub(crate) mod agents;
 mod discovered;
 
-pub use agents::AGENTS;
+pub use agents::{AGENT, AGENTS, agent_fields};
 pub use discovered::DISCOVERED;
 use platform::Names;
 use quire_proto::registry::v1::AgentStatus;
-
-/// The message type of an agent.
-pub(crate) const AGENT: &str = "registry.v1.Agent";
 
 /// How an agent is that says nothing of it.
 pub(crate) const ACTIVE: &str = "active";

@@ -1,4 +1,4 @@
-//! How it is noticed that a database is gone, hangs, or is back.
+//! Notices that a database is gone, hangs, or is back.
 
 use database::{Availability, Database};
 use sqlx::postgres::PgConnectOptions;
@@ -8,7 +8,7 @@ use crate::support::{
     warm_up, within, write_pid,
 };
 
-/// A server that hangs, restarts and comes back, as seen over connections of each kind.
+/// A server that hangs, restarts and comes back, over connections of each kind.
 async fn hangs_and_restarts(server: &mut Postgres, options: PgConnectOptions) {
     let database = Database::new(options.application_name(NAME), 2);
     let mut availability = Availability::watch(database.clone());
@@ -17,7 +17,7 @@ async fn hangs_and_restarts(server: &mut Postgres, options: PgConnectOptions) {
         let held = if busy { hold(&database, 2).await } else { Vec::new() };
         let frozen = server.freeze();
         let waiting = call(&database, "select pg_sleep(600)");
-        assert!(!within("it was found to hang", availability.changed()).await);
+        assert!(!within("the hang was noticed", availability.changed()).await);
         waiting.abort();
         drop(held);
         drop(frozen);
@@ -27,11 +27,11 @@ async fn hangs_and_restarts(server: &mut Postgres, options: PgConnectOptions) {
     }
     // No earlier connection is left.
     let pool = server.pool().await;
-    eventually("the hung were closed", async || (backends(&pool).await.len() <= 3).then_some(())).await;
+    eventually("the hung connections were closed", async || (backends(&pool).await.len() <= 3).then_some(())).await;
     pool.close().await;
 
     server.stop();
-    assert!(!within("it was found to be gone", availability.changed()).await);
+    assert!(!within("the stop was noticed", availability.changed()).await);
     within("it was lost", availability.lost()).await;
     server.start_again();
     assert!(within("it was back", availability.changed()).await);
@@ -39,17 +39,17 @@ async fn hangs_and_restarts(server: &mut Postgres, options: PgConnectOptions) {
     database.close();
 }
 
-// A runtime that goes on while the test waits for the server to stop.
+// Two threads, so that the runtime continues while the test waits for the server to stop.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_hangs_and_restarts() {
+async fn a_hang_and_a_restart_are_noticed() {
     let mut server = Postgres::start(&[]);
     let options = server.options();
     hangs_and_restarts(&mut server, options).await;
 }
 
-// A runtime that goes on while the test waits for the server to stop.
+// Two threads, so that the runtime continues while the test waits for the server to stop.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_hangs_and_restarts_over_tcp() {
+async fn a_hang_and_a_restart_are_noticed_over_tcp() {
     let (mut server, port) = Postgres::over_tcp();
     let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port);
     let options = options.username("quire").database("postgres");
@@ -57,7 +57,7 @@ async fn a_server_that_hangs_and_restarts_over_tcp() {
 }
 
 #[tokio::test]
-async fn a_busy_database_is_not_gone() {
+async fn a_busy_database_is_available() {
     let (database, pool) = tested(2).await;
     let availability = Availability::watch(database.clone());
     eventually_backends(&pool, 2).await;
@@ -66,17 +66,17 @@ async fn a_busy_database_is_not_gone() {
     tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     assert!(availability.is_available());
     drop(held);
-    // One that is reserved, and none that was made for a question.
+    // Only the reserved connection was opened, and none for checks.
     assert_eq!(backends(&pool).await, all);
 }
 
 #[tokio::test]
-async fn one_connection_that_died_is_not_a_database_that_is_gone() {
-    // With two, a call that comes with a question would have a second one made.
+async fn a_database_is_available_when_one_connection_dies() {
+    // With a maximum of two, a call during a check would open a second connection.
     let (database, pool) = tested(1).await;
     let mut availability = Availability::watch(database.clone());
     for _ in 0..5 {
-        // The reserved one too.
+        // Including the reserved connection.
         let all = eventually_backends(&pool, 2).await;
         terminate(&pool, &all).await;
         pid(&database).await;
@@ -90,11 +90,11 @@ async fn one_connection_that_died_is_not_a_database_that_is_gone() {
 }
 
 #[tokio::test]
-async fn nobody_who_asks() {
+async fn the_watcher_ends_when_nobody_watches() {
     let (database, pool) = tested(2).await;
     let availability = Availability::watch(database.clone());
     eventually_backends(&pool, 2).await;
     drop((availability, database));
-    // The one who watched has it as well.
+    // The watcher held a clone of the database.
     eventually_backends(&pool, 0).await;
 }

@@ -1,4 +1,4 @@
-//! Callers who go away.
+//! Callers that leave.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -20,23 +20,23 @@ async fn a_short_statement_ends_by_itself() {
     let (database, pool) = tested(1).await;
     let used = pid(&database).await;
     for round in 1..=20 {
-        // The values are the statement's own.
+        // The statement owns its values.
         let insert = statement("insert into things select $1 from pg_sleep(0.05)").bind(i64::from(round));
         let _ = timeout(Duration::from_millis(3), database.write_rows(insert)).await;
         assert_eq!(pid(&database).await, used);
         assert_eq!(things(&pool).await, i64::from(round));
     }
-    // Nor was anything cancelled, for which there would be a second connection.
+    // Nothing was cancelled, which would need a second connection.
     assert_eq!(backends(&pool).await, BTreeSet::from([used]));
 }
 
 #[tokio::test]
-async fn a_long_statement_is_cancelled_and_its_connection_is_used_again() {
+async fn a_long_statement_is_cancelled_and_its_connection_is_reused() {
     let (database, pool) = tested(2).await;
     warm_up(&database, 2).await;
     let used = backends(&pool).await;
     let lock = lock_things(&pool).await;
-    // Far more often than there are connections.
+    // More often than there are connections.
     for _ in 0..10 {
         let sleep = call(&database, "select pg_sleep(600)");
         let wait = count_things(&database);
@@ -49,13 +49,13 @@ async fn a_long_statement_is_cancelled_and_its_connection_is_used_again() {
     }
     drop(lock);
     assert!(used.contains(&write_pid(&database).await.unwrap()));
-    // One more is reserved.
+    // The reserved connection is open too.
     let all = eventually_backends(&pool, 3).await;
     assert!(all.is_superset(&used));
 }
 
-/// Statements that end at about the moment at which they are cancelled. What comes next on the connection is what a cancel
-/// that comes too late would hit.
+/// Statements that end at about the time of their cancel. A cancel that comes too late would hit the next statement on
+/// the connection.
 #[tokio::test]
 async fn no_cancel_hits_the_next_statement() {
     let (_, pool) = tested(1).await;
@@ -63,11 +63,11 @@ async fn no_cancel_hits_the_next_statement() {
         let database = Database::new(options(&pool), 1);
         let used = pid(&database).await;
         for round in 0..60 {
-            // 100 ms after its caller has gone, give or take 4.
+            // 100 ms after the caller has left, plus or minus 4.
             let milliseconds = 98.0 + 0.13 * f64::from((lane + round * 11) % 64);
             let sleep = statement("select pg_sleep($1::float8 / 1000)").bind(milliseconds);
             let _ = timeout(Duration::from_millis(2), database.write_rows(sleep)).await;
-            // Begun at once after it, and long enough to be hit.
+            // Starts right after it, and runs long enough to be hit.
             for _ in 0..5 {
                 let next = database.write::<(i32,)>(statement("select pg_backend_pid() from pg_sleep(0.001)")).await;
                 assert_eq!(next.unwrap()[0].0, used);
@@ -76,11 +76,11 @@ async fn no_cancel_hits_the_next_statement() {
         database
     };
     let lanes = join_all((0..8).map(lane)).await;
-    assert_eq!(backends(&pool).await.len(), lanes.len() * 2, "each has cancelled, over one connection");
+    assert_eq!(backends(&pool).await.len(), lanes.len() * 2, "each has cancelled over one connection");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_storm_of_callers_who_go_away() {
+async fn many_callers_that_leave_lose_no_connection() {
     for max_connections in [1, 2, 16] {
         let (database, pool) = tested(max_connections).await;
         warm_up(&database, max_connections).await;
@@ -103,7 +103,7 @@ async fn a_storm_of_callers_who_go_away() {
         all_given_back(&database).await;
         let mut left = backends(&pool).await;
         left.retain(|pid| !made.contains(pid));
-        assert!(left.len() <= 1, "{left:?} were made, and not one that is reserved");
+        assert!(left.len() <= 1, "{left:?} were opened besides the reserved connection");
         assert!(backends(&pool).await.is_superset(&made));
         for _ in 0..max_connections * 2 {
             write_pid(&database).await.unwrap();
@@ -112,7 +112,7 @@ async fn a_storm_of_callers_who_go_away() {
 }
 
 #[tokio::test]
-async fn a_statement_can_be_given_up_at_any_moment() {
+async fn a_statement_can_be_dropped_at_any_moment() {
     let (database, pool) = tested(2).await;
     warm_up(&database, 2).await;
     let made = backends(&pool).await;
@@ -137,7 +137,7 @@ async fn a_transaction_commits_or_rolls_back() {
     assert_eq!(things(&pool).await, 1);
     let failed = database.transaction("begin", insert).await.unwrap_err();
     assert_eq!(state(&failed).unwrap(), "23505");
-    // One that its work refuses, and one that cannot begin.
+    // A transaction that its work refuses, and one that cannot begin.
     let refused = database
         .transaction("begin isolation level repeatable read", |connection| {
             async {
@@ -150,7 +150,7 @@ async fn a_transaction_commits_or_rolls_back() {
     assert!(matches!(refused, Err(sqlx::Error::RowNotFound)));
     let failed = database.transaction("begin sideways", insert).await.unwrap_err();
     assert_eq!(state(&failed).unwrap(), "42601");
-    // One that fails at its commit.
+    // A transaction that fails at its commit.
     run(&pool, "alter table things add column self int8 references things deferrable initially deferred").await;
     let failed = database
         .transaction("begin", |connection| {
@@ -160,13 +160,13 @@ async fn a_transaction_commits_or_rolls_back() {
         .unwrap_err();
     assert_eq!(state(&failed).unwrap(), "23503");
     assert_eq!((things(&pool).await, pid(&database).await), (1, used));
-    // Outside of a transaction: it is done at once.
+    // Outside of a transaction, a statement commits at once.
     database.write_rows(statement("delete from things")).await.unwrap();
     assert_eq!(things(&pool).await, 0);
 }
 
 #[tokio::test]
-async fn a_transaction_whose_caller_goes_away_leaves_nothing() {
+async fn a_transaction_whose_caller_leaves_is_rolled_back() {
     let (database, pool) = tested(1).await;
     let used = pid(&database).await;
     for statements in 1..=3 {
@@ -176,7 +176,7 @@ async fn a_transaction_whose_caller_goes_away_leaves_nothing() {
                 let work = async move |connection: &mut PgConnection| {
                     connection.execute("insert into things values (1)").await?;
                     for _ in 1..statements {
-                        // One that goes on where it is cancelled.
+                        // A transaction that continues after a cancelled statement.
                         connection.execute("savepoint a").await?;
                         let _ = connection.execute("select pg_sleep(600)").await;
                         connection.execute("rollback to a").await?;
@@ -198,13 +198,13 @@ async fn a_transaction_whose_caller_goes_away_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_transaction_can_be_given_up_at_any_moment() {
+async fn a_transaction_can_be_dropped_at_any_moment() {
     let (database, pool) = tested(1).await;
     let used = pid(&database).await;
     for round in 0..200_u64 {
         let _ = timeout(Duration::from_micros(round * 31), database.transaction("begin", insert)).await;
         all_given_back(&database).await;
-        // Whether it was done or not, nothing is left begun.
+        // Whether it was committed or not, no transaction is left open.
         database.write_rows(statement("delete from things")).await.unwrap();
         assert_eq!(things(&pool).await, 0);
     }
@@ -212,7 +212,7 @@ async fn a_transaction_can_be_given_up_at_any_moment() {
 }
 
 #[tokio::test]
-async fn a_reserved_connection_that_hangs_is_made_anew() {
+async fn a_reserved_connection_that_hangs_is_replaced() {
     let (database, pool) = tested(1).await;
     let used = give_up(&database, &pool).await;
     let reserved = eventually_backends(&pool, 2).await.into_iter().find(|pid| *pid != used).unwrap();
@@ -226,7 +226,7 @@ async fn a_reserved_connection_that_hangs_is_made_anew() {
 #[tokio::test]
 async fn a_statement_that_cannot_be_cancelled_loses_its_connection() {
     let (_, pool) = tested(1).await;
-    // No third one, which would be the reserved connection.
+    // No third connection, so the reserved one cannot be opened.
     run(&pool, "create role few login connection limit 2").await;
     let database = Database::new(options(&pool).username("few"), 2);
     warm_up(&database, 2).await;
@@ -236,7 +236,7 @@ async fn a_statement_that_cannot_be_cancelled_loses_its_connection() {
     warm_up(&database, 2).await;
 }
 
-/// Leaves a statement that runs long, and tells the process.
+/// Starts a long statement, drops it, and returns the process id of its backend.
 async fn give_up(database: &Database, pool: &PgPool) -> i32 {
     let sleep = call(database, "select pg_sleep(600)");
     let pid = backend(pool, SLEEPS).await;

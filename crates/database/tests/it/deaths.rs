@@ -10,16 +10,16 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn after_one_dead_connection_those_of_the_same_age_are_not_used() {
+async fn when_one_connection_dies_those_of_its_generation_are_not_used() {
     let (database, pool) = tested(4).await;
     warm_up(&database, 4).await;
     let old = backends(&pool).await;
     assert_eq!(old.len(), 4);
     terminate(&pool, &old).await;
 
-    // Run a second time, on a connection that is new.
+    // The read is run a second time, on a new connection.
     let new = pid(&database).await;
-    // None of these is run twice, so it was not given one of the three dead connections that were idle as well.
+    // None of these is run twice, so none was given one of the three other dead connections.
     for _ in 0..8 {
         assert_eq!(write_pid(&database).await.unwrap(), new);
     }
@@ -27,7 +27,7 @@ async fn after_one_dead_connection_those_of_the_same_age_are_not_used() {
 }
 
 #[tokio::test]
-async fn reads_at_the_same_time_survive_that_all_connections_die() {
+async fn concurrent_reads_survive_the_death_of_all_connections() {
     let (database, pool) = tested(4).await;
     for _ in 0..10 {
         warm_up(&database, 4).await;
@@ -54,14 +54,14 @@ async fn a_read_whose_backend_ends_is_run_once_more() {
         let waits = backend(&pool, WAITS_FOR_LOCK).await;
         terminate(&pool, &BTreeSet::from([waits])).await;
     }
-    // Twice and no more.
+    // Twice, and not a third time.
     assert_eq!(state(&read.await.unwrap().unwrap_err()).unwrap(), "57P01");
 }
 
 #[tokio::test]
 async fn a_write_whose_connection_dies_is_run_once() {
     let (database, pool) = tested(2).await;
-    // A sequence tells how often, since what it gives out is never taken back.
+    // A sequence counts the runs, because it never takes back a number.
     let fatal = "select nextval('runs'), pg_terminate_backend(pg_backend_pid()), pg_sleep(60)";
     let runs = async || -> i64 { sqlx::query_scalar("select last_value from runs").fetch_one(&pool).await.unwrap() };
     let error = database.write_rows(statement(fatal)).await.unwrap_err();
@@ -69,7 +69,7 @@ async fn a_write_whose_connection_dies_is_run_once() {
     let error = database.read_rows(statement(fatal)).await.unwrap_err();
     assert_eq!((state(&error).unwrap().as_str(), runs().await), ("57P01", 3));
 
-    // Dead before it was given the statement.
+    // The connection is dead before it gets the statement.
     warm_up(&database, 2).await;
     terminate(&pool, &backends(&pool).await).await;
     database.write_rows(statement("insert into things values (1)")).await.unwrap_err();
@@ -79,7 +79,7 @@ async fn a_write_whose_connection_dies_is_run_once() {
 }
 
 #[tokio::test]
-async fn a_dead_connection_leaves_its_place() {
+async fn a_dead_connection_frees_its_place() {
     let (database, pool) = tested(1).await;
     for _ in 0..10 {
         let dies = BTreeSet::from([pid(&database).await]);
@@ -91,7 +91,7 @@ async fn a_dead_connection_leaves_its_place() {
 }
 
 #[tokio::test]
-async fn who_waits_gets_the_place_of_one_that_died() {
+async fn a_waiting_caller_gets_the_place_of_a_dead_connection() {
     let (database, pool) = tested(1).await;
     let dies = BTreeSet::from([pid(&database).await]);
     let held = hold(&database, 1).await;
@@ -103,7 +103,7 @@ async fn who_waits_gets_the_place_of_one_that_died() {
 }
 
 #[tokio::test]
-async fn a_server_that_restarts() {
+async fn a_database_reconnects_after_its_server_restarts() {
     let mut server = Postgres::start(&[]);
     let database = database::connect(server.options(), 4);
     warm_up(&database, 4).await;

@@ -1,4 +1,4 @@
-//! Servers that allow fewer connections than asked for.
+//! Servers that allow fewer connections than requested.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Many calls at once, each of which is answered.
+/// Many calls at once, all of which must succeed.
 async fn all_are_served(database: &Database) {
     let calls = join_all((0..400).map(|_| database.write_rows(statement("select")))).await;
     let refused: Vec<_> = calls.into_iter().filter_map(Result::err).collect();
@@ -23,7 +23,7 @@ async fn all_are_served(database: &Database) {
 }
 
 #[tokio::test]
-async fn a_role_that_may_have_few_connections() {
+async fn a_role_with_few_connections_serves_all_calls() {
     let (_, pool) = tested(1).await;
     for limit in 1..=3 {
         let role = format!("limited_{limit}");
@@ -33,7 +33,7 @@ async fn a_role_that_may_have_few_connections() {
         all_are_served(&database).await;
         assert!(availability.is_available());
         assert!(backends(&pool).await.len() <= limit);
-        // Statements that are given up lose at most their connection.
+        // Dropped statements lose at most their connection.
         for _ in 0..3 {
             let sleep = call(&database, "select pg_sleep(600)");
             tokio::time::sleep(Duration::from_millis(30)).await;
@@ -43,12 +43,12 @@ async fn a_role_that_may_have_few_connections() {
         all_are_served(&database).await;
         assert!(availability.is_available());
         database.close();
-        eventually("all were closed", async || backends(&pool).await.is_empty().then_some(())).await;
+        eventually("all connections were closed", async || backends(&pool).await.is_empty().then_some(())).await;
     }
 }
 
 #[tokio::test]
-async fn the_reserved_connection_gives_way_to_one_for_calls() {
+async fn the_reserved_connection_gives_its_place_to_calls() {
     let (_, pool) = tested(1).await;
     run(&pool, "create role shrinking login connection limit 2").await;
     let database = Database::new(options(&pool).username("shrinking"), 1);
@@ -63,9 +63,9 @@ async fn the_reserved_connection_gives_way_to_one_for_calls() {
     write_pid(&database).await.unwrap();
 }
 
-/// Calls that take the place of the reserved connection give it back, also where there is no moment in which nobody waits.
+/// Calls that take the place of the reserved connection give it back, even if a caller is always waiting.
 #[tokio::test]
-async fn a_reserved_connection_that_was_lost_is_made_again() {
+async fn a_lost_reserved_connection_is_opened_again() {
     let (_, pool) = tested(1).await;
     run(&pool, "create role crowded login connection limit 3").await;
     let database = Database::new(options(&pool).username("crowded"), 16);
@@ -78,7 +78,7 @@ async fn a_reserved_connection_that_was_lost_is_made_again() {
             }
         }
     });
-    // What it ran last, and what those of the calls ran last.
+    // Backends whose last statement was one of the calls, or was none of them.
     let activity = async |is_call: bool| -> BTreeSet<i32> {
         let sql = "select pid from pg_stat_activity where usename = 'crowded' and (query like '%(0.001)') = $1";
         sqlx::query_scalar(sql).bind(is_call).fetch_all(&pool).await.unwrap().into_iter().collect()
@@ -92,16 +92,16 @@ async fn a_reserved_connection_that_was_lost_is_made_again() {
         .await
     };
     let lost = reserved().await;
-    // With one connection all others are given up, while the database goes on answering.
+    // When one connection dies, all others are dropped, while the database still answers.
     let calls = activity(true).await;
     terminate(&pool, &calls.iter().take(1).copied().collect()).await;
-    eventually("it was given up", async || (!activity(false).await.contains(&lost)).then_some(())).await;
+    eventually("it was dropped", async || (!activity(false).await.contains(&lost)).then_some(())).await;
     reserved().await;
     crowd.abort();
 }
 
 #[tokio::test]
-async fn a_database_that_may_have_few_connections() {
+async fn a_database_with_few_connections_serves_all_calls() {
     let (_, pool) = tested(1).await;
     run(&pool, "create role several login").await;
     let name: String = sqlx::query_scalar("select current_database()").fetch_one(&pool).await.unwrap();
@@ -111,7 +111,7 @@ async fn a_database_that_may_have_few_connections() {
 }
 
 #[tokio::test]
-async fn a_postgres_that_has_no_connection_left() {
+async fn a_full_server_is_waited_for() {
     let server = Postgres::start(&[("max_connections", "12")]);
     let options = server.options();
     let database = Database::new(options.clone().application_name(NAME), 2);
@@ -125,7 +125,7 @@ async fn a_postgres_that_has_no_connection_left() {
     };
     assert_eq!(state(&refused).unwrap(), "53300");
 
-    // What there is serves on, and is waited for.
+    // The open connection still serves calls, and callers wait for it.
     let availability = Availability::watch(database.clone());
     let held = hold(&database, 1).await;
     assert!(matches!(write_pid(&database).await, Err(sqlx::Error::PoolTimedOut)));
@@ -136,7 +136,7 @@ async fn a_postgres_that_has_no_connection_left() {
     waiting.await.unwrap().unwrap();
     all_given_back(&database).await;
 
-    // With none open, one is tried for until the time is up.
+    // If none is open, connecting is retried until the caller times out.
     let none = Database::new(options, 2);
     assert!(matches!(write_pid(&none).await, Err(sqlx::Error::PoolTimedOut)));
     let waiting = call(&none, "select");
@@ -147,8 +147,8 @@ async fn a_postgres_that_has_no_connection_left() {
 }
 
 #[tokio::test]
-async fn a_listen_queue_that_is_full() {
-    // Its queue is twice as long.
+async fn a_full_listen_queue_is_waited_for() {
+    // Its queue is twice as long as its connections.
     let server = Postgres::start(&[("max_connections", "10"), ("max_wal_senders", "0")]);
     let options = server.options();
     let database = Database::new(options.clone(), 2);
@@ -157,7 +157,7 @@ async fn a_listen_queue_that_is_full() {
     let mut queue = Vec::new();
     while let Ok(stream) = UnixStream::connect(&path).await {
         queue.push(stream);
-        assert!(queue.len() < 10_000, "the queue has no end");
+        assert!(queue.len() < 10_000, "the queue never fills");
     }
     assert!(matches!(write_pid(&database).await, Err(sqlx::Error::PoolTimedOut)));
     let waiting = call(&database, "select");
@@ -167,28 +167,28 @@ async fn a_listen_queue_that_is_full() {
 }
 
 #[tokio::test]
-async fn a_password_that_changes() {
+async fn a_role_that_may_no_longer_log_in_keeps_its_open_connections() {
     let (_, pool) = tested(1).await;
-    // Nobody asks for it on this socket, so the role is refused by another means.
+    // This socket asks for no password, so the role is refused by NOLOGIN.
     run(&pool, "create role changing login").await;
     let database = Database::new(options(&pool).username("changing"), 2);
     warm_up(&database, 1).await;
     let used = write_pid(&database).await.unwrap();
     let mut availability = Availability::watch(database.clone());
     run(&pool, "alter role changing nologin").await;
-    // Who waits waits for the one that there is, and is not told that no other could be made.
+    // A waiting caller waits for the open connection, and gets no error because no other could be opened.
     let held = hold(&database, 1).await;
     let waiting = call(&database, "select");
     tokio::time::sleep(Duration::from_millis(300)).await;
     drop(held);
     waiting.await.unwrap().unwrap();
-    // Also while it is busy, and the reserved one cannot be had.
+    // Also while it is busy and the reserved connection cannot be opened.
     let held = hold(&database, 1).await;
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert!(availability.is_available());
     drop(held);
     assert_eq!(write_pid(&database).await.unwrap(), used);
-    // With none open, nobody is served.
+    // If none is open, calls fail.
     database.forget_connections();
     let refused = write_pid(&database).await;
     assert!(matches!(refused, Err(sqlx::Error::Io(_))), "{refused:?}");

@@ -1,5 +1,5 @@
-//! The connections of a [`Database`](database::Database): what a dead one does to reads and writes, what becomes of a
-//! statement whose caller has gone, limits of the server, and how it is noticed that a database is gone.
+//! The connections of a [`Database`](database::Database): how a dead connection affects reads and writes, what happens
+//! to a statement whose caller leaves, limits of the server, and how a missing database is noticed.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod available;

@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use crate::support::{database, options};
 
 #[tokio::test]
-async fn several_at_once_migrate_once() {
+async fn concurrent_migrations_are_applied_once() {
     let pool = database().await;
     let options = options(&pool);
     for migrated in join_all((0..3).map(|_| migrate(&options))).await {
@@ -20,7 +20,7 @@ async fn several_at_once_migrate_once() {
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_reached() {
+async fn a_database_that_cannot_be_reached_is_reported() {
     let nowhere = PgConnectOptions::new_without_pgpass().username("nobody").socket("/nonexistent");
     let refused = migrate(&nowhere).await.unwrap_err();
     assert!(matches!(&refused, MigrationError::Unreachable { address, .. } if address == "/nonexistent"), "{refused}");

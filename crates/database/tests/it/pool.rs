@@ -1,4 +1,4 @@
-//! The pool: connections that are used again, waited for, moved, forgotten and closed.
+//! The pool: connections are reused, waited for, moved, forgotten and closed.
 
 use std::{collections::BTreeSet, io::ErrorKind, net::Ipv4Addr, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_connection_that_was_given_back_is_used_again() {
+async fn a_connection_that_was_given_back_is_reused() {
     let (database, pool) = tested(4).await;
     let first = pid(&database).await;
     assert_eq!(write_pid(&database).await.unwrap(), first);
@@ -24,7 +24,7 @@ async fn a_connection_that_was_given_back_is_used_again() {
 }
 
 #[tokio::test]
-async fn a_statement_that_fails_leaves_its_connection_in_use() {
+async fn a_failed_statement_keeps_its_connection() {
     let (database, _pool) = tested(1).await;
     let first = pid(&database).await;
     for (sql, expected) in [
@@ -38,7 +38,7 @@ async fn a_statement_that_fails_leaves_its_connection_in_use() {
         assert_eq!([written, read].map(|done| state(&done.unwrap_err()).unwrap()), [expected; 2], "{sql}");
         assert_eq!(pid(&database).await, first, "{sql}");
     }
-    // A row that is not what the caller takes it for, and a value that cannot be bound.
+    // A row that does not convert to the caller's type, and a value that cannot be bound.
     database.read::<(String,)>(statement("select 1")).await.unwrap_err();
     let unfit = statement("select $1").bind(vec![vec![1]; 1]).bind(PgUnfit);
     assert!(matches!(database.read_rows(unfit).await, Err(sqlx::Error::Encode(_))));
@@ -64,7 +64,7 @@ impl sqlx::Encode<'_, sqlx::Postgres> for PgUnfit {
 }
 
 #[tokio::test]
-async fn a_held_connection_is_given_back_only_when_nothing_is_begun_on_it() {
+async fn a_held_connection_is_given_back_only_without_an_open_transaction() {
     let (database, pool) = tested(1).await;
     let mut last = pid(&database).await;
     for (left, same) in [
@@ -81,7 +81,7 @@ async fn a_held_connection_is_given_back_only_when_nothing_is_begun_on_it() {
         assert_eq!(next == last, same, "{left}");
         last = next;
     }
-    // A statement that still runs.
+    // A statement that is still running.
     let mut connection = database.connection().await.unwrap();
     let _ = timeout(Duration::from_millis(50), connection.execute("select pg_sleep(600)")).await;
     drop(connection);
@@ -91,12 +91,12 @@ async fn a_held_connection_is_given_back_only_when_nothing_is_begun_on_it() {
 }
 
 #[tokio::test]
-async fn a_pool_that_stays_full() {
+async fn a_full_pool_times_out() {
     let (database, _pool) = tested(2).await;
     let held = hold(&database, 2).await;
     assert_eq!(database.connections_in_use(), 2);
     let refused =
-        within("the pool had no place", async { [write_pid(&database).await, database.connection().await.map(|_| 0)] })
+        within("the pool timed out", async { [write_pid(&database).await, database.connection().await.map(|_| 0)] })
             .await;
     for refused in refused {
         assert!(matches!(refused, Err(sqlx::Error::PoolTimedOut)), "{refused:?}");
@@ -108,7 +108,7 @@ async fn a_pool_that_stays_full() {
 }
 
 #[tokio::test]
-async fn who_waits_is_served_in_turn() {
+async fn waiting_callers_are_served_in_turn() {
     let (database, pool) = tested(1).await;
     let held = hold(&database, 1).await;
     let call = async |id: i64| {
@@ -121,7 +121,7 @@ async fn who_waits_is_served_in_turn() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_there() {
+async fn a_database_that_does_not_exist_is_an_io_error() {
     let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
     let options = PgConnectOptions::new_without_pgpass().username("nobody");
     let refuses = Database::new(options.clone().host("127.0.0.1").port(nobody.port()), 1);
@@ -136,15 +136,15 @@ async fn a_database_that_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_database_that_says_nothing() {
+async fn a_database_that_never_responds_times_out() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let silent = PgConnectOptions::new_without_pgpass().username("nobody").host("127.0.0.1");
     let database = Database::new(silent.port(listener.local_addr().unwrap().port()), 1);
-    let refused = within("there was no answer", write_pid(&database)).await.unwrap_err();
+    let refused = within("connecting timed out", write_pid(&database)).await.unwrap_err();
     let sqlx::Error::Io(error) = refused else { panic!("{refused:?}") };
     assert_eq!(error.kind(), ErrorKind::TimedOut);
 
-    // Callers who hang up while it connects take no place with them.
+    // Callers that leave while a connection opens take no place with them.
     for _ in 0..5 {
         let connecting = call(&database, "select");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -157,7 +157,7 @@ async fn a_database_that_says_nothing() {
 }
 
 #[tokio::test]
-async fn who_leaves_the_queue_never_reaches_the_database() {
+async fn a_caller_that_leaves_the_queue_never_reaches_the_database() {
     let (database, pool) = tested(1).await;
     let used = pid(&database).await;
     let held = hold(&database, 1).await;
@@ -174,14 +174,14 @@ async fn who_leaves_the_queue_never_reaches_the_database() {
 }
 
 #[tokio::test]
-async fn who_leaves_when_it_is_his_turn_leaves_the_connection() {
+async fn a_caller_that_leaves_when_served_leaves_the_connection() {
     let (database, pool) = tested(1).await;
     let used = pid(&database).await;
     let held = hold(&database, 1).await;
     let mut waiting = Box::pin(database.write_rows(statement("select nextval('runs')")));
     assert!(waiting.as_mut().now_or_never().is_none());
     drop(held);
-    // Handed to the one who waits, who does not look.
+    // The connection is handed to the waiting caller, which does not poll.
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(database.connections_in_use(), 1);
     drop(waiting);
@@ -190,9 +190,9 @@ async fn who_leaves_when_it_is_his_turn_leaves_the_connection() {
 }
 
 #[tokio::test]
-async fn what_was_made_for_one_who_left_is_used_by_the_next() {
+async fn a_connection_opened_for_a_caller_that_left_serves_the_next() {
     let (database, pool) = tested(1).await;
-    // Far shorter than a connection takes.
+    // Far less time than opening a connection takes.
     let impatient = async || timeout(Duration::from_micros(200), pid(&database)).await;
     assert!(impatient().await.is_err());
     let made = eventually_backends(&pool, 1).await;
@@ -204,7 +204,7 @@ async fn what_was_made_for_one_who_left_is_used_by_the_next() {
 }
 
 #[tokio::test]
-async fn a_database_that_moves() {
+async fn a_moved_database_uses_only_new_connections() {
     let (database, from) = tested(5).await;
     let (_, to) = tested(1).await;
     warm_up(&database, 5).await;
@@ -212,7 +212,7 @@ async fn a_database_that_moves() {
     database.move_to(options(&to));
     let used = write_pid(&database).await.unwrap();
     assert!(backends(&to).await.contains(&used));
-    // None of those that were idle stays open.
+    // No idle connection stays open.
     eventually_backends(&from, 1).await;
     drop(in_use);
     let used = write_pid(&database).await.unwrap();
@@ -222,7 +222,7 @@ async fn a_database_that_moves() {
 }
 
 #[tokio::test]
-async fn connections_that_are_forgotten() {
+async fn forgotten_connections_are_not_used_again() {
     let (database, pool) = tested(5).await;
     warm_up(&database, 5).await;
     let in_use = database.connection().await.unwrap();
@@ -233,14 +233,14 @@ async fn connections_that_are_forgotten() {
     }
     drop(in_use);
     assert!(!old.contains(&write_pid(&database).await.unwrap()));
-    eventually("all were closed", async || backends(&pool).await.is_disjoint(&old).then_some(())).await;
-    // None has lost its place.
+    eventually("all old ones were closed", async || backends(&pool).await.is_disjoint(&old).then_some(())).await;
+    // All places are free again.
     warm_up(&database, 5).await;
     assert_eq!(backends(&pool).await.len(), 5);
 }
 
 #[tokio::test]
-async fn a_database_that_is_closed() {
+async fn a_closed_database_refuses_statements() {
     let (database, pool) = tested(3).await;
     warm_up(&database, 3).await;
     let mut in_use = hold(&database, 3).await;
@@ -267,7 +267,7 @@ async fn a_database_that_is_closed() {
 }
 
 #[tokio::test]
-async fn who_waits_when_it_is_closed_is_told() {
+async fn a_waiting_caller_is_told_that_the_database_closes() {
     let (database, _pool) = tested(1).await;
     let _held = hold(&database, 1).await;
     let waiting = call(&database, "select");
@@ -277,7 +277,7 @@ async fn who_waits_when_it_is_closed_is_told() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_dropped() {
+async fn a_dropped_database_closes_its_connections() {
     let (database, pool) = tested(3).await;
     warm_up(&database, 3).await;
     let running = call(&database, "select pg_sleep(600)");
@@ -287,7 +287,7 @@ async fn a_database_that_is_dropped() {
     eventually_backends(&pool, 0).await;
 }
 
-/// Moves the clock, with nothing on its way.
+/// Advances the clock while no request is running.
 pub async fn pass(minutes: u64) {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(minutes * 60)).await;
@@ -295,14 +295,14 @@ pub async fn pass(minutes: u64) {
 }
 
 #[tokio::test]
-async fn connections_that_are_idle_or_old() {
+async fn idle_and_old_connections_are_closed() {
     let (database, pool) = tested(4).await;
     warm_up(&database, 4).await;
     let first = pid(&database).await;
-    // Idle for so long that it is asked first.
+    // Idle for so long that it is pinged first.
     pass(2).await;
     assert_eq!(write_pid(&database).await.unwrap(), first);
-    // The others were idle for too long by now.
+    // By now, the others were idle for too long.
     pass(3).await;
     assert_eq!(eventually_backends(&pool, 1).await, BTreeSet::from([first]));
     assert_eq!(write_pid(&database).await.unwrap(), first);
@@ -315,24 +315,24 @@ async fn connections_that_are_idle_or_old() {
 }
 
 #[tokio::test]
-async fn a_connection_that_died_while_it_was_idle_for_long_gets_no_statement() {
+async fn a_connection_that_died_while_idle_gets_no_statement() {
     let (database, pool) = tested(2).await;
     warm_up(&database, 2).await;
     let backends = backends(&pool).await;
     crate::support::terminate(&pool, &backends).await;
     pass(2).await;
-    // Run once, it would fail.
+    // A write is run only once, so it would fail on a dead connection.
     write_pid(&database).await.unwrap();
 
     let silent = write_pid(&database).await.unwrap();
     let frozen = Frozen::process(silent);
     pass(2).await;
-    assert_ne!(within("it was given up", write_pid(&database)).await.unwrap(), silent);
+    assert_ne!(within("the frozen connection was dropped", write_pid(&database)).await.unwrap(), silent);
     drop(frozen);
 }
 
 #[tokio::test]
-async fn what_postgres_knows_of_a_connection() {
+async fn connections_have_keepalives_and_a_name() {
     let (server, port) = Postgres::over_tcp();
     let socket = server.options();
     let tcp = server.options().host("127.0.0.1").port(port);
@@ -351,7 +351,7 @@ async fn what_postgres_knows_of_a_connection() {
 }
 
 #[tokio::test]
-async fn a_list_is_opened_and_read_over_it() {
+async fn a_database_implements_connections() {
     let pool = database().await;
     run(&pool, "create table things (id int8 primary key); insert into things values (7)").await;
     let database: std::sync::Arc<dyn Connections> = std::sync::Arc::new(Database::new(options(&pool), 2));

@@ -1,4 +1,4 @@
-//! A [`Database`] that is tested, and what a test sees of its connections in Postgres.
+//! A [`Database`] under test, and its connections as Postgres shows them.
 
 use std::{
     collections::BTreeSet,
@@ -25,7 +25,7 @@ use sqlx::{
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-/// What Postgres shows as the name of the connections that are tested.
+/// The application name of the connections under test.
 pub const NAME: &str = "tested";
 pub const WAITS_FOR_LOCK: &str = "wait_event_type = 'Lock'";
 pub const SLEEPS: &str = "wait_event = 'PgSleep'";
@@ -55,7 +55,7 @@ pub fn options(pool: &PgPool) -> PgConnectOptions {
     pool.connect_options().as_ref().clone().application_name(NAME)
 }
 
-/// A new database with an empty table: as it is tested, and as the test looks at it.
+/// A new database with an empty table: once under test, and once for the test to look at.
 pub async fn tested(max_connections: usize) -> (Database, PgPool) {
     let pool = database().await;
     run(&pool, "create table things (id int8 primary key); create sequence runs").await;
@@ -66,7 +66,7 @@ pub async fn run(pool: &PgPool, sql: &str) {
     pool.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await.unwrap();
 }
 
-/// The process that serves the connection which is used next.
+/// The process id of the backend that serves the next statement.
 pub async fn pid(database: &Database) -> i32 {
     database.read::<(i32,)>(statement("select pg_backend_pid()")).await.unwrap()[0].0
 }
@@ -75,43 +75,43 @@ pub async fn write_pid(database: &Database) -> sqlx::Result<i32> {
     Ok(database.write::<(i32,)>(statement("select pg_backend_pid()")).await?[0].0)
 }
 
-/// A task that runs a statement as a caller does.
+/// A task that runs a statement, as a caller does.
 pub fn call(database: &Database, sql: &'static str) -> JoinHandle<sqlx::Result<()>> {
     let database = database.clone();
     tokio::spawn(async move { database.write_rows(statement(sql)).await.map(drop) })
 }
 
-/// All of so many connections.
+/// Takes this many connections.
 pub async fn hold(database: &Database, connections: usize) -> Vec<HeldConnection> {
     try_join_all((0..connections).map(|_| database.connection())).await.unwrap()
 }
 
-/// Has so many connections made and given back.
+/// Opens this many connections, and gives them back.
 pub async fn warm_up(database: &Database, connections: usize) {
     drop(hold(database, connections).await);
     all_given_back(database).await;
 }
 
 pub async fn all_given_back(database: &Database) {
-    eventually("all were given back", async || (database.connections_in_use() == 0).then_some(())).await;
+    eventually("all connections were given back", async || (database.connections_in_use() == 0).then_some(())).await;
 }
 
-/// The processes of the connections that are tested, the reserved one included.
+/// The process ids of the connections under test, including the reserved one.
 pub async fn backends(pool: &PgPool) -> BTreeSet<i32> {
     let sql = "select pid from pg_stat_activity where application_name = $1 and datname = current_database()";
     sqlx::query_scalar(sql).bind(NAME).fetch_all(pool).await.unwrap().into_iter().collect()
 }
 
-/// Waits until there are so many.
+/// Waits until there are `count` backends.
 pub async fn eventually_backends(pool: &PgPool, count: usize) -> BTreeSet<i32> {
-    eventually("there are so many backends", async || {
+    eventually("the number of backends was reached", async || {
         let backends = backends(pool).await;
         (backends.len() == count).then_some(backends)
     })
     .await
 }
 
-/// The one process that does what this condition on `pg_stat_activity` says.
+/// The process id of the one active backend that meets this condition on `pg_stat_activity`.
 pub async fn backend(pool: &PgPool, condition: &str) -> i32 {
     let sql = format!(
         "select pid from pg_stat_activity
@@ -123,7 +123,7 @@ pub async fn backend(pool: &PgPool, condition: &str) -> i32 {
     .await
 }
 
-/// Ends processes of Postgres, and waits until they have ended.
+/// Terminates backends, and waits until they have ended.
 pub async fn terminate(pool: &PgPool, pids: &BTreeSet<i32>) {
     for pid in pids {
         sqlx::query("select pg_terminate_backend($1)").bind(pid).execute(pool).await.unwrap();
@@ -131,7 +131,7 @@ pub async fn terminate(pool: &PgPool, pids: &BTreeSet<i32>) {
     eventually("they ended", async || backends(pool).await.is_disjoint(pids).then_some(())).await;
 }
 
-/// Holds up all reads and writes of the table until it is closed.
+/// Blocks all reads and writes of the table until the connection is closed.
 pub async fn lock_things(pool: &PgPool) -> PgConnection {
     let mut lock: PgConnection = pool.connect_options().connect().await.unwrap();
     lock.execute(sqlx::raw_sql("begin; lock table things in access exclusive mode")).await.unwrap();
@@ -164,13 +164,13 @@ pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<
     within(what, attempts).await
 }
 
-/// Waits for what is to come by itself: long enough for a busy machine, and never the reason why a test passes.
+/// Waits for a future for a minute: long enough for a busy machine. Only a failing test waits this long.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     let Ok(value) = tokio::time::timeout(Duration::from_secs(60), future).await else { panic!("waited until {what}") };
     value
 }
 
-/// A Postgres of the test's own, which it stops, starts and freezes as it likes.
+/// A private Postgres that a test can stop, start and freeze.
 pub struct Postgres {
     server: Option<Server>,
     settings: Settings,
@@ -186,7 +186,7 @@ impl Postgres {
         Self { server, settings, _directory: directory }
     }
 
-    /// One that also listens on a port of the loopback address, which is told.
+    /// A server that also listens on a port of the loopback address, which is returned.
     pub fn over_tcp() -> (Self, u16) {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -194,7 +194,7 @@ impl Postgres {
         (Self::start(&[("listen_addresses", "127.0.0.1"), ("port", &port.to_string())]), port)
     }
 
-    /// Ends all connections, and then itself.
+    /// Closes all connections, and then stops.
     pub fn stop(&mut self) {
         self.server.take().unwrap().stop().unwrap();
     }
@@ -211,7 +211,7 @@ impl Postgres {
         options.username(server.user()).database("postgres")
     }
 
-    /// As the test looks at it.
+    /// Connections for the test to look at the server.
     pub async fn pool(&self) -> PgPool {
         PgPoolOptions::new().max_connections(2).connect_with(self.options()).await.unwrap()
     }
@@ -220,17 +220,17 @@ impl Postgres {
         self.server.as_ref().unwrap().process_id()
     }
 
-    /// Holds up its main process, so that there are no new connections, for as long as the answer is kept.
+    /// Stops its main process while the result is kept, so that there are no new connections.
     pub fn freeze_postmaster(&self) -> Frozen {
         let mut frozen = Frozen(Vec::new());
         frozen.add([self.postmaster()]);
         frozen
     }
 
-    /// Holds up all its processes for as long as the answer is kept.
+    /// Stops all its processes while the result is kept.
     pub fn freeze(&self) -> Frozen {
         let postmaster = self.postmaster();
-        // First, so that there are no new ones.
+        // The main process first, so that it starts no new ones.
         let mut frozen = self.freeze_postmaster();
         let backends = processes().into_iter().filter(|(_, parent)| *parent == postmaster);
         frozen.add(backends.map(|(pid, _)| pid));
@@ -238,7 +238,7 @@ impl Postgres {
     }
 }
 
-/// Processes that are held up until this is dropped.
+/// Processes that are stopped until this is dropped.
 pub struct Frozen(Vec<Pid>);
 
 impl Frozen {
@@ -250,7 +250,7 @@ impl Frozen {
 
     fn add(&mut self, pids: impl IntoIterator<Item = u32>) {
         let pids = pids.into_iter().map(|pid| Pid::from_raw(pid.try_into().unwrap()));
-        // One that has ended meanwhile is held up well enough.
+        // A process that has ended meanwhile needs no signal.
         self.0.extend(pids.filter(|pid| kill(*pid, Signal::SIGSTOP).is_ok()));
     }
 }
@@ -263,7 +263,7 @@ impl Drop for Frozen {
     }
 }
 
-/// Each process and its parent.
+/// The id of each process and of its parent.
 fn processes() -> Vec<(u32, u32)> {
     let output = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().unwrap();
     let lines = String::from_utf8(output.stdout).unwrap();

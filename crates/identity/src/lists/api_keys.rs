@@ -5,7 +5,6 @@ use sqlx::FromRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::API_KEY;
 use crate::Identity;
 
 /// The prefix is what [`key_prefix`](crate::secrets::key_prefix) says.
@@ -20,7 +19,7 @@ macro_rules! columns {
 pub static API_KEYS: Listing = Listing {
     name: "identity.v1.ApiKeys",
     from: "api_keys",
-    message: API_KEY,
+    message: "identity.v1.ApiKey",
     columns: columns!(),
     scope: &["workspace_id"],
     orders: &[Order { name: "create_time desc", keys: &[desc("create_time"), desc("id")], indexed: &[] }],

@@ -5,7 +5,6 @@ use sqlx::{Row, postgres::PgRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::SESSION;
 use crate::Identity;
 
 macro_rules! columns {
@@ -19,7 +18,7 @@ macro_rules! columns {
 pub static SESSIONS: Listing = Listing {
     name: "identity.v1.Sessions",
     from: "sessions",
-    message: SESSION,
+    message: "identity.v1.Session",
     columns: columns!(),
     scope: &["workspace_id"],
     filters: &[

@@ -1,7 +1,9 @@
 //! The service's lists do what lists promise.
+use identity::api_key_fields;
 use identity::{API_KEYS, SESSIONS};
 use keyset::conformance::Conformance;
 use platform::testing;
+use quire_proto::identity::v1::ApiKey;
 
 #[tokio::test]
 async fn api_keys_conform() {
@@ -42,4 +44,10 @@ async fn sessions_conform() {
         .value("active", false)
         .check(async |numbers| testing::insert(pool, sql, numbers).await)
         .await;
+}
+
+#[tokio::test]
+async fn the_table_allows_what_the_service_allows() {
+    let platform = testing::platform().await;
+    testing::assert_checks(&platform, "api_keys", &api_key_fields(&ApiKey::default())).await;
 }

@@ -1,7 +1,7 @@
 //! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
 use std::sync::Arc;
 
-use identity::{Identity, OPEN_METHODS};
+use identity::{Identity, SERVICE};
 pub use platform::testing::{from, there_and_back, told};
 use platform::{
     Caller, Platform, Scope,
@@ -34,7 +34,7 @@ impl World {
         let signing_keys = Some(testing::new_signing_keys());
         let platform = Platform { clock, signing_keys, ..platform };
         let identity = Identity::open(&platform).await.unwrap();
-        let channel = testing::serve_to(&platform, &OPEN_METHODS, identity.clone().server()).await;
+        let channel = testing::serve_to(&platform, SERVICE.open_methods, identity.clone().server()).await;
         Self { hands, platform, client: Client::new(channel), identity }
     }
 

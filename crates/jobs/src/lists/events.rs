@@ -1,13 +1,13 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use keyset::{List, Listing, Order, Statement, asc};
-use platform::{Error, Resource};
+use platform::{Error, Field, Resource, Rows, Value};
 use quire_proto::jobs::v1::JobEvent;
-use sqlx::{FromRow, PgConnection};
+use sqlx::{FromRow, PgConnection, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{BEGIN, EVENT, JOB};
+use super::{BEGIN, JOBS, KINDS};
 use crate::Jobs;
 
 macro_rules! columns {
@@ -21,7 +21,7 @@ macro_rules! columns {
 pub static EVENTS: Listing = Listing {
     name: "jobs.v1.JobEvents",
     from: "job_events",
-    message: EVENT,
+    message: "jobs.v1.JobEvent",
     columns: columns!(),
     scope: &["workspace_id", "job_id"],
     orders: &[Order { name: "occur_time", keys: &[asc("occur_time"), asc("id")], indexed: &[] }],
@@ -29,10 +29,28 @@ pub static EVENTS: Listing = Listing {
     ..Listing::DEFAULT
 };
 
+/// The most bytes, and the most files, of a result: those of all hosts together fit in an `int8`.
+const MAX_AMOUNT: i64 = 1_000_000_000_000_000;
 /// The most hosts that a job has: they are in one answer.
 const MAX_HOSTS: i64 = 5_000;
 /// The most events that a job has: they are read whenever one is recorded.
 const MAX_EVENTS: i64 = 50_000;
+
+/// The fields of an event that callers write.
+pub fn event_fields(event: &JobEvent) -> Vec<Field<'_>> {
+    let result = event.result.as_ref();
+    vec![
+        Field::text("id", &event.id, 1..=128),
+        Field::text("host", &event.host, 0..=256),
+        Field::text("message", &event.message, 0..=16 << 10),
+        Field::text("error", &event.error, 0..=16 << 10),
+        Field::one_of("kind", event.kind, &KINDS),
+        Field::new("changed", Value::Bool(result.map(|result| result.changed))),
+        Field::new("exit_status", Value::Int4(result.and_then(|result| result.exit_status))),
+        Field::int8("result.bytes", result.map(|result| result.bytes), 0..=MAX_AMOUNT).in_column("bytes"),
+        Field::int8("result.files", result.map(|result| result.files), 0..=MAX_AMOUNT).in_column("files"),
+    ]
+}
 
 /// An event to be recorded.
 #[derive(Debug, Clone)]
@@ -42,7 +60,6 @@ pub(crate) struct NewEvent {
     /// Whether the request gave the time.
     pub(crate) is_occur_time_given: bool,
     pub(crate) job_id: Uuid,
-    pub(crate) kind: &'static str,
     pub(crate) occur_time: OffsetDateTime,
     pub(crate) create_time: OffsetDateTime,
     pub(crate) event: JobEvent,
@@ -58,11 +75,11 @@ impl NewEvent {
 
     /// The event, as one whose id another one has.
     pub(crate) fn resource(&self) -> Resource {
-        Resource { kind: EVENT, field: format!("{}id", self.path), name: self.event.id.clone() }
+        Resource { kind: EVENTS.message, field: format!("{}id", self.path), name: self.event.id.clone() }
     }
 
     fn job(&self) -> Resource {
-        Resource { kind: JOB, field: format!("{}job_id", self.path), name: self.job_id.to_string() }
+        Resource { kind: JOBS.message, field: format!("{}job_id", self.path), name: self.job_id.to_string() }
     }
 }
 
@@ -133,36 +150,19 @@ impl Append {
 
     /// Records the events that are not there yet. Their ids.
     async fn record(&self, connection: &mut PgConnection, workspace: &str) -> sqlx::Result<HashSet<String>> {
-        let sql = "
-            with given as (
-                select * from unnest($2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[],
-                    $9::int4[], $10::int8[], $11::int8[], $12::timestamptz[], $13::timestamptz[])
-                    as given (id, job_id, kind, host, message, error, changed, exit_status, bytes, files, occur_time,
-                        create_time)
-            )
-            insert into job_events (workspace_id, id, job_id, kind, host, message, error, changed, exit_status, bytes, files,
-                occur_time, create_time)
-            select $1, id, job_id, kind, host, message, error, changed, exit_status, bytes, files, occur_time, create_time
-            from given order by id collate \"C\"
-            on conflict (workspace_id, id) do nothing
-            returning id";
-        let events = || self.events.iter().map(|new| &new.event);
-        let results = || events().map(|event| event.result.as_ref());
-        let query = sqlx::query_scalar(sql)
-            .bind(workspace)
-            .bind(events().map(|event| event.id.as_str()).collect::<Vec<_>>())
-            .bind(self.events.iter().map(|new| new.job_id).collect::<Vec<_>>())
-            .bind(self.events.iter().map(|new| new.kind).collect::<Vec<_>>())
-            .bind(events().map(|event| event.host.as_str()).collect::<Vec<_>>())
-            .bind(events().map(|event| event.message.as_str()).collect::<Vec<_>>())
-            .bind(events().map(|event| event.error.as_str()).collect::<Vec<_>>())
-            .bind(results().map(|result| result.map(|result| result.changed)).collect::<Vec<_>>())
-            .bind(results().map(|result| result.and_then(|result| result.exit_status)).collect::<Vec<_>>())
-            .bind(results().map(|result| result.map(|result| result.bytes)).collect::<Vec<_>>())
-            .bind(results().map(|result| result.map(|result| result.files)).collect::<Vec<_>>())
-            .bind(self.events.iter().map(|new| new.occur_time).collect::<Vec<_>>())
-            .bind(self.events.iter().map(|new| new.create_time).collect::<Vec<_>>());
-        Ok(query.fetch_all(connection).await?.into_iter().collect())
+        let rows = Rows::new(self.events.iter().map(|new| {
+            let mut fields = event_fields(&new.event);
+            fields.extend([
+                Field::new("job_id", Value::Uuid(new.job_id)),
+                Field::new("occur_time", Value::Timestamptz(new.occur_time)),
+                Field::new("create_time", Value::Timestamptz(new.create_time)),
+            ]);
+            fields
+        }));
+        let insert = rows.insert_into("job_events", "id collate \"C\"");
+        let sql = format!("{insert} on conflict (workspace_id, id) do nothing returning id");
+        let recorded = rows.bind(Statement::built(sql.into()).bind(workspace)).query()?.fetch_all(connection).await?;
+        recorded.iter().map(|row| row.try_get("id")).collect()
     }
 
     /// Works out how jobs are from their events, and counts them anew. They are locked: what is at a `ctid` stays there.

@@ -1,14 +1,14 @@
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::RangeInclusive};
 
 use database::Database;
 use keyset::{Counter, Filter, Listing, Order, Statement, asc, desc};
-use platform::{Error, NewRow, Resource, timestamp};
+use platform::{Error, Field, NewRow, Resource, Rows, Value, timestamp};
 use quire_proto::jobs::v1::{GetJobResponse, Job, JobHost};
 use sqlx::{FromRow, PgConnection, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{BEGIN, JOB, KINDS};
+use super::{BEGIN, KINDS, SUBMITTED};
 use crate::Jobs;
 
 macro_rules! columns {
@@ -23,7 +23,7 @@ macro_rules! columns {
 pub static JOBS: Listing = Listing {
     name: "jobs.v1.Jobs",
     from: "jobs",
-    message: JOB,
+    message: "jobs.v1.Job",
     columns: columns!(),
     scope: &["workspace_id"],
     filters: &[
@@ -256,14 +256,24 @@ pub(crate) struct ExistingJob {
     policy_type: String,
 }
 
-impl NewJob {
-    fn operation(&self) -> (&str, &str) {
-        self.job
-            .operation
-            .as_ref()
-            .map(|operation| (operation.r#type.as_str(), operation.data.as_str()))
-            .unwrap_or_default()
-    }
+/// The bytes of an operation's data: at least `{}`.
+pub(crate) const OPERATION_DATA_BYTES: RangeInclusive<usize> = 2..=256 << 10;
+
+/// The fields of a job that callers write.
+pub fn job_fields(job: &Job) -> Vec<Field<'_>> {
+    let (r#type, data) = operation(job);
+    vec![
+        Field::text("operation.type", r#type, 1..=128).in_column("operation_type"),
+        Field::text("operation.data", data, OPERATION_DATA_BYTES).in_column("operation_data"),
+        Field::text("target", &job.target, 0..=256),
+        Field::new("priority", Value::Int4(Some(job.priority))),
+        Field::text("policy_type", &job.policy_type, 0..=64),
+    ]
+}
+
+/// The type and the data of a job's operation.
+fn operation(job: &Job) -> (&str, &str) {
+    job.operation.as_ref().map(|operation| (operation.r#type.as_str(), operation.data.as_str())).unwrap_or_default()
 }
 
 impl NewRow for NewJob {
@@ -271,43 +281,38 @@ impl NewRow for NewJob {
     type Existing = ExistingJob;
 
     async fn insert(service: &Jobs, workspace: &str, new: &[&Self]) -> sqlx::Result<()> {
-        let sql = "
-            with given as (
-                select * from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::int4[], $7::text[], $8::uuid[],
-                    $9::timestamptz[])
-                    as given (id, operation_type, operation_data, target, priority, policy_type, etag, create_time)
-            ), made as (
-                insert into jobs (workspace_id, id, operation_type, operation_data, target, priority, policy_type, status,
-                    changed, bytes, files, error, etag, create_time, update_time)
-                select $1, id, operation_type, operation_data, target, priority, policy_type, 'submitted', false, 0, 0, '',
-                    etag, create_time, create_time
-                -- Two batches that have jobs in common take them in the same order, so that neither waits for the other.
-                from given order by id
-                returning operation_type
-            ), counted as (
+        let rows = Rows::new(new.iter().map(|new| {
+            let mut fields = job_fields(&new.job);
+            fields.extend([
+                Field::new("id", Value::Uuid(new.id)),
+                Field::new("status", Value::Text(SUBMITTED)),
+                Field::new("changed", Value::Bool(Some(false))),
+                Field::new("bytes", Value::Int8(Some(0))),
+                Field::new("files", Value::Int8(Some(0))),
+                Field::new("error", Value::Text("")),
+                Field::new("etag", Value::Uuid(new.etag)),
+                Field::new("create_time", Value::Timestamptz(new.create_time)),
+                Field::new("update_time", Value::Timestamptz(new.create_time)),
+            ]);
+            fields
+        }));
+        let (insert, slot) = (rows.insert_into("jobs", "id"), rows.next_parameter());
+        let sql = format!(
+            "
+            with made as ({insert} returning operation_type), counted as (
                 insert into job_operation_type_counts as counts (workspace_id, operation_type, slot, row_count)
-                select $1, operation_type, $10, count(*) from made group by operation_type order by operation_type
+                select $1, operation_type, ${slot}, count(*) from made group by operation_type order by operation_type
                 on conflict (workspace_id, operation_type, slot)
                     do update set row_count = counts.row_count + excluded.row_count
                 returning slot
             )
             insert into job_status_counts as counts (workspace_id, status, retried, slot, row_count)
             -- The other table first.
-            select $1, 'submitted', false, $10, count(*) from made where (select count(*) from counted) > 0
-            on conflict (workspace_id, status, retried, slot) do update set row_count = counts.row_count + excluded.row_count";
-        let jobs = || new.iter().map(|new| &new.job);
-        let statement = Statement::new(sql)
-            .bind(workspace)
-            .bind(new.iter().map(|new| new.id).collect::<Vec<_>>())
-            .bind(new.iter().map(|new| new.operation().0).collect::<Vec<_>>())
-            .bind(new.iter().map(|new| new.operation().1).collect::<Vec<_>>())
-            .bind(jobs().map(|job| job.target.as_str()).collect::<Vec<_>>())
-            .bind(jobs().map(|job| job.priority).collect::<Vec<_>>())
-            .bind(jobs().map(|job| job.policy_type.as_str()).collect::<Vec<_>>())
-            .bind(new.iter().map(|new| new.etag).collect::<Vec<_>>())
-            .bind(new.iter().map(|new| new.create_time).collect::<Vec<_>>())
-            .bind(service.platform.slots.next_slot());
-        service.database.write_rows(statement).await?;
+            select $1, 'submitted', false, ${slot}, count(*) from made where (select count(*) from counted) > 0
+            on conflict (workspace_id, status, retried, slot) do update set row_count = counts.row_count + excluded.row_count"
+        );
+        let statement = rows.bind(Statement::built(sql.into()).bind(workspace));
+        service.database.write_rows(statement.bind(service.platform.slots.next_slot())).await?;
         Ok(())
     }
 
@@ -321,7 +326,7 @@ impl NewRow for NewJob {
                 select * from jobs where workspace_id = $1 and jobs.id = given.id limit 1
             ) as job";
         let ids: Vec<_> = new.iter().map(|new| new.id).collect();
-        let bytes: Vec<_> = new.iter().map(|new| new.operation().1.len() as i64).collect();
+        let bytes: Vec<_> = new.iter().map(|new| operation(&new.job).1.len() as i64).collect();
         let query = Statement::new(sql).bind(workspace).bind(ids).bind(bytes).query()?;
         let rows = service.database.transaction(BEGIN, move |connection| Box::pin(query.fetch_all(connection)));
         let rows = rows.await?;
@@ -332,11 +337,11 @@ impl NewRow for NewJob {
 
     fn is_as(&self, existing: &ExistingJob) -> bool {
         let ExistingJob { operation_type, operation_data, target, priority, policy_type, .. } = existing;
-        self.operation() == (operation_type.as_str(), operation_data.as_str())
+        operation(&self.job) == (operation_type.as_str(), operation_data.as_str())
             && (&self.job.target, &self.job.priority, &self.job.policy_type) == (target, priority, policy_type)
     }
 
     fn resource(&self, _existing: Option<&ExistingJob>) -> Resource {
-        Resource { kind: JOB, field: format!("{}job.id", self.path), name: self.job.id.clone() }
+        Resource { kind: JOBS.message, field: format!("{}job.id", self.path), name: self.job.id.clone() }
     }
 }

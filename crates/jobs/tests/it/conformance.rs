@@ -1,7 +1,9 @@
 //! The service's lists do what lists promise, and its counters say what a full count finds.
 use jobs::{EVENTS, JOBS, OPERATION_TYPES};
+use jobs::{event_fields, job_fields};
 use keyset::conformance::Conformance;
 use platform::testing;
+use quire_proto::jobs::v1::{Job, JobEvent};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -97,4 +99,11 @@ async fn operation_types_conform() {
     let pool = &testing::pool(&platform);
     let conformance = Conformance::of(&list).scope("default");
     conformance.check(async |numbers| testing::insert(pool, OPERATION_TYPE_ROWS, numbers).await).await;
+}
+
+#[tokio::test]
+async fn the_table_allows_what_the_service_allows() {
+    let platform = testing::platform().await;
+    testing::assert_checks(&platform, "jobs", &job_fields(&Job::default())).await;
+    testing::assert_checks(&platform, "job_events", &event_fields(&JobEvent::default())).await;
 }

@@ -1,6 +1,6 @@
-//! What the rows of a table are sure to be: unique by the keys of an order, never null where that is declared, and short
-//! enough for a page token. A row that violates the declaration is asked for; where the planner can prove from the
-//! table's constraints that there is none, its plan does not read the table.
+//! Checks what the table's constraints guarantee about its rows: the keys of an order are unique, never null if
+//! declared so, and short enough for a page token. Most checks explain a query for rows that violate the declaration.
+//! If the planner can prove from the constraints that no such row exists, its plan does not read the table.
 
 use pagination::MAX_KEY_BYTES;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -27,17 +27,17 @@ pub(super) async fn check(
         let Some(expression) = named(expressions, text) else { continue };
         if key.nulls == Nulls::Never && !is_never_null(connection, listing, expression).await? {
             return Err(format!(
-                "order \"{name}\" declares that {text} is never null, which the table does not: make it NOT NULL, add \
-                 check ({text} is not null), or declare where its nulls come"
+                "order \"{name}\" declares {text} never null, but the table does not: make it NOT NULL, add \
+                 check ({text} is not null), or declare nulls_first or nulls_last"
             )
             .into());
         }
         if key.nulls != Nulls::Never && expression.value_type.is_row {
-            return Err(format!("order \"{name}\": {text} is of a row type and must never be null").into());
+            return Err(format!("order \"{name}\": {text} has a row type and must be declared never null").into());
         }
         let Some(longest) = longest(connection, listing, expression).await? else {
             return Err(format!(
-                "order \"{name}\": nothing bounds the length of {text}, so a page token may not hold it: add \
+                "order \"{name}\": the length of {text} has no bound, so it may not fit in a page token: add \
                  check (octet_length({text}) <= 1024) or less for text or bytea, or \
                  check (octet_length({text}::text) <= 128) or less for another type"
             )
@@ -46,14 +46,15 @@ pub(super) async fn check(
         length += longest + 8;
     }
     if length > MAX_KEY_BYTES {
-        return Err(
-            format!("order \"{name}\": its keys can have {length} bytes, a page token holds {MAX_KEY_BYTES}").into()
-        );
+        return Err(format!(
+            "order \"{name}\": its keys can take {length} bytes, but a page token holds {MAX_KEY_BYTES}"
+        )
+        .into());
     }
     check_unique(connection, listing, order, expressions).await
 }
 
-/// Of a row type, IS NULL asks about the fields, so the planner has nothing to prove, and NOT NULL is looked for.
+/// For a row type, IS NULL tests the fields, so the planner cannot prove it. The column's NOT NULL is checked instead.
 async fn is_never_null(
     connection: &mut PgConnection,
     listing: &Listing,
@@ -70,14 +71,14 @@ async fn is_never_null(
     is_impossible(connection, listing, &format!("({}) is null", expression.text)).await
 }
 
-/// Whether the table's constraints rule out every row of which the condition is true.
+/// Whether the table's constraints rule out every row for which the condition is true.
 async fn is_impossible(connection: &mut PgConnection, listing: &Listing, condition: &str) -> Result<bool, Fault> {
     let explain = format!("explain (format json) select from {} where {condition}", listing.from);
     let explained = sqlx::query_scalar(AssertSqlSafe(explain)).persistent(false).fetch_one(connection).await?;
     Ok(!plan::nodes(&explained).iter().any(plan::Node::is_scan))
 }
 
-/// The most bytes that a key's value has, as it travels: as its type says, or a constraint.
+/// The most bytes of a key's value in binary format, as bounded by its type or by a constraint.
 async fn longest(
     connection: &mut PgConnection,
     listing: &'static Listing,
@@ -111,8 +112,8 @@ async fn longest(
     Ok(None)
 }
 
-/// The most bytes of a value of a type whose only common measure is its text. Turning a value into text is not immutable,
-/// so the planner proves nothing about it, and the constraint is read instead.
+/// The most bytes of a value of a type that can be measured only as text. The cast to text is not immutable, so the
+/// planner proves nothing about it, and the CHECK itself is read instead.
 async fn longest_as_text(
     connection: &mut PgConnection,
     listing: &'static Listing,
@@ -129,12 +130,12 @@ async fn longest_as_text(
         let length = constraint.strip_prefix(&format!("({measure} <= ")).and_then(|rest| rest.strip_suffix(')'));
         lengths.extend(length.and_then(|length| length.parse::<usize>().ok()));
     }
-    // One character of text, such as a comma between two numbers or the fields of a row, may stand for a header of eight
-    // bytes and a number of eight.
+    // One character of text, such as the comma between two numbers or between the fields of a row, may stand for 16
+    // bytes: a header of eight bytes and a number of eight.
     Ok(lengths.into_iter().min().map(|length| 64 + 16 * length))
 }
 
-/// The most bytes of a value whose column or domain has a modifier, as in `varchar(40)` or `numeric(12, 2)`.
+/// The most bytes of a value whose column or domain has a type modifier, as in `varchar(40)` or `numeric(12, 2)`.
 async fn longest_by_modifier(
     connection: &mut PgConnection,
     listing: &Listing,
@@ -146,18 +147,17 @@ async fn longest_by_modifier(
     let modifier = column.filter(|modifier| *modifier >= 0).unwrap_or(value_type.modifier);
     let Ok(modifier) = usize::try_from(modifier) else { return Ok(None) };
     Ok(match value_type.name.as_str() {
-        // The number of characters, of at most four bytes, and four.
+        // The modifier is the number of characters plus four. A character has at most four bytes.
         "character varying" | "bpchar" => Some(modifier.saturating_sub(4) * 4),
         "bit" | "\"bit\"" | "bit varying" => Some(modifier / 8 + 5),
-        // Two bytes for each four decimal digits, with up to one group more on either side of the point, and eight. The
-        // precision is in the upper half of the modifier.
+        // Two bytes for each four decimal digits, at most one more group on either side of the point, and a header of
+        // eight bytes. The precision is in the upper half of the modifier.
         "numeric" => Some((modifier >> 16) / 2 + 16),
         _ => None,
     })
 }
 
-/// Whether some unique index has no columns but those of the scope and the keys, none of which is ever null, and tells their
-/// values apart as the columns themselves do.
+/// Checks that some unique index has only columns of the scope and the keys. [`unique`] says which indexes count.
 async fn check_unique(
     connection: &mut PgConnection,
     listing: &Listing,
@@ -172,16 +172,16 @@ async fn check_unique(
         return Ok(());
     }
     Err(format!(
-        "order \"{}\" is not unique: no unique index of columns that are NOT NULL lies within ({}); end the order with \
-         the primary key",
+        "order \"{}\" is not unique: no unique index has only NOT NULL columns from ({}); end the order with the primary \
+         key",
         order.name,
         texts.join(", ")
     )
     .into())
 }
 
-/// The columns, in order, of each unique index that has nothing but columns which are never null, and tells their values
-/// apart as the columns themselves do.
+/// The columns, in order, of each unique index whose columns are all NOT NULL and are compared as the table compares
+/// them.
 pub(super) async fn unique(connection: &mut PgConnection, table: &str) -> sqlx::Result<Vec<Vec<String>>> {
     let unique = "
         select array_agg(quote_ident(a.attname) order by place)

@@ -1,4 +1,4 @@
-//! That the table of a counter can be read as one, and written as the documentation of [`Counter`] has it.
+//! Checks that the table of a counter can be read, and written as the documentation of [`Counter`] describes.
 
 use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, SqlSafeStr};
 
@@ -12,7 +12,7 @@ use crate::{counter::Counter, listing::Listing, selection::Selection, shape::Pur
 #[derive(Debug, Clone, PartialEq, FromRow)]
 struct Column {
     name: String,
-    /// Its type, with its collation where that is not the type's own.
+    /// Its type, with its collation if that is not the default of the type.
     data_type: String,
     is_not_null: bool,
 }
@@ -85,7 +85,7 @@ impl Wanted {
         Ok(wanted)
     }
 
-    /// All the columns, in the order that a new table has them.
+    /// All columns, in the order of a new table.
     fn columns(&self) -> impl Iterator<Item = Column> {
         let own = [Column::new("slot", "integer"), Column::new("row_count", "bigint")];
         self.scope.iter().chain(&self.filters).cloned().chain(own)
@@ -102,7 +102,9 @@ impl Wanted {
         if found.is_empty() {
             let columns: Vec<_> = self.columns().map(|column| definition(&column)).collect();
             let (columns, key) = (columns.join(", "), self.key());
-            return Err(format!("there is no counter {table}: create table {table} ({columns}, primary key ({key}))"));
+            return Err(format!(
+                "the counter {table} does not exist: create table {table} ({columns}, primary key ({key}))"
+            ));
         }
         for wanted in self.columns() {
             let (name, data_type) = (&wanted.name, &wanted.data_type);
@@ -118,7 +120,7 @@ impl Wanted {
         Ok(())
     }
 
-    /// Looks for a unique index that finds the rows of the scope, and among them those of the filters.
+    /// Checks that a unique index begins with the scope, continues with the filters and has the slot.
     fn check_unique(&self, unique: &[Vec<String>]) -> Result<(), String> {
         let is_right = |index: &Vec<String>| {
             let (scope, rest) = index.split_at_checked(self.scope.len())?;
@@ -133,7 +135,7 @@ impl Wanted {
         }
         let (table, key) = (self.table, self.key());
         Err(format!(
-            "the counter {table} has no unique index of its scope, then its filters, then slot, without row_count: \
+            "the counter {table} has no unique index on its scope, then its filters, then slot, without row_count: \
              create unique index on {table} ({key})"
         ))
     }

@@ -1,4 +1,4 @@
-//! What a declaration must be in itself.
+//! Checks that need only the declaration, the descriptors and the kind of the table.
 
 use prost_reflect::{DescriptorPool, MessageDescriptor};
 use sqlx::PgConnection;
@@ -21,13 +21,13 @@ pub(super) fn check(listing: &Listing) -> Result<(), Fault> {
     }
     let mut columns = listing.columns.split(',').map(str::trim);
     if columns.any(|column| column == "*" || column.ends_with(".*")) {
-        return Err("columns must name each column, or a column added one day changes what is read".to_owned().into());
+        return Err("columns must name each column; * would change with the table".to_owned().into());
     }
     if !(1..=100_000).contains(&listing.examined_rows) {
         return Err("examined_rows must be 1 to 100000".to_owned().into());
     }
     if listing.orders.is_empty() {
-        return Err("it must have an order".to_owned().into());
+        return Err("it must have at least one order".to_owned().into());
     }
     for (place, Filter { name, .. }) in listing.filters.iter().enumerate() {
         if listing.filters.iter().take(place).any(|other| other.name == *name) {
@@ -60,30 +60,30 @@ fn check_order(listing: &Listing, Order { name, keys, indexed }: &Order) -> Resu
 
 fn check_counter(listing: &Listing, Counter { table, filters }: &Counter) -> Result<(), Fault> {
     if !listing.is_table() {
-        return Err(format!("the counter {table}: from is a query, and a counter counts the rows of a table").into());
+        return Err(format!("the counter {table}: from is a query, but a counter counts the rows of a table").into());
     }
     filters.iter().try_for_each(|filter| check_equality(listing, filter, &format!("the counter {table}"), "counted"))
 }
 
-/// That there is such a filter, and that it fixes the value of a column.
+/// Checks that the filter exists and that it fixes the value of a column.
 fn check_equality(listing: &Listing, filter: &str, what: &str, done: &str) -> Result<(), Fault> {
     match listing.filter(filter).map(|filter| &filter.test) {
         Some(Test::Equal(_) | Test::AnyOf(_)) => Ok(()),
         Some(Test::Prefix(_) | Test::AtLeast(_) | Test::LessThan(_) | Test::Condition(_)) => {
-            Err(format!("{what}: only a filter that tests equality can be {done}, not {filter}").into())
+            Err(format!("{what}: {filter} cannot be {done}, because it does not test equality").into())
         }
         None => Err(format!("{what}: there is no filter {filter}").into()),
     }
 }
 
-/// That the catalogue says of `from` what a list needs to know.
+/// Checks that `from` is a table whose catalogue entries hold for all its rows.
 pub(super) async fn check_table(connection: &mut PgConnection, listing: &Listing) -> Result<(), Fault> {
     let from = listing.from;
     let kind = "
         select case
             when relkind = 'v' then 'a view: select from it in a query, as in (select * from it) as rows'
             when relkind not in ('r', 'p') then 'not a table: select from it in a query, as in (select * from it) as rows'
-            when relkind = 'r' and relhassubclass then 'inherited from: what is true of it need not be of the tables below'
+            when relkind = 'r' and relhassubclass then 'a parent of other tables: its constraints need not hold for their rows'
             when relkind = 'p' and not relhassubclass then 'partitioned and has no partitions yet'
             else ''
         end
@@ -92,11 +92,11 @@ pub(super) async fn check_table(connection: &mut PgConnection, listing: &Listing
     match problem.as_deref() {
         Some("") => Ok(()),
         Some(problem) => Err(format!("{from} is {problem}").into()),
-        None => Err(format!("there is no table {from}").into()),
+        None => Err(format!("the table {from} does not exist").into()),
     }
 }
 
-/// That columns which are searched by prefix sort by code point.
+/// Checks that the columns of prefix filters sort by code point.
 pub(super) fn check_prefixes(listing: &Listing, expressions: &[Expression]) -> Result<(), Fault> {
     for Filter { name, test } in listing.filters {
         let Test::Prefix(column) = test else { continue };
@@ -104,7 +104,7 @@ pub(super) fn check_prefixes(listing: &Listing, expressions: &[Expression]) -> R
         let collation = found.map(|expression| expression.collation.as_deref());
         if !matches!(collation, None | Some(Some("\"C\"" | "\"POSIX\""))) {
             return Err(format!(
-                "filter {name}: a column that is searched by prefix has the collation \"C\"; {column} has not"
+                "filter {name}: the column of a prefix filter must have the collation \"C\"; {column} does not"
             )
             .into());
         }

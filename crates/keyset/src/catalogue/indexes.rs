@@ -1,6 +1,6 @@
-//! That an index serves an order: one that begins with the scope and the filters, in any order, and goes on with the keys
-//! as they sort, or all of them reversed. Which index Postgres takes under filters is not asked here: that depends on what
-//! is in the table, and the conformance kit looks at it with enough in there.
+//! Checks that an index serves each order. The index begins with the scope and the filters, in any order, and continues
+//! with the keys, sorted as declared or all reversed. Which index Postgres chooses under filters is not checked here.
+//! That depends on the rows in the table, so the conformance kit checks it with enough of them.
 
 use pagination::{Direction, Position};
 use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, Row, SqlSafeStr, raw_sql};
@@ -26,7 +26,7 @@ pub(super) struct IndexColumn {
 }
 
 impl IndexColumn {
-    /// The columns, in order, of the complete B-trees with the default way to compare.
+    /// The columns, in order, of all valid B-trees that have no predicate and compare in the default way.
     const SELECT: &str = "
         select i.indexrelid::regclass::text as index,
             pg_get_indexdef(i.indexrelid, place, true) as definition,
@@ -45,7 +45,7 @@ impl IndexColumn {
         let mut columns: Vec<Self> =
             sqlx::query_as(Self::SELECT).bind(listing.from).fetch_all(&mut *connection).await?;
         for column in &mut columns {
-            // Read once more, as the listing's expressions are: constants are then written alike.
+            // Normalized like the listing's expressions, so that constants are written alike.
             column.definition = definition(connection, listing, &column.definition).await?;
         }
         Ok(columns)
@@ -65,7 +65,7 @@ impl IndexColumn {
     }
 }
 
-/// Looks for the index of an order under each set of filters that it names.
+/// Checks that an index serves the order alone and under each set of filters that it names.
 pub(super) fn check(
     listing: &Listing,
     order: &Order,
@@ -86,11 +86,11 @@ pub(super) fn check(
     Ok(())
 }
 
-/// An index that is looked for.
+/// The index that an order needs.
 struct Wanted {
-    /// Its first columns, in any order and sorted in any way.
+    /// Its first columns, in any sequence and with any sort.
     fixed: Vec<&'static str>,
-    /// The columns after those.
+    /// The columns after those, in this sequence and with this sort or its reverse.
     keys: Vec<Key>,
 }
 
@@ -98,12 +98,12 @@ impl Wanted {
     fn new(listing: &Listing, order: &Order, filters: &[&str]) -> Self {
         let column = |name: &&str| listing.filter(name)?.equal_column();
         let fixed: Vec<_> = listing.scope.iter().copied().chain(filters.iter().filter_map(column)).collect();
-        // A key that a condition fixes to one value sorts nothing.
+        // A key that a condition fixes to one value needs no sort.
         let keys = order.keys.iter().filter(|key| !fixed.contains(&key.expression)).copied().collect();
         Self { fixed, keys }
     }
 
-    /// Whether an index is such a one; nothing when it has too few columns.
+    /// Whether the index serves; `None` if it has too few columns.
     fn is_served_by(&self, index: &[IndexColumn], expressions: &[Expression]) -> Option<bool> {
         let is =
             |column: &IndexColumn, text: &str| named(expressions, text).is_some_and(|expression| column.is(expression));
@@ -118,7 +118,7 @@ impl Wanted {
     }
 }
 
-/// As CREATE INDEX has it.
+/// The columns as CREATE INDEX writes them.
 impl std::fmt::Display for Wanted {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let parenthesized = |expression: &str| {
@@ -131,7 +131,7 @@ impl std::fmt::Display for Wanted {
     }
 }
 
-/// Looks at how many values Postgres takes the columns of indexed filters to have: see [`Order::indexed`].
+/// Checks that the columns of indexed filters are set to have many distinct values: see [`Order::indexed`].
 pub(super) async fn check_distinct(
     connection: &mut PgConnection,
     listing: &Listing,
@@ -153,7 +153,7 @@ pub(super) async fn check_distinct(
             Some(true) => {}
             Some(false) => {
                 return Err(format!(
-                    "Postgres may take another index than that of the filter {name} while {definition} has few values: \
+                    "Postgres may not use the index of the filter {name} while {definition} has few distinct values: \
                      alter table {} alter column {definition} set (n_distinct = 1000)",
                     listing.from
                 )
@@ -161,7 +161,7 @@ pub(super) async fn check_distinct(
             }
             None => {
                 return Err(format!(
-                    "the filter {name} is indexed, and {definition} is not a column: add a generated column for it"
+                    "the filter {name} is indexed, but {definition} is not a column: add a generated column for it"
                 )
                 .into());
             }
@@ -170,7 +170,8 @@ pub(super) async fn check_distinct(
     Ok(())
 }
 
-/// Looks whether Postgres seeks by the index. An operator that it finds on the search_path need not be that of the index.
+/// Checks that Postgres seeks by the index. The operators that it finds on the search_path may not be those of the
+/// index.
 pub(super) async fn check_seek(
     connection: &mut PgConnection,
     selection: &Selection<'_>,
@@ -182,7 +183,7 @@ pub(super) async fn check_seek(
     let anchor = Position::After(vec![Some(Vec::new()); order.keys.len()]);
     for direction in [Direction::Forward, Direction::Backward] {
         let statement = selection.page(direction, &anchor, Extent { limit: 1, skip: 0 });
-        // What sqlx cannot read, a service could not either.
+        // A statement that sqlx cannot prepare here would also fail in the service.
         (&mut *connection).prepare(AssertSqlSafe(statement.shape.sql.clone()).into_sql_str()).await?;
         let nulls = vec!["null"; statement.values.len()].join(", ");
         let explain = format!(
@@ -192,11 +193,11 @@ pub(super) async fn check_seek(
         let explained = raw_sql(AssertSqlSafe(explain)).fetch_one(&mut *connection).await?.try_get(0)?;
         let nodes = plan::nodes(&explained);
         let scans: Vec<_> = nodes.iter().filter(|node| node.is_scan()).collect();
-        // Where there are several branches, those that fix the first key may be read by another index; where there are
-        // partitions, none is read for nulls.
+        // With several branches, another index may serve those that fix the first key. With partitions, a plan for
+        // nulls reads none of them.
         if !scans.is_empty() && !scans.iter().any(|scan| scan.text("Index Cond").contains(definition)) {
             return Err(format!(
-                "the order \"{}\" cannot be sought by its index: are the operators of the type of {definition} on the \
+                "Postgres cannot seek by the index of order \"{}\": are the operators of the type of {definition} on the \
                  search_path?",
                 order.name
             )

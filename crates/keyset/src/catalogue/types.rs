@@ -1,4 +1,4 @@
-//! What Postgres makes of a listing's expressions.
+//! How Postgres reads a listing's expressions.
 
 use std::sync::Arc;
 
@@ -19,38 +19,39 @@ use crate::{
 /// An expression of a listing.
 #[derive(Debug, Clone)]
 pub(super) struct Expression {
-    /// As the listing has it.
+    /// As the listing writes it.
     pub(super) text: &'static str,
     /// As Postgres writes it.
     pub(super) definition: String,
-    /// The collation that compares its values, for a type that has one.
+    /// The collation that compares its values, if its type has one.
     pub(super) collation: Option<String>,
     pub(super) value_type: ValueType,
 }
 
-/// The expression that a listing has as this text.
+/// The expression with this text.
 pub(super) fn named<'a>(expressions: &'a [Expression], text: &str) -> Option<&'a Expression> {
     expressions.iter().find(|expression| expression.text == text)
 }
 
-/// A type that values are compared as: for a domain, the type that it is over.
+/// A type that values are compared as. For a domain, this is its base type.
 #[derive(Debug, Clone, FromRow)]
 pub(super) struct ValueType {
-    /// What a cast calls it.
+    /// Its name in a cast.
     pub(super) name: String,
-    /// The most bytes that its values have, where the type itself says so.
+    /// The most bytes of a value, if the type bounds them.
     pub(super) longest: Option<i32>,
-    /// The modifier that a domain gives it, as in `varchar(40)`; -1 for none.
+    /// The type modifier that a domain sets, as in `varchar(40)`; -1 for none.
     pub(super) modifier: i32,
-    /// Whether it is a row type, of which IS NULL asks about the fields.
+    /// Whether it is a row type, for which IS NULL tests the fields.
     pub(super) is_row: bool,
-    /// Whether its values are compared by a collation.
+    /// Whether a collation compares its values.
     has_collation: bool,
 }
 
 impl ValueType {
-    /// With the `-1` format_type leaves `bpchar` and `bit` without a length, of which a cast would make 1. An enum travels
-    /// as its label, an address as at most 20 bytes, a range as two bounds behind their lengths and one byte of flags.
+    /// With `-1`, format_type writes `bpchar` and `bit` so that a cast does not shorten them to a length of 1. An enum
+    /// is sent as its label, an address as at most 20 bytes, and a range as a byte of flags and two bounds with their
+    /// lengths.
     const SELECT: &str = "
         with recursive base as (
             select t.*, 0 as depth, -1 as modifier from pg_type t where t.oid = $1
@@ -75,12 +76,11 @@ impl ValueType {
         order by base.depth desc limit 1";
 }
 
-/// What Postgres makes of the columns that a listing compares: those of the scope, of the filters, and the keys of its
-/// orders.
+/// Finds the columns that a listing compares: those of the scope and the filters, and the keys of its orders.
 pub(super) async fn find(connection: &mut PgConnection, listing: &'static Listing) -> Result<Vec<Expression>, Fault> {
     let keys = listing.orders.iter().flat_map(|order| order.keys).map(|key| key.expression);
     let filters = listing.filters.iter().filter_map(|filter| filter.equal_column().or(filter.bounded_column()));
-    // What `from` places within itself need not be there outside.
+    // Columns that `from` uses inside the query need not exist outside.
     let inside = listing.scope.iter().copied().chain(filters).filter(|_| !listing.places_conditions());
     let mut found: Vec<Expression> = Vec::new();
     for text in keys.chain(inside) {
@@ -98,7 +98,7 @@ pub(super) async fn columns(connection: &mut PgConnection, listing: &'static Lis
     Ok(prepared.columns().to_vec())
 }
 
-/// Has Postgres read the weight of a row and the conditions of the filters.
+/// Makes Postgres parse the weight of a row and the conditions of the filters.
 pub(super) async fn check_conditions(connection: &mut PgConnection, listing: &'static Listing) -> Result<(), Fault> {
     let conditions = listing.filters.iter().filter_map(|filter| match filter.test {
         Test::Condition(condition) => Some(format!("({})", condition.replace(&format!("{{{}}}", filter.name), "null"))),
@@ -131,7 +131,7 @@ async fn find_one(
     listing: &'static Listing,
     text: &'static str,
 ) -> Result<Expression, Fault> {
-    // A subquery that gives no row is null, and still has the type and the collation of its column.
+    // A subquery without rows is null, but has the type and the collation of its column.
     let about = |what: &str| {
         let ask = |from: String| format!("select {what} from (select (select {text} {from} limit 0) as it) as one");
         select(listing, ask).statement()
@@ -149,7 +149,7 @@ async fn find_one(
     Ok(Expression { text, definition, collation, value_type })
 }
 
-/// An expression of a table as Postgres writes it once it has read it, so that two that are the same are written the same.
+/// An expression of a table as Postgres writes it after parsing, so that equal expressions have equal text.
 pub(super) async fn definition(
     connection: &mut PgConnection,
     listing: &'static Listing,
@@ -163,7 +163,7 @@ pub(super) async fn definition(
         Some(scan) => (scan.first_output(), scan.text("Alias")),
         None => ("", ""),
     };
-    // A column stands behind the name of its table.
+    // Postgres writes a column after the name of its table.
     let alias = format!("{alias}.");
     let is_part_of_name = |before: &str| before.ends_with(|last: char| last.is_alphanumeric() || "_$\"".contains(last));
     let parts = output.split(alias.as_str());
@@ -173,7 +173,7 @@ pub(super) async fn definition(
     }))
 }
 
-/// A statement that is never to give a row, about what stands behind FROM.
+/// A statement about the listing's FROM that returns no rows.
 fn select(listing: &'static Listing, text: impl FnOnce(String) -> String) -> Bound {
     let selection = Selection::of_nulls(listing);
     let mut draft = Draft::default();

@@ -6,7 +6,7 @@ use super::{Conformance, describe, fail};
 use crate::shape::Purpose;
 
 impl Conformance<'_> {
-    /// Reads each counter under all that is asked for in turn and that it can tell.
+    /// Compares each counter with a full count, under each set of filters that the counter serves.
     pub(super) async fn check_counters(&self) {
         let listing = self.list.listing();
         let [order, ..] = listing.orders else { return };
@@ -21,7 +21,7 @@ impl Conformance<'_> {
             let counters = listing.counters.iter().enumerate();
             for (place, counter) in counters.filter(|(_, counter)| selection.is_counted_by(counter)) {
                 let (counted, all) = (Purpose::Counter(place), Purpose::Count { is_estimated: false });
-                assert_eq!(count(counted).await, count(all).await, "{what}: what {} says", counter.table);
+                assert_eq!(count(counted).await, count(all).await, "{what}: the count in {}", counter.table);
             }
         }
     }

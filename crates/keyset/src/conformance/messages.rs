@@ -1,4 +1,4 @@
-//! Messages, compared with what Postgres itself writes of the same rows as JSON.
+//! Compares messages with the same rows as Postgres writes them in JSON.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,7 +18,7 @@ use crate::{
     source::{Reading, Source},
 };
 
-/// The columns of a row as text; nothing for a null.
+/// The columns of a row as text; `None` for a null.
 type Texts = BTreeMap<String, Option<String>>;
 
 impl Conformance<'_> {
@@ -34,7 +34,7 @@ impl Conformance<'_> {
         let expected = self.texts(order, &none).await;
         let message = DescriptorPool::decode(self.list.paging.descriptors).unwrap_or_else(fail);
         let message = message.get_message_by_name(listing.message);
-        let message = message.unwrap_or_else(|| fail("its message has gone"));
+        let message = message.unwrap_or_else(|| fail("the descriptors do not contain the list's message"));
         let mut token = String::new();
         let mut found: Vec<DynamicMessage> = Vec::new();
         loop {
@@ -62,7 +62,7 @@ impl Conformance<'_> {
         }
     }
 
-    /// All rows as JSON has them, each value as text.
+    /// All rows in JSON, each value as text.
     async fn texts(&self, order: &crate::Order, filters: &super::Filters) -> Vec<Texts> {
         let selection = self.selection(order, filters);
         let mut draft = Draft::default();
@@ -90,7 +90,7 @@ impl Conformance<'_> {
                 Some(nested) if message.has_field(&field) => {
                     return Box::pin(self.check_field(nested, rest, text, what)).await;
                 }
-                // One that is absent has nothing but nulls.
+                // An absent message has only nulls.
                 Some(_) | None => return assert_eq!(text, None, "{what}: {path} is absent"),
             }
         }
@@ -99,13 +99,13 @@ impl Conformance<'_> {
             None => assert!(found.is_default_for_field(&field), "{what}: {path} is {found}"),
             Some(text) => {
                 let expected = self.expected_value(&field, text).await;
-                // Compared as text, in which a number that is none equals itself.
+                // Compared as text, in which NaN equals itself.
                 assert_eq!(format!("{found:?}"), format!("{expected:?}"), "{what}: {path} of {text:?}");
             }
         }
     }
 
-    /// What JSON's text of a column comes to in a field.
+    /// The field value for a column's text in JSON.
     async fn expected_value(&self, field: &FieldDescriptor, text: &str) -> Value {
         if field.is_map() {
             let entries: BTreeMap<String, serde_json::Value> = serde_json::from_str(text).unwrap_or_else(fail);
@@ -176,17 +176,17 @@ impl Conformance<'_> {
 /// The number of the value whose name ends with this word.
 fn number(words: &EnumDescriptor, word: &str) -> i32 {
     let ends = |name: &str| name.to_lowercase().strip_suffix(word).is_some_and(|rest| rest.ends_with('_'));
-    // The shortest, where the end of one is all of another.
+    // The shortest name: the word may also end the name of another value.
     let named = words.values().filter(|value| ends(value.name())).min_by_key(|value| value.name().len());
     named.map_or(0, |value| value.number())
 }
 
-/// A number without zeros at the end of its fraction.
+/// A number without trailing zeros in its fraction.
 fn without_zeros(number: &str) -> &str {
     if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }
 
-/// A JSON value's text, a string's without its quotes.
+/// A JSON value as text; a string without its quotes.
 fn plain(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -1,4 +1,4 @@
-//! Walks, compared with one plain ORDER BY.
+//! Compares walks with one plain ORDER BY.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl Conformance<'_> {
         }
     }
 
-    /// All the rows that match, in order, by a statement without pages.
+    /// All matching rows in order, by a statement without pages.
     pub(super) async fn expected(&self, order: &Order, filters: &Filters) -> Vec<KeyRow> {
         let selection = self.selection(order, filters);
         let mut draft = Draft::default();

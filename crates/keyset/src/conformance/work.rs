@@ -1,4 +1,4 @@
-//! The work that a page is: what EXPLAIN ANALYZE says was read.
+//! Checks the work of a page, as EXPLAIN ANALYZE reports it.
 
 use pagination::{Direction, Position};
 use sqlx::{AssertSqlSafe, Either, Executor, Row, SqlSafeStr, Statement as _, TypeInfo, raw_sql};
@@ -11,11 +11,11 @@ use crate::{
     value::Value,
 };
 
-/// The extent of the pages that are looked at.
+/// The extent of the pages that are checked.
 const EXTENT: Extent = Extent { limit: 11, skip: 0 };
 
 impl Conformance<'_> {
-    /// Looks at the pages of every order with up to so many filters.
+    /// Checks the pages of every order with at most `most_filters` filters.
     pub(super) async fn check_work(&self, when: &str, most_filters: usize) {
         for order in self.list.listing().orders {
             for filters in self.filters().iter().filter(|filters| filters.iter().flatten().count() <= most_filters) {
@@ -33,13 +33,15 @@ impl Conformance<'_> {
         }
     }
 
-    /// The plan of a statement, run with its values as literals: a simple statement can be planned either way.
+    /// The plan of a statement in a plan cache mode. The statement is prepared and executed in SQL, with its values as
+    /// literals.
     async fn explain(&self, statement: Bound, mode: &str) -> serde_json::Value {
         let (types, literals) = self.literals(&statement).await;
         let in_parentheses =
             |list: &[String]| if list.is_empty() { String::new() } else { format!("({})", list.join(", ")) };
         let (types, arguments) = (in_parentheses(&types), in_parentheses(&literals));
-        // The first time, a connection also reads from the system catalogue, which would count as the scan's.
+        // Explained twice: the first run on a connection also reads the system catalogue, which would count as the
+        // scan's reads.
         let explain =
             format!("explain (analyze, buffers, timing off, format json) execute keyset_conformance{arguments}");
         let explain = format!(
@@ -53,7 +55,7 @@ impl Conformance<'_> {
         rows.last().map(|row| row.try_get(0).unwrap_or_else(fail)).unwrap_or_default()
     }
 
-    /// The types of a statement's values, and the values, as SQL has them.
+    /// The types of a statement's values, and the values as SQL literals.
     async fn literals(&self, statement: &Bound) -> (Vec<String>, Vec<String>) {
         let mut connection = self.list.paging.connections.connection().await.unwrap_or_else(fail);
         let declared: Vec<_> = statement.values.iter().map(Value::declared_type).collect();
@@ -70,7 +72,7 @@ impl Conformance<'_> {
     }
 }
 
-/// The beginning, the middle and the end of the list, seen both ways.
+/// The beginning, the middle and the end of the list, in both directions.
 fn positions(rows: &[KeyRow]) -> Vec<(Direction, Position)> {
     let anchors = [rows.len() / 2, rows.len().saturating_sub(2)].map(|place| rows.get(place));
     let positions = anchors.into_iter().flatten().map(|KeyRow(keys)| Position::After(keys.clone()));
@@ -86,7 +88,7 @@ fn check_plan(selection: &Selection<'_>, position: &Position, explained: &serde_
     assert!(nodes.iter().any(Node::is_scan), "{what}: it reads no table: {explained:#}");
     let most = if selection.is_scanned() { selection.listing.examined_rows } else { EXTENT.limit };
     for scan in nodes.iter().filter(|node| node.is_scan()) {
-        assert!(!scan.is_sorted_whole, "{what}: all of it is sorted: {explained:#}");
+        assert!(!scan.is_sorted_whole, "{what}: a whole scan is sorted: {explained:#}");
         check_scan(scan, f64::from(most + 1), &format!("{what}: {explained:#}"));
         check_condition(scan, selection.listing, selection.order, position, what);
     }
@@ -96,8 +98,8 @@ fn check_scan(scan: &Node<'_>, most: f64, what: &str) {
     for rows in ["Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck"] {
         assert!(scan.number(rows) <= most, "a scan with {} {rows}, of {what}", scan.number(rows));
     }
-    // Index entries that are passed over within the index do not show as rows, only as pages read. A row takes at most one
-    // page of the table and one of its visibility map; a way down the index, and along it, a few.
+    // Index entries that a scan skips within the index do not show as rows, only as pages read. A row takes at most one
+    // page of the table and one of its visibility map. Descending the index and moving along it takes a few more.
     let pages = scan.number("Shared Hit Blocks") + scan.number("Shared Read Blocks");
     let (loops, rows) = (scan.number("Actual Loops"), scan.number("Actual Rows"));
     assert!(pages <= (2.0 * rows + 10.0) * loops, "a scan of {pages} pages for {rows} rows, of {what}");
@@ -111,7 +113,8 @@ fn check_condition(scan: &Node<'_>, listing: &Listing, order: &Order, position: 
     }
 }
 
-/// An expression without what Postgres writes otherwise than authors do.
+/// An expression without parentheses, spaces, quotes and upper case, which Postgres may write differently from the
+/// author.
 fn plain(expression: &str) -> String {
     expression.chars().filter(|char| !matches!(char, '(' | ')' | ' ' | '"')).collect::<String>().to_lowercase()
 }

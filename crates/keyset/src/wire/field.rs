@@ -1,4 +1,4 @@
-//! One field: a value, several of them, or a map.
+//! One field: a single value, a repeated field or a map.
 
 use prost::encoding::{WireType, encode_key};
 use prost_reflect::{FieldDescriptor, Kind};
@@ -16,24 +16,24 @@ use super::{
 /// How a column becomes a field.
 #[derive(Debug, Clone)]
 pub(super) struct Conversion {
-    /// The field's number and wire type, as they stand before each value.
+    /// The field's number and wire type, encoded as they stand before each value.
     key: Vec<u8>,
     shape: Shape,
 }
 
 #[derive(Debug, Clone)]
 enum Shape {
-    /// One value. A field without presence leaves out the default of its type.
+    /// One value. A field without presence omits the default of its type.
     One { scalar: Scalar, has_presence: bool },
-    /// An array, each value behind a key.
+    /// An array, with the key before each value.
     Repeated(Scalar),
-    /// An array in one piece.
+    /// An array in packed encoding.
     Packed(Scalar),
     /// A JSON object.
     Map(MapValue),
 }
 
-/// What the values of a map are.
+/// The type of a map's values.
 #[derive(Debug, Clone, Copy)]
 enum MapValue {
     String,
@@ -64,7 +64,7 @@ impl Conversion {
         Some(Self { key, shape })
     }
 
-    /// Appends the field, or nothing where it has its default value and no presence.
+    /// Appends the field, or nothing if it has its default value and no presence.
     pub(super) fn put(&self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         let begin = out.len();
         match &self.shape {
@@ -93,10 +93,10 @@ impl Conversion {
         Ok(())
     }
 
-    /// The entries in the order of their keys, each as the message `{key = 1, value = 2}`.
+    /// Appends the entries in the order of their keys, each as the message `{key = 1, value = 2}`.
     fn put_map(&self, value: MapValue, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         let json = match bytes {
-            // The version of jsonb's format. Text of JSON never begins with it.
+            // jsonb begins with the version of its format. JSON text never begins with this byte.
             [1, json @ ..] => json,
             json => json,
         };
@@ -117,9 +117,9 @@ impl Conversion {
     }
 }
 
-/// The key of an entry's key.
+/// The field key of an entry's key.
 const STRING_KEY: u8 = (1 << 3) | WireType::LengthDelimited as u8;
-/// The number of an entry's value.
+/// The field number of an entry's value.
 const VALUE: u32 = 2;
 
 fn map_value(from: &PgTypeInfo, kind: &Kind) -> Option<MapValue> {
@@ -149,7 +149,7 @@ fn map_value(from: &PgTypeInfo, kind: &Kind) -> Option<MapValue> {
 }
 
 impl MapValue {
-    /// Appends the value with its key. Whether it is the type's default.
+    /// Appends the value with its field key. Returns whether it is the type's default.
     fn put(self, json: &Json<'_>, out: &mut Vec<u8>) -> Result<bool, Fault> {
         let wire_type = match self {
             Self::String => WireType::LengthDelimited,
@@ -167,9 +167,9 @@ impl MapValue {
     }
 }
 
-/// The values of an array of one dimension, from Postgres's binary format: how many dimensions there are, whether there are
-/// nulls, the type of the elements; for a dimension its length and its lowest index; then each element behind its length,
-/// -1 for a null. All of four bytes.
+/// The values of an array of one dimension in Postgres's binary format: number of dimensions, whether it has nulls,
+/// element type, then the length and the lowest index of the dimension, then each element after its length, which is -1
+/// for a null. All numbers have four bytes.
 fn elements(bytes: &[u8]) -> Result<impl Iterator<Item = Result<&[u8], Fault>>, Fault> {
     let (dimensions, rest) = bytes.split_first_chunk().ok_or(Fault::Length)?;
     let rest = match i32::from_be_bytes(*dimensions) {
@@ -185,7 +185,7 @@ fn elements(bytes: &[u8]) -> Result<impl Iterator<Item = Result<&[u8], Fault>>, 
     }))
 }
 
-/// The first element, and what follows.
+/// The first element and the rest.
 fn element(bytes: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
     let (length, rest) = bytes.split_first_chunk().ok_or(Fault::Length)?;
     let length = usize::try_from(i32::from_be_bytes(*length)).map_err(|_: std::num::TryFromIntError| Fault::Null)?;

@@ -1,4 +1,4 @@
-//! The entries of a JSON object, without a copy of texts that have no escapes.
+//! Reads the entries of a JSON object. Texts without escapes are not copied.
 
 use std::{borrow::Cow, fmt};
 
@@ -9,7 +9,7 @@ use serde::{
 
 use super::Fault;
 
-/// A value of an object, as far as maps have such values.
+/// A value of an object, of a type that maps can have.
 #[derive(Debug)]
 pub(super) enum Json<'j> {
     Text(Cow<'j, str>),
@@ -40,7 +40,7 @@ impl Json<'_> {
     }
 }
 
-/// The entries of an object in the order of their names. Of two with the same name, which json may have, the last counts.
+/// The entries of an object in the order of their names. json may repeat a name; then the last entry counts.
 pub(super) fn entries(json: &[u8]) -> Result<Vec<(Cow<'_, str>, Json<'_>)>, Fault> {
     let Entries(mut entries) = serde_json::from_slice(json).map_err(Fault::Json)?;
     entries.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -74,7 +74,7 @@ impl<'j> Visitor<'j> for EntriesVisitor {
     fn visit_map<A: MapAccess<'j>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut entries = Vec::new();
         while let Some((name, value)) = map.next_entry::<Json<'j>, Json<'j>>()? {
-            // A name is a text.
+            // A name is always a text.
             if let Json::Text(name) = name {
                 entries.push((name, value));
             }
@@ -128,7 +128,7 @@ mod tests {
     use super::entries;
 
     #[test]
-    fn of_two_with_the_same_name_the_last_counts() {
+    fn the_last_entry_of_a_repeated_name_counts() {
         let entries = entries(br#"{"b": "1", "a": "2", "b": "3", "\u0062": "4"}"#).unwrap();
         let entries: Vec<_> = entries.iter().map(|(name, value)| (name.as_ref(), value.as_str())).collect();
         assert_eq!(entries, [("a", Some("2")), ("b", Some("4"))]);

@@ -1,4 +1,4 @@
-//! `numeric` as decimal text: exact, without an exponent and without zeros at the end of its fraction.
+//! `numeric` as decimal text: exact, without an exponent and without trailing zeros in its fraction.
 
 use super::{Fault, scalar::array};
 
@@ -6,11 +6,11 @@ const NEGATIVE: u16 = 0x4000;
 const NAN: u16 = 0xc000;
 const INFINITY: u16 = 0xd000;
 const NEGATIVE_INFINITY: u16 = 0xf000;
-/// How many decimal digits each digit of Postgres's has, which are to the base 10,000.
+/// Decimal digits in one digit of Postgres, which has the base 10,000.
 const WIDTH: usize = 4;
 
-/// The text of a number in Postgres's binary format: how many digits there are, the weight of the first one, the sign, the
-/// scale as displayed, and the digits, of two bytes each.
+/// The text of a number in Postgres's binary format: number of digits, weight of the first digit, sign, display scale,
+/// then the digits. Each has two bytes.
 pub(super) fn text(bytes: &[u8]) -> Result<String, Fault> {
     let (header, digits) = bytes.split_first_chunk::<8>().ok_or(Fault::Length)?;
     let [_, weight, sign, _] = [0, 2, 4, 6].map(|place| header.get(place..place + 2).map(array::<2>));

@@ -1,4 +1,4 @@
-//! One value: from Postgres's binary format to protobuf's.
+//! Converts one value from Postgres's binary format to protobuf's.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(super) enum Scalar {
     Bool,
     Integer(Integer),
     Unsigned(Integer),
-    /// float4 to float and float8 to double, whose bytes differ in their order alone.
+    /// float4 to float. Like float8 to double, it only reverses the bytes.
     Float,
     Double,
     FloatToDouble,
@@ -31,7 +31,7 @@ pub(super) enum Scalar {
     Duration,
 }
 
-/// How an integer is written.
+/// How protobuf encodes an integer.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Integer {
     Varint,
@@ -40,7 +40,7 @@ pub(super) enum Integer {
     Fixed64,
 }
 
-/// Types that arrive as text.
+/// Types whose binary format is text.
 const TEXTS: [&str; 5] = ["TEXT", "VARCHAR", "CHAR", "NAME", "CITEXT"];
 
 impl Scalar {
@@ -77,7 +77,8 @@ impl Scalar {
         })
     }
 
-    /// Appends the value, with its length where it has one. Whether it is the type's default, which protobuf leaves out.
+    /// Appends the value, with its length if it has one. Returns whether it is the type's default, which protobuf
+    /// omits.
     pub(super) fn put(&self, bytes: &[u8], out: &mut Vec<u8>) -> Result<bool, Fault> {
         match self {
             Self::Bool => {
@@ -106,7 +107,7 @@ impl Scalar {
             Self::Numeric => Ok(put_bytes(numeric::text(bytes)?.as_bytes(), out)),
             Self::Enum(words) => {
                 let word = text(bytes)?;
-                // A word that a later release writes is the value for what is not known.
+                // An unknown word, as a later release may write, becomes 0, the unspecified value.
                 let number = words.iter().find(|(known, _)| known == word).map_or(0, |(_, number)| *number);
                 Ok(Integer::Varint.put(number.into(), out))
             }
@@ -115,7 +116,7 @@ impl Scalar {
         }
     }
 
-    /// How protobuf writes values of the type.
+    /// The wire type of the values in protobuf.
     pub(super) fn wire_type(&self) -> WireType {
         match self {
             Self::Text | Self::Bytes | Self::Uuid | Self::Numeric | Self::Timestamp | Self::Duration => {
@@ -132,7 +133,7 @@ impl Scalar {
 }
 
 impl Integer {
-    /// The four-byte form is chosen for columns of at most four bytes only.
+    /// `Fixed32` is chosen only for columns of at most four bytes.
     fn put(self, value: i64, out: &mut Vec<u8>) -> bool {
         match self {
             Self::Varint => encode_varint(value as u64, out),
@@ -151,7 +152,7 @@ fn words(of: &EnumDescriptor) -> Arc<[(String, i32)]> {
     of.values().map(|value| (word(value.name()), value.number())).collect()
 }
 
-/// `JOB_STATUS_` for `JobStatus`, as [AIP-126](https://google.aip.dev/126) and buf's linter have enum values begin.
+/// `JOB_STATUS_` for `JobStatus`, the prefix of enum values in [AIP-126](https://google.aip.dev/126) and buf's linter.
 fn screaming_snake(name: &str) -> String {
     let mut snake = String::new();
     let mut before = None;
@@ -170,14 +171,14 @@ fn screaming_snake(name: &str) -> String {
     snake
 }
 
-/// Bytes behind their length.
+/// Appends the bytes after their length. Returns whether there are none.
 pub(super) fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) -> bool {
     encode_varint(bytes.len() as u64, out);
     out.extend_from_slice(bytes);
     bytes.is_empty()
 }
 
-/// Puts before what was appended since `begin` how long that is.
+/// Inserts at `begin` the length of everything that was appended since.
 pub(super) fn insert_length(out: &mut Vec<u8>, begin: usize) {
     let length = out.len().saturating_sub(begin);
     let width = encoded_len_varint(length as u64);

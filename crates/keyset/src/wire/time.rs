@@ -9,17 +9,17 @@ use super::{
 
 const MICROSECONDS: i64 = 1_000_000;
 const DAY: i64 = 86_400;
-/// 2000-01-01T00:00:00Z, from which Postgres counts, in seconds since 1970.
+/// 2000-01-01T00:00:00Z, the epoch of Postgres, in seconds since 1970.
 const POSTGRES_EPOCH: i64 = 946_684_800;
-/// 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z, all that a `google.protobuf.Timestamp` can be.
+/// 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z, the range of `google.protobuf.Timestamp`.
 const TIMESTAMPS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
-/// About 10,000 years, all that a `google.protobuf.Duration` can be.
+/// About 10,000 years each way, the range of `google.protobuf.Duration`.
 const DURATIONS: std::ops::RangeInclusive<i64> = -315_576_000_000..=315_576_000_000;
 
 /// A timestamptz: microseconds since 2000. Infinity is out of range.
 pub(super) fn put_timestamp(bytes: [u8; 8], out: &mut Vec<u8>) -> Result<bool, Fault> {
     let microseconds = i64::from_be_bytes(bytes);
-    // Well within an i64, as it was divided.
+    // The division leaves enough room in an i64 for the sum.
     let seconds = microseconds.div_euclid(MICROSECONDS) + POSTGRES_EPOCH;
     if !TIMESTAMPS.contains(&seconds) {
         return Err(Fault::Time);
@@ -37,7 +37,7 @@ pub(super) fn put_duration(bytes: &[u8], out: &mut Vec<u8>) -> Result<bool, Faul
         return Err(Fault::Months);
     }
     let total = i128::from(microseconds) + i128::from(days) * i128::from(DAY * MICROSECONDS);
-    // Both parts have the sign of the whole.
+    // Both parts have the sign of the total.
     let seconds =
         i64::try_from(total / i128::from(MICROSECONDS)).map_err(|_: std::num::TryFromIntError| Fault::Time)?;
     let rest = (total % i128::from(MICROSECONDS)) as i64;

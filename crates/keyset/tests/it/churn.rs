@@ -1,5 +1,5 @@
-//! What a walk promises: a row that exists throughout, and whose keys do not change, is seen exactly once, whatever
-//! happens to the others.
+//! A walk returns each row that exists throughout, and whose keys do not change, exactly once, whatever happens to
+//! other rows.
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::{Id, database, ids, open, request, run};
@@ -18,12 +18,12 @@ const THINGS: Listing = Listing {
     ..Listing::DEFAULT
 };
 
-/// Rows with these ids stay as they are; all others come, go and move.
+/// Rows with these ids do not change. All others are inserted, deleted and moved.
 fn stays(id: i64) -> bool {
     id % 3 == 0
 }
 
-/// Each writer has rows of its own, so that none waits for another.
+/// Each writer has its own rows, so that none waits for another.
 async fn write(pool: &PgPool, writer: u64, done: &AtomicBool) -> u64 {
     let mut rounds = 0;
     while !done.load(Ordering::Relaxed) {
@@ -46,7 +46,7 @@ async fn write(pool: &PgPool, writer: u64, done: &AtomicBool) -> u64 {
     rounds
 }
 
-/// Walks the list forward and back: what stays is seen exactly once, and in order.
+/// Walks the list forward and back. Unchanged rows are returned exactly once and in order.
 async fn walk(list: &List, order_by: &str, expected: &[i64], sizes: [i32; 3]) {
     let mut sizes = sizes.into_iter().cycle();
     let (mut token, mut seen) = (String::new(), Vec::new());
@@ -72,7 +72,7 @@ async fn walk(list: &List, order_by: &str, expected: &[i64], sizes: [i32; 3]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_stays_is_seen_exactly_once() {
+async fn unchanged_rows_are_returned_exactly_once() {
     let pool = database().await;
     run(
         &pool,

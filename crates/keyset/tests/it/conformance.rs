@@ -1,4 +1,4 @@
-//! The kit itself: it passes a list of every kind of filter and order, and finds what is wrong with one that is not right.
+//! Tests of the kit: it passes a list with filters and orders of every kind, and fails lists that do not conform.
 use std::{ops::Range, panic::AssertUnwindSafe};
 
 use crate::support::{database, open, run};
@@ -73,7 +73,7 @@ const JOBS: Listing = Listing {
     ..Listing::DEFAULT
 };
 
-/// Inserts jobs with these numbers, and as many of another tenant, and counts them.
+/// Inserts jobs with these numbers, as many of another tenant, and counts them all.
 async fn seed(pool: &PgPool, numbers: Range<u32>) {
     let (first, last) = (numbers.start, numbers.end - 1);
     run(
@@ -125,17 +125,17 @@ fn time(unix_seconds: i64) -> OffsetDateTime {
 }
 
 #[tokio::test]
-async fn a_list_of_every_kind_conforms() {
+async fn a_list_with_every_kind_of_filter_and_order_conforms() {
     let pool = database().await;
     run(&pool, TABLE).await;
     let list = open(&pool, JOBS).await;
     check(&list, &pool).await;
 }
 
-/// The filters that an index serves together, and with a range of the first key; where all rows have the same value so far,
-/// Postgres would rather read the index without the filters, and pass over every row for another value.
+/// One index serves several filters, also together with a range of the first key. While all rows have the same value,
+/// Postgres would rather read the index without the filters, and discard every row for another value.
 #[tokio::test]
-async fn filters_that_an_index_serves_together_conform() {
+async fn filters_that_share_an_index_conform() {
     const ORDERS: &[Order] = &[Order {
         name: "create_time desc",
         keys: &[desc("create_time"), desc("id")],
@@ -169,7 +169,7 @@ const BY_CREATION: Listing = Listing {
     ..JOBS
 };
 
-/// What the kit says of a list of jobs, after the table was changed in this way.
+/// The failure of the kit for a list of jobs after this change to the table.
 async fn complaint(change: &str, owner: &str) -> String {
     let pool = database().await;
     run(&pool, TABLE).await;
@@ -182,7 +182,7 @@ async fn complaint(change: &str, owner: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_does_not_conform_is_found() {
+async fn lists_that_do_not_conform_fail() {
     let lost_index = complaint("drop index jobs_tenant_create_time_id_idx", "rare").await;
     assert!(lost_index.contains("Rows, of jobs") || lost_index.contains("is sorted"), "{lost_index}");
     let other_index =
@@ -190,11 +190,11 @@ async fn what_does_not_conform_is_found() {
     let other_index = complaint(other_index, "rare").await;
     assert!(other_index.contains("Rows, of jobs") || other_index.contains("is sorted"), "{other_index}");
     let not_rare = complaint("select", "same").await;
-    assert!(not_rare.contains("should have a value of the filter owner"), "{not_rare}");
+    assert!(not_rare.contains("should match one value of the filter owner"), "{not_rare}");
     let counted_twice = "insert into job_counts values ('a', 'rare', 'open', 3, 1)";
     let counted_twice = complaint(counted_twice, "rare").await;
-    assert!(counted_twice.contains("filters []: what job_counts says"), "{counted_twice}");
+    assert!(counted_twice.contains("filters []: the count in job_counts"), "{counted_twice}");
     let under_another_owner = "insert into job_counts values ('a', 'rare', 'open', 3, 1), ('a', 'same', 'open', 3, -1)";
     let under_another_owner = complaint(under_another_owner, "rare").await;
-    assert!(under_another_owner.contains("filters [\"owner\"]: what job_counts says"), "{under_another_owner}");
+    assert!(under_another_owner.contains("filters [\"owner\"]: the count in job_counts"), "{under_another_owner}");
 }

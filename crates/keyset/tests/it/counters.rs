@@ -1,4 +1,4 @@
-//! Exact totals that are read from counters, and how these are kept.
+//! Exact totals that are read from counters, and the statements that maintain counters.
 use std::time::Duration;
 
 use crate::support::{Id, database, eventually, open, paging, request, run, within};
@@ -59,7 +59,7 @@ async fn exact(list: &List, library: i64, filters: Filters) -> i64 {
     total
 }
 
-/// Three books in the library 1, and counters that say otherwise, so that each answer tells where it is from.
+/// Three books in the library 1, and counters with other numbers, so that each total shows where it was read.
 async fn miscounted() -> (PgPool, List) {
     let pool = database().await;
     run(&pool, TABLES).await;
@@ -75,7 +75,7 @@ async fn miscounted() -> (PgPool, List) {
 }
 
 #[tokio::test]
-async fn the_first_counter_that_has_the_filters_is_read() {
+async fn an_exact_total_is_read_from_the_first_counter_that_has_the_filters() {
     let (_pool, list) = miscounted().await;
     let in_1 = async |filters| exact(&list, 1, filters).await;
     assert_eq!(in_1(Filters::default()).await, 1499, "the sum over all slots, one of which is negative");
@@ -93,9 +93,9 @@ async fn the_first_counter_that_has_the_filters_is_read() {
     assert_eq!(in_1(both).await, 100);
     let neither = Filters { genres, shelf: Some("new"), ..Default::default() };
     assert_eq!(in_1(neither).await, 1, "no counter has both filters, so the books are counted");
-    assert_eq!(in_1(Filters { waits: Some(true), ..Default::default() }).await, 1, "nor this one");
+    assert_eq!(in_1(Filters { waits: Some(true), ..Default::default() }).await, 1, "no counter has this filter");
 
-    assert_eq!(exact(&list, 2, Filters::default()).await, 7, "of another library");
+    assert_eq!(exact(&list, 2, Filters::default()).await, 7, "another library");
     assert_eq!(exact(&list, 3, Filters::default()).await, 0);
 }
 
@@ -106,22 +106,22 @@ async fn only_an_exact_total_is_read_from_a_counter() {
     assert_eq!(total(TotalCount::Capped).await, (3, TotalCountPrecision::Exact));
     assert_eq!(total(TotalCount::Estimated).await.1, TotalCountPrecision::Estimate);
     run(&pool, "drop table shelf_counts").await;
-    assert_eq!(total(TotalCount::Exact).await.1, TotalCountPrecision::Estimate, "a counter that cannot be read");
+    assert_eq!(total(TotalCount::Exact).await.1, TotalCountPrecision::Estimate, "the counter cannot be read");
 }
 
 #[tokio::test]
-async fn of_a_counter_no_more_is_read_than_is_summed() {
+async fn a_total_reads_only_the_counter_rows_that_it_sums() {
     let (pool, _) = miscounted().await;
     run(&pool, "insert into shelf_counts select 1, 'shelf' || n, 0, n from generate_series(1, 20000) as n; analyze")
         .await;
     let own = PgPool::connect_lazy_with(pool.connect_options().as_ref().clone().application_name("own"));
     let list = paging(&own).open(&BOOKS).await.unwrap();
     assert_eq!(exact(&list, 1, Filters { shelf: Some("shelf9000"), ..Default::default() }).await, 9000);
-    // What a connection has read is certain to be counted when it has ended.
+    // The statistics of a connection are certain to be complete only after it has ended.
     own.close().await;
     let ended = "select count(*) = 0 from pg_stat_activity
         where datname = current_database() and application_name = 'own'";
-    eventually("its connections ended", async || {
+    eventually("the list's connections ended", async || {
         sqlx::query_scalar::<_, bool>(ended).fetch_one(&pool).await.unwrap().then_some(())
     })
     .await;
@@ -129,7 +129,7 @@ async fn of_a_counter_no_more_is_read_than_is_summed() {
     assert_eq!(sqlx::query_scalar::<_, i64>(read).fetch_one(&pool).await.unwrap(), 1);
 }
 
-/// All turns of exact counts are taken by two that wait for a lock.
+/// Two counts that wait for a lock hold all permits for exact counts.
 #[tokio::test]
 async fn a_counter_does_not_wait_for_slow_counts() {
     let (pool, _) = miscounted().await;
@@ -157,7 +157,7 @@ async fn a_counter_does_not_wait_for_slow_counts() {
 }
 
 #[test]
-fn slots_are_given_in_turn() {
+fn slots_are_given_out_in_turn() {
     let slots = CounterSlots::default();
     let clone = slots.clone();
     let given: Vec<_> = (0..COUNTER_SLOTS).flat_map(|_| [slots.next_slot(), clone.next_slot()]).collect();
@@ -200,7 +200,7 @@ const REMOVE: &str = "
 
 const SHELVES: [&str; 4] = ["new", "old", "rare", "sold"];
 
-/// One writer: adds, moves and removes books that the others do as well, several in one statement.
+/// One writer. It adds, moves and removes books that other writers change too, several in one statement.
 async fn write(pool: &PgPool, slots: &CounterSlots, writer: i64) {
     for round in 0..61 {
         let ids: Vec<i64> = (0..5).map(|n| (writer * 7 + round * 11 + n * 13) % 10).collect();
@@ -215,7 +215,8 @@ async fn write(pool: &PgPool, slots: &CounterSlots, writer: i64) {
     }
 }
 
-/// Shelves whose count is not the number of their books, and all the books, as one statement sees them.
+/// How many shelves have a count that differs from the number of their books, and how many books there are, in one
+/// snapshot.
 async fn compare(pool: &PgPool) -> (i64, i64) {
     let compare = "
         select count(*) filter (where coalesce(counted, 0) <> coalesce(books, 0)), coalesce(sum(books), 0)::int8
@@ -225,7 +226,7 @@ async fn compare(pool: &PgPool) -> (i64, i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn counts_are_true_at_any_time_under_many_writers() {
+async fn counts_are_right_at_any_time_under_concurrent_writers() {
     let pool = database().await;
     run(&pool, TABLES).await;
     let list = open(&pool, BOOKS).await;

@@ -1,4 +1,4 @@
-//! Rows become messages: the bytes are those that prost writes of the same values.
+//! Rows become messages, with the same bytes that prost writes for the same values.
 use std::collections::BTreeMap;
 
 use crate::support::{
@@ -63,7 +63,7 @@ async fn texts() {
 }
 
 #[tokio::test]
-async fn numerics_are_exact_and_without_zeros_at_their_end() {
+async fn numerics_are_exact_and_without_trailing_zeros() {
     let pool = database().await;
     for (number, text) in [
         ("0", "0"),
@@ -87,7 +87,7 @@ async fn numerics_are_exact_and_without_zeros_at_their_end() {
         let columns = format!("'{number}'::numeric as text");
         check(&pool, &[(&columns, Everything { text: text.into(), ..none() })]).await;
     }
-    // As Postgres writes it, for numbers of any length.
+    // Compared with Postgres's own text, for numbers of any length.
     let sql = "select array_agg(trim_scale(n)::text order by place), array_agg(n::text order by place)
         from (select place, (random() - 0.5)::numeric * 10::numeric ^ (place % 60 - 30) as n
             from generate_series(1, 300) as place) as numbers";
@@ -178,7 +178,7 @@ async fn times_and_durations() {
 }
 
 #[tokio::test]
-async fn enums_are_words() {
+async fn texts_become_enum_values() {
     let pool = database().await;
     run(&pool, "create type status as enum ('submitted', 'partial_failure')").await;
     check(
@@ -236,7 +236,7 @@ async fn arrays_and_maps() {
                 Everything { bools_list: vec![true, false], doubles_list: vec![0.0, f64::NAN], ..none() },
             ),
             ("'{}'::jsonb as strings, '{}'::json as integers", none()),
-            // In the order of the keys, which is not jsonb's own.
+            // In the order of the keys, which differs from jsonb's own order.
             (
                 r#"'{"b": "1", "": "2", "aaa": "", "é": "\u00e9\n"}'::jsonb as strings"#,
                 Everything { strings: strings(&[("b", "1"), ("", "2"), ("aaa", ""), ("é", "é\n")]), ..none() },
@@ -259,7 +259,7 @@ async fn arrays_and_maps() {
 }
 
 #[tokio::test]
-async fn a_nested_message_is_absent_when_all_its_columns_are_null() {
+async fn a_nested_message_is_absent_if_all_its_columns_are_null() {
     let nested = |r#type: &str, count, deeper: Option<bool>| {
         let deeper = deeper.map(|is_there| Deeper { is_there });
         Everything { nested: Some(Nested { r#type: r#type.into(), count, deeper }), ..none() }
@@ -284,12 +284,12 @@ async fn a_nested_message_is_absent_when_all_its_columns_are_null() {
     .await;
     let columns = columns("null", "null", "null");
     let found = row(&pool, listing(&columns, &["nested"])).await.unwrap().unwrap();
-    assert_eq!(found, encoded(&nested("", None, None)), "one that is always there");
+    assert_eq!(found, encoded(&nested("", None, None)), "declared in always_there");
 }
 
 /// Fields are written in the order of their numbers, as prost does, whatever the order of the columns.
 #[tokio::test]
-async fn columns_come_in_any_order() {
+async fn columns_may_have_any_order() {
     let pool = database().await;
     let columns = "7::int8 as maybe_int64, true as bool, 'x' as text, 'y' as \"nested.type\", 1 as int32";
     let expected = Everything {
@@ -304,7 +304,7 @@ async fn columns_come_in_any_order() {
 }
 
 #[tokio::test]
-async fn a_value_that_has_no_place_in_its_field() {
+async fn values_that_do_not_fit_their_fields_are_refused() {
     let pool = database().await;
     let mut faults = Vec::new();
     for columns in [
@@ -334,7 +334,7 @@ async fn a_value_that_has_no_place_in_its_field() {
 }
 
 #[tokio::test]
-async fn what_is_refused_at_opening() {
+async fn columns_and_fields_that_do_not_match_are_refused() {
     let pool = database().await;
     run(&pool, "create type point_of as (x int4, y int4)").await;
     let mut problems = Vec::new();
@@ -364,18 +364,18 @@ async fn what_is_refused_at_opening() {
     let text = || listing("'x' as text", &[]);
     let unfilled: Vec<_> = text().unfilled[1..].to_vec();
     for (what, listing) in [
-        ("a field that nothing fills", Listing { unfilled: leak(unfilled), ..text() }),
+        ("a field without a column", Listing { unfilled: leak(unfilled), ..text() }),
         (
-            "a nested field that nothing fills",
+            "a nested field without a column",
             Listing { unfilled: listing("'x' as nested", &[]).unfilled, columns: "'x' as \"nested.type\"", ..text() },
         ),
         (
             "a field that is unfilled and has a column",
             Listing { unfilled: leak([text().unfilled, &["text"]].concat()), ..text() },
         ),
-        ("a message that is there and has no columns", Listing { always_there: &["nested"], ..text() }),
-        ("a column that is no message", Listing { always_there: &["text"], ..text() }),
-        ("a message that is none", Listing { message: "everything.v1.Nothing", ..text() }),
+        ("an always_there message without columns", Listing { always_there: &["nested"], ..text() }),
+        ("an always_there field that is not a message", Listing { always_there: &["text"], ..text() }),
+        ("a message that does not exist", Listing { message: "everything.v1.Nothing", ..text() }),
     ] {
         problems.push(format!("{what}: {}", refused(&pool, listing).await));
     }
@@ -389,9 +389,9 @@ async fn refused(pool: &PgPool, listing: Listing) -> String {
     }
 }
 
-/// A statement of a service's own gives messages as well, when its first columns are the list's.
+/// A service's own statement also gives messages if its first columns are those of the list.
 #[tokio::test]
-async fn a_statement_that_returns_the_columns_of_a_list() {
+async fn a_statement_must_return_the_columns_of_the_list_first() {
     let pool = database().await;
     let list = paging(&pool).open(leak(listing("'x'::text as text, 1 as int32", &[]))).await.unwrap();
     let rows = async |sql: &'static str| Statement::new(sql).query().unwrap().fetch_all(&pool).await.unwrap();
@@ -413,10 +413,10 @@ async fn a_statement_that_returns_the_columns_of_a_list() {
 }
 
 proptest::proptest! {
-    /// A value is written as a field that can be read, or has no place in it.
+    /// Any bytes convert to a field that can be decoded, or are refused.
     #[test]
     fn any_bytes(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..64), header in 0_usize..3) {
-        // As arrays of one dimension, values of which some have such a length, and JSON objects begin.
+        // Headers of a one-dimensional array whose first element is shorter than 256 bytes, and of a jsonb object.
         let header: &[u8] = [&[][..], &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0], b"\x01{"][header];
         let bytes = [header, &bytes].concat();
         let pool = prost_reflect::DescriptorPool::decode(DESCRIPTORS.as_slice()).unwrap();
@@ -432,7 +432,7 @@ proptest::proptest! {
                 }
             }
         }
-        assert_eq!(conversions, 58, "the pairs that have a conversion");
+        assert_eq!(conversions, 58, "pairs of types with a conversion");
     }
 }
 
@@ -467,7 +467,7 @@ fn column_types() -> Vec<PgTypeInfo> {
 }
 
 #[test]
-fn the_proto_is_the_message_of_these_tests() {
+fn the_proto_matches_the_prost_message() {
     let pool = prost_reflect::DescriptorPool::decode(DESCRIPTORS.as_slice()).unwrap();
     let message = pool.get_message_by_name("everything.v1.Everything").unwrap();
     let everything = Everything { text: "x".into(), maybe_int64: Some(1), ..none() };

@@ -1,4 +1,4 @@
-//! Any order of any columns is walked as one plain ORDER BY gives it.
+//! A walk in any order of any columns returns the rows as one plain ORDER BY does.
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::support::{Id, database, ids, leak, request, run};
@@ -7,7 +7,7 @@ use proptest::{prelude::*, sample::select, test_runner::Config};
 use sqlx::PgPool;
 use tokio::runtime::Runtime;
 
-/// A column type, and values of it from the least to the greatest, some of them hard to keep exactly.
+/// A column type, and values of it in ascending order. Some of them are easily lost to rounding.
 const TYPES: &[(&str, &[&str])] = &[
     ("int4 not null", &["-2147483648", "-1", "0", "7", "2147483647"]),
     ("int8", &["-9223372036854775808", "0", "9007199254740993", "9223372036854775807"]),
@@ -74,7 +74,7 @@ struct Column {
 struct Configuration {
     columns: Vec<Column>,
     id_sort: Sort,
-    /// For each row and column, which value it has.
+    /// For each row and column, the number of its value.
     rows: Vec<[u8; 3]>,
     page_sizes: Vec<i32>,
 }
@@ -83,7 +83,7 @@ fn column() -> impl Strategy<Value = Column> {
     let sort = select(vec![Sort::Ascending, Sort::Descending]);
     let nulls = select(vec![Nulls::Never, Nulls::First, Nulls::Last]);
     (0..TYPES.len(), sort, nulls).prop_map(|(column_type, sort, nulls)| {
-        // Of a row type, IS NULL asks about the fields; a key of one is never null.
+        // For a row type, IS NULL tests the fields, so a key of a row type is never null.
         let nulls = if TYPES[column_type].0.starts_with("pair") { Nulls::Never } else { nulls };
         Column { column_type, sort, nulls }
     })
@@ -99,7 +99,7 @@ fn configuration() -> impl Strategy<Value = Configuration> {
         .prop_map(|(columns, id_sort, rows, page_sizes)| Configuration { columns, id_sort, rows, page_sizes })
 }
 
-/// The value of a column that a number stands for; one in four is null where that can be.
+/// The value of a column for this number. If the column may be null, one in four is.
 fn literal(column: &Column, number: u8) -> String {
     let (_, values) = TYPES[column.column_type];
     if column.nulls != Nulls::Never && number.is_multiple_of(4) {
@@ -147,7 +147,7 @@ fn order_by(keys: &[Key]) -> String {
     keys.collect::<Vec<_>>().join(", ")
 }
 
-/// Walks forward to the end and back to the beginning, and compares with what one statement gives.
+/// Walks forward to the end and back to the beginning, and compares both with one plain statement.
 async fn check(pool: &PgPool, configuration: &Configuration) {
     let list = create(pool, configuration).await;
     let order = order_by(list_keys(&list));
@@ -187,7 +187,7 @@ fn list_keys(list: &List) -> &'static [Key] {
 }
 
 #[test]
-fn any_order_is_walked_as_order_by_gives_it() {
+fn a_walk_in_any_order_returns_the_rows_as_order_by_does() {
     let runtime = Runtime::new().unwrap();
     let pool = runtime.block_on(async {
         let pool = database().await;
@@ -206,7 +206,7 @@ fn any_order_is_walked_as_order_by_gives_it() {
 }
 
 #[test]
-fn every_type_is_walked_in_every_way() {
+fn columns_of_every_type_are_walked_in_both_directions() {
     let runtime = Runtime::new().unwrap();
     runtime.block_on(async {
         let pool = database().await;

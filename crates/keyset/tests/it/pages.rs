@@ -1,4 +1,4 @@
-//! Pages one by one: what the contract says of skips, totals, ends, and tokens.
+//! Single pages, as the contract describes them: skips, totals, ends and tokens.
 use std::time::Duration;
 
 use crate::support::{Id, database, ids, open, request, run};
@@ -27,7 +27,7 @@ const THINGS: Listing = Listing {
     ..Listing::DEFAULT
 };
 
-/// Things that weigh what their content does.
+/// Things whose weight is the length of their content.
 const HEAVY: Listing = Listing {
     columns: "id, content",
     weight: Some("octet_length(content)"),
@@ -90,7 +90,7 @@ fn range(ids: std::ops::RangeInclusive<i64>) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn skip_passes_over_rows_away_from_the_position() {
+async fn skip_skips_rows_in_the_direction_of_the_token() {
     let (_, list) = things(30).await;
     let skip = |skip, page_token: &str| PageRequest { skip, ..request(5, page_token) };
     let page = fetch(&list, skip(10, ""), Filters::default()).await;
@@ -106,7 +106,7 @@ async fn skip_passes_over_rows_away_from_the_position() {
 }
 
 #[tokio::test]
-async fn skip_past_the_end_is_an_empty_page_that_leads_back() {
+async fn skip_past_the_end_returns_an_empty_page_with_a_previous_page() {
     let (_, list) = things(30).await;
     let request_past = PageRequest { skip: 10_000, total_count: TotalCount::Exact.into(), ..request(5, "") };
     let past = fetch(&list, request_past, Filters::default()).await;
@@ -129,7 +129,7 @@ async fn skip_is_refused_with_a_filter_that_no_index_serves() {
 }
 
 #[tokio::test]
-async fn a_set_of_values_is_walked_as_one_order() {
+async fn a_filter_of_several_values_keeps_the_order() {
     let (_, list) = things(60).await;
     let filters = || Filters { color: Some("red"), sizes: Some(vec![4, 0, 4, 7]), odd: None };
     let expected: Vec<i64> = (1..=60).filter(|n| n % 3 == 0 && (n % 5 == 0 || n % 5 == 4)).collect();
@@ -150,7 +150,7 @@ async fn a_set_of_values_is_walked_as_one_order() {
 }
 
 #[tokio::test]
-async fn a_scanned_filter_examines_so_many_rows_and_goes_on() {
+async fn a_scanned_filter_examines_a_limited_number_of_rows_per_page() {
     let (pool, list) = things(220).await;
     run(&pool, "update things set id = -2 * id; update things set id = -id; update things set id = 301 where id = 300")
         .await;
@@ -164,17 +164,17 @@ async fn a_scanned_filter_examines_so_many_rows_and_goes_on() {
         }
         token.clone_from(&page.response.next_page_token);
     };
-    assert_eq!(pages, [vec![], vec![], vec![301], vec![], vec![]], "50 rows examined a page");
+    assert_eq!(pages, [vec![], vec![], vec![301], vec![], vec![]], "each page examines 50 rows");
     let back = fetch(&list, request(10, &last.response.previous_page_token), odd()).await;
     assert_eq!(ids(&back), [0; 0], "from 400 back to 302");
     let back = fetch(&list, request(10, &back.response.previous_page_token), odd()).await;
     assert_eq!(ids(&back), [301]);
     let forth = fetch(&list, request(10, &back.response.next_page_token), odd()).await;
-    assert_eq!(ids(&forth), [0; 0], "301 is not seen twice");
+    assert_eq!(ids(&forth), [0; 0], "301 is not returned twice");
 }
 
 #[tokio::test]
-async fn deleted_anchors_and_rows_change_nothing_for_the_rest() {
+async fn deleted_rows_do_not_change_the_rest_of_a_walk() {
     let (pool, list) = things(30).await;
     let page = fetch(&list, request(5, ""), Filters::default()).await;
     let second = fetch(&list, request(5, &page.response.next_page_token), Filters::default()).await;
@@ -187,12 +187,12 @@ async fn deleted_anchors_and_rows_change_nothing_for_the_rest() {
     assert_ne!(empty.response.previous_page_token, "");
     run(&pool, "insert into things values (1, 10, 'red', 1), (1, 11, 'red', 1)").await;
     let back = fetch(&list, request(5, &empty.response.previous_page_token), Filters::default()).await;
-    assert_eq!(ids(&back), [10], "up to and with the row that the empty page began behind");
+    assert_eq!(ids(&back), [10], "up to and including the row after which the empty page began");
     assert_eq!(ids(&fetch(&list, request(5, &back.response.next_page_token), Filters::default()).await), [11]);
 }
 
 #[tokio::test]
-async fn a_backward_page_of_nothing_leads_forward() {
+async fn an_empty_backward_page_has_a_next_page() {
     let (pool, list) = things(30).await;
     let first = fetch(&list, request(5, ""), Filters::default()).await;
     let second = fetch(&list, request(5, &first.response.next_page_token), Filters::default()).await;
@@ -206,7 +206,7 @@ async fn a_backward_page_of_nothing_leads_forward() {
 }
 
 #[tokio::test]
-async fn totals_say_what_kind_of_number_they_are() {
+async fn totals_have_the_right_precision() {
     let (pool, list) = things(12_000).await;
     run(&pool, "analyze things").await;
     let total = async |kind: TotalCount, filters: Filters<'static>| {
@@ -221,14 +221,14 @@ async fn totals_say_what_kind_of_number_they_are() {
     assert_eq!(total(TotalCount::Exact, odd()).await, (Some(6_000), Exact));
     assert_eq!(total(TotalCount::Capped, Filters::default()).await, (Some(10_000), AtLeast));
     assert_eq!(total(TotalCount::Capped, red()).await, (Some(4_000), Exact));
-    assert_eq!(total(TotalCount::Capped, odd()).await, (Some(5_001), AtLeast), "of 10,001 rows examined");
+    assert_eq!(total(TotalCount::Capped, odd()).await, (Some(5_001), AtLeast), "10,001 rows are examined");
     let (estimate, precision) = total(TotalCount::Estimated, red()).await;
     assert_eq!(precision, Estimate);
     assert!((1..24_000).contains(&estimate.unwrap()), "{estimate:?}");
 }
 
 #[tokio::test]
-async fn an_exact_count_out_of_time_is_answered_with_the_estimate() {
+async fn an_exact_count_that_times_out_becomes_an_estimate() {
     const SLOW: Listing = Listing {
         filters: &[Filter::condition("slow", "(id < 2 or slow()) = {slow}")],
         orders: &[Order { name: "id", keys: &[asc("id")], indexed: &[] }],
@@ -247,7 +247,7 @@ async fn an_exact_count_out_of_time_is_answered_with_the_estimate() {
 }
 
 #[tokio::test]
-async fn a_page_of_large_rows_ends_early_on_both_sides() {
+async fn a_page_of_large_rows_ends_early_in_both_directions() {
     let (pool, _) = things(12).await;
     run(&pool, "update things set content = repeat('x', 1000000); update things set content = repeat('x', 9000000) where id = 8").await;
     let list = open(&pool, HEAVY).await;
@@ -266,7 +266,7 @@ async fn a_page_of_large_rows_ends_early_on_both_sides() {
 }
 
 #[tokio::test]
-async fn a_row_without_a_weight_weighs_nothing() {
+async fn a_row_with_a_null_weight_weighs_nothing() {
     let (pool, _) = things(5).await;
     run(&pool, "update things set content = 'x' where id in (3, 5)").await;
     let list = open(&pool, HEAVY).await;
@@ -277,7 +277,7 @@ async fn a_row_without_a_weight_weighs_nothing() {
 }
 
 #[tokio::test]
-async fn a_token_of_another_query_is_refused_before_any_statement() {
+async fn a_token_of_another_query_is_refused_before_any_statement_runs() {
     let (pool, _) = things(30).await;
     let paging = crate::support::paging(&pool);
     let list = paging.open(&THINGS).await.unwrap();
@@ -295,13 +295,13 @@ async fn a_token_of_another_query_is_refused_before_any_statement() {
     let other = list.page(Some(request(5, &token)), "").scope(2).filter::<&str>("color", None);
     let other = other.filter::<Vec<i16>>("sizes", None).filter::<bool>("odd", None).fetch_rows().await;
     assert_eq!(refused(other), changed);
-    // The right query gets as far as the database, which is closed.
+    // The right query reaches the database, whose pool is closed.
     let right = try_fetch(&list, request(5, &token), "id", Filters::default()).await;
     assert!(matches!(right, Err(Error::Database(sqlx::Error::PoolClosed))), "{right:?}");
 }
 
 #[tokio::test]
-async fn what_a_service_forgets_is_an_error_of_every_call() {
+async fn a_missing_or_unknown_value_fails_every_call() {
     let (_, list) = things(1).await;
     let query = || list.page(None, "");
     insta::assert_snapshot!(violation(query().fetch_rows().await), @r#"the list things: its scope is ["tenant"], and 0 values were given"#);

@@ -73,11 +73,11 @@ async fn a_list_over_a_group_by_conforms() {
         let query = list.page(Some(request(page_size, token)), "").scope("a").filter("first_id", first_id);
         query.fetch_rows::<Id>().await.unwrap()
     };
-    // Nine teams of 55 or 56, and the rare one: by how many each has, then by name.
+    // Nine teams of 55 or 56 memories, and the rare one, ordered by their number of memories and then by name.
     let first = page(4, "", None::<i64>).await;
     let rest = page(100, &first.response.next_page_token, None).await;
     assert_eq!([ids(&first), ids(&rest)], [vec![496, 497, 498, 499], vec![495, 491, 492, 493, 494, 0]]);
-    // The filter is inside: of the last nine rows each team has one.
+    // The filter applies inside the query: each team has one of the last nine rows.
     assert_eq!(ids(&page(100, "", Some(491)).await), [495, 496, 497, 498, 499, 491, 492, 493, 494]);
 }
 

@@ -1,6 +1,6 @@
-//! The statements of each kind, as files to be read: `tests/sql/*.sql`. Each was sent to Postgres as it stands there.
+//! The statements of each kind, in readable files: `tests/sql/*.sql`. Each was sent to Postgres exactly as in its file.
 //!
-//! `UPDATE_SQL=1 cargo test -p keyset --test sql` writes them anew.
+//! `UPDATE_SQL=1 cargo test -p keyset --test it sql` rewrites the files.
 use std::{
     fs,
     path::Path,
@@ -53,7 +53,7 @@ const BOOKS: Listing = Listing {
     ..Listing::DEFAULT
 };
 
-/// Connections that keep the SQL they are given.
+/// Connections that record the SQL of each statement.
 #[derive(Debug, Clone)]
 struct Recording {
     pool: PgPool,
@@ -109,14 +109,15 @@ impl Shown {
         Self { recording, list }
     }
 
-    /// Compares the last statement of this page with the file of this name. The tokens of the pages before and after it.
+    /// Compares the statement of this page with the file of this name. Returns the tokens of the previous and next
+    /// pages.
     async fn page(&self, name: &str, request: PageRequest, order_by: &str, filters: &Filters) -> [String; 2] {
         let page = filters.of(&self.list, request, order_by).fetch_rows::<Id>().await.unwrap();
         same(name, self.recording.sql.lock().unwrap().last().unwrap());
         [page.response.previous_page_token, page.response.next_page_token]
     }
 
-    /// Compares the statement that counts.
+    /// Compares the statement that counts with the file of this name.
     async fn total(&self, name: &str, kind: TotalCount, filters: &Filters) {
         let before = self.recording.sql.lock().unwrap().len();
         let request = PageRequest { total_count: kind.into(), ..request(1, "") };
@@ -154,9 +155,9 @@ async fn pages() {
     shown.page("mixed_directions_next", request(2, &next), "rank desc, id", &none).await;
 
     let [_, next] = shown.page("nulls_first_page", request(2, ""), "print_time desc", &none).await;
-    shown.page("nulls_behind_a_value", request(2, &next), "print_time desc", &none).await;
-    let [_, next] = shown.page("nulls_behind_a_value", request(6, &next), "print_time desc", &none).await;
-    shown.page("nulls_behind_a_null", request(2, &next), "print_time desc", &none).await;
+    shown.page("nulls_after_a_value", request(2, &next), "print_time desc", &none).await;
+    let [_, next] = shown.page("nulls_after_a_value", request(6, &next), "print_time desc", &none).await;
+    shown.page("nulls_after_a_null", request(2, &next), "print_time desc", &none).await;
 
     let indexed = Filters { shelf: Some("s1"), ..none.clone() };
     let [_, next] = shown.page("indexed_filter_first", request(2, ""), "", &indexed).await;

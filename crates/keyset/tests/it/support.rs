@@ -1,4 +1,4 @@
-//! A database of its own for each test.
+//! A new database for each test.
 pub mod everything;
 
 use std::{
@@ -61,7 +61,7 @@ pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<
     within(what, attempts).await
 }
 
-/// Waits for what is to come by itself: long enough for a busy machine, and never the reason why a test passes.
+/// Waits for a future for a minute: long enough for a busy machine. Only a failing test waits this long.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     let Ok(value) = tokio::time::timeout(Duration::from_secs(60), future).await else { panic!("waited until {what}") };
     value
@@ -80,7 +80,7 @@ pub fn ids(page: &Page<Id>) -> Vec<i64> {
     page.rows.iter().map(|row| row.id).collect()
 }
 
-/// A listing made while a test runs.
+/// Makes a value static, for a listing that a test builds.
 pub fn leak<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
 }

@@ -1,14 +1,17 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use keyset::{Filter, Listing, Order, Statement, asc, desc};
-use platform::{Error, NewRow, Resource};
+use platform::{Declaration, Error, Field, NewRow, Resource, Rows, Value};
 use quire_proto::memory::v1::Memory;
-use sqlx::{Row, types::Json};
+use sqlx::Row;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::MEMORY;
+use super::SCOPES;
 use crate::Memories;
+
+/// The confidence in a memory that gives none.
+const DEFAULT_CONFIDENCE: f64 = 1.0;
 
 /// The columns of a memory, and what stands before the name of each in a message that it is part of.
 macro_rules! columns {
@@ -31,7 +34,7 @@ pub(super) use columns;
 pub static MEMORIES: Listing = Listing {
     name: "memory.v1.Memories",
     from: "memories",
-    message: MEMORY,
+    message: "memory.v1.Memory",
     columns: columns!(""),
     scope: &["workspace_id"],
     filters: FILTERS,
@@ -62,67 +65,38 @@ const INDEXED: &[&[&str]] = &[&["agent"], &["user_id"], &["project_id"]];
 /// The content, and 12 KiB, which is as much as all the other fields can have together.
 pub(super) const WEIGHT: &str = "octet_length(content) + 12288";
 
-/// What an update changes of a memory: the fields that are given.
-#[derive(Debug)]
-pub(crate) struct Change {
-    pub(crate) scope: Option<&'static str>,
-    pub(crate) content: Option<String>,
-    pub(crate) r#type: Option<String>,
-    pub(crate) source: Option<String>,
-    pub(crate) confidence: Option<f64>,
-    pub(crate) pinned: Option<bool>,
-    pub(crate) policy: Option<bool>,
-    pub(crate) user_id: Option<String>,
-    pub(crate) team_id: Option<String>,
-    pub(crate) project_id: Option<String>,
-    pub(crate) repository: Option<String>,
-    pub(crate) agent: Option<String>,
-    pub(crate) tags: Option<Vec<String>>,
-    pub(crate) metadata: Option<BTreeMap<String, String>>,
-    /// The etag that the memory must have, where one is given.
-    pub(crate) expected_etag: String,
-    pub(crate) new_etag: Uuid,
-    pub(crate) update_time: OffsetDateTime,
+/// Memories, as callers write them.
+pub static MEMORY: Declaration<Memory> = Declaration {
+    listing: &MEMORIES,
+    field: "memory",
+    id: |memory| &memory.id,
+    etag: |memory| &memory.etag,
+    fields,
+    fill,
+    unique: "",
+};
+
+pub(crate) fn fields(memory: &Memory) -> Vec<Field<'_>> {
+    vec![
+        Field::one_of("scope", memory.scope, &SCOPES),
+        Field::text("content", &memory.content, 1..=256 << 10),
+        Field::text("type", &memory.r#type, 0..=64),
+        Field::text("source", &memory.source, 0..=256),
+        Field::float8("confidence", memory.confidence, 0.0..=1.0),
+        Field::bool("pinned", memory.pinned),
+        Field::bool("policy", memory.policy),
+        Field::text("user_id", &memory.user_id, 0..=128),
+        Field::text("team_id", &memory.team_id, 0..=128),
+        Field::text("project_id", &memory.project_id, 0..=128),
+        Field::text("repository", &memory.repository, 0..=256),
+        Field::text("agent", &memory.agent, 0..=256),
+        Field::words("tags", &memory.tags, 0),
+        Field::metadata("metadata", &memory.metadata),
+    ]
 }
 
-pub(crate) async fn get(service: &Memories, workspace: &str, id: Uuid) -> Result<Option<Memory>, Error> {
-    let sql = concat!("select ", columns!(""), " from memories where workspace_id = $1 and id = $2");
-    let rows = service.database.read_rows(Statement::new(sql).bind(workspace).bind(id)).await?;
-    Ok(service.memories.first(&rows)?)
-}
-
-/// Changes a memory. Nothing when there is none, or when it has another etag than expected.
-pub(crate) async fn update(
-    service: &Memories,
-    workspace: &str,
-    id: Uuid,
-    change: &Change,
-) -> Result<Option<Memory>, Error> {
-    let sql = concat!(
-        "
-        update memories set scope = coalesce($4, scope), content = coalesce($5, content), type = coalesce($6, type),
-            source = coalesce($7, source), confidence = coalesce($8, confidence), pinned = coalesce($9, pinned),
-            policy = coalesce($10, policy), user_id = coalesce($11, user_id), team_id = coalesce($12, team_id),
-            project_id = coalesce($13, project_id), repository = coalesce($14, repository),
-            agent = coalesce($15, agent), tags = coalesce($16, tags), metadata = coalesce($17, metadata), etag = $18,
-            update_time = greatest($19, update_time + interval '1 microsecond')
-        where workspace_id = $1 and id = $2 and ($3 = '' or etag::text = $3)
-        returning ",
-        columns!("")
-    );
-    let statement = Statement::new(sql).bind(workspace).bind(id).bind(&change.expected_etag);
-    let statement = statement.bind(change.scope).bind(&change.content).bind(&change.r#type).bind(&change.source);
-    let statement = statement.bind(change.confidence).bind(change.pinned).bind(change.policy).bind(&change.user_id);
-    let statement = statement.bind(&change.team_id).bind(&change.project_id).bind(&change.repository);
-    let statement = statement.bind(&change.agent).bind(&change.tags).bind(change.metadata.as_ref().map(Json));
-    let statement = statement.bind(change.new_etag).bind(change.update_time);
-    Ok(service.memories.first(&service.database.write_rows(statement).await?)?)
-}
-
-/// Deletes a memory. Whether there was one.
-pub(crate) async fn delete(service: &Memories, workspace: &str, id: Uuid) -> Result<bool, Error> {
-    let sql = "delete from memories where workspace_id = $1 and id = $2 returning id";
-    Ok(!service.database.write_rows(Statement::new(sql).bind(workspace).bind(id)).await?.is_empty())
+pub(crate) fn fill(memory: &mut Memory) {
+    memory.confidence.get_or_insert(DEFAULT_CONFIDENCE);
 }
 
 /// A memory to be made.
@@ -131,8 +105,6 @@ pub(crate) struct NewMemory {
     /// The path of the request that asks for it, with the dot behind it: empty, or as in `requests[3].`.
     pub(crate) path: String,
     pub(crate) id: Uuid,
-    pub(crate) scope: &'static str,
-    pub(crate) confidence: f64,
     pub(crate) etag: Uuid,
     pub(crate) create_time: OffsetDateTime,
     pub(crate) memory: Memory,
@@ -143,41 +115,17 @@ impl NewRow for NewMemory {
     type Existing = Memory;
 
     async fn insert(service: &Memories, workspace: &str, new: &[&Self]) -> sqlx::Result<()> {
-        let sql = "
-            with given as (
-                select * from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::float8[], $8::bool[],
-                    $9::bool[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::jsonb[], $16::jsonb[],
-                    $17::uuid[], $18::timestamptz[])
-                    as given (id, scope, content, type, source, confidence, pinned, policy, user_id, team_id, project_id,
-                        repository, agent, tags, metadata, etag, create_time)
-            )
-            insert into memories (workspace_id, id, scope, content, type, source, confidence, pinned, policy, user_id,
-                team_id, project_id, repository, agent, tags, metadata, etag, create_time, update_time)
-            select $1, id, scope, content, type, source, confidence, pinned, policy, user_id, team_id, project_id,
-                repository, agent, array(select jsonb_array_elements_text(tags)), metadata, etag, create_time, create_time
-            -- Two batches that have memories in common take them in the same order, so that neither waits for the other.
-            from given order by id";
-        let memories = || new.iter().map(|new| &new.memory);
-        let statement = Statement::new(sql)
-            .bind(workspace)
-            .bind(new.iter().map(|new| new.id).collect::<Vec<_>>())
-            .bind(new.iter().map(|new| new.scope).collect::<Vec<_>>())
-            .bind(memories().map(|memory| memory.content.as_str()).collect::<Vec<_>>())
-            .bind(memories().map(|memory| memory.r#type.as_str()).collect::<Vec<_>>())
-            .bind(memories().map(|memory| memory.source.as_str()).collect::<Vec<_>>())
-            .bind(new.iter().map(|new| new.confidence).collect::<Vec<_>>())
-            .bind(memories().map(|memory| memory.pinned).collect::<Vec<_>>())
-            .bind(memories().map(|memory| memory.policy).collect::<Vec<_>>())
-            .bind(memories().map(|memory| memory.user_id.as_str()).collect::<Vec<_>>())
-            .bind(memories().map(|memory| memory.team_id.as_str()).collect::<Vec<_>>())
-            .bind(memories().map(|memory| memory.project_id.as_str()).collect::<Vec<_>>())
-            .bind(memories().map(|memory| memory.repository.as_str()).collect::<Vec<_>>())
-            .bind(memories().map(|memory| memory.agent.as_str()).collect::<Vec<_>>())
-            .bind(memories().map(|memory| Json(&memory.tags)).collect::<Vec<_>>())
-            .bind(memories().map(|memory| Json(&memory.metadata)).collect::<Vec<_>>())
-            .bind(new.iter().map(|new| new.etag).collect::<Vec<_>>())
-            .bind(new.iter().map(|new| new.create_time).collect::<Vec<_>>());
-        service.database.write_rows(statement).await?;
+        let rows = Rows::new(new.iter().map(|new| {
+            let mut fields = fields(&new.memory);
+            fields.extend([
+                Field::new("id", Value::Uuid(new.id)),
+                Field::new("etag", Value::Uuid(new.etag)),
+                Field::new("create_time", Value::Timestamptz(new.create_time)),
+                Field::new("update_time", Value::Timestamptz(new.create_time)),
+            ]);
+            fields
+        }));
+        service.database.write_rows(rows.insert(workspace, "memories", "id")).await?;
         Ok(())
     }
 
@@ -200,7 +148,7 @@ impl NewRow for NewMemory {
         let statement = Statement::new(sql).bind(workspace).bind(ids).bind(bytes);
         let mut by_id = HashMap::new();
         for row in service.database.read_rows(statement).await? {
-            by_id.insert(row.try_get::<String, _>("stored_id")?, service.memories.message(&row)?);
+            by_id.insert(row.try_get::<String, _>("stored_id")?, service.memories.list.message(&row)?);
         }
         Ok(new.iter().map(|new| by_id.remove(&new.memory.id)).collect())
     }
@@ -211,6 +159,6 @@ impl NewRow for NewMemory {
     }
 
     fn resource(&self, _existing: Option<&Memory>) -> Resource {
-        Resource { kind: MEMORY, field: format!("{}memory.id", self.path), name: self.memory.id.clone() }
+        Resource { kind: MEMORIES.message, field: format!("{}memory.id", self.path), name: self.memory.id.clone() }
     }
 }

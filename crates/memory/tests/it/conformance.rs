@@ -1,7 +1,9 @@
 //! The service's lists do what lists promise.
 use keyset::{Listing, conformance::Conformance};
+use memory::MEMORY;
 use memory::{MEMORIES, RECALLED};
 use platform::testing;
+use quire_proto::memory::v1::Memory;
 
 /// Makes memories, in two workspaces that cannot be told apart otherwise.
 const ROWS: &str = "
@@ -45,4 +47,10 @@ async fn memories_conform() {
 #[tokio::test]
 async fn recalled_memories_conform() {
     check(&RECALLED, &["default", "page or -lists or list"]).await;
+}
+
+#[tokio::test]
+async fn the_table_allows_what_the_service_allows() {
+    let platform = testing::platform().await;
+    testing::assert_checks(&platform, "memories", &(MEMORY.fields)(&Memory::default())).await;
 }

@@ -162,9 +162,9 @@ async fn what_is_wrong_is_named_by_its_field() {
     }
     insta::assert_snapshot!(answers, @"
     nothing
-    InvalidArgument: memory.content: must have 1 to 262144 bytes; it has 0; memory.scope: must be one of MEMORY_SCOPE_USER, MEMORY_SCOPE_TEAM, MEMORY_SCOPE_ORGANIZATION, MEMORY_SCOPE_AGENT, MEMORY_SCOPE_PROJECT
-      memory.content: must have 1 to 262144 bytes; it has 0
+    InvalidArgument: memory.scope: must be one of MEMORY_SCOPE_USER, MEMORY_SCOPE_TEAM, MEMORY_SCOPE_ORGANIZATION, MEMORY_SCOPE_AGENT, MEMORY_SCOPE_PROJECT; memory.content: must have 1 to 262144 bytes; it has 0
       memory.scope: must be one of MEMORY_SCOPE_USER, MEMORY_SCOPE_TEAM, MEMORY_SCOPE_ORGANIZATION, MEMORY_SCOPE_AGENT, MEMORY_SCOPE_PROJECT
+      memory.content: must have 1 to 262144 bytes; it has 0
     a scope that is none
     InvalidArgument: memory.scope: must be one of MEMORY_SCOPE_USER, MEMORY_SCOPE_TEAM, MEMORY_SCOPE_ORGANIZATION, MEMORY_SCOPE_AGENT, MEMORY_SCOPE_PROJECT
       memory.scope: must be one of MEMORY_SCOPE_USER, MEMORY_SCOPE_TEAM, MEMORY_SCOPE_ORGANIZATION, MEMORY_SCOPE_AGENT, MEMORY_SCOPE_PROJECT

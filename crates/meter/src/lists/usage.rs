@@ -1,15 +1,14 @@
-use std::collections::HashMap;
-
 use keyset::{Filter, Listing, Order, Statement, asc, desc};
-use platform::{Error, NewRow, Resource};
+use platform::{Error, Field, NewRow, Resource, Rows, Value, matched};
 use quire_proto::meter::v1::UsageRecord;
 use rust_decimal::Decimal;
-use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::USAGE_RECORD;
 use crate::Meter;
+
+/// The most tokens of a kind in a record.
+const MAX_TOKENS: i64 = 1_000_000_000_000;
 
 macro_rules! columns {
     () => {
@@ -22,7 +21,7 @@ macro_rules! columns {
 pub static USAGE: Listing = Listing {
     name: "meter.v1.Usage",
     from: "usage_records",
-    message: USAGE_RECORD,
+    message: "meter.v1.UsageRecord",
     columns: columns!(),
     scope: &["workspace_id"],
     filters: FILTERS,
@@ -46,6 +45,24 @@ pub(super) const FILTERS: &[Filter] = &[
 
 const INDEXED: &[&[&str]] = &[&["agent_id"], &["team_id"], &["model"]];
 
+/// The fields of a record that are stored as they come.
+pub fn usage_fields(record: &UsageRecord) -> Vec<Field<'_>> {
+    vec![
+        Field::text("request_id", &record.request_id, 1..=128),
+        Field::text("team_id", &record.team_id, 0..=128),
+        Field::text("agent_id", &record.agent_id, 0..=256),
+        Field::text("surface", &record.surface, 0..=64),
+        Field::text("event_type", &record.event_type, 0..=64),
+        Field::text("model", &record.model, 0..=128),
+        Field::text("provider", &record.provider, 0..=64),
+        Field::int8("input_tokens", Some(record.input_tokens), 0..=MAX_TOKENS),
+        Field::int8("output_tokens", Some(record.output_tokens), 0..=MAX_TOKENS),
+        Field::int8("cache_read_tokens", Some(record.cache_read_tokens), 0..=MAX_TOKENS),
+        Field::int8("cache_write_tokens", Some(record.cache_write_tokens), 0..=MAX_TOKENS),
+        Field::metadata("metadata", &record.metadata),
+    ]
+}
+
 /// A use to be recorded.
 #[derive(Debug, Clone)]
 pub(crate) struct NewUsage {
@@ -65,41 +82,17 @@ impl NewRow for NewUsage {
     type Existing = UsageRecord;
 
     async fn insert(service: &Meter, workspace: &str, new: &[&Self]) -> sqlx::Result<()> {
-        let sql = "
-            with given as (
-                select * from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                    $9::text[], $10::int8[], $11::int8[], $12::int8[], $13::int8[], $14::numeric[], $15::jsonb[],
-                    $16::timestamptz[], $17::timestamptz[])
-                    as given (id, request_id, team_id, agent_id, surface, event_type, model, provider, input_tokens,
-                        output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, metadata, occur_time, create_time)
-            )
-            insert into usage_records (workspace_id, id, request_id, team_id, agent_id, surface, event_type, model, provider,
-                input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, metadata, occur_time,
-                create_time)
-            select $1, id, request_id, team_id, agent_id, surface, event_type, model, provider, input_tokens, output_tokens,
-                cache_read_tokens, cache_write_tokens, cost_usd, metadata, occur_time, create_time
-            -- Two batches that have uses in common take them in the same order, so that neither waits for the other.
-            from given order by request_id";
-        let records = || new.iter().map(|new| &new.record);
-        let statement = Statement::new(sql)
-            .bind(workspace)
-            .bind(new.iter().map(|new| new.id).collect::<Vec<_>>())
-            .bind(records().map(|record| record.request_id.as_str()).collect::<Vec<_>>())
-            .bind(records().map(|record| record.team_id.as_str()).collect::<Vec<_>>())
-            .bind(records().map(|record| record.agent_id.as_str()).collect::<Vec<_>>())
-            .bind(records().map(|record| record.surface.as_str()).collect::<Vec<_>>())
-            .bind(records().map(|record| record.event_type.as_str()).collect::<Vec<_>>())
-            .bind(records().map(|record| record.model.as_str()).collect::<Vec<_>>())
-            .bind(records().map(|record| record.provider.as_str()).collect::<Vec<_>>())
-            .bind(records().map(|record| record.input_tokens).collect::<Vec<_>>())
-            .bind(records().map(|record| record.output_tokens).collect::<Vec<_>>())
-            .bind(records().map(|record| record.cache_read_tokens).collect::<Vec<_>>())
-            .bind(records().map(|record| record.cache_write_tokens).collect::<Vec<_>>())
-            .bind(new.iter().map(|new| new.cost_usd).collect::<Vec<_>>())
-            .bind(records().map(|record| Json(&record.metadata)).collect::<Vec<_>>())
-            .bind(new.iter().map(|new| new.occur_time).collect::<Vec<_>>())
-            .bind(new.iter().map(|new| new.create_time).collect::<Vec<_>>());
-        service.database.write_rows(statement).await?;
+        let rows = Rows::new(new.iter().map(|new| {
+            let mut fields = usage_fields(&new.record);
+            fields.extend([
+                Field::new("id", Value::Uuid(new.id)),
+                Field::new("cost_usd", Value::Numeric(new.cost_usd)),
+                Field::new("occur_time", Value::Timestamptz(new.occur_time)),
+                Field::new("create_time", Value::Timestamptz(new.create_time)),
+            ]);
+            fields
+        }));
+        service.database.write_rows(rows.insert(workspace, "usage_records", "request_id")).await?;
         Ok(())
     }
 
@@ -107,12 +100,9 @@ impl NewRow for NewUsage {
         let sql =
             concat!("select ", columns!(), " from usage_records where workspace_id = $1 and request_id = any($2)");
         let request_ids: Vec<_> = new.iter().map(|new| new.record.request_id.as_str()).collect();
-        let mut by_request_id = HashMap::new();
-        for row in service.database.read_rows(Statement::new(sql).bind(workspace).bind(request_ids)).await? {
-            let record: UsageRecord = service.usage.message(&row)?;
-            by_request_id.insert(record.request_id.clone(), record);
-        }
-        Ok(new.iter().map(|new| by_request_id.remove(&new.record.request_id)).collect())
+        let rows = service.database.read_rows(Statement::new(sql).bind(workspace).bind(request_ids)).await?;
+        let existing = rows.iter().map(|row| service.usage.message(row)).collect::<Result<Vec<UsageRecord>, _>>()?;
+        Ok(matched(new, &existing, &[(|new| &new.record.request_id, |record| &record.request_id)]))
     }
 
     fn is_as(&self, existing: &UsageRecord) -> bool {
@@ -123,6 +113,6 @@ impl NewRow for NewUsage {
 
     fn resource(&self, _existing: Option<&UsageRecord>) -> Resource {
         let name = self.record.request_id.clone();
-        Resource { kind: USAGE_RECORD, field: format!("{}request_id", self.path), name }
+        Resource { kind: USAGE.message, field: format!("{}request_id", self.path), name }
     }
 }

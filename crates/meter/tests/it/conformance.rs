@@ -1,7 +1,9 @@
 //! The service's lists do what lists promise.
 use keyset::{List, conformance::Conformance};
+use meter::usage_fields;
 use meter::{SUMMARIES, USAGE};
 use platform::testing;
+use quire_proto::meter::v1::UsageRecord;
 use time::OffsetDateTime;
 
 /// Makes uses. The times of those that are rare are before and after all others.
@@ -47,4 +49,10 @@ async fn summaries_conform() {
     let parameters = [true, false, false, true, false, true, false];
     let conformance = parameters.into_iter().fold(of(&list), Conformance::parameter);
     conformance.check(async |numbers| testing::insert(pool, ROWS, numbers).await).await;
+}
+
+#[tokio::test]
+async fn the_table_allows_what_the_service_allows() {
+    let platform = testing::platform().await;
+    testing::assert_checks(&platform, "usage_records", &usage_fields(&UsageRecord::default())).await;
 }

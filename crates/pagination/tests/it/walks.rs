@@ -130,7 +130,7 @@ async fn an_error_on_the_first_page_is_all_there_is() {
 #[tokio::test]
 async fn a_token_that_leads_to_itself_is_an_error() {
     let server = Server::new([("", Ok((vec![1, 2], "a"))), ("a", Ok((vec![], "a")))]);
-    let looping = || Err((Code::Internal, "the server answered the page token it was asked with".into()));
+    let looping = || Err((Code::Internal, "the server returned the page token of the request".into()));
     assert_eq!(server.walk_all().await, [Ok(1), Ok(2), looping()]);
     assert_eq!(server.tokens_asked(), ["", "a"]);
 

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// Directories with programs that say that they are these versions.
+/// Directories with programs that report these versions.
 fn installed(versions: &[&str]) -> (TempDir, Vec<PathBuf>) {
     let root = tempfile::tempdir().unwrap();
     let dirs = versions
@@ -34,7 +34,7 @@ fn found(dirs: &[PathBuf], wrote: Option<&str>) -> Result<PathBuf, String> {
 }
 
 #[test]
-fn a_new_database_takes_the_first_and_an_old_one_its_own_version() {
+fn a_new_database_uses_the_first_version_and_an_existing_one_its_own() {
     let (_root, dirs) = installed(&["17.2", "15.14 (Debian 15.14-0+deb12u1)", "18beta1"]);
     assert_eq!(found(&dirs, None).unwrap(), dirs[0]);
     assert_eq!(found(&dirs, Some("15")).unwrap(), dirs[1]);
@@ -42,7 +42,7 @@ fn a_new_database_takes_the_first_and_an_old_one_its_own_version() {
 }
 
 #[test]
-fn another_version_is_told_apart_from_none() {
+fn a_wrong_version_is_told_apart_from_no_version() {
     let (_root, dirs) = installed(&["17.2", "15.14", "17.1"]);
     assert_eq!(
         found(&dirs, Some("14")).unwrap_err(),
@@ -64,7 +64,7 @@ fn a_directory_needs_both_programs() {
 }
 
 #[test]
-fn the_newest_version_comes_first_by_number() {
+fn versions_are_sorted_by_number_newest_first() {
     let root = tempfile::tempdir().unwrap();
     for name in ["pgsql-9.6", "pgsql-15", "pgsql-100", "other"] {
         fs::create_dir(root.path().join(name)).unwrap();

@@ -1,5 +1,5 @@
-//! What the tests share. It speaks just enough of PostgreSQL's protocol to run a statement, so that
-//! no client has to be installed.
+//! Shared by the tests. It speaks just enough of PostgreSQL's protocol to run a statement, so that no client has to be
+//! installed.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -11,7 +11,7 @@ pub(crate) fn settings(data_dir: &Path) -> Settings {
     Settings { data_dir: data_dir.to_owned(), durable: false, extra: Vec::new() }
 }
 
-/// The first column of the first row, or "" where there is none.
+/// The first column of the first row, or "" if there is none.
 pub(crate) fn query(server: &Server, sql: &str) -> String {
     let name = format!(".s.PGSQL.{}", server.port());
     let mut socket = UnixStream::connect(server.socket_dir().join(name)).unwrap();
@@ -45,7 +45,7 @@ fn receive(socket: &mut UnixStream) -> String {
         match head[0] {
             b'Z' => return value.unwrap_or_default(),
             b'E' => panic!("{}", String::from_utf8_lossy(&body)),
-            // The number of columns and the length of the first come before its text.
+            // The text of the first column follows the number of columns and its own length.
             b'D' => value = value.or_else(|| Some(String::from_utf8(body[6..].to_vec()).unwrap())),
             _ => {}
         }

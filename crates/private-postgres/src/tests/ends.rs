@@ -21,7 +21,7 @@ fn exists(id: u32) -> bool {
     kill(pid(id), None).is_ok()
 }
 
-/// Not a test: the process that the tests kill.
+/// Not a test: this is the process that the tests kill.
 #[test]
 #[ignore = "the tests run it in a process of its own"]
 fn holder() {
@@ -34,7 +34,7 @@ fn holder() {
     let dir = server.socket_dir().display();
     writeln!(stdout, "\nholds {} {dir}", server.process_id()).unwrap();
     stdout.flush().unwrap();
-    // Until it is killed.
+    // Waits until it is killed.
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
@@ -66,13 +66,13 @@ impl Holder {
         }
     }
 
-    /// Ends the process with no chance to clean up, and nothing else.
+    /// Kills only the process itself, with no chance to clean up.
     fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Every process of the server has the log as its standard error, and holds its lock.
+    /// Every process of the server has the log as its standard error, and so holds its lock.
     fn wait_until_all_have_ended(&self) {
         self.log.lock().unwrap();
         self.log.unlock().unwrap();
@@ -80,14 +80,14 @@ impl Holder {
 }
 
 #[test]
-fn a_killed_process_takes_its_server_with_it() {
+fn a_killed_process_stops_its_server() {
     let dir = tempfile::tempdir().unwrap();
     let mut holder = Holder::start(dir.path());
     assert!(exists(holder.server));
     holder.kill();
     holder.wait_until_all_have_ended();
     assert!(!exists(holder.server));
-    // It shut down, as opposed to having been killed.
+    // It was shut down, not killed.
     assert!(!dir.path().join("postgres/postmaster.pid").exists());
 }
 
@@ -102,7 +102,7 @@ fn the_next_start_waits_for_the_server_of_a_killed_process() {
 }
 
 #[test]
-fn a_killed_process_leaves_nothing_temporary() {
+fn a_killed_process_leaves_no_temporary_files() {
     let mut holder = Holder::start(Path::new(""));
     let data_dir = holder.socket_dir.parent().unwrap().to_owned();
     assert!(data_dir.exists());
@@ -148,7 +148,7 @@ fn a_server_that_was_killed_is_not_running_and_can_be_started_again() {
 mod linux {
     use super::*;
 
-    /// The fields of /proc/*/stat from the state on.
+    /// The fields of /proc/*/stat, starting at the state.
     fn stat(id: u32) -> Option<Vec<String>> {
         let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
         let (_, fields) = text.rsplit_once(") ")?;
@@ -197,7 +197,7 @@ mod linux {
     }
 
     #[test]
-    fn a_supervisor_ignores_what_is_sent_to_all_of_its_group() {
+    fn a_supervisor_ignores_signals_to_its_group() {
         let server = Server::temporary().unwrap();
         let supervisor = parent(server.process_id()).unwrap();
         let status = fs::read_to_string(format!("/proc/{supervisor}/status")).unwrap();

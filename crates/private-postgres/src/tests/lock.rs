@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_log_that_stays_locked_is_an_abandoned_server() {
+fn a_log_that_stays_locked_reports_an_abandoned_server() {
     let dir = tempfile::tempdir().unwrap();
     let cluster = dir.path().join("postgres");
     std::fs::create_dir(&cluster).unwrap();
@@ -25,10 +25,10 @@ fn a_log_that_stays_locked_is_an_abandoned_server() {
 }
 
 #[test]
-fn the_owners_lock_names_its_holder_and_ends_with_it() {
+fn the_owners_lock_names_its_holder_and_is_released_with_it() {
     let dir = tempfile::tempdir().unwrap();
     let owner = OwnerLock::acquire(dir.path()).unwrap();
-    // What another thread's child has for a moment.
+    // A copy of the descriptor, as a child of another thread has for a moment.
     let _copy = owner.0.try_clone().unwrap();
 
     let error = OwnerLock::acquire(dir.path()).unwrap_err();

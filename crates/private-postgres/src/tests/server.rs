@@ -26,7 +26,7 @@ fn data_survives_a_restart() {
 }
 
 #[test]
-fn the_settings_are_those_of_a_private_server() {
+fn a_server_has_private_settings() {
     let dir = tempfile::tempdir().unwrap();
     let mut settings = settings(dir.path());
     settings.durable = true;
@@ -60,10 +60,10 @@ fn a_second_server_on_the_same_directory_is_refused() {
     Server::start(&settings(dir.path())).unwrap();
 }
 
-/// Without /proc, PostgreSQL's own check is the only one.
+/// Only with /proc: without it, PostgreSQL's own check is the only one.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_server_that_something_else_started_is_seen() {
+fn a_server_started_by_another_program_is_detected() {
     let dir = tempfile::tempdir().unwrap();
     let first = Server::start(&settings(dir.path())).unwrap();
     fs::remove_file(dir.path().join("postgres.lock")).unwrap();
@@ -75,17 +75,17 @@ fn a_server_that_something_else_started_is_seen() {
     assert_eq!(pid, Some(first.process_id()));
 }
 
-/// As after a container is restarted, where the same few process ids are used again.
+/// This happens after a container restart, because process ids are reused.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_stale_process_id_that_is_used_again_is_not_a_server() {
+fn a_stale_process_id_that_was_reused_is_not_a_server() {
     let dir = tempfile::tempdir().unwrap();
     Server::start(&settings(dir.path())).unwrap().stop().unwrap();
     let cluster = dir.path().join("postgres");
     let owner = fs::metadata(&cluster).unwrap();
     let mut sleep = Command::new("sleep");
     sleep.arg("600");
-    // Only root has to change to the owner, or may.
+    // Only root has to run it as the owner, and only root may.
     if fs::metadata(dir.path()).unwrap().uid() == 0 {
         sleep.uid(owner.uid()).gid(owner.gid());
     }
@@ -122,7 +122,7 @@ fn a_database_of_another_version_is_refused() {
 }
 
 #[test]
-fn a_creation_that_was_interrupted_is_started_over() {
+fn an_interrupted_creation_is_started_over() {
     let dir = tempfile::tempdir().unwrap();
     let unfinished = dir.path().join("postgres.unfinished");
     fs::create_dir(&unfinished).unwrap();
@@ -169,7 +169,7 @@ fn a_failed_start_gives_the_reason_and_the_log() {
 }
 
 #[test]
-fn directories_that_only_the_caller_can_enter_stay_so() {
+fn directories_keep_their_owner_and_mode() {
     let outer = tempfile::tempdir().unwrap();
     let closed = outer.path().join("closed");
     let data_dir = closed.join("data");
@@ -191,7 +191,7 @@ fn directories_that_only_the_caller_can_enter_stay_so() {
 }
 
 #[test]
-fn a_path_too_long_for_a_socket_is_linked_to() {
+fn a_path_too_long_for_a_socket_gets_a_link() {
     let outer = tempfile::tempdir().unwrap();
     let data_dir = outer.path().join("long".repeat(30)).join("long".repeat(30));
     let server = Server::start(&settings(&data_dir)).unwrap();
@@ -203,7 +203,7 @@ fn a_path_too_long_for_a_socket_is_linked_to() {
 }
 
 #[test]
-fn a_temporary_server_leaves_nothing() {
+fn a_temporary_server_leaves_no_files() {
     let server = Server::temporary().unwrap();
     assert_eq!(query(&server, "show fsync"), "off");
     let data_dir = server.socket_dir().parent().unwrap().to_owned();

@@ -4,7 +4,7 @@ use quire_proto::prompts::v1::Label;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{LABEL, versions};
+use super::versions;
 use crate::Prompts;
 
 macro_rules! columns {
@@ -17,7 +17,7 @@ macro_rules! columns {
 pub static LABELS: Listing = Listing {
     name: "prompts.v1.Labels",
     from: "labels",
-    message: LABEL,
+    message: "prompts.v1.Label",
     columns: columns!(),
     scope: &["workspace_id", "prompt_id"],
     orders: &[Order { name: "label", keys: &[asc("label")], indexed: &[] }],
@@ -75,7 +75,11 @@ pub(crate) async fn assign(service: &Prompts, workspace: &str, new: &NewLabel) -
         return Ok(kept);
     }
     // It pointed there, and was moved since.
-    Err(Error::Aborted(Resource { kind: LABEL, field: "label".to_owned(), name: format!("{prompt_id}/{label}") }))
+    Err(Error::Aborted(Resource {
+        kind: LABELS.message,
+        field: "label".to_owned(),
+        name: format!("{prompt_id}/{label}"),
+    }))
 }
 
 /// The label where it points at its version already.

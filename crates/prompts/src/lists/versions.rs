@@ -1,10 +1,9 @@
 use keyset::{Listing, Order, Statement, desc};
-use platform::Error;
+use platform::{Error, Field, Value};
 use quire_proto::prompts::v1::PromptVersion;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::VERSION;
 use crate::Prompts;
 
 macro_rules! columns {
@@ -17,7 +16,7 @@ macro_rules! columns {
 pub static VERSIONS: Listing = Listing {
     name: "prompts.v1.PromptVersions",
     from: "prompt_versions",
-    message: VERSION,
+    message: "prompts.v1.PromptVersion",
     columns: columns!(),
     scope: &["workspace_id", "prompt_id"],
     orders: &[Order { name: "version desc", keys: &[desc("version")], indexed: &[] }],
@@ -32,6 +31,30 @@ pub(crate) struct NewVersion {
     pub(crate) prompt_id: Uuid,
     pub(crate) create_time: OffsetDateTime,
     pub(crate) version: PromptVersion,
+}
+
+/// The fields of a version that callers write.
+pub fn version_fields(version: &PromptVersion) -> Vec<Field<'_>> {
+    vec![
+        Field::text("content", &version.content, 1..=1 << 20),
+        Field::text("model", &version.model, 0..=128),
+        Field::text("author", &version.author, 0..=128),
+    ]
+}
+
+impl NewVersion {
+    /// Its row.
+    pub(crate) fn row(&self) -> Vec<Field<'_>> {
+        let mut fields = version_fields(&self.version);
+        fields.extend([
+            Field::new("prompt_id", Value::Uuid(self.prompt_id)),
+            Field::new("version", Value::Int4(Some(self.version.version))),
+            Field::words("variables", &self.version.variables, 0),
+            Field::new("content_hash", Value::Bytea(&self.version.content_hash)),
+            Field::new("create_time", Value::Timestamptz(self.create_time)),
+        ]);
+        fields
+    }
 }
 
 /// Adds the version behind the latest one, whatever its own number says, unless that has the same content. The prompt's

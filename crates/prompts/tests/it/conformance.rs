@@ -2,6 +2,8 @@
 use keyset::conformance::Conformance;
 use platform::testing;
 use prompts::{DEPLOYMENTS, LABELS, PROMPTS, VERSIONS};
+use prompts::{PROMPT, version_fields};
+use quire_proto::prompts::v1::{Prompt, PromptVersion};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -93,4 +95,11 @@ async fn deployments_conform() {
         .value("label", "common")
         .check(async |numbers| testing::insert(pool, sql, numbers).await)
         .await;
+}
+
+#[tokio::test]
+async fn the_table_allows_what_the_service_allows() {
+    let platform = testing::platform().await;
+    testing::assert_checks(&platform, "prompts", &(PROMPT.fields)(&Prompt::default())).await;
+    testing::assert_checks(&platform, "prompt_versions", &version_fields(&PromptVersion::default())).await;
 }

@@ -2,20 +2,15 @@
 use std::time::Duration;
 
 use crate::support::{
-    Client, add, assert_lead_to, assign, deployments, label, make, one, start, start_on, start_ticking, text,
-    there_and_back, told, with,
+    Client, add, assert_lead_to, assign, deployments, label, make, one, start, start_on, text, there_and_back, with,
 };
 use database::connect;
 use platform::testing;
-use quire_proto::{
-    pagination::v1::{PageRequest, TotalCount},
-    prompts::v1::{
-        AssignLabelRequest, DeletePromptRequest, Deployment, ListDeploymentsRequest, ListDeploymentsResponse, Prompt,
-    },
+use quire_proto::prompts::v1::{
+    DeletePromptRequest, Deployment, ListDeploymentsRequest, ListDeploymentsResponse, Prompt,
 };
 use sqlx::PgPool;
 use tonic::{Code, Status};
-use uuid::Uuid;
 
 async fn list(client: &Client, request: ListDeploymentsRequest) -> Result<ListDeploymentsResponse, Status> {
     Ok(client.clone().list_deployments(request).await?.into_inner())
@@ -40,94 +35,6 @@ async fn make_two(client: &Client, name: &str) -> String {
     let id = one(client, name).await.id;
     add(client, "default", text(&id, "2")).await.unwrap();
     id
-}
-
-#[tokio::test]
-async fn every_filter_and_both_in_pages_that_lead_both_ways() {
-    let (_platform, client) = start_ticking().await;
-    let ids = [make_two(&client, "x").await, make_two(&client, "y").await];
-    let mut all = Vec::new();
-    for place in 0..30 {
-        let (id, name) = (&ids[place / 3 % 2], ["a", "b", "c"][place % 3]);
-        let version = place as i32 / 6 % 2 + 1;
-        let request = AssignLabelRequest { assigned_by: place.to_string(), ..label(id, name, version) };
-        assign(&client, "default", request.clone()).await.unwrap();
-        assign(&client, "other", request).await.unwrap_err();
-        all.insert(0, (place.to_string(), id.as_str(), name));
-    }
-    let nobody = Uuid::from_u128(1).to_string();
-    let (x, y) = (ids[0].as_str(), ids[1].as_str());
-    let cases = [
-        (None, None, 30),
-        (Some(x), None, 15),
-        (Some(y), None, 15),
-        (Some(&nobody), None, 0),
-        (None, Some("a"), 10),
-        (None, Some("c"), 10),
-        (None, Some(""), 0),
-        (None, Some("A"), 0),
-        (Some(x), Some("b"), 5),
-        (Some(y), Some("d"), 0),
-    ];
-    for (prompt_id, name, count) in cases {
-        let passes = |(_, id, of): &&(String, &str, &str)| {
-            prompt_id.is_none_or(|wanted| wanted == *id) && name.is_none_or(|wanted| wanted == *of)
-        };
-        let expected: Vec<_> = all.iter().filter(passes).map(|(actor, ..)| actor.clone()).collect();
-        assert_eq!(expected.len(), count);
-        let request = filter(prompt_id, name);
-        for page_size in [1, 4, 5, 200] {
-            let found = pages(&client, &request, page_size).await.concat();
-            let actors: Vec<_> = found.into_iter().map(|deployment| deployment.actor).collect();
-            assert_eq!(actors, expected, "{request:?}");
-        }
-        let page = PageRequest { total_count: TotalCount::Exact.into(), page_size: 1, ..Default::default() };
-        let request = ListDeploymentsRequest { page: Some(page), order_by: "create_time desc".into(), ..request };
-        let page = list(&client, request).await.unwrap().page.unwrap();
-        assert_eq!(page.total_count, Some(count as i64));
-    }
-}
-
-#[tokio::test]
-async fn what_is_wrong_is_named_by_its_field() {
-    let (_platform, client) = start().await;
-    let skip =
-        |request| ListDeploymentsRequest { page: Some(PageRequest { skip: 1, ..Default::default() }), ..request };
-    let id = Uuid::from_u128(1).to_string();
-    let requests = [
-        ("an empty id", filter(Some(""), None)),
-        ("no UUID", filter(Some("x"), Some("a"))),
-        ("NUL in the label", filter(None, Some("\0"))),
-        ("an order that is none", ListDeploymentsRequest { order_by: "create_time".into(), ..Default::default() }),
-        ("a skip with a label", skip(filter(None, Some("a")))),
-        ("a skip with both", skip(filter(Some(&id), Some("a")))),
-    ];
-    let mut answers = String::new();
-    for (what, request) in requests {
-        let answer = told(&list(&client, request).await.unwrap_err());
-        answers += &format!("{what}\n{answer}\n");
-    }
-    insta::assert_snapshot!(answers, @r#"
-    an empty id
-    InvalidArgument: prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-      prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-    no UUID
-    InvalidArgument: prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-      prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-    NUL in the label
-    InvalidArgument: label: must not contain NUL
-      label: must not contain NUL
-    an order that is none
-    InvalidArgument: order_by: must be one of "create_time desc"
-      order_by: must be one of "create_time desc"
-    a skip with a label
-    InvalidArgument: page.skip: must be 0 with label, which no index serves in this order; follow the page tokens
-      page.skip: must be 0 with label, which no index serves in this order; follow the page tokens
-    a skip with both
-    InvalidArgument: page.skip: must be 0 with label, which no index serves in this order; follow the page tokens
-      page.skip: must be 0 with label, which no index serves in this order; follow the page tokens
-    "#);
-    list(&client, skip(filter(Some(&id), None))).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,11 +1,6 @@
 //! Every statement of the service finds its rows by an index, however many rows there are.
-use crate::support::{ORDERS, add, assign, at, by, from, label, list_in, named, page, start_on, text, with};
+use crate::support::open;
 use platform::testing::{Many, id};
-use quire_proto::prompts::v1::{
-    BatchCreatePromptsRequest, DeletePromptRequest, GetPromptRequest, GetPromptVersionRequest, ListDeploymentsRequest,
-    ListLabelsRequest, ListPromptVersionsRequest, ListPromptsRequest, Prompt, ResolvePromptRequest,
-    UpdatePromptRequest,
-};
 
 /// 20,000 prompts in five workspaces, three versions and two labels of each; and of the prompt number 1 in each workspace
 /// 2,000 more of both.
@@ -33,157 +28,54 @@ const SEED: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn no_call_about_one_prompt_scans_a_table() {
-    let many = Many::new(&SEED).await;
-    many.assert_reads("CreatePrompt", 4, async |platform| {
-        let mut client = start_on(platform).await;
-        client.create_prompt(from("w1", named("new"))).await.unwrap();
-        // One that exists is looked for by its id and by its name.
-        client.create_prompt(from("w1", named("name 2000"))).await.unwrap_err();
-    })
-    .await;
-    many.assert_reads("GetPrompt", 1, async |platform| {
-        let mut client = start_on(platform).await;
-        client.get_prompt(from("w1", GetPromptRequest { id: id(2_000) })).await.unwrap();
-    })
-    .await;
-    many.assert_reads("UpdatePrompt", 4, async |platform| {
-        let mut client = start_on(platform).await;
-        let change = |id, name: &str| UpdatePromptRequest {
-            prompt: Some(Prompt { id, name: name.into(), ..Default::default() }),
-            update_mask: None,
+async fn no_call_scans_a_table() {
+    let of = |number, more: &str| format!(r#"{{"prompt_id": "{}"{more}}}"#, id(number));
+    let by_id = |number| vec![format!(r#"{{"id": "{}"}}"#, id(number))];
+    let new = |name: &str| format!(r#"{{"prompt": {{"name": "{name}"}}, "version": {{"content": "x"}}}}"#);
+    let change = |number, name: &str| format!(r#"{{"prompt": {{"id": "{}", "name": "{name}"}}}}"#, id(number));
+    let version =
+        |number, content: &str| format!(r#"{{"version": {{"prompt_id": "{}", "content": "{content}"}}}}"#, id(number));
+    let label = |label: &str, version: i32| of(1, &format!(r#", "label": "{label}", "version": {version}"#));
+    let batch = |names: std::ops::Range<u32>, flag| {
+        let prompt = |number: u32| {
+            let surface = ((number - 1) * 5 + 1) % 7;
+            format!(
+                r#"{{"prompt": {{"name": "name {number}", "surface": "surface {surface}"}},
+                    "version": {{"content": "content 1"}}}}"#
+            )
         };
-        client.update_prompt(from("w1", change(id(2_001), "changed"))).await.unwrap();
-        client.update_prompt(from("w1", change(id(2_001), "name 7"))).await.unwrap_err();
-        client.update_prompt(from("w1", change(id(9_999), "x"))).await.unwrap_err();
-    })
-    .await;
-    many.assert_reads("DeletePrompt", 8, async |platform| {
-        let mut client = start_on(platform).await;
-        client.delete_prompt(from("w1", DeletePromptRequest { id: id(2_002) })).await.unwrap();
-    })
-    .await;
-    many.assert_reads("CreatePromptVersion", 20, async |platform| {
-        let client = start_on(platform).await;
-        for number in [1, 2_003] {
-            for content in ["new", "new", "newer"] {
-                add(&client, "w1", text(&id(number), content)).await.unwrap();
-            }
-            let latest = text(&id(number + 1), format!("content {}", 3));
-            assert_eq!(add(&client, "w1", latest).await.unwrap().version, 3);
-        }
-    })
-    .await;
-    many.assert_reads("GetPromptVersion", 1, async |platform| {
-        let mut client = start_on(platform).await;
-        let request = GetPromptVersionRequest { prompt_id: id(1), version: 1_000 };
-        client.get_prompt_version(from("w1", request)).await.unwrap();
-    })
-    .await;
-    many.assert_reads("AssignLabel", 13, async |platform| {
-        let client = start_on(platform).await;
-        for (name, version) in [("new", 1), ("new", 2), ("new", 2), ("label 1000", 7)] {
-            assign(&client, "w1", label(&id(1), name, version)).await.unwrap();
-        }
-        assign(&client, "w1", label(&id(1), "new", 9_999)).await.unwrap_err();
-    })
-    .await;
-    many.assert_reads("ResolvePrompt", 6, async |platform| {
-        let mut client = start_on(platform).await;
-        for label in [None, Some("label 2".to_owned())] {
-            let request = ResolvePromptRequest { name: "name 1".into(), label };
-            client.resolve_prompt(from("w1", request)).await.unwrap();
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn no_batch_scans_a_table() {
-    let many = Many::new(&SEED).await;
-    let batch = |names: std::ops::Range<u32>, pass_over_existing| {
-        let requests = names.map(|number| {
-            let mut request = with(Prompt { name: format!("name {number}"), ..Default::default() });
-            let surface = (number - 1) * 5 + 1;
-            request.prompt.as_mut().unwrap().surface = format!("surface {}", surface % 7);
-            request.version.as_mut().unwrap().content = "content 1".into();
-            request
-        });
-        from("w1", BatchCreatePromptsRequest { requests: requests.collect(), pass_over_existing })
+        let requests: Vec<_> = names.map(prompt).collect();
+        format!(r#"{{"requests": [{}], "pass_over_existing": {flag}}}"#, requests.join(", "))
     };
-    many.assert_reads("BatchCreatePrompts", 400, async |platform| {
-        let mut client = start_on(platform).await;
-        client.batch_create_prompts(batch(5_001..5_101, false)).await.unwrap();
-        client.batch_create_prompts(batch(3_000..3_100, false)).await.unwrap_err();
-    })
-    .await;
-    many.assert_reads("BatchCreatePrompts that passes over some", 400, async |platform| {
-        let mut client = start_on(platform).await;
-        client.batch_create_prompts(batch(3_901..4_101, true)).await.unwrap();
-    })
-    .await;
-    many.assert_reads("BatchCreatePrompts that passes over 1,000", 3_000, async |platform| {
-        let mut client = start_on(platform).await;
-        client.batch_create_prompts(batch(2_000..3_000, true)).await.unwrap();
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn no_list_scans_a_table() {
-    let many = Many::new(&SEED).await;
-    many.assert_reads("ListPrompts", 110, async |platform| {
-        let client = start_on(platform).await;
-        let of_surface = ListPromptsRequest { surface: Some("surface 1".into()), ..by("") };
-        for request in ORDERS.map(by).iter().chain([&of_surface]) {
-            let first = list_in(&client, "w1", &at(request, 10, "")).await.unwrap();
-            assert_eq!(list_in(&client, "w1", &at(request, 10, first.next())).await.unwrap().prompts.len(), 10);
-        }
-    })
-    .await;
-    many.assert_reads("ListPromptVersions", 22, async |platform| {
-        let mut client = start_on(platform).await;
-        let request =
-            |token: &str| ListPromptVersionsRequest { page: page(10, token), prompt_id: id(1), ..Default::default() };
-        let first = client.list_prompt_versions(from("w1", request(""))).await.unwrap();
-        let token = first.into_inner().page.unwrap().next_page_token;
-        assert_eq!(
-            client.list_prompt_versions(from("w1", request(&token))).await.unwrap().into_inner().versions.len(),
-            10
-        );
-        client.list_prompt_versions(from("nobody", request(""))).await.unwrap_err();
-    })
-    .await;
-    many.assert_reads("ListLabels", 22, async |platform| {
-        let mut client = start_on(platform).await;
-        let request = |token: &str| ListLabelsRequest { page: page(10, token), prompt_id: id(1), ..Default::default() };
-        let first = client.list_labels(from("w1", request(""))).await.unwrap();
-        let token = first.into_inner().page.unwrap().next_page_token;
-        assert_eq!(client.list_labels(from("w1", request(&token))).await.unwrap().into_inner().labels.len(), 10);
-        client.list_labels(from("nobody", request(""))).await.unwrap_err();
-    })
-    .await;
-    for prompt_id in [None, Some(id(1))] {
-        many.assert_reads("ListDeployments", 22, async |platform| {
-            let mut client = start_on(platform).await;
-            let request = |token: &str| ListDeploymentsRequest {
-                page: page(10, token),
-                prompt_id: prompt_id.clone(),
-                ..Default::default()
-            };
-            let first = client.list_deployments(from("w1", request(""))).await.unwrap();
-            let token = first.into_inner().page.unwrap().next_page_token;
-            let second = client.list_deployments(from("w1", request(&token))).await.unwrap();
-            assert_eq!(second.into_inner().deployments.len(), 10);
-        })
-        .await;
-    }
-    // At most 2,000 rows are looked at for a label that few have.
-    many.assert_reads("ListDeployments of a label", 2_000, async |platform| {
-        let mut client = start_on(platform).await;
-        let request =
-            ListDeploymentsRequest { page: page(10, ""), label: Some("label 1000".into()), ..Default::default() };
-        client.list_deployments(from("w1", request)).await.unwrap();
-    })
-    .await;
+    let page = |more: &str| format!(r#"{{"page": {{"page_size": 10}}{more}}}"#);
+    let page_of = |number| page(&format!(r#", "prompt_id": "{}""#, id(number)));
+    let orders = ["create_time desc", "create_time", "update_time desc", "name"];
+    let mut pages: Vec<_> = orders.iter().map(|order| page(&format!(r#", "order_by": "{order}""#))).collect();
+    pages.push(page(r#", "surface": "surface 1""#));
+    let resolve = [r#"{"name": "name 1"}"#, r#"{"name": "name 1", "label": "label 2"}"#];
+    let versions = |number| ["new", "new", "newer"].map(|content| version(number, content));
+    let labels = [label("new", 1), label("new", 2), label("new", 2), label("label 1000", 7), label("new", 9_999)];
+    let calls = vec![
+        // One that exists is looked for by its id and by its name.
+        ("CreatePrompt", 4, vec![new("new"), new("name 2000")]),
+        ("GetPrompt", 1, by_id(2_000)),
+        ("UpdatePrompt", 4, vec![change(2_001, "changed"), change(2_001, "name 7"), change(9_999, "x")]),
+        ("DeletePrompt", 8, by_id(2_002)),
+        ("CreatePromptVersion", 20, [versions(1), versions(2_003)].concat()),
+        ("CreatePromptVersion", 4, vec![version(2_004, "content 3")]),
+        ("GetPromptVersion", 1, vec![of(1, r#", "version": 1000"#)]),
+        ("AssignLabel", 13, labels.into()),
+        ("ResolvePrompt", 6, resolve.map(str::to_owned).into()),
+        ("BatchCreatePrompts", 400, vec![batch(5_001..5_101, false), batch(3_000..3_100, false)]),
+        ("BatchCreatePrompts", 400, vec![batch(3_901..4_101, true)]),
+        ("BatchCreatePrompts", 3_000, vec![batch(2_100..3_100, true)]),
+        ("ListPrompts", 110, pages),
+        ("ListPromptVersions", 22, vec![page_of(1)]),
+        ("ListLabels", 22, vec![page_of(1)]),
+        ("ListDeployments", 22, vec![page("")]),
+        ("ListDeployments", 22, vec![page_of(1)]),
+        // A page looks at no more than 2,000 rows for a label that few have.
+        ("ListDeployments", 4_000, vec![page(r#", "label": "label 1000""#)]),
+    ];
+    Many::new(&SEED).await.assert_calls("prompts.v1.PromptService", open, "w1", calls).await;
 }

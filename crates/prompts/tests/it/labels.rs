@@ -2,17 +2,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::support::{
-    Client, add, assert_lead_to, assign, deployments, from, label, make, one, start, start_ticking, text,
-    there_and_back, told, with,
+    Client, add, assert_lead_to, assign, deployments, from, label, make, one, start, start_ticking, text, told, with,
 };
 use futures_util::future::join_all;
 use platform::testing;
-use quire_proto::{
-    pagination::v1::{PageRequest, TotalCount},
-    prompts::v1::{
-        AssignLabelRequest, DeletePromptRequest, Deployment, Label, ListDeploymentsRequest, ListLabelsRequest,
-        ListLabelsResponse, Prompt,
-    },
+use quire_proto::prompts::v1::{
+    AssignLabelRequest, DeletePromptRequest, Deployment, Label, ListDeploymentsRequest, ListLabelsRequest,
+    ListLabelsResponse, Prompt,
 };
 use tonic::{Code, Status};
 use uuid::Uuid;
@@ -134,135 +130,6 @@ async fn what_does_not_exist_is_not_pointed_at() {
     let status = assign(&client, "theirs", label(&other, "canary", 1)).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
     assert_eq!(testing::rows(&platform, &["labels", "deployments"]).await, before);
-}
-
-#[tokio::test]
-async fn what_is_wrong_is_named_by_its_field() {
-    let (platform, client) = start().await;
-    let id = &one(&client, "x").await.id;
-    let requests = [
-        ("nothing at all", AssignLabelRequest::default()),
-        ("no UUID", label("x", "x", 1)),
-        ("version 0", label(id, "x", 0)),
-        ("version -1", label(id, "x", -1)),
-        ("65 bytes of label", label(id, &"x".repeat(65), 1)),
-        ("NUL in the label", label(id, "a\0", 1)),
-        ("129 bytes of who", by(&"x".repeat(129), label(id, "x", 1))),
-        ("NUL in who", by("\0", label(id, "x", 1))),
-    ];
-    let mut answers = String::new();
-    for (what, request) in requests {
-        let answer = told(&assign(&client, "default", request).await.unwrap_err());
-        answers += &format!("{what}\n{answer}\n");
-    }
-    let nowhere = Uuid::from_u128(1).to_string();
-    for request in [of(""), of("x"), ListLabelsRequest { order_by: "version".into(), ..of(id) }, of(&nowhere)] {
-        answers += &format!("list\n{}\n", told(&list(&client, "default", request).await.unwrap_err()));
-    }
-    insta::assert_snapshot!(answers, @r#"
-    nothing at all
-    InvalidArgument: prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002; label: must have 1 to 64 bytes; it has 0; version: must be at least 1
-      prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-      label: must have 1 to 64 bytes; it has 0
-      version: must be at least 1
-    no UUID
-    InvalidArgument: prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-      prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-    version 0
-    InvalidArgument: version: must be at least 1
-      version: must be at least 1
-    version -1
-    InvalidArgument: version: must be at least 1
-      version: must be at least 1
-    65 bytes of label
-    InvalidArgument: label: must have 1 to 64 bytes; it has 65
-      label: must have 1 to 64 bytes; it has 65
-    NUL in the label
-    InvalidArgument: label: must not contain NUL
-      label: must not contain NUL
-    129 bytes of who
-    InvalidArgument: assigned_by: must have 0 to 128 bytes; it has 129
-      assigned_by: must have 0 to 128 bytes; it has 129
-    NUL in who
-    InvalidArgument: assigned_by: must not contain NUL
-      assigned_by: must not contain NUL
-    list
-    InvalidArgument: prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-      prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-    list
-    InvalidArgument: prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-      prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-    list
-    InvalidArgument: order_by: must be one of "label"
-      order_by: must be one of "label"
-    list
-    NotFound: prompts.v1.Prompt with prompt_id "00000000-0000-0000-0000-000000000001" does not exist
-      NOT_FOUND of quire {"field": "prompt_id"}
-      prompts.v1.Prompt "00000000-0000-0000-0000-000000000001"
-    "#);
-    assert_eq!(testing::rows(&platform, &["labels", "deployments"]).await, [""; 0]);
-    // Each limit can be reached.
-    let request = by(&"é".repeat(64), label(id, &"é".repeat(32), 1));
-    let assigned = assign(&client, "default", request.clone()).await.unwrap();
-    assert_eq!((assigned.label, assigned.assigned_by), (request.label, request.assigned_by));
-}
-
-#[tokio::test]
-async fn workspaces_do_not_see_each_other() {
-    let (_platform, client) = start().await;
-    let id = Uuid::from_u128(1).to_string();
-    for workspace in ["ours", "theirs"] {
-        let request = with(Prompt { id: id.clone(), name: "x".into(), ..Default::default() });
-        make(&client, workspace, &[request]).await;
-        assign(&client, workspace, by(workspace, label(&id, "production", 1))).await.unwrap();
-    }
-    add(&client, "theirs", text(&id, "2")).await.unwrap();
-    assign(&client, "theirs", by("theirs", label(&id, "canary", 2))).await.unwrap();
-    for (workspace, count) in [("ours", 1), ("theirs", 2)] {
-        let again = assign(&client, workspace, label(&id, "production", 1)).await.unwrap();
-        assert_eq!(again.assigned_by, workspace);
-        let labels = list(&client, workspace, of(&id)).await.unwrap().labels;
-        assert_eq!(labels.len(), count);
-        assert!(labels.iter().all(|label| label.assigned_by == workspace));
-        let deployments = deployments(&client, workspace, Default::default()).await;
-        assert_eq!(deployments.len(), count);
-        assert!(deployments.iter().all(|moved| moved.actor == workspace));
-    }
-    let missing = told(&list(&client, "nobody", of(&id)).await.unwrap_err());
-    assert!(missing.starts_with("NotFound: "), "{missing}");
-}
-
-#[tokio::test]
-async fn labels_come_by_their_bytes_and_pages_lead_both_ways() {
-    let (_platform, client) = start().await;
-    let [id, other, without] = [one(&client, "x").await.id, one(&client, "y").await.id, one(&client, "z").await.id];
-    let mut names = ["production", "é", "Z", "a", "B", "\u{ffff}", "\u{1f600}", "a b", "_", "10", "9", " "];
-    for name in names {
-        assign(&client, "default", label(&id, name, 1)).await.unwrap();
-        assign(&client, "default", label(&other, name, 1)).await.unwrap();
-    }
-    names.sort_unstable();
-    let fetch = async |page| {
-        let response = list(&client, "default", ListLabelsRequest { page: Some(page), ..of(&id) }).await.unwrap();
-        assert!(response.labels.iter().all(|label| label.prompt_id == id));
-        (response.labels.into_iter().map(|label| label.label).collect(), response.page.unwrap())
-    };
-    for page_size in [1, 5, 6, 12, 200] {
-        assert_eq!(there_and_back(page_size, fetch).await, names.chunks(page_size as usize).collect::<Vec<_>>());
-    }
-    let page = PageRequest { total_count: TotalCount::Exact.into(), page_size: 2, skip: 3, ..Default::default() };
-    let request = ListLabelsRequest { page: Some(page), order_by: "label".into(), ..of(&id) };
-    let skipped = list(&client, "default", request).await.unwrap();
-    assert_eq!(skipped.labels.iter().map(|label| label.label.as_str()).collect::<Vec<_>>(), names[3..5]);
-    assert_eq!(skipped.page.unwrap().total_count, Some(12));
-    // A prompt without labels has an empty page; one that is deleted has none.
-    assert_eq!(
-        list(&client, "default", of(&without)).await.unwrap(),
-        ListLabelsResponse { labels: vec![], page: Some(Default::default()) }
-    );
-    client.clone().delete_prompt(DeletePromptRequest { id: id.clone() }).await.unwrap();
-    assert_eq!(list(&client, "default", of(&id)).await.unwrap_err().code(), Code::NotFound);
-    assert_eq!(assign(&client, "default", label(&id, "a", 1)).await.unwrap_err().code(), Code::NotFound);
 }
 
 /// The moves of a label in the sequence in which they were made: each from where the one before went, the first from 0.

@@ -3,16 +3,11 @@
 
 mod batch;
 mod conformance;
-mod create;
+mod contract;
 mod deployments;
-mod filters;
-mod get;
 mod indexes;
 mod labels;
-mod list;
+mod prompts;
 mod resolve;
 mod support;
-mod tokens;
-mod update;
 mod versions;
-mod walk;

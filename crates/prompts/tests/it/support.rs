@@ -1,26 +1,20 @@
 //! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::collections::BTreeMap;
 
-pub use platform::testing::{from, page, there_and_back, told};
+pub use platform::testing::{from, there_and_back, told};
 use platform::{Platform, testing};
 use prompts::Prompts;
 use quire_proto::{
-    pagination::v1::{PageRequest, PageResponse},
+    pagination::v1::PageRequest,
     prompts::v1::{
         AssignLabelRequest, BatchCreatePromptsRequest, CreatePromptRequest, CreatePromptVersionRequest, Deployment,
-        GetPromptRequest, Label, ListDeploymentsRequest, ListPromptsRequest, ListPromptsResponse, Prompt,
-        PromptVersion, prompt_service_client::PromptServiceClient,
+        GetPromptRequest, Label, ListDeploymentsRequest, Prompt, PromptVersion,
+        prompt_service_client::PromptServiceClient,
     },
 };
-use sqlx::{FromRow, PgPool};
-use time::OffsetDateTime;
-use tonic::{Status, transport::Channel};
-use uuid::Uuid;
+use tonic::{Status, service::Routes, transport::Channel};
 
 pub type Client = PromptServiceClient<Channel>;
-
-/// The orders of ListPrompts, the default first.
-pub const ORDERS: [&str; 4] = ["create_time desc", "create_time", "update_time desc", "name"];
 
 /// The service on a new database.
 pub async fn start() -> (Platform, Client) {
@@ -31,8 +25,12 @@ pub async fn start() -> (Platform, Client) {
 
 /// The service on a platform that a test made.
 pub async fn start_on(platform: &Platform) -> Client {
-    let prompts = Prompts::open(platform).await.unwrap();
-    PromptServiceClient::new(testing::serve(prompts.server()).await)
+    PromptServiceClient::new(testing::serve_routes(open(platform).await).await)
+}
+
+/// The service as it is served.
+pub async fn open(platform: &Platform) -> Routes {
+    Routes::new(Prompts::open(platform).await.unwrap().server())
 }
 
 /// The service on a new database, by a clock that is a second later each time it is asked.
@@ -53,20 +51,10 @@ pub fn named(name: impl Into<String>) -> CreatePromptRequest {
     with(Prompt { name: name.into(), ..Default::default() })
 }
 
-/// Makes prompts, so many at once.
-pub async fn make_by(client: &Client, workspace: &str, batch: usize, requests: &[CreatePromptRequest]) -> Vec<Prompt> {
-    let mut made = Vec::with_capacity(requests.len());
-    for requests in requests.chunks(batch) {
-        let requests = BatchCreatePromptsRequest { requests: requests.to_vec(), ..Default::default() };
-        let response = client.clone().batch_create_prompts(from(workspace, requests)).await.unwrap();
-        made.extend(response.into_inner().prompts);
-    }
-    made
-}
-
-/// Makes prompts, in as few batches as they fit in.
+/// Makes prompts, at most 1,000.
 pub async fn make(client: &Client, workspace: &str, requests: &[CreatePromptRequest]) -> Vec<Prompt> {
-    make_by(client, workspace, 1_000, requests).await
+    let request = BatchCreatePromptsRequest { requests: requests.to_vec(), ..Default::default() };
+    client.clone().batch_create_prompts(from(workspace, request)).await.unwrap().into_inner().prompts
 }
 
 /// Makes a prompt with this name in the workspace `default`.
@@ -74,15 +62,10 @@ pub async fn one(client: &Client, name: &str) -> Prompt {
     make(client, "default", &[named(name)]).await.remove(0)
 }
 
-/// Reads a prompt, as a caller of this workspace.
-pub async fn get_in(client: &Client, workspace: &str, id: &str) -> Result<Prompt, Status> {
-    let response = client.clone().get_prompt(from(workspace, GetPromptRequest { id: id.to_owned() })).await?;
-    Ok(response.into_inner().prompt.unwrap())
-}
-
 /// Reads a prompt, as a caller of the workspace `default`.
 pub async fn get(client: &Client, id: &str) -> Result<Prompt, Status> {
-    get_in(client, "default", id).await
+    let response = client.clone().get_prompt(GetPromptRequest { id: id.to_owned() }).await?;
+    Ok(response.into_inner().prompt.unwrap())
 }
 
 /// A version with this content.
@@ -124,136 +107,4 @@ pub fn assert_lead_to(version: i32, moves: &[Deployment]) {
         *balance.entry(moved.previous_version).or_default() -= 1;
     }
     assert!(balance.values().all(|&balance| balance == 0), "to {version} by {moves:?}");
-}
-
-/// Prompts that no two orders bring in the same sequence: names that a language, or UTF-16, would sort otherwise than
-/// bytes do, ids that do not follow the time, and times that several prompts have in common.
-pub async fn make_mixed(platform: &Platform, client: &Client, workspace: &str, count: usize) {
-    const NAMES: [&str; 10] = ["a", "B", "é", "z", "\u{ffff}", "\u{1f600}", "a b", "A", "_", "a%"];
-    const SURFACES: [&str; 4] = ["", "chat", "cli", "Chat"];
-    let requests: Vec<_> = (0..count)
-        .map(|place| {
-            let number = (place as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-            with(Prompt {
-                id: Uuid::from_u128(number).to_string(),
-                name: format!("{}{:04}", NAMES[place % NAMES.len()], place * 7_919 % 10_007),
-                surface: SURFACES[place % 7 % SURFACES.len()].to_owned(),
-                tags: (2..6).filter(|divisor| place % divisor == 0).map(|divisor| format!("by {divisor}")).collect(),
-                ..Default::default()
-            })
-        })
-        .collect();
-    make_by(client, workspace, 10, &requests).await;
-    let update = "update prompts set update_time = create_time + ascii(right(name, 1)) % 5 * interval '1 hour'
-        where workspace_id = $1";
-    sqlx::query(update).bind(workspace).execute(&testing::pool(platform)).await.unwrap();
-}
-
-/// A prompt as the table has it.
-#[derive(Debug, Clone, FromRow)]
-pub struct Row {
-    pub id: Uuid,
-    pub name: String,
-    pub surface: String,
-    pub tags: Vec<String>,
-    pub create_time: OffsetDateTime,
-    pub update_time: OffsetDateTime,
-}
-
-/// All prompts of a workspace.
-pub async fn rows(pool: &PgPool, workspace: &str) -> Vec<Row> {
-    let sql = "select id, name, surface, tags, create_time, update_time from prompts where workspace_id = $1";
-    sqlx::query_as(sql).bind(workspace).fetch_all(pool).await.unwrap()
-}
-
-/// The ids of the rows that pass, in an order.
-pub fn expected(rows: &[Row], order_by: &str, passes: impl Fn(&Row) -> bool) -> Vec<String> {
-    let mut rows: Vec<_> = rows.iter().filter(|row| passes(row)).collect();
-    match order_by {
-        "" | "create_time desc" => rows.sort_by_key(|row| Reverse((row.create_time, row.id))),
-        "create_time" => rows.sort_by_key(|row| (row.create_time, row.id)),
-        "update_time desc" => rows.sort_by_key(|row| Reverse((row.update_time, row.id))),
-        "name" => rows.sort_by_key(|row| row.name.as_bytes()),
-        _ => panic!("{order_by} is not an order"),
-    }
-    rows.iter().map(|row| row.id.to_string()).collect()
-}
-
-/// A page of prompts and where it stands.
-#[derive(Debug)]
-pub struct Page {
-    pub prompts: Vec<Prompt>,
-    pub page: PageResponse,
-}
-
-impl Page {
-    pub fn ids(&self) -> Vec<&str> {
-        self.prompts.iter().map(|prompt| prompt.id.as_str()).collect()
-    }
-
-    pub fn next(&self) -> &str {
-        &self.page.next_page_token
-    }
-
-    pub fn previous(&self) -> &str {
-        &self.page.previous_page_token
-    }
-}
-
-/// Asks for a page, as a caller of the workspace `default`.
-pub async fn list(client: &Client, request: &ListPromptsRequest) -> Result<Page, Status> {
-    list_in(client, "default", request).await
-}
-
-/// Asks for a page, as a caller of this workspace.
-pub async fn list_in(client: &Client, workspace: &str, request: &ListPromptsRequest) -> Result<Page, Status> {
-    let response = client.clone().list_prompts(from(workspace, request.clone())).await?;
-    let ListPromptsResponse { prompts, page } = response.into_inner();
-    Ok(Page { prompts, page: page.unwrap() })
-}
-
-/// Asks for prompts in an order.
-pub fn by(order_by: &str) -> ListPromptsRequest {
-    ListPromptsRequest { order_by: order_by.to_owned(), ..Default::default() }
-}
-
-/// The request for this page.
-pub fn paged(request: &ListPromptsRequest, page: PageRequest) -> ListPromptsRequest {
-    ListPromptsRequest { page: Some(page), ..request.clone() }
-}
-
-/// The request with this page size and token, and nothing else of paging.
-pub fn at(request: &ListPromptsRequest, page_size: i32, page_token: &str) -> ListPromptsRequest {
-    paged(request, PageRequest { page_size, page_token: page_token.to_owned(), ..Default::default() })
-}
-
-/// The pages from the first to the last, each by the token of the one before.
-pub async fn pages(client: &Client, request: &ListPromptsRequest, page_size: i32) -> Vec<Page> {
-    let mut pages = vec![list(client, &at(request, page_size, "")).await.unwrap()];
-    while let Some(token) = pages.last().map(Page::next).filter(|token| !token.is_empty()) {
-        assert!(pages.len() < 1_000, "the walk does not end");
-        let page = list(client, &at(request, page_size, token)).await.unwrap();
-        assert!(!page.previous().is_empty(), "a page reached by a token has one before it");
-        pages.push(page);
-    }
-    pages
-}
-
-/// The pages from the one that this token leads to, back to the first; that one comes last.
-pub async fn pages_back(client: &Client, request: &ListPromptsRequest, page_size: i32, token: &str) -> Vec<Page> {
-    let mut pages = Vec::new();
-    let mut token = token.to_owned();
-    while !token.is_empty() {
-        assert!(pages.len() < 1_000, "the walk does not end");
-        let page = list(client, &at(request, page_size, &token)).await.unwrap();
-        assert!(!page.next().is_empty(), "a page reached backwards has one after it");
-        page.previous().clone_into(&mut token);
-        pages.push(page);
-    }
-    pages
-}
-
-/// The ids on pages, in the sequence of the pages.
-pub fn ids(pages: &[Page]) -> Vec<&str> {
-    pages.iter().flat_map(Page::ids).collect()
 }

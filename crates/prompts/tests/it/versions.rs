@@ -1,20 +1,19 @@
 //! CreatePromptVersion, GetPromptVersion and ListPromptVersions: numbers without gaps whoever writes, and pages that fit.
 use std::collections::BTreeSet;
 
-use crate::support::{Client, add, from, get, make, one, start, start_ticking, text, there_and_back, told, with};
+use crate::support::{Client, add, from, get, one, start, start_ticking, text, there_and_back, told};
 use futures_util::future::join_all;
 use pagination::MAX_PAGE_SIZE;
 use platform::{Platform, testing};
 use prost::Message;
 use quire_proto::{
-    pagination::v1::{PageRequest, TotalCount},
+    pagination::v1::PageRequest,
     prompts::v1::{
         DeletePromptRequest, GetPromptVersionRequest, ListPromptVersionsRequest, ListPromptVersionsResponse, Prompt,
         PromptVersion, UpdatePromptRequest,
     },
 };
 use tonic::Status;
-use uuid::Uuid;
 
 async fn get_version(client: &Client, workspace: &str, id: &str, version: i32) -> Result<PromptVersion, Status> {
     let request = GetPromptVersionRequest { prompt_id: id.into(), version };
@@ -192,126 +191,6 @@ async fn many_writers_at_once_leave_no_gap_and_no_double() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_named_by_its_field() {
-    let (platform, client) = start().await;
-    let id = one(&client, "x").await.id;
-    let before = testing::rows(&platform, &["prompt_versions"]).await;
-    let versions = [
-        ("nothing at all", PromptVersion::default()),
-        ("no UUID", text("x", "x")),
-        ("no content", text(&id, "")),
-        ("1 MiB and 1 byte", text(&id, "x".repeat((1 << 20) + 1))),
-        ("NUL in the content", text(&id, "a\0b")),
-        ("129 bytes", PromptVersion { model: "x".repeat(129), author: "x".repeat(129), ..text(&id, "x") }),
-        ("NUL elsewhere", PromptVersion { model: "\0".into(), author: "\0".into(), ..text(&id, "x") }),
-    ];
-    let mut answers = String::new();
-    for (what, version) in versions {
-        let answer = told(&add(&client, "default", version).await.unwrap_err());
-        answers += &format!("{what}\n{answer}\n");
-    }
-    for (id, version) in [(id.as_str(), 0), (&id, -1), ("", 0)] {
-        let answer = told(&get_version(&client, "default", id, version).await.unwrap_err());
-        answers += &format!("get version {version} of {}\n{answer}\n", if id.len() > 1 { "x" } else { "none" });
-    }
-    for request in [of(""), of("x"), ListPromptVersionsRequest { order_by: "version".into(), ..of(&id) }] {
-        answers += &format!("list\n{}\n", told(&list(&client, "default", request).await.unwrap_err()));
-    }
-    insta::assert_snapshot!(answers, @r#"
-    nothing at all
-    InvalidArgument: version.prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002; version.content: must have 1 to 1048576 bytes; it has 0
-      version.prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-      version.content: must have 1 to 1048576 bytes; it has 0
-    no UUID
-    InvalidArgument: version.prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-      version.prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-    no content
-    InvalidArgument: version.content: must have 1 to 1048576 bytes; it has 0
-      version.content: must have 1 to 1048576 bytes; it has 0
-    1 MiB and 1 byte
-    InvalidArgument: version.content: must have 1 to 1048576 bytes; it has 1048577
-      version.content: must have 1 to 1048576 bytes; it has 1048577
-    NUL in the content
-    InvalidArgument: version.content: must not contain NUL
-      version.content: must not contain NUL
-    129 bytes
-    InvalidArgument: version.model: must have 0 to 128 bytes; it has 129; version.author: must have 0 to 128 bytes; it has 129
-      version.model: must have 0 to 128 bytes; it has 129
-      version.author: must have 0 to 128 bytes; it has 129
-    NUL elsewhere
-    InvalidArgument: version.model: must not contain NUL; version.author: must not contain NUL
-      version.model: must not contain NUL
-      version.author: must not contain NUL
-    get version 0 of x
-    InvalidArgument: version: must be at least 1
-      version: must be at least 1
-    get version -1 of x
-    InvalidArgument: version: must be at least 1
-      version: must be at least 1
-    get version 0 of none
-    InvalidArgument: prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002; version: must be at least 1
-      prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-      version: must be at least 1
-    list
-    InvalidArgument: prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-      prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-    list
-    InvalidArgument: prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-      prompt_id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-    list
-    InvalidArgument: order_by: must be one of "version desc"
-      order_by: must be one of "version desc"
-    "#);
-    assert_eq!(testing::rows(&platform, &["prompt_versions"]).await, before);
-    // Each limit can be reached.
-    let asked = PromptVersion { model: "m".repeat(128), author: "é".repeat(64), ..text(&id, "x".repeat(1 << 20)) };
-    assert_eq!(add(&client, "default", asked).await.unwrap().version, 2);
-}
-
-#[tokio::test]
-async fn what_another_workspace_has_is_as_if_it_were_nowhere() {
-    let (platform, client) = start().await;
-    let id = &Uuid::from_u128(1).to_string();
-    let nowhere = async || {
-        [
-            told(&add(&client, "theirs", text(id, "x")).await.unwrap_err()),
-            told(&get_version(&client, "theirs", id, 1).await.unwrap_err()),
-            told(&list(&client, "theirs", of(id)).await.unwrap_err()),
-        ]
-    };
-    let missing = nowhere().await;
-    insta::assert_snapshot!(missing.join("\n"), @r#"
-    NotFound: prompts.v1.Prompt with version.prompt_id "00000000-0000-0000-0000-000000000001" does not exist
-      NOT_FOUND of quire {"field": "version.prompt_id"}
-      prompts.v1.Prompt "00000000-0000-0000-0000-000000000001"
-    NotFound: prompts.v1.PromptVersion with version "00000000-0000-0000-0000-000000000001/1" does not exist
-      NOT_FOUND of quire {"field": "version"}
-      prompts.v1.PromptVersion "00000000-0000-0000-0000-000000000001/1"
-    NotFound: prompts.v1.Prompt with prompt_id "00000000-0000-0000-0000-000000000001" does not exist
-      NOT_FOUND of quire {"field": "prompt_id"}
-      prompts.v1.Prompt "00000000-0000-0000-0000-000000000001"
-    "#);
-    let request = with(Prompt { id: id.clone(), name: "x".into(), ..Default::default() });
-    make(&client, "ours", std::slice::from_ref(&request)).await;
-    add(&client, "ours", text(id, "ours")).await.unwrap();
-    let before = testing::rows(&platform, &["prompt_versions"]).await;
-    assert_eq!(nowhere().await, missing);
-    assert_eq!(testing::rows(&platform, &["prompt_versions"]).await, before);
-
-    // The same id elsewhere is another prompt, with versions of its own.
-    make(&client, "theirs", &[request]).await;
-    assert_eq!(add(&client, "theirs", text(id, "theirs")).await.unwrap().version, 2);
-    for workspace in ["ours", "theirs"] {
-        assert_eq!(get_version(&client, workspace, id, 2).await.unwrap().content, workspace);
-        let listed = list(&client, workspace, of(id)).await.unwrap().versions;
-        assert_eq!(listed.iter().map(|version| version.content.as_str()).collect::<Vec<_>>(), [workspace, "Hello"]);
-    }
-    // A version that the prompt does not have is as missing as the prompt.
-    let status = get_version(&client, "ours", id, 3).await.unwrap_err();
-    assert_eq!(told(&status), missing[1].replace("/1\"", "/3\""));
-}
-
-#[tokio::test]
 async fn the_versions_of_a_prompt_that_is_deleted_are_gone() {
     let (_platform, client) = start().await;
     let id = one(&client, "x").await.id;
@@ -329,33 +208,6 @@ async fn the_versions_of_a_prompt_that_is_deleted_are_gone() {
     ];
     assert!(answers.iter().all(|answer| answer.starts_with("NotFound: ")), "{answers:?}");
     assert_eq!(answers[2], answers[3]);
-}
-
-#[tokio::test]
-async fn the_latest_come_first_and_pages_lead_both_ways() {
-    let (_platform, client) = start().await;
-    let [id, other] = [one(&client, "x").await.id, one(&client, "other").await.id];
-    for number in 2..=12 {
-        add(&client, "default", text(&id, number.to_string())).await.unwrap();
-        add(&client, "default", text(&other, number.to_string())).await.unwrap();
-    }
-    let all: Vec<i32> = (1..=12).rev().collect();
-    for page_size in [1, 3, 5, 12, 200] {
-        let pages: Vec<_> = pages(&client, &id, page_size).await.iter().map(|page| numbers(page)).collect();
-        assert_eq!(pages, all.chunks(page_size as usize).collect::<Vec<_>>());
-    }
-    let page = PageRequest { total_count: TotalCount::Exact.into(), page_size: 4, skip: 3, ..Default::default() };
-    let request = ListPromptVersionsRequest { page: Some(page), order_by: "version desc".into(), ..of(&id) };
-    let skipped = list(&client, "default", request).await.unwrap();
-    assert_eq!((numbers(&skipped.versions), skipped.page.unwrap().total_count), (vec![9, 8, 7, 6], Some(12)));
-    // A page past the end is of a prompt that exists.
-    let page = Some(PageRequest { skip: 12, ..Default::default() });
-    let past = list(&client, "default", ListPromptVersionsRequest { page, ..of(&id) }).await.unwrap();
-    assert_eq!(past.versions, []);
-    // What comes back is what there is, whoever asks for it.
-    for version in versions(&client, &id).await {
-        assert_eq!(get_version(&client, "default", &id, version.version).await.unwrap(), version);
-    }
 }
 
 /// 1 MiB of nothing but names in braces, none twice, of which this many come last.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use crate::support::{KeyFile, Server, database, quire};
 use access::{Caller, Methods, Scope, SigningKeys};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use identity::OPEN_METHODS;
+use identity::SERVICE;
 use platform::{
     Clock, now,
     testing::{new_signing_key, told},
@@ -54,12 +54,12 @@ fn token_of(keys: &str, age: Duration, workspace: &str, subject: &str, scopes: B
 }
 
 fn scopes() -> BTreeSet<Scope> {
-    Methods::of_contract(&OPEN_METHODS).unwrap().scopes()
+    Methods::of_contract(SERVICE.open_methods).unwrap().scopes()
 }
 
 /// Methods that need a scope, and that.
 fn guarded() -> Vec<(String, Scope)> {
-    let methods = Methods::of_contract(&OPEN_METHODS).unwrap();
+    let methods = Methods::of_contract(SERVICE.open_methods).unwrap();
     methods.iter().filter_map(|(path, scope)| Some((path.to_owned(), scope?.clone()))).collect()
 }
 
@@ -201,7 +201,7 @@ async fn every_method_asks_for_its_scope_and_no_other() {
 /// A method that is added shows up here, with the scope that it needs.
 #[test]
 fn the_scope_of_each_method() {
-    let methods = Methods::of_contract(&OPEN_METHODS).unwrap();
+    let methods = Methods::of_contract(SERVICE.open_methods).unwrap();
     let lines: Vec<_> = methods
         .iter()
         .map(|(path, scope)| format!("{path} {}", scope.map_or("open", |scope| scope.0.as_str())))

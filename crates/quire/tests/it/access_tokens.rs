@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use access::{Access, Caller, Error, Methods, Scope, SigningKeys};
-use identity::OPEN_METHODS;
+use identity::SERVICE;
 use insta::assert_snapshot;
 use time::{Duration, OffsetDateTime};
 use tonic::{Request, codegen::http};
@@ -42,7 +42,7 @@ fn token(scope: &str, session_end: Duration) -> String {
 
 /// What comes of a call of this method: whether it has a caller, or what it is refused with.
 fn admitted(path: &str, authorization: Option<&str>) -> Result<bool, String> {
-    let access = Access::new(Methods::of_contract(&OPEN_METHODS).unwrap(), Some(keys()));
+    let access = Access::new(Methods::of_contract(SERVICE.open_methods).unwrap(), Some(keys()));
     let mut request = http::Request::builder().uri(path);
     if let Some(token) = authorization {
         request = request.header("authorization", format!("Bearer {token}"));
@@ -78,7 +78,7 @@ fn a_call_is_admitted_by_its_path_and_its_token() {
     let other = token("prompts:write", Duration::DAY);
     assert_eq!(admitted(LIST, Some(&right)), Ok(true));
     assert_eq!(admitted(LIST, Some(&other)), Err("the scope prompts:read is required".to_owned()));
-    for open in OPEN_METHODS {
+    for open in SERVICE.open_methods {
         assert_eq!(admitted(open, None), Ok(false));
         assert_eq!(admitted(open, Some(&right)), Ok(false), "{open} has no caller");
     }

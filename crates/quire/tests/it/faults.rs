@@ -118,7 +118,7 @@ async fn a_private_postgres_whose_data_is_gone_is_not_made_anew() {
     std::fs::rename(&cluster, &elsewhere).unwrap();
     kill_process(killed);
     health.tells(NotServing).await;
-    eventually("it was told", async || server.program.stderr().contains("is gone: bring it back").then_some(())).await;
+    eventually("it was told", async || server.program.stderr().contains("is missing: restore it").then_some(())).await;
     assert!(!cluster.exists());
     std::fs::rename(&elsewhere, &cluster).unwrap();
     health.tells(Serving).await;

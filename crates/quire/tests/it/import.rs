@@ -89,7 +89,7 @@ async fn of_a_batch_with_a_bad_line_nothing_is_written() {
     FILE:1021: unrecognized field name 'nam' at column 17
     FILE:1031: trailing characters at column 96
     FILE:1051: expected value at column 1
-    quire: stopped at lines 1001 to 1500, behind 1000 prompts that are imported; run the import again
+    quire: the import stopped at lines 1001 to 1500, after 1000 prompts; run it again
     ");
 
     let refused = file([
@@ -106,7 +106,7 @@ async fn of_a_batch_with_a_bad_line_nothing_is_written() {
     FILE:3: prompt.id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
     FILE:3: version.content: must have 1 to 1048576 bytes; it has 0
     FILE:4: prompt.name: must not be that of another request of the batch
-    quire: stopped at lines 1 to 4, behind 0 prompts that are imported; run the import again
+    quire: the import stopped at lines 1 to 4, after 0 prompts; run it again
     ");
 
     // A line that is too large is told by its own number, after those before it; and the server tells eight mistakes.
@@ -117,7 +117,7 @@ async fn of_a_batch_with_a_bad_line_nothing_is_written() {
     assert_eq!((output.status.code(), total(&client).await), (Some(1), 1_008));
     assert_snapshot!(told(&output, &mixed), @"
     FILE:9: version.content: must have 1 to 1048576 bytes; it has 10000014
-    quire: stopped at lines 9 to 9, behind 8 prompts that are imported; run the import again
+    quire: the import stopped at lines 9 to 9, after 8 prompts; run it again
     ");
     let many = file((0..20).map(|_| r#"{"prompt": {"name": "x"}}"#.to_owned()));
     let output = run(import(&server, &many)).await;
@@ -128,7 +128,7 @@ async fn of_a_batch_with_a_bad_line_nothing_is_written() {
     assert_eq!((output.status.code(), total(&client).await), (Some(1), 1_008));
     assert_snapshot!(told(&output, &differs), @"
     FILE:2: prompt.name: is that of another that is there already
-    quire: stopped at lines 1 to 2, behind 0 prompts that are imported; run the import again
+    quire: the import stopped at lines 1 to 2, after 0 prompts; run it again
     ");
 }
 
@@ -154,14 +154,14 @@ async fn large_prompts_and_standard_input_are_imported() {
 async fn every_kind_is_imported_by_its_own_command() {
     let (server, _) = serve().await;
     let address = format!("http://{}", server.address);
-    for (kind, names) in [
-        ("prompts", "prompts"),
-        ("memories", "memories"),
-        ("agents", "agents"),
-        ("usage", "usage records"),
-        ("jobs", "jobs"),
+    for (service, kind, names) in [
+        ("prompts", "prompts", "prompts"),
+        ("memory", "memories", "memories"),
+        ("registry", "agents", "agents"),
+        ("meter", "usage", "usage records"),
+        ("jobs", "jobs", "jobs"),
     ] {
-        let sample = format!("{}/samples/{kind}.ndjson", env!("CARGO_MANIFEST_DIR"));
+        let sample = format!("{}/../{service}/samples/{kind}.ndjson", env!("CARGO_MANIFEST_DIR"));
         let expected = format!("imported {} {names};", fs::read_to_string(&sample).unwrap().lines().count());
         for _ in 0..2 {
             let output = run(quire(&[kind, "import", &sample, "--server", &address])).await;
@@ -184,10 +184,10 @@ async fn what_keeps_an_import_from_beginning_is_told_in_a_line() {
     let address = format!("http://{}", server.address);
     assert_snapshot!(refusal(&["/nowhere/at/all", "--server", &address]).await, @"quire: cannot use /nowhere/at/all: No such file or directory (os error 2)");
     assert_snapshot!(refusal(&[path, "--server", "http://127.0.0.1:1"]).await, @"quire: cannot reach a server at http://127.0.0.1:1: start it, or name another with --server");
-    assert_snapshot!(refusal(&[path, "--server", "not an address"]).await, @"quire: not an address is not the address of a server: write it as in http://127.0.0.1:50051 or https://quire.example:50051");
-    assert_snapshot!(refusal(&[path, "--server", "ftp://127.0.0.1:1"]).await, @"quire: ftp://127.0.0.1:1 is not the address of a server: write it as in http://127.0.0.1:50051 or https://quire.example:50051");
+    assert_snapshot!(refusal(&[path, "--server", "not an address"]).await, @"quire: not an address is not a server address: write it as in http://127.0.0.1:50051 or https://quire.example:50051");
+    assert_snapshot!(refusal(&[path, "--server", "ftp://127.0.0.1:1"]).await, @"quire: ftp://127.0.0.1:1 is not a server address: write it as in http://127.0.0.1:50051 or https://quire.example:50051");
     assert_snapshot!(refusal(&[path, "--server", "https://127.0.0.1:1"]).await, @"quire: cannot reach a server at https://127.0.0.1:1: start it, or name another with --server");
-    assert_snapshot!(refusal(&[path, "--server", &address, "--workspace", "Ä"]).await, @"quire: the workspace is not one: it must be 1 to 63 of a-z, 0-9 and -");
-    assert_snapshot!(refusal(&[path, "--server", &address, "--api-key", "x"]).await, @"quire: no session was begun: The system is not in a state required for the operation's execution: this server has no keys to sign access tokens with");
+    assert_snapshot!(refusal(&[path, "--server", &address, "--workspace", "Ä"]).await, @"quire: the workspace is not valid: it must have 1 to 63 of a-z, 0-9 and -");
+    assert_snapshot!(refusal(&[path, "--server", &address, "--api-key", "x"]).await, @"quire: cannot create a session: The system is not in a state required for the operation's execution: this server has no keys to sign access tokens with");
     assert_eq!(server.program.stop().await, Some(0));
 }

@@ -49,9 +49,9 @@ async fn keys_from_the_first_to_the_last() {
     let create = ["keys", "create", "--name", "import", "--subject", "ci", "--scopes", "prompts:write,prompts:read"];
     let importer = written(call(&server, &admin, &create)).await;
     assert!(importer.starts_with("quire-key_acme_"), "{importer}");
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/prompts.ndjson");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../prompts/samples/prompts.ndjson");
     assert!(run(call(&server, &importer, &["prompts", "import", file])).await.status.success());
-    let memories = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/memories.ndjson");
+    let memories = concat!(env!("CARGO_MANIFEST_DIR"), "/../memory/samples/memories.ndjson");
     let denied = run(call(&server, &importer, &["memories", "import", memories])).await;
     let stderr = String::from_utf8(denied.stderr).unwrap();
     assert!(stderr.contains("the scope memory:write is required"), "{stderr}");
@@ -62,7 +62,7 @@ async fn keys_from_the_first_to_the_last() {
     let create = ["keys", "create", "--name", "y", "--subject", "y", "--scopes", "prompts:write"];
     assert_eq!(
         refusal(call(&server, &maker, &create)).await,
-        "the server refused: The caller does not have permission to execute the specified operation: the scope \
+        "the server refused the call: The caller does not have permission to execute the specified operation: the scope \
          prompts:write is required"
     );
 
@@ -76,7 +76,7 @@ async fn keys_from_the_first_to_the_last() {
     written(call(&server, &admin, &["keys", "revoke", importer_id])).await;
     let list = written(call(&server, &admin, &["keys", "list"])).await;
     assert_ne!(list.lines().nth(2).unwrap().split('\t').nth(7), Some("-"));
-    let expected = "no session was begun: The request does not have valid authentication credentials: a valid credential \
+    let expected = "cannot create a session: The request does not have valid authentication credentials: a valid credential \
                     is required";
     assert_eq!(refusal(call(&server, &importer, &["prompts", "import", file])).await, expected);
     assert_eq!(refusal(call(&server, "x", &["keys", "list"])).await, expected);
@@ -140,6 +140,6 @@ async fn a_workspace_that_is_none() {
     let (_, url) = database().await;
     assert_eq!(
         refusal(quire(&["keys", "bootstrap", "--workspace", "Acme", "--database-url", &url])).await,
-        "the workspace is not one: it must be 1 to 63 of a-z, 0-9 and -"
+        "the workspace is not valid: it must have 1 to 63 of a-z, 0-9 and -"
     );
 }

@@ -15,6 +15,7 @@ mod import;
 mod keys;
 mod limits;
 mod refusals;
+mod registration;
 mod serve;
 mod support;
 mod tls;

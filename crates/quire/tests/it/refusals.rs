@@ -32,7 +32,8 @@ async fn a_port_that_is_taken() {
     let address = taken.local_addr().unwrap();
     let mut command = quire(&["serve", "--listen", &address.to_string(), "--data-dir"]);
     command.arg(data_dir.path());
-    let expected = format!("{address} is taken: stop what listens there, or choose another address with --listen");
+    let expected =
+        format!("{address} is in use: stop the program that listens there, or choose another address with --listen");
     assert_eq!(refusal(command).await, expected);
     assert!(!data_dir.path().exists(), "nothing is made before the port is known to be free");
 }
@@ -46,8 +47,8 @@ async fn an_address_that_others_reach() {
         ("0.0.0.0:50052", &["--listen", &loopback, "--admin-listen", "0.0.0.0:50052"]),
     ] {
         let expected = format!(
-            "{address} is not a loopback address, and without authentication nothing else is served: listen on 127.0.0.1, or \
-             name keys with --signing-keys, made with `openssl genpkey -algorithm ed25519`"
+            "{address} is not a loopback address, which requires authentication: listen on 127.0.0.1, or set --signing-keys to \
+             a file made with `openssl genpkey -algorithm ed25519`"
         );
         let mut command = quire(&["serve"]);
         command.args(arguments);
@@ -141,8 +142,8 @@ async fn a_machine_without_postgres() {
 async fn a_database_url_without_token_keys() {
     let mut command = serve(&[]);
     command.env("DATABASE_URL", "postgres://user:hidden@127.0.0.1/name");
-    let expected = "with a database URL, --token-keys (or QUIRE_TOKEN_KEYS) is required, the same on every replica: \
-         id:base64, made with `openssl rand -base64 32`";
+    let expected = "with a database URL, --token-keys (or QUIRE_TOKEN_KEYS) is required: id:base64, with a key from \
+         `openssl rand -base64 32`; every server needs the same keys";
     assert_eq!(refusal(command).await, expected);
 }
 
@@ -160,8 +161,8 @@ async fn a_database_that_cannot_be_reached() {
 
 async fn assert_is_no_database_url(url: &str) {
     let message = refusal(serve(&["--token-keys", TOKEN_KEYS, "--database-url", url])).await;
-    assert!(message.starts_with("the database URL is not one: "), "{message}");
-    assert!(message.ends_with("; write postgres://user@host/name"), "{message}");
+    assert!(message.starts_with("the database URL is not valid: "), "{message}");
+    assert!(message.ends_with("; write it as postgres://user@host/name"), "{message}");
     assert!(!message.contains("hidden"), "{message}");
 }
 
@@ -189,7 +190,7 @@ async fn a_file_that_does_not_hold_token_keys() {
     command.arg(data_dir.path());
     let expected = format!(
         "{}/token-keys does not hold token keys (a token key is 32 bytes in base64; make one with: openssl rand -base64 \
-         32): put back what it held, or remove it, and all page tokens with it",
+         32): restore the file, or remove it, which makes all page tokens invalid",
         data_dir.path().display()
     );
     assert_eq!(refusal(command).await, expected);
@@ -245,35 +246,35 @@ fn help_names_every_setting_and_no_secret() {
     Usage: quire serve [OPTIONS]
 
     Options:
-          --listen <LISTEN>                The address to listen on; without signing keys it must be a loopback address [env: QUIRE_LISTEN=] [default: 127.0.0.1:50051]
+          --listen <LISTEN>                The address to listen on. Without signing keys it must be a loopback address [env: QUIRE_LISTEN=] [default: 127.0.0.1:50051]
           --services <SERVICES>            The services to serve [env: QUIRE_SERVICES=] [default: prompts memory registry meter identity jobs] [possible values: prompts, memory, registry, meter, identity, jobs]
           --admin-listen <ADMIN_LISTEN>    An address for operators: /metrics for Prometheus, /healthz, /readyz, and /.well-known/jwks.json. Without signing keys it must be a loopback address [env: QUIRE_ADMIN_LISTEN=]
-          --signing-keys <SIGNING_KEYS>    A file with the Ed25519 keys, in PEM, that access tokens are signed with and checked against: the first private key signs, all check. With it, every call needs a credential [env: QUIRE_SIGNING_KEYS=]
-          --tls-cert <TLS_CERT>            A file with the server's certificate and those that lead to its authority, in PEM: with it, TLS is spoken [env: QUIRE_TLS_CERT=]
-          --tls-key <TLS_KEY>              A file with the certificate's private key, in PEM [env: QUIRE_TLS_KEY=]
-          --tls-client-ca <TLS_CLIENT_CA>  A file with the certificates of the authorities, in PEM, of which every client must have a certificate as well [env: QUIRE_TLS_CLIENT_CA=]
-          --database-url <DATABASE_URL>    The Postgres database to use, as in `postgres://user@host/name`; without one, a private Postgres is started [env: DATABASE_URL]
+          --signing-keys <SIGNING_KEYS>    A PEM file with the Ed25519 keys of access tokens: the first private key signs, and all keys verify. With this file, every call needs a credential [env: QUIRE_SIGNING_KEYS=]
+          --tls-cert <TLS_CERT>            A PEM file with the server's certificate chain. With this file, the server uses TLS [env: QUIRE_TLS_CERT=]
+          --tls-key <TLS_KEY>              A PEM file with the private key of the certificate [env: QUIRE_TLS_KEY=]
+          --tls-client-ca <TLS_CLIENT_CA>  A PEM file with certificate authorities. With this file, every client needs a certificate from one of them [env: QUIRE_TLS_CLIENT_CA=]
+          --database-url <DATABASE_URL>    The Postgres database to use, as in `postgres://user@host/name`. Without it, a private Postgres is started [env: DATABASE_URL]
           --data-dir <DATA_DIR>            Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire] [env: QUIRE_DATA_DIR=]
-          --token-keys <TOKEN_KEYS>        The keys that seal page tokens, as `id:base64,…`, each of 32 bytes: the first seals, all open. Required with a database URL; otherwise one is made and kept in the data directory [env: QUIRE_TOKEN_KEYS]
-          --token-ttl <TOKEN_TTL>          How long a page token can be used [env: QUIRE_TOKEN_TTL=] [default: 72h]
-          --token-version <TOKEN_VERSION>  The version of page tokens to write, 1 or 2. While servers of the release before are in use, which read no other, write 1 [env: QUIRE_TOKEN_VERSION=] [default: 2]
-          --max-connections <NUMBER>       The most connections to the database [env: QUIRE_MAX_CONNECTIONS=] [default: 16]
-          --drain-timeout <DRAIN_TIMEOUT>  How long calls in flight may take to finish once the server is told to stop [env: QUIRE_DRAIN_TIMEOUT=] [default: 30s]
-          --sample                         Load samples into the workspace `default`, of each kind if it has none [env: QUIRE_SAMPLE=]
+          --token-keys <TOKEN_KEYS>        The keys of page tokens, as `id:base64,…`, with 32 bytes each: the first encrypts, and all decrypt. Required with a database URL. Otherwise a key is created and stored in the data directory [env: QUIRE_TOKEN_KEYS]
+          --token-ttl <TOKEN_TTL>          How long a page token is valid [env: QUIRE_TOKEN_TTL=] [default: 72h]
+          --token-version <TOKEN_VERSION>  The version of page tokens to write, 1 or 2. Use 1 while servers of the previous release are running, because they read only that version [env: QUIRE_TOKEN_VERSION=] [default: 2]
+          --max-connections <NUMBER>       The maximum number of connections to the database [env: QUIRE_MAX_CONNECTIONS=] [default: 16]
+          --drain-timeout <DRAIN_TIMEOUT>  How long calls in flight may take to finish after the server is told to stop [env: QUIRE_DRAIN_TIMEOUT=] [default: 30s]
+          --sample                         Load samples into the workspace `default`. Kinds of records that it already has are skipped [env: QUIRE_SAMPLE=]
           --log <LOG>                      What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
       -h, --help                           Print help
       -V, --version                        Print version
     ");
     insta::assert_snapshot!(help(&["keys", "--help"]), @"
-    Make, list and revoke API keys
+    Create, list and revoke API keys
 
     Usage: quire keys [OPTIONS] <COMMAND>
 
     Commands:
-      bootstrap  Make the first key of a workspace, one that may do everything, on the machine that has the database. Its secret is printed, this once
-      create     Make a key, with no more scopes than the one that it is made with. Its secret is printed, this once
+      bootstrap  Create the first key of a workspace, with every scope. Run it on the machine that has the database. The secret is printed only once
+      create     Create a key. It can have only scopes of the key that creates it. The secret is printed only once
       list       List the keys of the workspace
-      revoke     Revoke a key and the sessions that were begun with it
+      revoke     Revoke a key and its sessions
       help       Print this message or the help of the given subcommand(s)
 
     Options:
@@ -282,42 +283,42 @@ fn help_names_every_setting_and_no_secret() {
       -V, --version    Print version
     ");
     insta::assert_snapshot!(help(&["keys", "bootstrap", "--help"]), @"
-    Make the first key of a workspace, one that may do everything, on the machine that has the database. Its secret is printed, this once
+    Create the first key of a workspace, with every scope. Run it on the machine that has the database. The secret is printed only once
 
     Usage: quire keys bootstrap [OPTIONS]
 
     Options:
-          --database-url <DATABASE_URL>  The Postgres database to use, as in `postgres://user@host/name`; without one, a private Postgres is started [env: DATABASE_URL]
+          --database-url <DATABASE_URL>  The Postgres database to use, as in `postgres://user@host/name`. Without it, a private Postgres is started [env: DATABASE_URL]
           --data-dir <DATA_DIR>          Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire] [env: QUIRE_DATA_DIR=]
           --workspace <WORKSPACE>        The workspace [env: QUIRE_WORKSPACE=] [default: default]
-          --name <NAME>                  What people know the key by [default: bootstrap]
+          --name <NAME>                  The name of the key, for people [default: bootstrap]
           --subject <SUBJECT>            Who calls with it [default: admin]
           --log <LOG>                    What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
       -h, --help                         Print help
       -V, --version                      Print version
     ");
     insta::assert_snapshot!(help(&["keys", "create", "--help"]), @"
-    Make a key, with no more scopes than the one that it is made with. Its secret is printed, this once
+    Create a key. It can have only scopes of the key that creates it. The secret is printed only once
 
     Usage: quire keys create [OPTIONS] --name <NAME> --subject <SUBJECT> --scopes <SCOPES>
 
     Options:
           --server <SERVER>        The server [env: QUIRE_SERVER=] [default: http://127.0.0.1:50051]
-          --api-key <API_KEY>      The secret of an API key, if the server has authentication: better given by the environment than by an argument, which others can see [env: QUIRE_API_KEY]
+          --api-key <API_KEY>      The secret of an API key, if the server has authentication. Use the environment variable, because other users can see arguments [env: QUIRE_API_KEY]
           --workspace <WORKSPACE>  The workspace to work in, if the server has no authentication [env: QUIRE_WORKSPACE=] [default: default]
-          --tls-ca <TLS_CA>        A file with the certificates of the authorities, in PEM, that the server's may be of [default: those of the system] [env: QUIRE_TLS_CA=]
-          --tls-cert <TLS_CERT>    A file with the client's certificate, in PEM, if the server asks for one [env: QUIRE_TLS_CERT=]
-          --tls-key <TLS_KEY>      A file with the certificate's private key, in PEM [env: QUIRE_TLS_KEY=]
-          --name <NAME>            What people know the key by
+          --tls-ca <TLS_CA>        A PEM file with the certificate authorities to trust for the server [default: those of the system] [env: QUIRE_TLS_CA=]
+          --tls-cert <TLS_CERT>    A PEM file with the client's certificate, if the server requires one [env: QUIRE_TLS_CERT=]
+          --tls-key <TLS_KEY>      A PEM file with the private key of the certificate [env: QUIRE_TLS_KEY=]
+          --name <NAME>            The name of the key, for people
           --subject <SUBJECT>      Who calls with it
-          --scopes <SCOPES>        What may be done with it, as in `memory:read,memory:write`
-          --expire-in <EXPIRE_IN>  When it ends, as in `90d`; left out, never
+          --scopes <SCOPES>        The scopes of the key, as in `memory:read,memory:write`
+          --expire-in <EXPIRE_IN>  How long the key is valid, as in `90d`. Without it, the key does not expire
           --log <LOG>              What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
       -h, --help                   Print help
       -V, --version                Print version
     ");
     insta::assert_snapshot!(help(&["migrate", "--help"]), @"
-    Bring the schema of a database up to date, which `serve` does as well
+    Migrate a database; `serve` does this too when it starts
 
     Usage: quire migrate [OPTIONS] --database-url <DATABASE_URL>
 
@@ -327,8 +328,52 @@ fn help_names_every_setting_and_no_secret() {
       -h, --help                         Print help
       -V, --version                      Print version
     ");
+    insta::assert_snapshot!(help(&["--help"]), @"
+    gRPC services over Postgres whose every list is paged the same way
+
+    Usage: quire [OPTIONS] <COMMAND>
+
+    Commands:
+      serve     Serve the services, with gRPC health and reflection
+      migrate   Migrate a database; `serve` does this too when it starts
+      prompts   Work with the prompts of a running server
+      memories  Work with the memories of a running server
+      agents    Work with the agents of a running server
+      usage     Work with the usage records of a running server
+      jobs      Work with the jobs of a running server
+      keys      Create, list and revoke API keys
+      help      Print this message or the help of the given subcommand(s)
+
+    Options:
+          --log <LOG>  What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
+      -h, --help       Print help
+      -V, --version    Print version
+    ");
+    insta::assert_snapshot!(help(&["usage", "--help"]), @"
+    Work with the usage records of a running server
+
+    Usage: quire usage [OPTIONS] <COMMAND>
+
+    Commands:
+      import  Import records from a file with one UsageRecord on each line, in protobuf's JSON. Identical existing records are skipped, so an interrupted import can be run again
+      help    Print this message or the help of the given subcommand(s)
+
+    Options:
+          --log <LOG>  What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
+      -h, --help       Print help
+      -V, --version    Print version
+    ");
+    for (noun, message) in [
+        ("memories", "StoreMemoryRequest"),
+        ("agents", "RegisterAgentRequest"),
+        ("usage", "UsageRecord"),
+        ("jobs", "CreateJobRequest"),
+    ] {
+        let help = help(&[noun, "import", "--help"]);
+        assert!(help.contains(&format!("with one {message} on each line")), "{help}");
+    }
     insta::assert_snapshot!(help(&["prompts", "import", "--help"]), @"
-    Make them from a file that has one on each line, in protobuf's JSON: a CreatePromptRequest, a StoreMemoryRequest, a RegisterAgentRequest, a UsageRecord, or a CreateJobRequest. What is there already, and the same, is passed over: an import that was cut off is simply run again
+    Import records from a file with one CreatePromptRequest on each line, in protobuf's JSON. Identical existing records are skipped, so an interrupted import can be run again
 
     Usage: quire prompts import [OPTIONS] <FILE>
 
@@ -337,11 +382,11 @@ fn help_names_every_setting_and_no_secret() {
 
     Options:
           --server <SERVER>        The server [env: QUIRE_SERVER=] [default: http://127.0.0.1:50051]
-          --api-key <API_KEY>      The secret of an API key, if the server has authentication: better given by the environment than by an argument, which others can see [env: QUIRE_API_KEY]
+          --api-key <API_KEY>      The secret of an API key, if the server has authentication. Use the environment variable, because other users can see arguments [env: QUIRE_API_KEY]
           --workspace <WORKSPACE>  The workspace to work in, if the server has no authentication [env: QUIRE_WORKSPACE=] [default: default]
-          --tls-ca <TLS_CA>        A file with the certificates of the authorities, in PEM, that the server's may be of [default: those of the system] [env: QUIRE_TLS_CA=]
-          --tls-cert <TLS_CERT>    A file with the client's certificate, in PEM, if the server asks for one [env: QUIRE_TLS_CERT=]
-          --tls-key <TLS_KEY>      A file with the certificate's private key, in PEM [env: QUIRE_TLS_KEY=]
+          --tls-ca <TLS_CA>        A PEM file with the certificate authorities to trust for the server [default: those of the system] [env: QUIRE_TLS_CA=]
+          --tls-cert <TLS_CERT>    A PEM file with the client's certificate, if the server requires one [env: QUIRE_TLS_CERT=]
+          --tls-key <TLS_KEY>      A PEM file with the private key of the certificate [env: QUIRE_TLS_KEY=]
           --log <LOG>              What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
       -h, --help                   Print help
       -V, --version                Print version

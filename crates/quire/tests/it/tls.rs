@@ -58,7 +58,7 @@ fn import(server: &Server, arguments: &[&str]) -> Command {
 }
 
 fn import_from(server: &str, arguments: &[&str]) -> Command {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/prompts.ndjson");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../prompts/samples/prompts.ndjson");
     let mut command = quire(&["prompts", "import", file, "--server", server]);
     command.args(arguments);
     command
@@ -98,9 +98,9 @@ async fn a_certificate_is_shown_and_plain_text_is_not_spoken() {
     assert!(!succeeds(import(&server, &[])).await, "of an authority that the system does not know");
     let plain = format!("http://{}", server.address);
     let refused = refusal(import_from(&plain, &[])).await;
-    assert!(refused.starts_with("quire: stopped at lines 1 to 40, behind 0 prompts"), "{refused}");
+    assert!(refused.starts_with("quire: the import stopped at lines 1 to 40, after 0 prompts"), "{refused}");
     let mistaken = refusal(import_from(&plain, &["--tls-ca", &authority.file("ca.pem")])).await;
-    let expected = "is not spoken to by TLS, which an API key and certificates are for: write https://";
+    let expected = "is plain HTTP; API keys and certificates need https://";
     assert_eq!(mistaken, format!("quire: {plain} {expected}"));
     let elsewhere = refusal(import_from("http://192.0.2.1:50051", &["--api-key", "x"])).await;
     assert_eq!(elsewhere, format!("quire: http://192.0.2.1:50051 {expected}"), "no key is sent for others to read");

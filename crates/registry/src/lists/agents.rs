@@ -1,14 +1,21 @@
-use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
 
 use keyset::{Filter, Listing, Order, Statement, asc, desc};
-use platform::{Error, NewRow, Resource};
+use platform::{Declaration, Error, Field, NewRow, Resource, Rows, Value, matched};
+use prost_types::Duration;
 use quire_proto::registry::v1::Agent;
-use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::AGENT;
+use super::STATUSES;
 use crate::Registry;
+
+/// The capacity of an agent that gives none.
+const DEFAULT_CAPACITY: i32 = 1;
+/// 1 second to 1 day, in milliseconds.
+const TIME_TO_LIVE: RangeInclusive<i64> = 1_000..=86_400_000;
+/// The time to live of an agent that gives none: 60 seconds.
+const DEFAULT_TIME_TO_LIVE: Duration = Duration { seconds: 60, nanos: 0 };
 
 /// A time to live is kept in milliseconds.
 macro_rules! columns {
@@ -23,7 +30,7 @@ pub(super) use columns;
 pub static AGENTS: Listing = Listing {
     name: "registry.v1.Agents",
     from: "agents",
-    message: AGENT,
+    message: "registry.v1.Agent",
     columns: columns!(),
     scope: &["workspace_id"],
     filters: &[
@@ -42,21 +49,48 @@ pub static AGENTS: Listing = Listing {
     ..Listing::DEFAULT
 };
 
-/// What an update changes of an agent: the fields that are given.
-#[derive(Debug)]
-pub(crate) struct Change {
-    pub(crate) name: Option<String>,
-    pub(crate) surface: Option<String>,
-    pub(crate) endpoint: Option<String>,
-    pub(crate) capabilities: Option<Vec<String>>,
-    pub(crate) status: Option<&'static str>,
-    pub(crate) capacity: Option<i32>,
-    pub(crate) time_to_live: Option<i64>,
-    pub(crate) metadata: Option<BTreeMap<String, String>>,
-    /// The etag that the agent must have, where one is given.
-    pub(crate) expected_etag: String,
-    pub(crate) new_etag: Uuid,
-    pub(crate) update_time: OffsetDateTime,
+/// Agents, as callers write them.
+pub static AGENT: Declaration<Agent> = Declaration {
+    listing: &AGENTS,
+    field: "agent",
+    id: |agent| &agent.id,
+    etag: |agent| &agent.etag,
+    fields,
+    fill,
+    unique: "name",
+};
+
+fn fields(agent: &Agent) -> Vec<Field<'_>> {
+    vec![
+        Field::text("name", &agent.name, 1..=256),
+        Field::text("surface", &agent.surface, 0..=64),
+        Field::text("endpoint", &agent.endpoint, 0..=1_024),
+        Field::words("capabilities", &agent.capabilities, 0),
+        Field::one_of("status", agent.status, &STATUSES),
+        Field::int4("capacity", agent.capacity, 0..=i32::MAX),
+        time_to_live(agent.time_to_live.as_ref()),
+        Field::metadata("metadata", &agent.metadata),
+    ]
+}
+
+/// The fields of a new agent.
+pub fn agent_fields(agent: &Agent) -> Vec<Field<'_>> {
+    [fields(agent), vec![Field::int4("load", Some(agent.load), 0..=i32::MAX)]].concat()
+}
+
+/// The time to live, stored in milliseconds.
+fn time_to_live(time_to_live: Option<&Duration>) -> Field<'static> {
+    let Duration { seconds, nanos } = time_to_live.copied().unwrap_or_default();
+    let milliseconds = seconds.saturating_mul(1_000).saturating_add(i64::from(nanos / 1_000_000));
+    let is_whole = (0..1_000_000_000).contains(&nanos) && nanos % 1_000_000 == 0;
+    let is_right = is_whole && TIME_TO_LIVE.contains(&milliseconds);
+    let problem = (!is_right).then_some("must be 1 second to 1 day, in whole milliseconds");
+    Field::new("time_to_live", Value::Int8(Some(milliseconds))).checked(time_to_live.is_none(), problem)
+}
+
+pub(crate) fn fill(agent: &mut Agent) {
+    agent.capacity.get_or_insert(DEFAULT_CAPACITY);
+    agent.time_to_live.get_or_insert(DEFAULT_TIME_TO_LIVE);
 }
 
 /// What an agent tells of itself: the fields that are given.
@@ -65,44 +99,6 @@ pub(crate) struct Heartbeat {
     pub(crate) status: Option<&'static str>,
     pub(crate) load: Option<i32>,
     pub(crate) heartbeat_time: OffsetDateTime,
-}
-
-pub(crate) async fn get(service: &Registry, workspace: &str, id: Uuid) -> Result<Option<Agent>, Error> {
-    let sql = concat!("select ", columns!(), " from agents where workspace_id = $1 and id = $2");
-    let rows = service.database.read_rows(Statement::new(sql).bind(workspace).bind(id)).await?;
-    Ok(service.agents.first(&rows)?)
-}
-
-/// Changes an agent. Nothing when there is none, or when it has another etag than expected.
-pub(crate) async fn update(
-    service: &Registry,
-    workspace: &str,
-    id: Uuid,
-    change: &Change,
-) -> Result<Option<Agent>, Error> {
-    let sql = concat!(
-        "
-        update agents set name = coalesce($4, name), surface = coalesce($5, surface),
-            endpoint = coalesce($6, endpoint), capabilities = coalesce($7, capabilities),
-            status = coalesce($8, status), capacity = coalesce($9, capacity),
-            time_to_live = coalesce($10, time_to_live), metadata = coalesce($11, metadata), etag = $12,
-            update_time = greatest($13, update_time + interval '1 microsecond')
-        where workspace_id = $1 and id = $2 and ($3 = '' or etag::text = $3)
-        returning ",
-        columns!()
-    );
-    let statement = Statement::new(sql).bind(workspace).bind(id).bind(&change.expected_etag);
-    let statement = statement.bind(&change.name).bind(&change.surface).bind(&change.endpoint);
-    let statement = statement.bind(&change.capabilities).bind(change.status).bind(change.capacity);
-    let statement = statement.bind(change.time_to_live).bind(change.metadata.as_ref().map(Json));
-    match service.database.write_rows(statement.bind(change.new_etag).bind(change.update_time)).await {
-        Ok(rows) => Ok(service.agents.first(&rows)?),
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-            let name = change.name.clone().unwrap_or_default();
-            Err(Error::AlreadyExists(Resource { kind: AGENT, field: "agent.name".to_owned(), name }))
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Hears a heartbeat. One that is suspended stays so, and one that is offline comes back. Nothing when there is none.
@@ -128,13 +124,7 @@ pub(crate) async fn hear(
     );
     let statement = Statement::new(sql).bind(workspace).bind(id);
     let statement = statement.bind(heartbeat.status).bind(heartbeat.load).bind(heartbeat.heartbeat_time);
-    Ok(service.agents.first(&service.database.write_rows(statement).await?)?)
-}
-
-/// Deletes an agent. Whether there was one.
-pub(crate) async fn delete(service: &Registry, workspace: &str, id: Uuid) -> Result<bool, Error> {
-    let sql = "delete from agents where workspace_id = $1 and id = $2 returning id";
-    Ok(!service.database.write_rows(Statement::new(sql).bind(workspace).bind(id)).await?.is_empty())
+    Ok(service.agents.list.first(&service.database.write_rows(statement).await?)?)
 }
 
 /// An agent to be made.
@@ -145,10 +135,6 @@ pub(crate) struct NewAgent {
     /// Whether the request gave the id.
     pub(crate) is_id_given: bool,
     pub(crate) id: Uuid,
-    pub(crate) status: &'static str,
-    pub(crate) capacity: i32,
-    /// In milliseconds.
-    pub(crate) time_to_live: i64,
     pub(crate) etag: Uuid,
     pub(crate) register_time: OffsetDateTime,
     pub(crate) agent: Agent,
@@ -159,35 +145,19 @@ impl NewRow for NewAgent {
     type Existing = Agent;
 
     async fn insert(service: &Registry, workspace: &str, new: &[&Self]) -> sqlx::Result<()> {
-        let sql = "
-            with given as (
-                select * from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::text[], $8::int4[],
-                    $9::int4[], $10::int8[], $11::jsonb[], $12::uuid[], $13::timestamptz[])
-                    as given (id, name, surface, endpoint, capabilities, status, load, capacity, time_to_live, metadata,
-                        etag, register_time)
-            )
-            insert into agents (workspace_id, id, name, surface, endpoint, capabilities, status, load, capacity,
-                time_to_live, metadata, etag, register_time, heartbeat_time, update_time)
-            select $1, id, name, surface, endpoint, array(select jsonb_array_elements_text(capabilities)), status, load,
-                capacity, time_to_live, metadata, etag, register_time, register_time, register_time
-            -- Two batches that have agents in common take them in the same order, so that neither waits for the other.
-            from given order by name";
-        let agents = || new.iter().map(|new| &new.agent);
-        let statement = Statement::new(sql)
-            .bind(workspace)
-            .bind(new.iter().map(|new| new.id).collect::<Vec<_>>())
-            .bind(agents().map(|agent| agent.name.as_str()).collect::<Vec<_>>())
-            .bind(agents().map(|agent| agent.surface.as_str()).collect::<Vec<_>>())
-            .bind(agents().map(|agent| agent.endpoint.as_str()).collect::<Vec<_>>())
-            .bind(agents().map(|agent| Json(&agent.capabilities)).collect::<Vec<_>>())
-            .bind(new.iter().map(|new| new.status).collect::<Vec<_>>())
-            .bind(agents().map(|agent| agent.load).collect::<Vec<_>>())
-            .bind(new.iter().map(|new| new.capacity).collect::<Vec<_>>())
-            .bind(new.iter().map(|new| new.time_to_live).collect::<Vec<_>>())
-            .bind(agents().map(|agent| Json(&agent.metadata)).collect::<Vec<_>>())
-            .bind(new.iter().map(|new| new.etag).collect::<Vec<_>>())
-            .bind(new.iter().map(|new| new.register_time).collect::<Vec<_>>());
-        service.database.write_rows(statement).await?;
+        let rows = Rows::new(new.iter().map(|new| {
+            let time = Value::Timestamptz(new.register_time);
+            let mut fields = agent_fields(&new.agent);
+            fields.extend([
+                Field::new("id", Value::Uuid(new.id)),
+                Field::new("etag", Value::Uuid(new.etag)),
+                Field::new("register_time", time),
+                Field::new("heartbeat_time", time),
+                Field::new("update_time", time),
+            ]);
+            fields
+        }));
+        service.database.write_rows(rows.insert(workspace, "agents", "name")).await?;
         Ok(())
     }
 
@@ -204,11 +174,12 @@ impl NewRow for NewAgent {
         let ids: Vec<_> = new.iter().map(|new| new.id).collect();
         let names: Vec<_> = new.iter().map(|new| new.agent.name.as_str()).collect();
         let rows = service.database.read_rows(Statement::new(sql).bind(workspace).bind(ids).bind(names)).await?;
-        let existing = rows.iter().map(|row| service.agents.message(row)).collect::<Result<Vec<Agent>, _>>()?;
-        let by_id: HashMap<&str, _> = existing.iter().map(|agent| (agent.id.as_str(), agent)).collect();
-        let by_name: HashMap<&str, _> = existing.iter().map(|agent| (agent.name.as_str(), agent)).collect();
-        let find = |Agent { id, name, .. }: &Agent| by_id.get(id.as_str()).or_else(|| by_name.get(name.as_str()));
-        Ok(new.iter().map(|new| find(&new.agent).copied().cloned()).collect())
+        let existing = rows.iter().map(|row| service.agents.list.message(row)).collect::<Result<Vec<Agent>, _>>()?;
+        Ok(matched(
+            new,
+            &existing,
+            &[(|new| &new.agent.id, |agent| &agent.id), (|new| &new.agent.name, |agent| &agent.name)],
+        ))
     }
 
     fn is_as(&self, existing: &Agent) -> bool {
@@ -225,6 +196,6 @@ impl NewRow for NewAgent {
         } else {
             ("agent.name", self.agent.name.clone())
         };
-        Resource { kind: AGENT, field: format!("{}{field}", self.path), name }
+        Resource { kind: AGENTS.message, field: format!("{}{field}", self.path), name }
     }
 }

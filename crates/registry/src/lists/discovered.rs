@@ -1,12 +1,12 @@
 use keyset::{Filter, Listing, Order, desc};
 
-use super::{AGENT, agents::columns};
+use super::agents::{AGENTS, columns};
 
 /// The agents of a workspace that have room for work.
 pub static DISCOVERED: Listing = Listing {
     name: "registry.v1.DiscoveredAgents",
     from: "agents",
-    message: AGENT,
+    message: AGENTS.message,
     columns: columns!(),
     scope: &["workspace_id"],
     filters: &[

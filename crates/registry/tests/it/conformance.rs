@@ -1,6 +1,8 @@
 //! The service's lists do what lists promise.
 use keyset::conformance::Conformance;
 use platform::testing;
+use quire_proto::registry::v1::Agent;
+use registry::agent_fields;
 use registry::{AGENTS, DISCOVERED};
 
 /// Makes agents. Those that are rare have another status, surface and capability than all others; every third
@@ -44,4 +46,10 @@ async fn discovered_agents_conform() {
         .value("capability", "common")
         .check(async |numbers| testing::insert(pool, ROWS, numbers).await)
         .await;
+}
+
+#[tokio::test]
+async fn the_table_allows_what_the_service_allows() {
+    let platform = testing::platform().await;
+    testing::assert_checks(&platform, "agents", &agent_fields(&Agent::default())).await;
 }

@@ -1,6 +1,6 @@
 //! Heartbeat: what it says and what it leaves as it is.
-use crate::support::{Client, alive, beat, get, make, named, one, start, start_at_rest, told, walk, with};
-use quire_proto::registry::v1::{Agent, AgentStatus, HeartbeatRequest, ListAgentsRequest, UpdateAgentRequest};
+use crate::support::{Client, alive, beat, get, make, one, start, start_at_rest, with};
+use quire_proto::registry::v1::{Agent, AgentStatus, HeartbeatRequest, UpdateAgentRequest};
 
 /// An agent of this status.
 async fn of_status(client: &Client, status: AgentStatus) -> Agent {
@@ -55,49 +55,4 @@ async fn the_time_of_a_heartbeat_never_goes_back() {
     clock.go_back(5);
     let earlier = beat(&client, HeartbeatRequest { load: Some(2), ..alive(&agent) }).await.unwrap();
     assert_eq!(earlier, Agent { load: 2, ..later });
-}
-
-#[tokio::test]
-async fn what_is_wrong_is_named_by_its_field() {
-    let (_platform, client) = start().await;
-    let agent = one(&client, "x").await;
-    let requests = [
-        ("suspended", HeartbeatRequest { status: AgentStatus::Suspended.into(), ..alive(&agent) }),
-        ("a status that is none", HeartbeatRequest { status: 7, ..alive(&agent) }),
-        ("a negative load", HeartbeatRequest { load: Some(-1), ..alive(&agent) }),
-        ("all of it", HeartbeatRequest { id: "x".into(), status: 5, load: Some(i32::MIN) }),
-    ];
-    let mut answers = String::new();
-    for (what, request) in requests {
-        let answer = told(&beat(&client, request).await.unwrap_err());
-        answers += &format!("{what}\n{answer}\n");
-    }
-    insta::assert_snapshot!(answers, @"
-    suspended
-    InvalidArgument: status: must not be suspended, which is for UpdateAgent to say
-      status: must not be suspended, which is for UpdateAgent to say
-    a status that is none
-    InvalidArgument: status: must be one of AGENT_STATUS_ACTIVE, AGENT_STATUS_IDLE, AGENT_STATUS_BUSY, AGENT_STATUS_DEGRADED, AGENT_STATUS_SUSPENDED, AGENT_STATUS_OFFLINE
-      status: must be one of AGENT_STATUS_ACTIVE, AGENT_STATUS_IDLE, AGENT_STATUS_BUSY, AGENT_STATUS_DEGRADED, AGENT_STATUS_SUSPENDED, AGENT_STATUS_OFFLINE
-    a negative load
-    InvalidArgument: load: must be at least 0
-      load: must be at least 0
-    all of it
-    InvalidArgument: id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002; status: must not be suspended, which is for UpdateAgent to say; load: must be at least 0
-      id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-      status: must not be suspended, which is for UpdateAgent to say
-      load: must be at least 0
-    ");
-    assert_eq!(get(&client, &agent.id).await.unwrap(), agent);
-}
-
-#[tokio::test]
-async fn one_that_changes_the_status_is_where_its_status_belongs() {
-    let (_platform, client) = start().await;
-    let made = make(&client, "default", &[named("a"), named("b")]).await;
-    let busy = HeartbeatRequest { status: AgentStatus::Busy.into(), ..alive(&made[0]) };
-    let busy = beat(&client, busy).await.unwrap();
-    let of = |status: AgentStatus| ListAgentsRequest { status: status.into(), ..Default::default() };
-    assert_eq!(walk(&client, &of(AgentStatus::Busy)).await, [busy]);
-    assert_eq!(walk(&client, &of(AgentStatus::Active)).await, made[1..]);
 }

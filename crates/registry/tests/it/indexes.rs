@@ -1,14 +1,10 @@
 //! Every statement of the service finds its rows by an index, however many rows there are.
 use std::time::Duration;
 
-use crate::support::{able, by, discover_in, from, list_in, named, page, start_on, with};
+use crate::support::open;
 use platform::{
     Clock, Platform,
     testing::{Many, id},
-};
-use quire_proto::registry::v1::{
-    Agent, AgentStatus, BatchRegisterAgentsRequest, DeregisterAgentRequest, DiscoverAgentsRequest, GetAgentRequest,
-    HeartbeatRequest, ListAgentsRequest, UpdateAgentRequest,
 };
 use registry::Registry;
 
@@ -27,98 +23,44 @@ const SEED: [&str; 3] = [
 ];
 
 #[tokio::test]
-async fn no_call_about_one_agent_scans_a_table() {
-    let many = Many::new(&SEED).await;
-    many.assert_reads("RegisterAgent", 4, async |platform| {
-        let mut client = start_on(platform).await;
-        client.register_agent(from("w1", named("new"))).await.unwrap();
-        // One that exists is looked for by its id and by its name.
-        client.register_agent(from("w1", named("name 2000"))).await.unwrap_err();
-    })
-    .await;
-    many.assert_reads("GetAgent", 1, async |platform| {
-        let mut client = start_on(platform).await;
-        client.get_agent(from("w1", GetAgentRequest { id: id(2_000) })).await.unwrap();
-    })
-    .await;
-    many.assert_reads("Heartbeat", 2, async |platform| {
-        let mut client = start_on(platform).await;
-        let heartbeat = |id, status: AgentStatus| HeartbeatRequest { id, status: status.into(), load: Some(1) };
-        client.heartbeat(from("w1", heartbeat(id(2_000), AgentStatus::Unspecified))).await.unwrap();
-        client.heartbeat(from("w1", heartbeat(id(2_001), AgentStatus::Degraded))).await.unwrap();
-        client.heartbeat(from("w1", heartbeat(id(9_999), AgentStatus::Active))).await.unwrap_err();
-    })
-    .await;
-    many.assert_reads("UpdateAgent", 4, async |platform| {
-        let mut client = start_on(platform).await;
-        let change = |id, name: &str| UpdateAgentRequest {
-            agent: Some(Agent { id, name: name.into(), ..Default::default() }),
-            update_mask: None,
+async fn no_call_scans_a_table() {
+    let by_id = |number| format!(r#"{{"id": "{}"}}"#, id(number));
+    let new = |name: &str| format!(r#"{{"agent": {{"name": "{name}"}}}}"#);
+    let beat = |number, status: &str| format!(r#"{{"id": "{}", "status": "{status}", "load": 1}}"#, id(number));
+    let change = |number, name: &str| format!(r#"{{"agent": {{"id": "{}", "name": "{name}"}}}}"#, id(number));
+    let batch = |names: std::ops::Range<u32>, flag| {
+        let agent = |number: u32| {
+            let surface = ((number - 1) * 5 + 1) % 7;
+            format!(
+                r#"{{"agent": {{"name": "name {number}", "surface": "surface {surface}", "capabilities": ["code"],
+                    "time_to_live": "86400s"}}}}"#
+            )
         };
-        client.update_agent(from("w1", change(id(2_001), "changed"))).await.unwrap();
-        client.update_agent(from("w1", change(id(2_001), "name 7"))).await.unwrap_err();
-        client.update_agent(from("w1", change(id(9_999), "x"))).await.unwrap_err();
-    })
-    .await;
-    many.assert_reads("DeregisterAgent", 1, async |platform| {
-        let mut client = start_on(platform).await;
-        client.deregister_agent(from("w1", DeregisterAgentRequest { id: id(2_002) })).await.unwrap();
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn no_batch_scans_a_table() {
-    let many = Many::new(&SEED).await;
-    let batch = |names: std::ops::Range<u32>, pass_over_existing| {
-        let requests = names.map(|number| {
-            let surface = format!("surface {}", ((number - 1) * 5 + 1) % 7);
-            let time_to_live = Some(prost_types::Duration { seconds: 86_400, nanos: 0 });
-            let capabilities = vec!["code".into()];
-            with(Agent { name: format!("name {number}"), surface, capabilities, time_to_live, ..Default::default() })
-        });
-        from("w1", BatchRegisterAgentsRequest { requests: requests.collect(), pass_over_existing })
+        let requests: Vec<_> = names.map(agent).collect();
+        format!(r#"{{"requests": [{}], "pass_over_existing": {flag}}}"#, requests.join(", "))
     };
-    many.assert_reads("BatchRegisterAgents", 400, async |platform| {
-        let mut client = start_on(platform).await;
-        client.batch_register_agents(batch(5_001..5_101, false)).await.unwrap();
-        client.batch_register_agents(batch(3_000..3_100, false)).await.unwrap_err();
-    })
-    .await;
-    many.assert_reads("BatchRegisterAgents that passes over 900", 3_000, async |platform| {
-        let mut client = start_on(platform).await;
-        client.batch_register_agents(batch(3_101..4_101, true)).await.unwrap();
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn no_list_scans_a_table() {
-    let many = Many::new(&SEED).await;
-    many.assert_reads("ListAgents", 88, async |platform| {
-        let client = start_on(platform).await;
-        let of_surface = ListAgentsRequest { surface: Some("surface 1".into()), ..by("") };
-        let of_status = ListAgentsRequest { status: AgentStatus::Active.into(), ..by("") };
-        for request in [by(""), by("name"), of_surface, of_status] {
-            let at = |token: &str| ListAgentsRequest { page: page(10, token), ..request.clone() };
-            let first = list_in(&client, "w1", &at("")).await.unwrap().1;
-            assert_eq!(list_in(&client, "w1", &at(&first.next_page_token)).await.unwrap().0.len(), 10);
-        }
-    })
-    .await;
-    // At most 2,000 rows are looked at for a capability that few have.
-    many.assert_reads("ListAgents of a capability", 2_000, async |platform| {
-        let client = start_on(platform).await;
-        let request = ListAgentsRequest { capability: Some("rare".into()), ..Default::default() };
-        list_in(&client, "w1", &request).await.unwrap();
-    })
-    .await;
-    many.assert_reads("DiscoverAgents", 2_000, async |platform| {
-        let client = start_on(platform).await;
-        let request = DiscoverAgentsRequest { page: page(10, ""), ..able("code") };
-        assert_eq!(discover_in(&client, "w1", &request).await.unwrap().0.len(), 10);
-    })
-    .await;
+    let page = |more: &str| format!(r#"{{"page": {{"page_size": 10}}{more}}}"#);
+    let pages = ["", r#", "order_by": "name""#, r#", "surface": "surface 1""#, r#", "status": "AGENT_STATUS_ACTIVE""#];
+    let beats = vec![
+        beat(2_000, "AGENT_STATUS_UNSPECIFIED"),
+        beat(2_001, "AGENT_STATUS_DEGRADED"),
+        beat(9_999, "AGENT_STATUS_ACTIVE"),
+    ];
+    let calls = vec![
+        // One that exists is looked for by its id and by its name.
+        ("RegisterAgent", 4, vec![new("new"), new("name 2000")]),
+        ("GetAgent", 1, vec![by_id(2_000)]),
+        ("Heartbeat", 2, beats),
+        ("UpdateAgent", 4, vec![change(2_001, "changed"), change(2_001, "name 7"), change(9_999, "x")]),
+        ("DeregisterAgent", 1, vec![by_id(2_002)]),
+        ("BatchRegisterAgents", 400, vec![batch(5_001..5_101, false), batch(3_000..3_100, false)]),
+        ("BatchRegisterAgents", 3_000, vec![batch(3_101..4_101, true)]),
+        ("ListAgents", 88, pages.map(page).into()),
+        // A page looks at no more than 2,000 rows for a capability that few have.
+        ("ListAgents", 4_000, vec![page(r#", "capability": "rare""#)]),
+        ("DiscoverAgents", 4_000, vec![page(r#", "capability": "code""#)]),
+    ];
+    Many::new(&SEED).await.assert_calls("registry.v1.RegistryService", open, "w1", calls).await;
 }
 
 #[tokio::test]

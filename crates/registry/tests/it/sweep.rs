@@ -1,7 +1,7 @@
 //! The sweep: agents that are silent for longer than their time to live become offline, by one process at a time.
 use std::time::Duration;
 
-use crate::support::{alive, beat, get, make, named, names, one, start, start_at_rest, walk, with};
+use crate::support::{alive, beat, get, list, make, named, names, one, start, start_at_rest, with};
 use database::connect;
 use futures_util::future::join_all;
 use keyset::Connections;
@@ -188,7 +188,7 @@ async fn heartbeats_and_sweeps_at_once_never_leave_a_live_agent_offline() {
         let (beats, ()) = tokio::join!(beats, sweeps);
         assert!(beats.iter().all(Result::is_ok), "{beats:?}");
         let offline = ListAgentsRequest { status: AgentStatus::Offline.into(), ..Default::default() };
-        assert_eq!(names(&walk(&client, &offline).await), [""; 0]);
+        assert_eq!(names(&list(&client, &offline).await), [""; 0]);
     }
 }
 

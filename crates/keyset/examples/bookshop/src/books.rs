@@ -1,4 +1,4 @@
-//! The list of books: its declaration, and the call that gives a page of it.
+//! The list of books: its declaration, and the method that returns a page of it.
 
 use keyset::{Filter, List, Listing, Order, asc, desc};
 use pagination::proto::EncodedPage;
@@ -24,10 +24,10 @@ pub static BOOKS: Listing = Listing {
     ..Listing::DEFAULT
 };
 
-/// The service.
+/// The book service.
 #[derive(Debug)]
 pub struct Books {
-    /// The list [`BOOKS`], opened.
+    /// The open list [`BOOKS`].
     pub list: List,
 }
 

@@ -1,12 +1,12 @@
-//! An example: a service of another trade that pages a table of its own.
+//! An example: a service with its own table and proto, paged by `keyset`.
 //!
-//! What there is to do for a list, and where it is done here:
+//! A list takes four steps:
 //!
 //! 1. `proto/bookshop/v1/bookshop.proto` gives the List request a `PageRequest page` and the response a
-//!    `PageResponse page`; `build.rs` finds the file they come from.
-//! 2. `schema.sql` has an index for each order.
-//! 3. [`books`] declares the list and answers the request with a page of it. This is all of the paging.
-//! 4. `src/main.rs` opens the list once, as the service starts.
+//!    `PageResponse page`. `build.rs` compiles it.
+//! 2. `schema.sql` creates an index for each order.
+//! 3. [`books`] declares the list and answers a request with a page of it. This is all of the paging code.
+//! 4. `src/main.rs` opens the list once, when the service starts.
 
 pub mod books;
 
@@ -15,9 +15,9 @@ pub mod books;
 pub mod proto {
     tonic::include_proto!("bookshop.v1");
 
-    /// The compiled descriptors of the file and its imports: what `keyset` and gRPC reflection read.
+    /// The compiled descriptors of the file and its imports, for `keyset` and gRPC reflection.
     pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("descriptors");
 }
 
-/// Makes the table and its indexes where they are missing. A shop that grows would have migrations.
+/// Creates the table and its indexes if they do not exist. A real service would use migrations.
 pub const SCHEMA: &str = include_str!("../schema.sql");

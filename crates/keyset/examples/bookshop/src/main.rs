@@ -22,13 +22,13 @@ use tonic::transport::Server;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let options: PgConnectOptions = variable("DATABASE_URL")?.parse()?;
-    // Kept outside the program: pages go on after a restart, and on another replica, with the same keys.
+    // The keys come from outside the program, so that page tokens stay valid after a restart and on other replicas.
     let tokens = PageTokens::new(variable("TOKEN_KEYS")?.parse()?);
     let mut interrupt = signal(SignalKind::interrupt())?;
 
     let pool = PgPool::connect_with(options_for_pages(options)).await?;
     sqlx::raw_sql(SCHEMA).execute(&pool).await?;
-    // Where the table or an index is not as the list needs it, this says so, rather than a page that is slow one day.
+    // Fails if the table or an index does not match the list, so that no page is slow later.
     let list = Paging::new(pool, tokens, FILE_DESCRIPTOR_SET).open(&BOOKS).await?;
 
     let address = SocketAddr::from(([127, 0, 0, 1], 50052));

@@ -1,4 +1,4 @@
-//! A client walks the shop's books through a real socket, out of a real Postgres.
+//! A client walks the shop's books over a real socket, from a real Postgres.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::ops::Range;
@@ -25,8 +25,8 @@ use tonic::{
     transport::{Channel, Endpoint, Server, server::TcpIncoming},
 };
 
-/// Books with the numbers from $1 to before $2: every fourth of unknown print time, many of the same time or title, and
-/// every $3rd signed, on a shelf of its own and with a title of its own.
+/// Books with the numbers from $1 up to, but not including, $2. Every fourth has no print time, and many share a print
+/// time or a title. Every $3rd is signed, and has its own shelf and title.
 const STOCK: &str = "
     insert into books (id, isbn, title, shelf, signed, print_time)
     select id, 'isbn ' || id,
@@ -36,7 +36,7 @@ const STOCK: &str = "
         case when id % 4 > 0 then timestamptz '1900-01-01' + id % 100 * interval '1 day' end
     from generate_series($1, $2 - 1) as id, lateral (select id % $3 = 0 as is_rare) as rarity";
 
-/// A shop that is open and has no books yet.
+/// An open shop without books.
 struct Shop {
     pool: PgPool,
     list: List,
@@ -57,7 +57,7 @@ impl Shop {
 
         let keys = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".parse().unwrap();
         let list = Paging::new(pool.clone(), PageTokens::new(keys), FILE_DESCRIPTOR_SET).open(&BOOKS).await.unwrap();
-        // A server that is given its listener leaves Nagle's algorithm on, which has a small answer wait for 40 ms.
+        // A server that is given its listener leaves Nagle's algorithm on, which delays small responses by 40 ms.
         let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap().with_nodelay(Some(true));
         let address = incoming.local_addr().unwrap();
         let server = Server::builder().add_service(BookServiceServer::new(Books { list: list.clone() }));
@@ -81,13 +81,13 @@ impl Shop {
             let response = self.list(ListBooksRequest { page: Some(page), ..request.clone() }).await?;
             Ok((response.books, response.page))
         });
-        // A walk that never ends must fail here, not hang.
+        // Bounded, so that a walk that never ends fails instead of hanging.
         books.take(2_000).try_collect().await.unwrap()
     }
 }
 
 #[tokio::test]
-async fn every_book_comes_once_and_in_order() {
+async fn a_walk_returns_every_book_once_and_in_order() {
     let shop = Shop::open().await;
     shop.stock(0..1_000).await;
     let orders = [("print_time desc", "print_time desc nulls last, id"), ("title", "title, id")];
@@ -119,7 +119,7 @@ async fn every_book_comes_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn a_token_that_the_shop_did_not_give_for_this_query_is_refused() {
+async fn a_forged_token_and_a_token_of_another_query_are_refused() {
     let shop = Shop::open().await;
     shop.stock(0..1_000).await;
     let first = shop.list(ListBooksRequest::default()).await.unwrap();
@@ -146,7 +146,7 @@ async fn a_token_that_the_shop_did_not_give_for_this_query_is_refused() {
 }
 
 #[tokio::test]
-async fn the_list_is_what_it_says() {
+async fn the_list_passes_the_conformance_kit() {
     let shop = Shop::open().await;
     Conformance::of(&shop.list)
         .value("shelf", "vitrine")

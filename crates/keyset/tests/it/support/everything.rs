@@ -1,4 +1,4 @@
-//! A message with a field of each kind, as prost's users write it, and rows that become it.
+//! A message with a field of each kind, written with prost, and rows that become it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -107,7 +107,7 @@ pub static DESCRIPTORS: LazyLock<Vec<u8>> = LazyLock::new(|| {
     protox::prost::Message::encode_to_vec(&protox::compile(["everything/v1/everything.proto"], [folder]).unwrap())
 });
 
-/// A list whose rows are these columns of nothing, and whose message leaves all other fields unfilled.
+/// A list of one row with these columns. All fields without a column are declared unfilled.
 pub fn listing(columns: &str, always_there: &'static [&'static str]) -> Listing {
     let pool = prost_reflect::DescriptorPool::decode(DESCRIPTORS.as_slice()).unwrap();
     let message = pool.get_message_by_name("everything.v1.Everything").unwrap();

@@ -13,7 +13,7 @@ use pagination_build_library::{
     },
     people::v1::{ListReadersRequest, ListReadersResponse, Reader},
 };
-use prost::Message;
+use prost::{Message, Name};
 use tokio_stream::Iter;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -110,6 +110,13 @@ async fn other_methods_stay_as_tonic_generates_them() {
 #[test]
 fn attributes_asked_for_are_on_the_types() {
     assert!(Reader::default() < reader());
+}
+
+#[test]
+fn messages_know_their_full_names() {
+    assert_eq!(Loan::full_name(), "library.type.v1.loan");
+    assert_eq!(shelf::ListRequest::full_name(), "library.type.v1.Shelf.ListRequest");
+    assert_eq!(PageResponse::full_name(), "pagination.v1.PageResponse");
 }
 
 #[test]

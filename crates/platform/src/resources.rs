@@ -1,0 +1,202 @@
+use std::sync::Arc;
+
+use keyset::{CatalogueError, List, Listing, Statement};
+use prost::Message;
+use prost_types::FieldMask;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use crate::{Error, Field, Platform, Resource, Violations, field::Value, now};
+
+/// A kind of resource that has an id and an etag: its list, and the fields that callers write.
+///
+/// Its table has the columns `workspace_id`, `id`, `etag` and `update_time`.
+#[derive(Debug)]
+pub struct Declaration<M: 'static> {
+    /// The list of all such resources of a workspace, which is `from` their table.
+    pub listing: &'static Listing,
+    /// The field of requests that holds one, as in `agent`.
+    pub field: &'static str,
+    /// The id that a message gives.
+    pub id: fn(&M) -> &str,
+    /// The etag that a message gives.
+    pub etag: fn(&M) -> &str,
+    /// The fields that an update may name.
+    pub fields: fn(&M) -> Vec<Field<'_>>,
+    /// Fills in the fields that have a default and were left out.
+    pub fill: fn(&mut M),
+    /// The field that no two resources of a workspace have in common, besides the id; empty if there is none.
+    pub unique: &'static str,
+}
+
+/// The resources of a kind, once the service is open: pages of them, and Get, Update and Delete.
+#[derive(Debug)]
+pub struct Resources<M: 'static> {
+    /// Their list.
+    pub list: List,
+    declaration: &'static Declaration<M>,
+    platform: Platform,
+    get: Arc<str>,
+    update: Arc<str>,
+    delete: Arc<str>,
+}
+
+impl<M> Clone for Resources<M> {
+    fn clone(&self) -> Self {
+        Self {
+            list: self.list.clone(),
+            platform: self.platform.clone(),
+            get: Arc::clone(&self.get),
+            update: Arc::clone(&self.update),
+            delete: Arc::clone(&self.delete),
+            ..*self
+        }
+    }
+}
+
+impl<M: Message + Default> Resources<M> {
+    /// Opens the list, and builds the statements.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogueError`] when the table is not as the list needs it.
+    pub async fn open(platform: &Platform, declaration: &'static Declaration<M>) -> Result<Self, CatalogueError> {
+        let Listing { from, columns, .. } = declaration.listing;
+        let of_one = "where workspace_id = $1 and id = $2";
+        Ok(Self {
+            list: platform.paging.open(declaration.listing).await?,
+            declaration,
+            platform: platform.clone(),
+            get: format!("select {columns} from {from} {of_one}").into(),
+            update: format!(
+                "update {from} set {} etag = $4, update_time = greatest($5, update_time + interval '1 microsecond')
+                {of_one} and ($3 = '' or etag::text = $3) returning {columns}",
+                assignments(&(declaration.fields)(&M::default()), 6),
+            )
+            .into(),
+            delete: format!("delete from {from} {of_one} returning id").into(),
+        })
+    }
+
+    /// The resource with this id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], for the field `id`.
+    pub async fn get(&self, workspace: &str, id: &str) -> Result<M, Error> {
+        let id = crate::parse_id("id", id)?;
+        self.find(workspace, id).await?.ok_or_else(|| Error::NotFound(self.resource("id", &id.to_string())))
+    }
+
+    /// The resource with this id, if it exists.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub async fn find(&self, workspace: &str, id: Uuid) -> Result<Option<M>, Error> {
+        let statement = Statement::built(Arc::clone(&self.get)).bind(workspace).bind(id);
+        Ok(self.list.first(&self.platform.database.read_rows(statement).await?)?)
+    }
+
+    /// Changes the fields that the mask names, as [AIP-134](https://google.aip.dev/134) has it: without a mask, those that
+    /// are not empty; by `*`, all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] with all that is wrong; [`Error::NotFound`]; [`Error::Aborted`] when the resource has
+    /// another etag than the given one; [`Error::AlreadyExists`] when another one has its unique field.
+    pub async fn update(&self, workspace: &str, resource: Option<M>, mask: Option<FieldMask>) -> Result<M, Error> {
+        let Declaration { field, fields, fill, etag, .. } = self.declaration;
+        let mut resource = resource.unwrap_or_default();
+        let mut violations = Violations::default();
+        let id = violations.id(format_args!("{field}.id"), (self.declaration.id)(&resource));
+        let named = named(&fields(&resource), mask, &mut violations);
+        fill(&mut resource);
+        violations.etag(format_args!("{field}.etag"), etag(&resource));
+        let path = format!("{field}.");
+        let fields = fields(&resource);
+        for field in fields.iter().filter(|field| named.contains(&field.path)) {
+            field.check(&path, &mut violations);
+        }
+        violations.check()?;
+
+        let Platform { clock, ids, database, .. } = &self.platform;
+        let statement = Statement::built(Arc::clone(&self.update)).bind(workspace).bind(id).bind(etag(&resource));
+        let statement = fields.iter().fold(statement.bind(ids.next()).bind(now(clock)), |statement, field| {
+            field.value.bind(statement, named.contains(&field.path))
+        });
+        let updated = match database.write_rows(statement).await {
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                return Err(Error::AlreadyExists(self.unique(&path, &fields)));
+            }
+            updated => self.list.first(&updated?)?,
+        };
+        match updated {
+            Some(updated) => Ok(updated),
+            None => Err(self.not_updated(workspace, id).await?),
+        }
+    }
+
+    /// Deletes the resource with this id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], for the field `id`.
+    pub async fn delete(&self, workspace: &str, id: &str) -> Result<(), Error> {
+        let id = crate::parse_id("id", id)?;
+        let statement = Statement::built(Arc::clone(&self.delete)).bind(workspace).bind(id);
+        let deleted: Vec<PgRow> = self.platform.database.write_rows(statement).await?;
+        if deleted.is_empty() { Err(Error::NotFound(self.resource("id", &id.to_string()))) } else { Ok(()) }
+    }
+
+    /// Requires a resource to exist, where a field of a request names its id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`].
+    pub async fn check_exists(&self, workspace: &str, field: &str, id: Uuid) -> Result<(), Error> {
+        let found = self.find(workspace, id).await?;
+        found.map(|_: M| ()).ok_or_else(|| Error::NotFound(self.resource(field, &id.to_string())))
+    }
+
+    /// One of these resources, as errors name it.
+    pub fn resource(&self, field: impl Into<String>, name: &str) -> Resource {
+        Resource { kind: self.declaration.listing.message, field: field.into(), name: name.to_owned() }
+    }
+
+    /// Why an update found nothing.
+    async fn not_updated(&self, workspace: &str, id: Uuid) -> Result<Error, Error> {
+        let exists = self.find(workspace, id).await?.is_some();
+        let resource = self.resource(format!("{}.id", self.declaration.field), &id.to_string());
+        Ok(if exists { Error::Aborted(resource) } else { Error::NotFound(resource) })
+    }
+
+    fn unique(&self, path: &str, fields: &[Field<'_>]) -> Resource {
+        let unique = self.declaration.unique;
+        let value = fields.iter().find(|field| field.path == unique).map(|field| field.value);
+        let name = if let Some(Value::Text(name)) = value { name } else { "" };
+        self.resource(format!("{path}{unique}"), name)
+    }
+}
+
+/// The paths of the fields that a mask names. It must name some of them, and nothing else.
+fn named(fields: &[Field<'_>], mask: Option<FieldMask>, violations: &mut Violations) -> Vec<&'static str> {
+    let paths = mask.unwrap_or_default().paths;
+    let is_named = |field: &&Field<'_>| match paths.as_slice() {
+        [] => !field.is_empty,
+        paths => paths.iter().any(|path| path == field.path || path == "*"),
+    };
+    let named: Vec<_> = fields.iter().filter(is_named).map(|field| field.path).collect();
+    let is_known = |path: &String| path == "*" || fields.iter().any(|field| field.path == path);
+    if named.is_empty() || !paths.iter().all(is_known) {
+        let all: Vec<_> = fields.iter().map(|field| field.path).collect();
+        violations.add("update_mask", format!("must name fields to change, out of {}", all.join(", ")));
+    }
+    named
+}
+
+/// `name = coalesce($6, name), …`: a null leaves the column as it is, so one statement serves every mask.
+fn assignments(fields: &[Field<'_>], first: usize) -> String {
+    let assignments = fields.iter().zip(first..);
+    assignments.map(|(Field { column, .. }, number)| format!("{column} = coalesce(${number}, {column}), ")).collect()
+}

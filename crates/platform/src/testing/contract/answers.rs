@@ -1,0 +1,240 @@
+//! What a method answers is what it was asked for, and what a later Get or List answers.
+
+use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage, Value};
+use tonic::Code;
+use uuid::Uuid;
+
+use super::{
+    client::Answer,
+    method::Method,
+    paths::{self, Leaf, message_of},
+    run::{Run, is_id, shorten},
+    tokens::is_filter,
+};
+
+impl Run<'_> {
+    /// Calls the example and compares its answer with what is kept.
+    pub async fn check_answers(&self, method: &Method) {
+        let workspace = self.workspace_for(method).await;
+        let request = method.base();
+        let answer = self.call(&workspace, method, &request).await;
+        self.hold_ok(&answer, || format!("{}: its example", method.name()));
+        self.check_kept(&workspace, method, &request, &answer, method.name()).await;
+        let Ok(answer) = answer else { return };
+        for made in messages(&answer) {
+            self.check_get(&workspace, method, &made).await;
+        }
+        let ids = answer.get_field_by_name("ids").map(|ids| ids.into_owned());
+        let kind =
+            method.elements().and_then(|field| message_of(&field)?.fields().find_map(|field| message_of(&field)));
+        for (id, kind) in ids.iter().filter_map(Value::as_list).flatten().zip(std::iter::repeat(kind).flatten()) {
+            let mut resource = DynamicMessage::new(kind);
+            resource.set_field_by_name("id", id.clone());
+            let got = self.get(&workspace, &resource).await;
+            self.hold(got.is_some(), || format!("{}: {id} cannot be read", method.name()));
+        }
+    }
+
+    /// What is deleted is gone from every Get and List, and can be made again.
+    pub async fn check_deletes(&self, method: &Method) {
+        if !method.deletes() {
+            return;
+        }
+        let workspace = self.workspace_for(method).await;
+        let mut resource = None;
+        for getter in self.contract.methods().filter(|getter| getter.only_reads() && getter.page().is_none()) {
+            if getter.descriptor.input().fields().map(|field| field.name().to_owned()).eq(names(method)) {
+                resource = self.call(&workspace, getter, &same(&method.request, getter)).await.ok();
+                self.hold(resource.is_some(), || format!("{}: nothing to delete", method.name()));
+            }
+        }
+        self.hold_ok(&self.call(&workspace, method, &method.request).await, || method.name().to_owned());
+        let again = self.call(&workspace, method, &method.request).await;
+        self.hold_about(&again, Code::NotFound, &method.request, || format!("{} again", method.name()));
+        for gone in resource.iter().flat_map(messages) {
+            let is_gone = self.get(&workspace, &gone).await.is_none();
+            self.hold(is_gone, || format!("{}: what is deleted can be read", method.name()));
+            for list in self
+                .contract
+                .methods()
+                .filter(|list| list.rows().and_then(|rows| message_of(&rows)) == Some(gone.descriptor()))
+            {
+                let answer = self.call(&workspace, list, &without_filters(list)).await;
+                let rows = answer.iter().flat_map(|answer| messages_of(&answer.get_field(&list.rows().unwrap())));
+                let id = gone.get_field_by_name("id");
+                let is_listed = rows.into_iter().any(|row| row.get_field_by_name("id") == id);
+                self.hold(!is_listed, || format!("{}: what is deleted is in {}", method.name(), list.name()));
+            }
+        }
+        let first = &self.contract.examples[0];
+        let again = self.call(&workspace, first, &first.request).await;
+        self.hold_ok(&again, || format!("{}: {} again", method.name(), first.name()));
+    }
+
+    /// What a request asked for is what the answer says is kept, and what can be read.
+    pub async fn check_kept(
+        &self,
+        workspace: &str,
+        method: &Method,
+        asked: &DynamicMessage,
+        answer: &Answer,
+        what: &str,
+    ) {
+        let Ok(message) = answer else { return };
+        if method.only_reads() {
+            return;
+        }
+        self.hold_kept(method, asked, message, what);
+        for (_, kept) in self.kept(method, asked, message) {
+            self.check_get(workspace, method, &kept).await;
+        }
+    }
+
+    /// What a request asked for is what the answer says is kept.
+    pub fn hold_kept(&self, method: &Method, asked: &DynamicMessage, answer: &DynamicMessage, what: &str) {
+        let read = method.leaves();
+        let is_read = |leaf: &Leaf| read.iter().any(|read| read.is_given && read.path.key() == leaf.path.key());
+        for (given, kept) in self.kept(method, asked, answer) {
+            for leaf in paths::leaves(&given).iter().filter(|leaf| is_read(leaf)) {
+                let (value, kept) = (leaf.path.get(&given), leaf.path.get(&kept));
+                let is_right = match value.as_str() {
+                    _ if leaf.path.field().name() == "etag" => true,
+                    // An id that is left out is made; one that is given in capitals is the same.
+                    Some("") if self.contract.is_unique(&leaf.path) => is_new_id(&kept),
+                    Some(id) if is_id(&value) => kept.as_str() == Some(&id.to_lowercase()),
+                    _ => !leaf.is_given || value == kept,
+                };
+                let as_kept = || shorten(&kept.to_string());
+                self.hold(is_right, || format!("{what}: {} is kept as {}", leaf.path, as_kept()));
+            }
+        }
+    }
+
+    /// The messages that a request gives, each with the same of the answer.
+    pub fn kept(
+        &self,
+        method: &Method,
+        request: &DynamicMessage,
+        answer: &DynamicMessage,
+    ) -> Vec<(DynamicMessage, DynamicMessage)> {
+        let given: Vec<_> = match method.elements() {
+            None => messages(request),
+            Some(field) => {
+                let elements = messages_of(&request.get_field(&field));
+                elements.iter().flat_map(|element| [vec![element.clone()], messages(element)].concat()).collect()
+            }
+        };
+        let mut answered = messages(answer);
+        let mut pairs = Vec::new();
+        for given in given {
+            let place = answered.iter().position(|answered| answered.descriptor() == given.descriptor());
+            pairs.extend(place.map(|place| (given, answered.remove(place))));
+        }
+        pairs
+    }
+
+    /// Requires a message to be as Get answers it, or else as a list has it.
+    async fn check_get(&self, workspace: &str, method: &Method, made: &DynamicMessage) {
+        let kind = made.descriptor();
+        let what = || format!("{}: {}", method.name(), kind.name());
+        if self.getter(&kind).is_some() {
+            let got = self.get(workspace, made).await;
+            self.hold(got.as_ref() == Some(made), || {
+                let got = got.map(|got| got.to_string()).unwrap_or_default();
+                format!("{} is {}, and Get answers {}", what(), shorten(&made.to_string()), shorten(&got))
+            });
+            return;
+        }
+        let is_list = |list: &&Method| list.rows().and_then(|rows| message_of(&rows)) == Some(kind.clone());
+        let Some(list) = self.contract.methods().find(is_list) else { return };
+        let request = without_filters(list);
+        let answer = self.call(workspace, list, &request).await;
+        let rows = answer.as_ref().map(|answer| messages_of(&answer.get_field(&list.rows().unwrap())));
+        let is_listed = rows.is_ok_and(|rows| rows.contains(made));
+        self.hold(is_listed, || {
+            format!("{} is {}, and {} has none such", what(), shorten(&made.to_string()), list.name())
+        });
+    }
+
+    /// The method that reads a message of this type by fields that it has.
+    fn getter(&self, kind: &MessageDescriptor) -> Option<&Method> {
+        self.contract.methods().find(|method| {
+            let answers = method
+                .descriptor
+                .output()
+                .fields()
+                .any(|field| !field.is_list() && message_of(&field).as_ref() == Some(kind));
+            let asked = method.descriptor.input();
+            let mut fields = asked.fields();
+            method.only_reads()
+                && method.page().is_none()
+                && answers
+                && fields
+                    .all(|field| kind.get_field_by_name(field.name()).is_some_and(|own| own.kind() == field.kind()))
+        })
+    }
+
+    /// Reads what this message is.
+    pub async fn get(&self, workspace: &str, message: &DynamicMessage) -> Option<DynamicMessage> {
+        let kind = message.descriptor();
+        let getter = self.getter(&kind)?;
+        let mut request = DynamicMessage::new(getter.descriptor.input());
+        for field in getter.descriptor.input().fields() {
+            request.set_field(&field, message.get_field_by_name(field.name())?.into_owned());
+        }
+        let answer = self.call(workspace, getter, &request).await.ok()?;
+        messages(&answer).into_iter().find(|got| got.descriptor() == kind)
+    }
+}
+
+/// The names of a request's fields.
+fn names(method: &Method) -> Vec<String> {
+    method.descriptor.input().fields().map(|field| field.name().to_owned()).collect()
+}
+
+/// The same request of another method.
+fn same(request: &DynamicMessage, method: &Method) -> DynamicMessage {
+    let mut same = DynamicMessage::new(method.descriptor.input());
+    for field in request.descriptor().fields() {
+        same.set_field_by_name(field.name(), request.get_field(&field).into_owned());
+    }
+    same
+}
+
+/// Whether this is an id that is made by the time.
+fn is_new_id(value: &Value) -> bool {
+    value.as_str().and_then(|id| id.parse::<Uuid>().ok()).is_some_and(|id| id.get_version_num() == 7)
+}
+
+/// A list's example without what narrows it down, for the most rows.
+pub fn without_filters(list: &Method) -> DynamicMessage {
+    let mut request = list.request.clone();
+    for leaf in paths::leaves(&list.request) {
+        if is_filter(&leaf) {
+            leaf.path.set(&mut request, None);
+        }
+    }
+    let page = list.page().unwrap();
+    request.get_field_mut(&page).as_message_mut().unwrap().set_field_by_name("page_size", Value::I32(200));
+    request
+}
+
+/// The messages of the contract that a message has, also in its repeated fields.
+pub fn messages(message: &DynamicMessage) -> Vec<DynamicMessage> {
+    let is_message = |field: &prost_reflect::FieldDescriptor| {
+        message_of(field)
+            .is_some_and(|message| paths::has_fields(&message) && message.package_name() != "pagination.v1")
+    };
+    let fields =
+        message.descriptor().fields().filter(is_message).filter(|field| message.has_field(field)).collect::<Vec<_>>();
+    fields.iter().flat_map(|field| messages_of(&message.get_field(field))).collect()
+}
+
+/// The messages that a value is.
+pub fn messages_of(value: &Value) -> Vec<DynamicMessage> {
+    match value {
+        Value::Message(message) => vec![message.clone()],
+        Value::List(values) => values.iter().filter_map(Value::as_message).cloned().collect(),
+        _ => Vec::new(),
+    }
+}

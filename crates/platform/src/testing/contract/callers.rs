@@ -1,0 +1,27 @@
+//! Who may call: nobody without a caller, and no workspace without a valid name.
+
+use tonic::{Code, service::Routes};
+
+use super::{
+    client::{self, Answer},
+    run::Run,
+};
+use crate::{Platform, testing};
+
+impl Run<'_> {
+    /// Calls every method without a caller, and from workspaces that cannot be.
+    pub async fn check_callers(&self, open: &impl AsyncFn(&Platform) -> Routes) {
+        let platform = testing::platform().await;
+        let bare = testing::serve_bare(open(&platform).await).await;
+        for method in self.contract.methods() {
+            let answer: Answer = client::call(&bare, "default", &method.descriptor, &method.request).await;
+            self.hold_code(&answer, Code::Unauthenticated, || format!("{}: without a caller", method.name()));
+            for workspace in ["", "A", "a_b", "a b", "*", &"x".repeat(64)] {
+                let answer = self.call(workspace, method, &method.request).await;
+                let fields = [crate::WORKSPACE_METADATA.to_owned()].into();
+                let what = || format!("{}: from the workspace {workspace:?}", method.name());
+                self.hold_refused(&answer, &fields, "must be 1 to 63 of a-z, 0-9 and -", what);
+            }
+        }
+    }
+}

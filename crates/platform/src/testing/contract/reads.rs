@@ -1,0 +1,50 @@
+//! What calls read of the database.
+
+use std::borrow::Cow;
+
+use prost_reflect::{DynamicMessage, Value};
+use tonic::service::Routes;
+
+use super::client;
+use crate::{
+    Platform,
+    testing::{self, Many},
+};
+
+/// Calls of one method: its name, the most rows that they may read in all, and the requests in JSON.
+pub type Calls = (&'static str, i64, Vec<String>);
+
+impl Many {
+    /// Holds calls of a service's methods to reading few rows, each by an index. Of a list, the second page is read as well.
+    /// A call may end in an error about a row.
+    pub async fn assert_calls(
+        &self,
+        service: &str,
+        open: impl AsyncFn(&Platform) -> Routes,
+        workspace: &str,
+        calls: Vec<Calls>,
+    ) {
+        let methods: Vec<_> = client::service(service).methods().collect();
+        for (name, most, requests) in calls {
+            let method = methods.iter().find(|method| method.name() == name).unwrap();
+            let call = async |platform: &Platform| {
+                let channel = testing::serve_routes(open(platform).await).await;
+                for json in &requests {
+                    let mut request = client::request(method, json);
+                    let answer = client::call(&channel, workspace, method, &request).await;
+                    let Some(token) = answer.ok().as_ref().and_then(next_page_token) else { continue };
+                    if let Some(Value::Message(page)) = request.get_field_by_name_mut("page") {
+                        page.set_field_by_name("page_token", token);
+                    }
+                    client::call(&channel, workspace, method, &request).await.unwrap();
+                }
+            };
+            self.assert_reads(name, most, call).await;
+        }
+    }
+}
+
+/// The token of the page behind a page.
+fn next_page_token(answer: &DynamicMessage) -> Option<Value> {
+    answer.get_field_by_name("page")?.as_message()?.get_field_by_name("next_page_token").map(Cow::into_owned)
+}

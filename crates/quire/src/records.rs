@@ -1,0 +1,140 @@
+//! Records of a kind that a service imports: read from lines, and sent to a server. What the messages and methods are follows
+//! from the descriptors.
+
+use platform::{Import, Service};
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, Value};
+use quire_proto::pagination::v1::EncodedPage;
+use serde_json::Deserializer;
+use tonic::{
+    Status,
+    client::Grpc,
+    codegen::http::uri::{InvalidUri, PathAndQuery},
+};
+use tonic_prost::ProstCodec;
+
+use crate::{client::Client, error::Error};
+
+/// Skips identical existing records, in the request of a batch.
+const SKIP_EXISTING: &str = "pass_over_existing";
+
+/// How the records of an [`Import`] are read and sent.
+pub(crate) struct Records {
+    /// What several of them are called.
+    pub(crate) names: &'static str,
+    /// The message of a batch.
+    batch: MessageDescriptor,
+    /// The batch's field of its records.
+    elements: FieldDescriptor,
+    /// What a record is.
+    record: MessageDescriptor,
+    /// The record's field that the answer to a batch repeats, if it repeats any.
+    repeated: Option<FieldDescriptor>,
+    create: PathAndQuery,
+    list: PathAndQuery,
+}
+
+impl Records {
+    /// # Errors
+    ///
+    /// [`Error::Descriptors`] when the descriptors are not as the import needs them.
+    pub(crate) fn new(service: &Service, import: &Import) -> Result<Self, Error> {
+        let failed = |what: String| Error::Descriptors(format!("{}: {what}", service.grpc_name));
+        let pool = DescriptorPool::decode(quire_proto::FILE_DESCRIPTOR_SET);
+        let pool = pool.map_err(|error| failed(error.to_string()))?;
+        let described = pool.get_service_by_name(service.grpc_name).ok_or_else(|| failed("no such service".into()))?;
+        let method = |name: &str| {
+            let method = described.methods().find(|method| method.name() == name);
+            method.ok_or_else(|| failed(format!("no method {name}")))
+        };
+        let create = method(import.batch_method)?;
+        let (elements, record) =
+            repeated_message(&create.input()).ok_or_else(|| failed(format!("{} has no records", create.name())))?;
+        let repeated = repeated_message(&create.output())
+            .and_then(|(_, answered)| record.fields().find(|field| field.kind().as_message() == Some(&answered)));
+        let path = |method: MethodDescriptor| {
+            let path = format!("/{}/{}", service.grpc_name, method.name()).parse();
+            path.map_err(|error: InvalidUri| failed(error.to_string()))
+        };
+        Ok(Self {
+            names: import.records,
+            batch: create.input(),
+            elements,
+            record,
+            repeated,
+            create: path(create)?,
+            list: path(method(import.list_method)?)?,
+        })
+    }
+
+    /// The name of the message that a line holds, without its package.
+    pub(crate) fn message(&self) -> &str {
+        self.record.name()
+    }
+
+    /// The record on a line.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the line.
+    pub(crate) fn read(&self, line: &[u8]) -> Result<DynamicMessage, String> {
+        let mut json = Deserializer::from_slice(line);
+        let record = DynamicMessage::deserialize(self.record.clone(), &mut json).map_err(|error| in_line(&error))?;
+        json.end().map_err(|error| in_line(&error))?;
+        Ok(record)
+    }
+
+    /// The bytes of a record that the answer to a batch repeats.
+    pub(crate) fn answered_bytes(&self, record: &DynamicMessage) -> usize {
+        let value = self.repeated.as_ref().map(|field| record.get_field(field));
+        value.and_then(|value| value.as_message().map(Message::encoded_len)).unwrap_or_default()
+    }
+
+    /// Takes the place of a record out of a field's path in a batch, such as `requests[3].prompt.name`.
+    pub(crate) fn place<'field>(&self, field: &'field str) -> Option<(usize, &'field str)> {
+        let (place, field) = field.strip_prefix(self.elements.name())?.strip_prefix('[')?.split_once("].")?;
+        Some((place.parse().ok()?, field))
+    }
+
+    /// Has the server create all of these, or none. Identical existing records are skipped.
+    pub(crate) async fn create(&self, client: &mut Client, records: Vec<DynamicMessage>) -> Result<(), Status> {
+        let mut batch = DynamicMessage::new(self.batch.clone());
+        batch.set_field(&self.elements, Value::List(records.into_iter().map(Value::Message).collect()));
+        if let Some(field) = self.batch.get_field_by_name(SKIP_EXISTING) {
+            batch.set_field(&field, Value::Bool(true));
+        }
+        call::<_, ()>(client, &self.create, batch).await
+    }
+
+    /// Whether the server has any.
+    pub(crate) async fn exist(&self, client: &mut Client) -> Result<bool, Status> {
+        let page: EncodedPage = call(client, &self.list, ()).await?;
+        Ok(!page.rows.is_empty())
+    }
+}
+
+/// A message's one field that holds any number of messages, and what these are.
+fn repeated_message(message: &MessageDescriptor) -> Option<(FieldDescriptor, MessageDescriptor)> {
+    let mut fields = message.fields().filter(FieldDescriptor::is_list);
+    fields.find_map(|field| field.kind().as_message().cloned().map(|message| (field, message)))
+}
+
+async fn call<T, U>(client: &mut Client, path: &PathAndQuery, message: T) -> Result<U, Status>
+where
+    T: Message + 'static,
+    U: Message + Default + 'static,
+{
+    let request = client.request(message).await?;
+    let mut grpc = Grpc::new(client.channel.clone());
+    grpc.ready().await.map_err(|error| Status::unknown(format!("Service was not ready: {error}")))?;
+    let response = grpc.unary(request, path.clone(), ProstCodec::<T, U>::default()).await?;
+    Ok(response.into_inner())
+}
+
+/// An error without the number of the line, which is always 1.
+fn in_line(error: &serde_json::Error) -> String {
+    let column = error.column();
+    let text = error.to_string();
+    let what = text.strip_suffix(&format!(" at line {} column {column}", error.line())).unwrap_or(&text);
+    if column == 0 { what.to_owned() } else { format!("{what} at column {column}") }
+}

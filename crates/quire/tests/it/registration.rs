@@ -1,0 +1,60 @@
+//! Outside its own folders, a service is a dependency and a line in the list of services. Nothing else names it.
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+
+const LIST: &str = "crates/quire/src/services.rs";
+const DEPENDENCIES: &str = "crates/quire/Cargo.toml";
+
+/// Files that name a service for what it is: API keys and sessions are the program's own commands and credentials.
+const EXCEPTIONS: [(&str, &str); 2] =
+    [("identity", "crates/quire/src/client.rs"), ("identity", "crates/quire/src/keys.rs")];
+
+/// The tracked files that make up the program and its libraries, without tests, benchmarks and examples.
+fn sources(root: &Path) -> Vec<String> {
+    let mut command = Command::new("git");
+    command.current_dir(root).args(["ls-files", "--", "*.rs", "*Cargo.toml", ".ci/run"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let files = String::from_utf8(output.stdout).unwrap();
+    let is_other =
+        |file: &&str| ["tests", "benches", "examples"].iter().any(|folder| file.split('/').any(|part| part == *folder));
+    files.lines().filter(|file| !is_other(file)).map(str::to_owned).collect()
+}
+
+/// Whether a line names a service in its code.
+fn names(line: &str, service: &str) -> bool {
+    let line = line.trim();
+    let is_comment = line.starts_with("//") || line.starts_with("# ");
+    let code = line.split(" // ").next().unwrap_or_default().split(" # ").next().unwrap_or_default();
+    let mut words = code.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+    !is_comment && words.any(|word| word.eq_ignore_ascii_case(service))
+}
+
+#[test]
+fn a_service_is_two_lines_outside_its_own_folders() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |file: &str| fs::read_to_string(root.join(file)).unwrap();
+    let list = read(LIST);
+    let services: Vec<_> =
+        list.lines().filter_map(|line| line.trim().strip_prefix('&')?.strip_suffix("::SERVICE,")).collect();
+    assert!(services.len() >= 6, "{services:?}");
+
+    let sources: BTreeMap<_, _> = sources(&root).into_iter().map(|file| (file.clone(), read(&file))).collect();
+    for expected in ["Cargo.toml", "build.rs", "proto/lib.rs", "crates/platform/src/lib.rs", LIST, DEPENDENCIES] {
+        assert!(sources.contains_key(expected), "{expected}");
+    }
+    assert!(EXCEPTIONS.iter().all(|(service, file)| sources[*file].lines().any(|line| names(line, service))));
+    for service in services {
+        let own = [format!("crates/{service}/"), format!("proto/{service}/")];
+        let is_elsewhere =
+            |file: &str| !own.iter().any(|own| file.starts_with(own)) && !EXCEPTIONS.contains(&(service, file));
+        let lines: Vec<_> = sources
+            .iter()
+            .filter(|(file, _)| is_elsewhere(file))
+            .flat_map(|(file, text)| text.lines().map(move |line| (file.as_str(), line.trim())))
+            .filter(|(_, line)| names(line, service))
+            .collect();
+        let dependency = format!("{service} = {{ path = \"../{service}\" }}");
+        let registration = format!("&{service}::SERVICE,");
+        assert_eq!(lines, [(DEPENDENCIES, dependency.as_str()), (LIST, registration.as_str())]);
+    }
+}

@@ -1,0 +1,77 @@
+//! Agents: what is left out, changes made at once, and the largest page.
+use crate::support::{Client, get, list, make, one, start, with};
+use futures_util::future::join_all;
+use platform::Platform;
+use prost_types::Duration;
+use quire_proto::registry::v1::{
+    Agent, AgentStatus, BatchRegisterAgentsRequest, ListAgentsRequest, UpdateAgentRequest,
+};
+use tonic::{Code, Status};
+
+async fn update(client: &Client, agent: Agent, mask: &[&str]) -> Result<Agent, Status> {
+    let mut request = UpdateAgentRequest { agent: Some(agent), ..Default::default() };
+    request.update_mask.get_or_insert_default().paths = mask.iter().map(|&path| path.to_owned()).collect();
+    Ok(client.clone().update_agent(request).await?.into_inner().agent.unwrap())
+}
+
+#[tokio::test]
+async fn what_is_left_out_has_a_default() {
+    let (_platform, client): (Platform, _) = start().await;
+    let agent = one(&client, "x").await;
+    let Agent { id, etag, register_time, .. } = agent.clone();
+    let expected = Agent {
+        id: id.clone(),
+        name: "x".into(),
+        status: AgentStatus::Active.into(),
+        capacity: Some(1),
+        time_to_live: Some(Duration { seconds: 60, nanos: 0 }),
+        etag,
+        register_time,
+        heartbeat_time: register_time,
+        update_time: register_time,
+        ..Default::default()
+    };
+    assert_eq!(agent, expected);
+    // A default that is given is the same as one that is left out.
+    let given = with(Agent { etag: String::new(), ..expected.clone() });
+    let request = BatchRegisterAgentsRequest { requests: vec![given], pass_over_existing: true };
+    assert_eq!(client.clone().batch_register_agents(request).await.unwrap().into_inner().agents, [agent]);
+    // A field that an update names and does not give gets its default again.
+    let capacity = Agent { id: id.clone(), capacity: Some(7), time_to_live: None, ..Default::default() };
+    let time_to_live = Some(Duration { seconds: 1, nanos: 0 });
+    update(&client, Agent { time_to_live, ..capacity }, &["capacity", "time_to_live"]).await.unwrap();
+    let cleared = update(&client, Agent { id, ..Default::default() }, &["capacity", "time_to_live"]).await.unwrap();
+    assert_eq!((cleared.capacity, cleared.time_to_live), (expected.capacity, expected.time_to_live));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_changes_with_one_etag_one_wins() {
+    let (_platform, client) = start().await;
+    for round in 0..5 {
+        let Agent { id, etag, .. } = one(&client, &format!("x{round}")).await;
+        let change = |place: usize| {
+            let surface = place.to_string();
+            let agent = Agent { id: id.clone(), etag: etag.clone(), surface, ..Default::default() };
+            update(&client, agent, &["surface"])
+        };
+        let (won, lost): (Vec<_>, Vec<_>) = join_all((0..20).map(change)).await.into_iter().partition(Result::is_ok);
+        let won: Vec<_> = won.into_iter().map(Result::unwrap).collect();
+        assert_eq!(won, [get(&client, &id).await.unwrap()]);
+        assert!(lost.into_iter().all(|lost| lost.unwrap_err().code() == Code::Aborted));
+    }
+}
+
+#[tokio::test]
+async fn the_heaviest_page_is_one_that_any_client_reads() {
+    let (_platform, client) = start().await;
+    let agent = |place: usize| Agent {
+        name: format!("{place:0256}"),
+        surface: "x".repeat(64),
+        endpoint: "x".repeat(1_024),
+        capabilities: (0..32).map(|word| format!("{word:064}")).collect(),
+        metadata: (0..64).map(|key| (format!("{key:064}"), "x".repeat(64))).collect(),
+        ..Default::default()
+    };
+    make(&client, "default", &(0..200).map(|place| with(agent(place))).collect::<Vec<_>>()).await;
+    assert_eq!(list(&client, &ListAgentsRequest::default()).await.len(), 200);
+}
