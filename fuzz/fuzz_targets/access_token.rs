@@ -7,8 +7,8 @@ use std::{
 };
 
 use access::{Caller, Scope, SigningKeys};
-use aws_lc_rs::{rand::SystemRandom, signature::Ed25519KeyPair};
 use libfuzzer_sys::fuzz_target;
+use ring::{rand::SystemRandom, signature::Ed25519KeyPair};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 

@@ -6,6 +6,7 @@
 mod access;
 mod access_token;
 mod caller;
+mod ed25519;
 mod error;
 mod methods;
 mod signing_keys;

@@ -1,6 +1,5 @@
 use std::{fmt, sync::Arc};
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     DecodingKey, EncodingKey,
@@ -9,6 +8,9 @@ use jsonwebtoken::{
         OctetKeyPairType, PublicKeyUse, ThumbprintHash,
     },
 };
+use ring::signature::{Ed25519KeyPair, KeyPair};
+
+use crate::ed25519;
 
 /// The keys that access tokens are signed with and checked against: Ed25519, one after the other in PEM, as
 /// `openssl genpkey -algorithm ed25519` writes them.
@@ -74,6 +76,8 @@ impl std::str::FromStr for SigningKeys {
     type Err = SigningKeysError;
 
     fn from_str(text: &str) -> Result<Self, SigningKeysError> {
+        // There are no keys without it.
+        ed25519::install();
         let blocks = pem::parse_many(text).map_err(|_: pem::PemError| SigningKeysError::Malformed)?;
         // A block without its end is taken for a comment.
         if text.matches("-----BEGIN").count() != blocks.len() {

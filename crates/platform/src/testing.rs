@@ -23,7 +23,6 @@ use std::{
 };
 
 use access::{Access, Methods, SigningKeys};
-use aws_lc_rs::{rand::SystemRandom, signature::Ed25519KeyPair};
 use axum::{
     extract::{Request, State},
     middleware::{Next, from_fn_with_state},
@@ -37,6 +36,7 @@ use pagination::PageTokens;
 use pem::Pem;
 use private_postgres::Server;
 pub use reads::Many;
+use ring::{rand::SystemRandom, signature::Ed25519KeyPair};
 pub use rows::{id, insert, rows, wait_for_waiting};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, postgres::PgConnectOptions, raw_sql};
 use tokio::{net::TcpListener, sync::OnceCell};

@@ -3,8 +3,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::support::{KeyFile, Server, database, quire};
 use access::{Caller, Methods, Scope, SigningKeys};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use identity::SERVICE;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use platform::{
     Clock, now,
     testing::{new_signing_key, told},
@@ -13,7 +13,11 @@ use quire_proto::{
     pagination::v1::PageRequest,
     prompts::v1::{ListPromptsRequest, prompt_service_client::PromptServiceClient},
 };
-use serde_json::json;
+use ring::{
+    hmac::{self, HMAC_SHA256, HMAC_SHA384, HMAC_SHA512},
+    signature::Ed25519KeyPair,
+};
+use serde_json::{Value, json};
 use tonic::{
     Code, Request, Status, client::Grpc, codegen::http::uri::PathAndQuery, metadata::AsciiMetadataValue,
     transport::Channel,
@@ -60,22 +64,30 @@ fn guarded() -> Vec<(String, Scope)> {
 }
 
 /// A token in which something is other than a server writes it.
-fn forged(pem: &str, key_id: Option<&str>, change: impl FnOnce(&mut Header, &mut serde_json::Value)) -> String {
-    signed(&EncodingKey::from_ed_der(pem::parse(pem).unwrap().contents()), key_id, change)
+fn forged(pem: &str, key_id: Option<&str>, change: impl FnOnce(&mut Value, &mut Value)) -> String {
+    let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pem::parse(pem).unwrap().contents()).unwrap();
+    signed(|message| key.sign(message).as_ref().to_vec(), key_id, change)
 }
 
-fn signed(key: &EncodingKey, key_id: Option<&str>, change: impl FnOnce(&mut Header, &mut serde_json::Value)) -> String {
+fn signed(
+    sign: impl FnOnce(&[u8]) -> Vec<u8>,
+    key_id: Option<&str>,
+    change: impl FnOnce(&mut Value, &mut Value),
+) -> String {
     let now = Clock::system().now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let scopes = scopes().iter().map(|scope| scope.0.clone()).collect::<Vec<_>>().join(" ");
     let mut claims = json!({
         "iss": "quire", "aud": "quire", "sub": "eve", "sid": Uuid::nil().to_string(), "workspace": "acme", "scope": scopes,
         "iat": now, "exp": now + 600,
     });
-    let mut header = Header::new(Algorithm::EdDSA);
-    header.typ = Some("at+jwt".to_owned());
-    header.kid = key_id.map(str::to_owned);
+    let mut header = json!({"alg": "EdDSA", "typ": "at+jwt"});
+    if let Some(key_id) = key_id {
+        header["kid"] = json!(key_id);
+    }
     change(&mut header, &mut claims);
-    jsonwebtoken::encode(&header, &claims, key).unwrap()
+    let message = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+    let signature = URL_SAFE_NO_PAD.encode(sign(message.as_bytes()));
+    format!("{message}.{signature}")
 }
 
 /// The public half of a key, in all the ways that a forger may take it for a secret; and its id.
@@ -119,7 +131,7 @@ fn wrong_credentials(pem: &str) -> Vec<(&'static str, Vec<String>)> {
         ("of another key under the id of this one", bearer(forged(&other, key_id, |_, _| {}))),
         ("without a key id", bearer(forged(pem, None, |_, _| {}))),
         ("of an unknown key id", bearer(forged(pem, Some("x"), |_, _| {}))),
-        ("another type", bearer(forged(pem, key_id, |header, _| header.typ = Some("JWT".into())))),
+        ("another type", bearer(forged(pem, key_id, |header, _| header["typ"] = json!("JWT")))),
         ("another issuer", bearer(forged(pem, key_id, |_, claims| claims["iss"] = json!("other")))),
         ("another audience", bearer(forged(pem, key_id, |_, claims| claims["aud"] = json!("other")))),
         ("without an end", bearer(forged(pem, key_id, |_, claims| claims["exp"] = json!(null)))),
@@ -127,8 +139,9 @@ fn wrong_credentials(pem: &str) -> Vec<(&'static str, Vec<String>)> {
         ("an API key", bearer(format!("quire-key_acme_{}_{}", Uuid::nil().simple(), "A".repeat(43)))),
     ];
     for secret in &secrets {
-        for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
-            let token = signed(&EncodingKey::from_secret(secret), key_id, |header, _| header.alg = algorithm);
+        for (name, algorithm) in [("HS256", HMAC_SHA256), ("HS384", HMAC_SHA384), ("HS512", HMAC_SHA512)] {
+            let sign = |message: &[u8]| hmac::sign(&hmac::Key::new(algorithm, secret), message).as_ref().to_vec();
+            let token = signed(sign, key_id, |header, _| header["alg"] = json!(name));
             wrong.push(("HMAC by the public key", bearer(token)));
         }
     }
