@@ -58,6 +58,7 @@ impl Contract {
         let value = leaf.path.get(&method.request);
         match field.kind() {
             _ if field.is_map() => metadata(&mut trials),
+            Kind::String if self.forms.contains_key(&leaf.path.key()) => self.form_trials(&mut trials, leaf),
             Kind::String if field.is_list() => words(&mut trials),
             Kind::String if field.name() == "order_by" => order(&mut trials),
             Kind::String if is_id(&value) => {
@@ -148,6 +149,15 @@ impl Contract {
         }
     }
 
+    fn form_trials(&self, trials: &mut Trials, leaf: &Leaf) {
+        let form = &self.forms[&leaf.path.key()];
+        let is_list = leaf.path.field().is_list();
+        let value = |one: &String| if is_list { Value::List(vec![text(one)]) } else { text(one) };
+        let at = if is_list { "[0]" } else { "" };
+        form.wrong.iter().for_each(|wrong| trials.wrong_at(at, format!("{wrong:?}"), value(wrong), form.says));
+        form.right.iter().for_each(|right| trials.right(format!("{right:?}"), value(right)));
+    }
+
     fn duration_trials(&self, trials: &mut Trials, message: &MessageDescriptor, leaf: &Leaf) {
         for (seconds, nanos) in
             [(0, 0), (-1, 0), (i64::MAX, 999_999_999), (2, -1_000_000), (1, 1_000_000_000), (1, 500_000)]
@@ -173,15 +183,16 @@ impl Contract {
         };
         let kind = leaf.path.field().kind();
         let is_float = matches!(kind, Kind::Double | Kind::Float);
-        let step = if is_float { 0.001 } else { 1.0 };
         let (least, most) = (*range.start(), *range.end());
-        for (what, value) in [("too little", least - step), ("too much", most + step)] {
+        let outside = if is_float { [least.next_down(), most.next_up()] } else { [least - 1.0, most + 1.0] };
+        for (what, value) in ["too little", "too much"].iter().zip(outside) {
             if let Some(value) = number(&kind, value) {
-                trials.wrong(what, value, "must be");
+                trials.wrong(*what, value, "must be");
             }
         }
-        for (what, value) in [("the least", least), ("the most", most)] {
-            trials.right(what, number(&kind, value).unwrap());
+        let within = if is_float { vec![least, least.next_up(), most.next_down(), most] } else { vec![least, most] };
+        for value in within {
+            trials.right(value.to_string(), number(&kind, value).unwrap());
         }
         if is_float {
             for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
@@ -311,16 +322,16 @@ fn message_of_contract(message: &MessageDescriptor) -> bool {
     super::paths::has_fields(message)
 }
 
-/// A value that no method would keep, for a field that it does not read.
-pub fn garbage(leaf: &Leaf) -> Option<Value> {
+/// A value that no method would keep, for a field that it does not read; numbers are this one.
+pub fn garbage(leaf: &Leaf, number: i32) -> Option<Value> {
     let field = leaf.path.field();
     let value = match field.kind() {
         _ if field.is_map() => Value::Map(HashMap::from([(MapKey::String("\0".to_owned()), text("\0"))])),
         Kind::String => text("\0 garbage"),
         Kind::Bytes => Value::Bytes(bytes::Bytes::from_static(b"garbage")),
         Kind::Enum(_) => Value::EnumNumber(99),
-        Kind::Int32 => Value::I32(-7),
-        Kind::Int64 => Value::I64(-7),
+        Kind::Int32 => Value::I32(number),
+        Kind::Int64 => Value::I64(number.into()),
         Kind::Bool => Value::Bool(true),
         Kind::Double => Value::F64(f64::NAN),
         Kind::Message(message) if !message_of_contract(&message) => time(&message, -i64::MAX, -7),
