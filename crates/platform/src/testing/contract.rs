@@ -43,6 +43,7 @@ mod refusals;
 mod run;
 mod tokens;
 mod updates;
+mod values;
 mod wrong;
 
 use std::{collections::BTreeMap, ops::RangeInclusive};

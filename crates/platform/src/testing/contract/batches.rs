@@ -111,7 +111,9 @@ impl Run<'_> {
                 let mut request = self.fresh(&method.request);
                 leaf.path.set(&mut request, Some(value));
                 if always_skips(method) {
-                    let Some((other, value)) = self.differences(method).into_iter().next() else { return };
+                    // What else an element may give can depend on an enum of it.
+                    let is_other = |(leaf, _): &(Leaf, _)| !matches!(leaf.path.field().kind(), Kind::Enum(_));
+                    let Some((other, value)) = self.differences(method).into_iter().find(is_other) else { return };
                     other.path.set(&mut request, value);
                 }
                 let answer = self.call(workspace, method, &request).await;

@@ -11,7 +11,8 @@ use super::{
     method::Method,
     paths::{self, Leaf, has_fields, message_of},
     run::{Run, is_id},
-    wrong::{Trial, garbage},
+    values::garbage,
+    wrong::Trial,
 };
 
 impl Run<'_> {
