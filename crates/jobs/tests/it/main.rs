@@ -4,6 +4,7 @@
 mod any_order;
 mod batch;
 mod conformance;
+mod contract;
 mod create;
 mod delete;
 mod event_bounds;

@@ -1,10 +1,8 @@
 //! Every statement of the service finds its rows by an index, however many rows there are.
-use crate::support::{ORDERS, batch, by, from, list_in, page, recall_in, start_on, store_in, text, words};
+use crate::support::open;
 use platform::testing::{Many, id};
-use quire_proto::memory::v1::{
-    BatchStoreMemoriesRequest, DeleteMemoryRequest, GetMemoryRequest, ListMemoriesRequest, Memory,
-    RecallMemoriesRequest, UpdateMemoryRequest,
-};
+
+const SERVICE: &str = "memory.v1.MemoryService";
 
 /// 20,000 memories in five workspaces, which have their words in common, and 12,000 in another.
 const SEED: [&str; 4] = [
@@ -26,118 +24,53 @@ const SEED: [&str; 4] = [
 ];
 
 #[tokio::test]
-async fn no_call_about_one_memory_scans_a_table() {
-    let many = Many::new(&SEED).await;
-    many.assert_reads("StoreMemory", 4, async |platform| {
-        let client = start_on(platform).await;
-        store_in(&client, "w1", text("new")).await.unwrap();
-        store_in(&client, "w1", Memory { id: id(2_000), ..text("new") }).await.unwrap_err();
-    })
-    .await;
-    many.assert_reads("GetMemory", 1, async |platform| {
-        let mut client = start_on(platform).await;
-        client.get_memory(from("w1", GetMemoryRequest { id: id(2_000) })).await.unwrap();
-    })
-    .await;
-    many.assert_reads("UpdateMemory", 4, async |platform| {
-        let mut client = start_on(platform).await;
-        let change = |id| UpdateMemoryRequest { memory: Some(Memory { id, ..text("changed") }), update_mask: None };
-        client.update_memory(from("w1", change(id(2_001)))).await.unwrap();
-        client.update_memory(from("w1", change(id(9_999)))).await.unwrap_err();
-    })
-    .await;
-    many.assert_reads("DeleteMemory", 1, async |platform| {
-        let mut client = start_on(platform).await;
-        client.delete_memory(from("w1", DeleteMemoryRequest { id: id(2_002) })).await.unwrap();
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn no_batch_scans_a_table() {
-    let many = Many::new(&SEED).await;
-    let memories = |ids: std::ops::Range<u128>| {
-        let memory = |number| Memory { id: id(number), ..text(format!("content {number}")) };
-        batch(&ids.map(memory).collect::<Vec<_>>())
+async fn no_call_scans_a_table() {
+    let by_id = |number| vec![format!(r#"{{"id": "{}"}}"#, id(number))];
+    let memory = |id: &str, content: &str| {
+        format!(r#"{{"memory": {{"id": "{id}", "scope": "MEMORY_SCOPE_USER", "content": "{content}"}}}}"#)
     };
-    // Each is put in its place in seven indexes, and the pages on the way there count.
-    many.assert_reads("BatchStoreMemories", 3_000, async |platform| {
-        let mut client = start_on(platform).await;
-        client.batch_store_memories(from("w1", memories(5_001..6_001))).await.unwrap();
-        client.batch_store_memories(from("w1", memories(3_000..4_000))).await.unwrap_err();
-    })
-    .await;
-    many.assert_reads("BatchStoreMemories that passes over 1,000", 1_000, async |platform| {
-        let mut client = start_on(platform).await;
-        let request = BatchStoreMemoriesRequest { pass_over_existing: true, ..memories(5_001..6_001) };
-        client.batch_store_memories(from("w1", request)).await.unwrap();
-    })
-    .await;
+    let batch = |ids: std::ops::Range<u128>, flag| {
+        let requests: Vec<_> = ids.map(|number| memory(&id(number), &format!("content {number}"))).collect();
+        format!(r#"{{"requests": [{}], "pass_over_existing": {flag}}}"#, requests.join(", "))
+    };
+    let calls = vec![
+        ("StoreMemory", 4, vec![memory("", "new"), memory(&id(2_000), "new")]),
+        ("GetMemory", 1, by_id(2_000)),
+        ("UpdateMemory", 4, vec![memory(&id(2_001), "changed"), memory(&id(9_999), "changed")]),
+        ("DeleteMemory", 1, by_id(2_002)),
+        // Each is put in its place in seven indexes, and the pages on the way there count.
+        ("BatchStoreMemories", 3_000, vec![batch(5_001..6_001, false), batch(3_000..4_000, false)]),
+        ("BatchStoreMemories", 1_000, vec![batch(5_001..6_001, true)]),
+    ];
+    Many::new(&SEED).await.assert_calls(SERVICE, open, "w1", calls).await;
 }
 
 #[tokio::test]
 async fn no_list_scans_a_table() {
-    let many = Many::new(&SEED).await;
-    let value = |text: &str| Some(text.to_owned());
-    let mut requests: Vec<_> = ORDERS.map(by).into();
-    for order_by in &ORDERS[..2] {
-        requests.push(ListMemoriesRequest { agent: value("agent 1"), ..by(order_by) });
-        requests.push(ListMemoriesRequest { user_id: value("user 1"), ..by(order_by) });
-        requests.push(ListMemoriesRequest { project_id: value("project 1"), ..by(order_by) });
+    let page = |more: &str| format!(r#"{{"page": {{"page_size": 10}}, {more}}}"#);
+    let by = |order_by: &str| format!(r#""order_by": "{order_by}""#);
+    let recall = |query: &str, filter: &str| vec![page(&format!(r#""query": {query:?}{filter}"#))];
+    let mut calls = Vec::new();
+    for order_by in ["create_time desc", "create_time", "update_time desc"] {
+        calls.push(("ListMemories", 22, vec![page(&by(order_by))]));
     }
-    for request in requests {
-        many.assert_reads("ListMemories", 22, async |platform| {
-            let client = start_on(platform).await;
-            let first = ListMemoriesRequest { page: page(10, ""), ..request.clone() };
-            let token = list_in(&client, "w1", &first).await.unwrap().1.next_page_token;
-            let second = ListMemoriesRequest { page: page(10, &token), ..request.clone() };
-            assert_eq!(list_in(&client, "w1", &second).await.unwrap().0.len(), 10);
-        })
-        .await;
+    for (filter, value) in [("agent", "agent 1"), ("user_id", "user 1"), ("project_id", "project 1")] {
+        for order_by in ["create_time desc", "create_time"] {
+            calls.push(("ListMemories", 22, vec![page(&format!(r#"{}, "{filter}": "{value}""#, by(order_by)))]));
+        }
+        calls.push(("RecallMemories", 200, recall("rare", &format!(r#", "{filter}": "{value}""#))));
     }
-    // At most 2,000 rows are looked at for a tag that none has.
-    many.assert_reads("ListMemories with a tag", 2_000, async |platform| {
-        let client = start_on(platform).await;
-        let request = ListMemoriesRequest { page: page(10, ""), tag: value("none"), ..by("") };
-        list_in(&client, "w1", &request).await.unwrap();
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn no_recall_scans_a_table() {
-    let many = Many::new(&SEED).await;
-    let request = |query, token: &str| RecallMemoriesRequest { page: page(10, token), ..words(query) };
+    // A page looks at no more than 2,000 rows for a tag that none has.
+    calls.push(("ListMemories", 4_000, vec![page(r#""tag": "none""#)]));
     // A hundred memories in each workspace have it: as many are read for each page, and none of another workspace.
-    many.assert_reads("RecallMemories", 200, async |platform| {
-        let client = start_on(platform).await;
-        let token = recall_in(&client, "w1", &request("rare words", "")).await.unwrap().1.next_page_token;
-        assert_eq!(recall_in(&client, "w1", &request("rare words", &token)).await.unwrap().0.len(), 10);
-    })
-    .await;
-    for filtered in [
-        RecallMemoriesRequest { agent: Some("agent 1".into()), ..request("rare", "") },
-        RecallMemoriesRequest { user_id: Some("user 1".into()), ..request("rare", "") },
-        RecallMemoriesRequest { project_id: Some("project 1".into()), ..request("rare", "") },
-        RecallMemoriesRequest { pinned: Some(false), ..request("rare", "") },
-    ] {
-        many.assert_reads("RecallMemories with a filter", 100, async |platform| {
-            let client = start_on(platform).await;
-            assert_eq!(recall_in(&client, "w1", &filtered).await.unwrap().0.len(), 10);
-        })
-        .await;
-    }
+    calls.push(("RecallMemories", 200, recall("rare words", "")));
+    calls.push(("RecallMemories", 200, recall("rare", r#", "pinned": false"#)));
     // What many have, and what few have not.
     for query in ["common", "\"common words\"", "common -rare", "-rare", "rare or -common"] {
-        many.assert_reads("RecallMemories of many", 4_000, async |platform| {
-            let client = start_on(platform).await;
-            assert_eq!(recall_in(&client, "w1", &request(query, "")).await.unwrap().0.len(), 10, "{query}");
-        })
-        .await;
+        calls.push(("RecallMemories", 8_000, recall(query, "")));
     }
-    many.assert_reads("RecallMemories of more than are looked at", 10_000, async |platform| {
-        let client = start_on(platform).await;
-        assert_eq!(recall_in(&client, "plenty", &request("common words", "")).await.unwrap().0.len(), 10);
-    })
-    .await;
+    let many = Many::new(&SEED).await;
+    many.assert_calls(SERVICE, open, "w1", calls).await;
+    // More than are looked at.
+    many.assert_calls(SERVICE, open, "plenty", vec![("RecallMemories", 20_000, recall("common words", ""))]).await;
 }

@@ -3,10 +3,8 @@
 
 mod batch;
 mod conformance;
-mod get;
+mod contract;
 mod indexes;
-mod list;
+mod memories;
 mod recall;
-mod store;
 mod support;
-mod update;

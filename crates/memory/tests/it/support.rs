@@ -1,6 +1,6 @@
 //! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
 use memory::Memories;
-pub use platform::testing::{from, page, there_and_back, told};
+pub use platform::testing::{from, there_and_back, told};
 use platform::{Platform, testing};
 use quire_proto::{
     memory::v1::{
@@ -9,7 +9,7 @@ use quire_proto::{
     },
     pagination::v1::PageResponse,
 };
-use tonic::{Status, transport::Channel};
+use tonic::{Status, service::Routes, transport::Channel};
 
 pub type Client = MemoryServiceClient<Channel>;
 
@@ -25,15 +25,12 @@ pub async fn start() -> (Platform, Client) {
 
 /// The service on a platform that a test made.
 pub async fn start_on(platform: &Platform) -> Client {
-    let memories = Memories::open(platform).await.unwrap();
-    MemoryServiceClient::new(testing::serve(memories.server()).await)
+    MemoryServiceClient::new(testing::serve_routes(open(platform).await).await)
 }
 
-/// The service on a new database, by a clock that is a second later each time it is asked.
-pub async fn start_ticking() -> (Platform, Client) {
-    let platform = Platform { clock: testing::ticking(), ..testing::platform().await };
-    let client = start_on(&platform).await;
-    (platform, client)
+/// The service as it is served.
+pub async fn open(platform: &Platform) -> Routes {
+    Routes::new(Memories::open(platform).await.unwrap().server())
 }
 
 /// A memory of which nothing is given but what it must have.
@@ -68,14 +65,9 @@ pub fn with(memory: Memory) -> StoreMemoryRequest {
     StoreMemoryRequest { memory: Some(memory) }
 }
 
-/// Asks for a memory to be made, as a caller of this workspace.
-pub async fn store_in(client: &Client, workspace: &str, memory: Memory) -> Result<Memory, Status> {
-    Ok(client.clone().store_memory(from(workspace, with(memory))).await?.into_inner().memory.unwrap())
-}
-
 /// Asks for a memory to be made, as a caller of the workspace `default`.
 pub async fn store(client: &Client, memory: Memory) -> Result<Memory, Status> {
-    store_in(client, "default", memory).await
+    Ok(client.clone().store_memory(with(memory)).await?.into_inner().memory.unwrap())
 }
 
 /// Asks for memories to be made in one batch.
@@ -88,15 +80,9 @@ pub async fn make(client: &Client, workspace: &str, memories: &[Memory]) -> Vec<
     client.clone().batch_store_memories(from(workspace, batch(memories))).await.unwrap().into_inner().ids
 }
 
-/// Reads a memory, as a caller of this workspace.
-pub async fn get_in(client: &Client, workspace: &str, id: &str) -> Result<Memory, Status> {
-    let response = client.clone().get_memory(from(workspace, GetMemoryRequest { id: id.to_owned() })).await?;
-    Ok(response.into_inner().memory.unwrap())
-}
-
 /// Reads a memory, as a caller of the workspace `default`.
 pub async fn get(client: &Client, id: &str) -> Result<Memory, Status> {
-    get_in(client, "default", id).await
+    Ok(client.clone().get_memory(GetMemoryRequest { id: id.to_owned() }).await?.into_inner().memory.unwrap())
 }
 
 /// A page of memories and where it stands, as a caller of this workspace.
@@ -107,19 +93,6 @@ pub async fn list_in(
 ) -> Result<(Vec<Memory>, PageResponse), Status> {
     let response = client.clone().list_memories(from(workspace, request.clone())).await?.into_inner();
     Ok((response.memories, response.page.unwrap()))
-}
-
-/// All memories that a request lists, as a caller of this workspace.
-pub async fn walk_in(client: &Client, workspace: &str, request: &ListMemoriesRequest, page_size: i32) -> Vec<Memory> {
-    let fetch = async |page| {
-        list_in(client, workspace, &ListMemoriesRequest { page: Some(page), ..request.clone() }).await.unwrap()
-    };
-    there_and_back(page_size, fetch).await.concat()
-}
-
-/// All memories that a request lists, as a caller of the workspace `default`.
-pub async fn walk(client: &Client, request: &ListMemoriesRequest) -> Vec<Memory> {
-    walk_in(client, "default", request, 200).await
 }
 
 /// Asks for memories in an order.

@@ -3,6 +3,7 @@
 
 mod again;
 mod conformance;
+mod contract;
 mod cost;
 mod indexes;
 mod list;

@@ -34,6 +34,7 @@ mod answers;
 mod batches;
 mod callers;
 mod client;
+mod filters;
 mod isolation;
 mod method;
 mod paths;
@@ -42,6 +43,7 @@ mod refusals;
 mod run;
 mod tokens;
 mod updates;
+mod values;
 mod wrong;
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
@@ -60,9 +62,19 @@ pub struct Contract {
     unique: Vec<String>,
     required: Vec<String>,
     volatile: Vec<String>,
+    parameters: Vec<String>,
     texts: BTreeMap<String, RangeInclusive<usize>>,
+    forms: BTreeMap<String, Form>,
     numbers: BTreeMap<String, RangeInclusive<f64>>,
     exceptions: Vec<(String, String)>,
+}
+
+/// Texts that are right and texts that are wrong for a field, and what a refusal says.
+#[derive(Debug, Clone)]
+struct Form {
+    says: &'static str,
+    right: Vec<String>,
+    wrong: Vec<String>,
 }
 
 impl Contract {
@@ -74,7 +86,9 @@ impl Contract {
             unique: Vec::new(),
             required: Vec::new(),
             volatile: Vec::new(),
+            parameters: Vec::new(),
             texts: BTreeMap::new(),
+            forms: BTreeMap::new(),
             numbers: BTreeMap::new(),
             exceptions: Vec::new(),
         }
@@ -111,9 +125,23 @@ impl Contract {
         self
     }
 
+    /// Names a field of a list's request that says what its rows are, and does not narrow them down.
+    pub fn parameter(mut self, field: &str) -> Self {
+        self.parameters.push(field.to_owned());
+        self
+    }
+
     /// Gives the range of a text's length in bytes.
     pub fn text(mut self, field: &str, bytes: RangeInclusive<usize>) -> Self {
         self.texts.insert(field.to_owned(), bytes);
+        self
+    }
+
+    /// Gives texts that are right and texts that are wrong for a field whose texts have a form of their own, or for each
+    /// element of a repeated field, and what a refusal says.
+    pub fn form(mut self, field: &str, says: &'static str, right: &[&str], wrong: &[&str]) -> Self {
+        let [right, wrong] = [right, wrong].map(|texts| texts.iter().map(|&text| text.to_owned()).collect());
+        self.forms.insert(field.to_owned(), Form { says, right, wrong });
         self
     }
 

@@ -9,7 +9,6 @@ use super::{
     method::Method,
     paths::{self, Leaf, message_of},
     run::{Run, is_id, shorten},
-    tokens::is_filter,
 };
 
 impl Run<'_> {
@@ -24,15 +23,6 @@ impl Run<'_> {
         for made in messages(&answer) {
             self.check_get(&workspace, method, &made).await;
         }
-        let ids = answer.get_field_by_name("ids").map(|ids| ids.into_owned());
-        let kind =
-            method.elements().and_then(|field| message_of(&field)?.fields().find_map(|field| message_of(&field)));
-        for (id, kind) in ids.iter().filter_map(Value::as_list).flatten().zip(std::iter::repeat(kind).flatten()) {
-            let mut resource = DynamicMessage::new(kind);
-            resource.set_field_by_name("id", id.clone());
-            let got = self.get(&workspace, &resource).await;
-            self.hold(got.is_some(), || format!("{}: {id} cannot be read", method.name()));
-        }
     }
 
     /// What is deleted is gone from every Get and List, and can be made again.
@@ -44,7 +34,8 @@ impl Run<'_> {
         let mut resource = None;
         for getter in self.contract.methods().filter(|getter| getter.only_reads() && getter.page().is_none()) {
             if getter.descriptor.input().fields().map(|field| field.name().to_owned()).eq(names(method)) {
-                resource = self.call(&workspace, getter, &same(&method.request, getter)).await.ok();
+                resource =
+                    self.call(&workspace, getter, &as_message(&method.request, &getter.descriptor.input())).await.ok();
                 self.hold(resource.is_some(), || format!("{}: nothing to delete", method.name()));
             }
         }
@@ -59,7 +50,7 @@ impl Run<'_> {
                 .methods()
                 .filter(|list| list.rows().and_then(|rows| message_of(&rows)) == Some(gone.descriptor()))
             {
-                let answer = self.call(&workspace, list, &without_filters(list)).await;
+                let answer = self.call(&workspace, list, &self.contract.without_filters(list)).await;
                 let rows = answer.iter().flat_map(|answer| messages_of(&answer.get_field(&list.rows().unwrap())));
                 let id = gone.get_field_by_name("id");
                 let is_listed = rows.into_iter().any(|row| row.get_field_by_name("id") == id);
@@ -84,17 +75,29 @@ impl Run<'_> {
         if method.only_reads() {
             return;
         }
-        self.hold_kept(method, asked, message, what);
-        for (_, kept) in self.kept(method, asked, message) {
+        self.hold_kept(workspace, method, asked, message, what).await;
+        for (_, kept) in self.kept(workspace, method, asked, message).await {
             self.check_get(workspace, method, &kept).await;
         }
     }
 
     /// What a request asked for is what the answer says is kept.
-    pub fn hold_kept(&self, method: &Method, asked: &DynamicMessage, answer: &DynamicMessage, what: &str) {
+    pub async fn hold_kept(
+        &self,
+        workspace: &str,
+        method: &Method,
+        asked: &DynamicMessage,
+        answer: &DynamicMessage,
+        what: &str,
+    ) {
         let read = method.leaves();
-        let is_read = |leaf: &Leaf| read.iter().any(|read| read.is_given && read.path.key() == leaf.path.key());
-        for (given, kept) in self.kept(method, asked, answer) {
+        let is_flat = method.elements().is_none() && messages(asked).is_empty();
+        let is_same = |one: &Leaf, other: &Leaf| match is_flat {
+            true => one.path.field().name() == other.path.field().name(),
+            false => one.path.key() == other.path.key(),
+        };
+        let is_read = |leaf: &Leaf| read.iter().any(|read| read.is_given && is_same(read, leaf));
+        for (given, kept) in self.kept(workspace, method, asked, answer).await {
             for leaf in paths::leaves(&given).iter().filter(|leaf| is_read(leaf)) {
                 let (value, kept) = (leaf.path.get(&given), leaf.path.get(&kept));
                 let is_right = match value.as_str() {
@@ -110,9 +113,10 @@ impl Run<'_> {
         }
     }
 
-    /// The messages that a request gives, each with the same of the answer.
-    pub fn kept(
+    /// The messages that a request gives, each with the same of the answer, or with what Get answers for its id there.
+    pub async fn kept(
         &self,
+        workspace: &str,
         method: &Method,
         request: &DynamicMessage,
         answer: &DynamicMessage,
@@ -125,6 +129,18 @@ impl Run<'_> {
             }
         };
         let mut answered = messages(answer);
+        if let Some(Value::List(ids)) = answer.get_field_by_name("ids").as_deref() {
+            let resources = given.iter().filter(|given| given.descriptor().get_field_by_name("id").is_some());
+            for (given, id) in resources.zip(ids) {
+                let mut resource = DynamicMessage::new(given.descriptor());
+                resource.set_field_by_name("id", id.clone());
+                answered.extend(self.get(workspace, &resource).await);
+            }
+            self.hold(answered.len() == ids.len(), || format!("{}: not every id can be read", method.name()));
+        }
+        if let (true, [kept]) = (given.is_empty(), answered.as_slice()) {
+            return vec![(as_message(request, &kept.descriptor()), kept.clone())];
+        }
         let mut pairs = Vec::new();
         for given in given {
             let place = answered.iter().position(|answered| answered.descriptor() == given.descriptor());
@@ -147,7 +163,7 @@ impl Run<'_> {
         }
         let is_list = |list: &&Method| list.rows().and_then(|rows| message_of(&rows)) == Some(kind.clone());
         let Some(list) = self.contract.methods().find(is_list) else { return };
-        let request = without_filters(list);
+        let request = self.contract.without_filters(list);
         let answer = self.call(workspace, list, &request).await;
         let rows = answer.as_ref().map(|answer| messages_of(&answer.get_field(&list.rows().unwrap())));
         let is_listed = rows.is_ok_and(|rows| rows.contains(made));
@@ -192,31 +208,19 @@ fn names(method: &Method) -> Vec<String> {
     method.descriptor.input().fields().map(|field| field.name().to_owned()).collect()
 }
 
-/// The same request of another method.
-fn same(request: &DynamicMessage, method: &Method) -> DynamicMessage {
-    let mut same = DynamicMessage::new(method.descriptor.input());
-    for field in request.descriptor().fields() {
-        same.set_field_by_name(field.name(), request.get_field(&field).into_owned());
+/// What a message gives of the fields of another.
+fn as_message(message: &DynamicMessage, kind: &MessageDescriptor) -> DynamicMessage {
+    let mut other = DynamicMessage::new(kind.clone());
+    for field in message.descriptor().fields().filter(|field| message.has_field(field)) {
+        let same = kind.get_field_by_name(field.name()).filter(|same| same.kind() == field.kind());
+        same.iter().for_each(|same| other.set_field(same, message.get_field(&field).into_owned()));
     }
-    same
+    other
 }
 
 /// Whether this is an id that is made by the time.
 fn is_new_id(value: &Value) -> bool {
     value.as_str().and_then(|id| id.parse::<Uuid>().ok()).is_some_and(|id| id.get_version_num() == 7)
-}
-
-/// A list's example without what narrows it down, for the most rows.
-pub fn without_filters(list: &Method) -> DynamicMessage {
-    let mut request = list.request.clone();
-    for leaf in paths::leaves(&list.request) {
-        if is_filter(&leaf) {
-            leaf.path.set(&mut request, None);
-        }
-    }
-    let page = list.page().unwrap();
-    request.get_field_mut(&page).as_message_mut().unwrap().set_field_by_name("page_size", Value::I32(200));
-    request
 }
 
 /// The messages of the contract that a message has, also in its repeated fields.

@@ -63,7 +63,7 @@ impl Run<'_> {
         let answer = self.call(&other, method, &most).await;
         self.hold_ok(&answer, || format!("{} of 1,000", method.name()));
         let Ok(answer) = answer else { return };
-        self.hold_kept(method, &most, &answer, &format!("{} of 1,000", method.name()));
+        self.hold_kept(&other, method, &most, &answer, &format!("{} of 1,000", method.name())).await;
     }
 
     /// The example with so many elements, which all differ.
@@ -101,13 +101,19 @@ impl Run<'_> {
     /// Whatever else is asked for, a value that a row has is ALREADY_EXISTS.
     async fn check_existing(&self, workspace: &str, method: &Method) {
         let before = self.rows(workspace).await;
+        if !always_skips(method) {
+            let again = self.call(workspace, method, &method.request).await;
+            self.hold_about(&again, Code::AlreadyExists, &method.request, || format!("{} again", method.name()));
+        }
         for leaf in self.unique(method) {
             let value = leaf.path.get(&method.request);
             for value in [value.clone(), upper_case(&value)] {
                 let mut request = self.fresh(&method.request);
                 leaf.path.set(&mut request, Some(value));
                 if always_skips(method) {
-                    let Some((other, value)) = self.differences(method).into_iter().next() else { return };
+                    // What else an element may give can depend on an enum of it.
+                    let is_other = |(leaf, _): &(Leaf, _)| !matches!(leaf.path.field().kind(), Kind::Enum(_));
+                    let Some((other, value)) = self.differences(method).into_iter().find(is_other) else { return };
                     other.path.set(&mut request, value);
                 }
                 let answer = self.call(workspace, method, &request).await;

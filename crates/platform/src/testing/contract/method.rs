@@ -6,7 +6,8 @@ use prost_types::{MethodOptions, method_options::IdempotencyLevel};
 use super::{
     Contract,
     paths::{self, Leaf, message_of},
-    wrong::mask,
+    run::is_id,
+    values::mask,
 };
 
 /// An example of a method.
@@ -60,6 +61,12 @@ impl Method {
     pub fn creates(&self, contract: &Contract) -> bool {
         let is_unique = |leaf: &Leaf| leaf.is_given && contract.is_unique(&leaf.path);
         !self.only_reads() && self.mask().is_none() && paths::leaves(&self.request).iter().any(is_unique)
+    }
+
+    /// Whether the method needs a row that is there already: it gives an id of another than those that it makes.
+    pub fn refers(&self, contract: &Contract) -> bool {
+        let is_other = |leaf: &Leaf| is_id(&leaf.path.get(&self.request)) && !contract.is_unique(&leaf.path);
+        self.leaves().iter().any(is_other)
     }
 
     /// The leaves of the example; of a batch, those of its last element.

@@ -1,14 +1,13 @@
 //! Values that are wrong for a field, and values at its limits, by the field's type.
 
-use std::collections::HashMap;
-
-use prost_reflect::{DynamicMessage, Kind, MapKey, MessageDescriptor, Value};
+use prost_reflect::{Kind, MessageDescriptor, Value};
 
 use super::{
     Contract,
     method::{Method, is_list_of_values},
-    paths::{Leaf, message_of},
+    paths::Leaf,
     run::is_id,
+    values::{id, messages, metadata, number, order, text, time, words},
 };
 
 /// A value to try a field with.
@@ -36,15 +35,18 @@ pub struct Trials {
 }
 
 impl Trials {
-    fn wrong(&mut self, what: impl Into<String>, value: Value, says: impl Into<String>) {
+    /// Adds a value that must be refused.
+    pub fn wrong(&mut self, what: impl Into<String>, value: Value, says: impl Into<String>) {
         self.wrong_at("", what, value, says);
     }
 
-    fn wrong_at(&mut self, at: &str, what: impl Into<String>, value: Value, says: impl Into<String>) {
+    /// Adds a value that must be refused by a name behind the path.
+    pub fn wrong_at(&mut self, at: &str, what: impl Into<String>, value: Value, says: impl Into<String>) {
         self.wrong.push(Trial { what: what.into(), value: Some(value), at: at.to_owned(), says: says.into() });
     }
 
-    fn right(&mut self, what: impl Into<String>, value: Value) {
+    /// Adds a value that must be accepted.
+    pub fn right(&mut self, what: impl Into<String>, value: Value) {
         let (at, says) = Default::default();
         self.right.push(Trial { what: what.into(), value: Some(value), at, says });
     }
@@ -58,6 +60,7 @@ impl Contract {
         let value = leaf.path.get(&method.request);
         match field.kind() {
             _ if field.is_map() => metadata(&mut trials),
+            Kind::String if self.forms.contains_key(&leaf.path.key()) => self.form_trials(&mut trials, leaf),
             Kind::String if field.is_list() => words(&mut trials),
             Kind::String if field.name() == "order_by" => order(&mut trials),
             Kind::String if is_id(&value) => {
@@ -148,6 +151,15 @@ impl Contract {
         }
     }
 
+    fn form_trials(&self, trials: &mut Trials, leaf: &Leaf) {
+        let form = &self.forms[&leaf.path.key()];
+        let is_list = leaf.path.field().is_list();
+        let value = |one: &String| if is_list { Value::List(vec![text(one)]) } else { text(one) };
+        let at = if is_list { "[0]" } else { "" };
+        form.wrong.iter().for_each(|wrong| trials.wrong_at(at, format!("{wrong:?}"), value(wrong), form.says));
+        form.right.iter().for_each(|right| trials.right(format!("{right:?}"), value(right)));
+    }
+
     fn duration_trials(&self, trials: &mut Trials, message: &MessageDescriptor, leaf: &Leaf) {
         for (seconds, nanos) in
             [(0, 0), (-1, 0), (i64::MAX, 999_999_999), (2, -1_000_000), (1, 1_000_000_000), (1, 500_000)]
@@ -173,15 +185,16 @@ impl Contract {
         };
         let kind = leaf.path.field().kind();
         let is_float = matches!(kind, Kind::Double | Kind::Float);
-        let step = if is_float { 0.001 } else { 1.0 };
         let (least, most) = (*range.start(), *range.end());
-        for (what, value) in [("too little", least - step), ("too much", most + step)] {
+        let outside = if is_float { [least.next_down(), most.next_up()] } else { [least - 1.0, most + 1.0] };
+        for (what, value) in ["too little", "too much"].iter().zip(outside) {
             if let Some(value) = number(&kind, value) {
-                trials.wrong(what, value, "must be");
+                trials.wrong(*what, value, "must be");
             }
         }
-        for (what, value) in [("the least", least), ("the most", most)] {
-            trials.right(what, number(&kind, value).unwrap());
+        let within = if is_float { vec![least, least.next_up(), most.next_down(), most] } else { vec![least, most] };
+        for value in within {
+            trials.right(value.to_string(), number(&kind, value).unwrap());
         }
         if is_float {
             for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
@@ -189,143 +202,4 @@ impl Contract {
             }
         }
     }
-}
-
-/// A number of a field's type, if it can hold it.
-fn number(kind: &Kind, value: f64) -> Option<Value> {
-    match kind {
-        Kind::Double => Some(Value::F64(value)),
-        Kind::Float => Some(Value::F32(value as f32)),
-        Kind::Int32 => (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&value).then_some(Value::I32(value as i32)),
-        Kind::Int64 => (-9.2e18..=9.2e18).contains(&value).then_some(Value::I64(value as i64)),
-        kind => panic!("the kit has no numbers of the type {kind:?}"),
-    }
-}
-
-fn text(text: &str) -> Value {
-    Value::String(text.to_owned())
-}
-
-fn order(trials: &mut Trials) {
-    for wrong in ["nonsense", "id; drop", "create_time desc, id", "\0", "NAME"] {
-        trials.wrong(format!("{wrong:?}"), text(wrong), "must be one of");
-    }
-}
-
-fn id(trials: &mut Trials) {
-    let id = "01934f6e-8a3b-7c21-9d55-0242ac120002";
-    let bare = id.replace('-', "");
-    let others = ["x".to_owned(), "\0".to_owned(), format!(" {id}"), format!("{id}\n"), format!("{id}\0")];
-    let forms = [bare, format!("{{{id}}}"), format!("urn:uuid:{id}"), id[..35].to_owned(), id.replace("01", "g1")];
-    for wrong in others.into_iter().chain(forms) {
-        trials.wrong(format!("{wrong:?}"), text(&wrong), "must be a UUID");
-    }
-}
-
-fn words(trials: &mut Trials) {
-    let words = |words: &[String]| Value::List(words.iter().map(|word| text(word)).collect());
-    let of = |word: &str| words(&["a".to_owned(), word.to_owned()]);
-    let numbered = |count: usize| (0..count).map(|number| format!("{number:064}")).collect::<Vec<_>>();
-    trials.wrong("33", words(&numbered(33)), "must be at most 32");
-    trials.wrong("200 that are empty", words(&vec![String::new(); 200]), "must be at most 32");
-    trials.wrong_at("[1]", "one twice", of("a"), "must not be given twice");
-    trials.wrong_at("[1]", "one that is empty", of(""), "must have 1 to 64 bytes");
-    trials.wrong_at("[1]", "one of 65 bytes", of(&"é".repeat(32).replacen('é', "xyz", 1)), "must have 1 to 64 bytes");
-    trials.wrong_at("[1]", "one with NUL", of("a\0"), "must not contain NUL");
-    trials.right("32 of 64 bytes", words(&numbered(32)));
-    trials.right("in the order given", words(&["z".to_owned(), "a".to_owned(), "日本語 ,\"{}".to_owned()]));
-}
-
-fn metadata(trials: &mut Trials) {
-    let map = |entries: Vec<(String, String)>| {
-        let entries = entries.into_iter().map(|(key, value)| (MapKey::String(key), Value::String(value)));
-        Value::Map(HashMap::from_iter(entries))
-    };
-    let one = |key: &str, value: &str| map(vec![(key.to_owned(), value.to_owned())]);
-    let sized = |count: usize, bytes: usize| (0..count).map(|key| (format!("{key:02}"), "x".repeat(bytes))).collect();
-    trials.wrong("65 entries", map(sized(65, 0)), "must have at most 64 entries");
-    trials.wrong(
-        "300 entries with NUL",
-        map((0..300).map(|key| (format!("\0{key}"), "\0".into())).collect()),
-        "at most",
-    );
-    trials.wrong("an empty key", one("", "x"), "a key must have 1 to 64 bytes");
-    trials.wrong("a key of 65 bytes", one(&"k".repeat(65), "x"), "a key must have 1 to 64 bytes");
-    trials.wrong("a key of 10,000 bytes", one(&"k".repeat(10_000), "x"), "a key must have 1 to 64 bytes");
-    trials.wrong("a value of 1,025 bytes", one("key", &"x".repeat(1_025)), "a value must have at most 1024 bytes");
-    trials.wrong("NUL in a key", one("a\0", "x"), "must not contain NUL");
-    trials.wrong("NUL in a value", one("key", "a\0b"), "must not contain NUL");
-    let mut most: Vec<(String, String)> = sized(62, 111);
-    most.extend([("k".repeat(64), "v".repeat(1_024)), ("rest".into(), "v".repeat(94))]);
-    trials.right("64 entries of 8 KiB", map(most.clone()));
-    most[0].1.push('x');
-    trials.wrong("a byte too much in all", map(most), "must have at most 8192 bytes in all");
-    trials.right("an odd entry", one("é \"{}", "日本語 \u{1}"));
-    trials.right("an empty value", one("key", ""));
-}
-
-fn messages(trials: &mut Trials, message: &MessageDescriptor) {
-    match message.full_name() {
-        "google.protobuf.FieldMask" => {
-            for path in ["nonsense", "", "id", "etag", "update_time", "metadata.key"] {
-                trials.wrong(
-                    format!("the path {path:?}"),
-                    mask(message, &[path]),
-                    "must name fields to change, out of",
-                );
-            }
-        }
-        "google.protobuf.Timestamp" => {
-            let wrong = [(253_402_300_800, 0), (-62_135_596_801, 0), (i64::MIN, 0), (i64::MAX, 0), (0, -1)];
-            for (seconds, nanos) in wrong.into_iter().chain([(0, 1_000_000_000), (0, i32::MAX)]) {
-                trials.wrong(format!("{seconds} s and {nanos} ns"), time(message, seconds, nanos), "years 1 to 9999");
-            }
-        }
-        _ => {}
-    }
-    if message_of_contract(message) {
-        trials.missing = Some("the example does not give it");
-    }
-}
-
-/// A time or a duration.
-fn time(message: &MessageDescriptor, seconds: i64, nanos: i32) -> Value {
-    let mut value = DynamicMessage::new(message.clone());
-    for (name, part) in [("seconds", Value::I64(seconds)), ("nanos", Value::I32(nanos))] {
-        // A part that is 0 is left out, as in an answer.
-        if !part.is_default(&Kind::Int64) && !part.is_default(&Kind::Int32) {
-            value.set_field_by_name(name, part);
-        }
-    }
-    Value::Message(value)
-}
-
-/// A mask of these paths.
-pub fn mask(message: &MessageDescriptor, paths: &[&str]) -> Value {
-    let mut value = DynamicMessage::new(message.clone());
-    value.set_field_by_name("paths", Value::List(paths.iter().map(|path| text(path)).collect()));
-    Value::Message(value)
-}
-
-fn message_of_contract(message: &MessageDescriptor) -> bool {
-    super::paths::has_fields(message)
-}
-
-/// A value that no method would keep, for a field that it does not read.
-pub fn garbage(leaf: &Leaf) -> Option<Value> {
-    let field = leaf.path.field();
-    let value = match field.kind() {
-        _ if field.is_map() => Value::Map(HashMap::from([(MapKey::String("\0".to_owned()), text("\0"))])),
-        Kind::String => text("\0 garbage"),
-        Kind::Bytes => Value::Bytes(bytes::Bytes::from_static(b"garbage")),
-        Kind::Enum(_) => Value::EnumNumber(99),
-        Kind::Int32 => Value::I32(-7),
-        Kind::Int64 => Value::I64(-7),
-        Kind::Bool => Value::Bool(true),
-        Kind::Double => Value::F64(f64::NAN),
-        Kind::Message(message) if !message_of_contract(&message) => time(&message, -i64::MAX, -7),
-        _ => return None,
-    };
-    debug_assert!(message_of(field).is_none() || !field.is_list());
-    Some(if is_list_of_values(field) { Value::List(vec![value.clone(), value]) } else { value })
 }
