@@ -28,11 +28,11 @@ ci:
 
 # The property test of orders with many more cases than usual.
 orders cases="2000":
-    KEYSET_CASES={{cases}} cargo test -p keyset --test orders
+    KEYSET_CASES={{cases}} cargo test -p keyset --test it orders
 
 # The model check of jobs with many cases instead of one.
 model cases="30":
-    JOBS_CASES={{cases}} cargo test -p jobs --test model
+    JOBS_CASES={{cases}} cargo test -p jobs --test it model
 
 # Fuzzes one target: token, keys, message, order_by, token_keys, access_token or signing_keys. It needs a nightly compiler and cargo-fuzz.
 fuzz target seconds="60":
