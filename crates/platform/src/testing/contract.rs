@@ -52,6 +52,14 @@ use tonic::service::Routes;
 use self::{method::Method, paths::Path, run::Run};
 use crate::Platform;
 
+/// What the texts of a field look like.
+#[derive(Debug, Clone)]
+struct Form {
+    right: &'static [&'static str],
+    wrong: &'static [&'static str],
+    says: &'static str,
+}
+
 /// A service under test, with what its descriptor does not say.
 #[derive(Debug, Clone)]
 pub struct Contract {
@@ -60,6 +68,8 @@ pub struct Contract {
     unique: Vec<String>,
     required: Vec<String>,
     volatile: Vec<String>,
+    parameters: Vec<String>,
+    forms: BTreeMap<String, Form>,
     texts: BTreeMap<String, RangeInclusive<usize>>,
     numbers: BTreeMap<String, RangeInclusive<f64>>,
     exceptions: Vec<(String, String)>,
@@ -74,6 +84,8 @@ impl Contract {
             unique: Vec::new(),
             required: Vec::new(),
             volatile: Vec::new(),
+            parameters: Vec::new(),
+            forms: BTreeMap::new(),
             texts: BTreeMap::new(),
             numbers: BTreeMap::new(),
             exceptions: Vec::new(),
@@ -108,6 +120,19 @@ impl Contract {
     /// Names a field, as in `Agent.load`, that other calls change: a row that exists is as asked for whatever it is.
     pub fn volatile(mut self, field: &str) -> Self {
         self.volatile.push(field.to_owned());
+        self
+    }
+
+    /// Names a field of a list, as in `SummarizeUsageRequest.group_by`, that is no filter: it changes what the rows are.
+    pub fn parameter(mut self, field: &str) -> Self {
+        self.parameters.push(field.to_owned());
+        self
+    }
+
+    /// Gives texts that a field accepts, of which no two mean the same, and texts that it refuses with a description that
+    /// contains `says`.
+    pub fn form(mut self, field: &str, right: &'static [&str], wrong: &'static [&str], says: &'static str) -> Self {
+        self.forms.insert(field.to_owned(), Form { right, wrong, says });
         self
     }
 

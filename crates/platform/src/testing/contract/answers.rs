@@ -9,7 +9,6 @@ use super::{
     method::Method,
     paths::{self, Leaf, message_of},
     run::{Run, is_id, shorten},
-    tokens::is_filter,
 };
 
 impl Run<'_> {
@@ -59,7 +58,7 @@ impl Run<'_> {
                 .methods()
                 .filter(|list| list.rows().and_then(|rows| message_of(&rows)) == Some(gone.descriptor()))
             {
-                let answer = self.call(&workspace, list, &without_filters(list)).await;
+                let answer = self.call(&workspace, list, &self.contract.without_filters(list)).await;
                 let rows = answer.iter().flat_map(|answer| messages_of(&answer.get_field(&list.rows().unwrap())));
                 let id = gone.get_field_by_name("id");
                 let is_listed = rows.into_iter().any(|row| row.get_field_by_name("id") == id);
@@ -147,7 +146,7 @@ impl Run<'_> {
         }
         let is_list = |list: &&Method| list.rows().and_then(|rows| message_of(&rows)) == Some(kind.clone());
         let Some(list) = self.contract.methods().find(is_list) else { return };
-        let request = without_filters(list);
+        let request = self.contract.without_filters(list);
         let answer = self.call(workspace, list, &request).await;
         let rows = answer.as_ref().map(|answer| messages_of(&answer.get_field(&list.rows().unwrap())));
         let is_listed = rows.is_ok_and(|rows| rows.contains(made));
@@ -204,19 +203,6 @@ fn same(request: &DynamicMessage, method: &Method) -> DynamicMessage {
 /// Whether this is an id that is made by the time.
 fn is_new_id(value: &Value) -> bool {
     value.as_str().and_then(|id| id.parse::<Uuid>().ok()).is_some_and(|id| id.get_version_num() == 7)
-}
-
-/// A list's example without what narrows it down, for the most rows.
-pub fn without_filters(list: &Method) -> DynamicMessage {
-    let mut request = list.request.clone();
-    for leaf in paths::leaves(&list.request) {
-        if is_filter(&leaf) {
-            leaf.path.set(&mut request, None);
-        }
-    }
-    let page = list.page().unwrap();
-    request.get_field_mut(&page).as_message_mut().unwrap().set_field_by_name("page_size", Value::I32(200));
-    request
 }
 
 /// The messages of the contract that a message has, also in its repeated fields.

@@ -5,10 +5,11 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use super::{
-    answers::{messages_of, without_filters},
+    Contract,
+    answers::messages_of,
     client::Answer,
     method::Method,
-    paths::Leaf,
+    paths::{self, Leaf},
     run::{Run, describe, is_id},
 };
 
@@ -29,7 +30,7 @@ impl Run<'_> {
             return;
         }
         let workspace = self.workspace_for(method).await;
-        let all = Query { what: "without filters".to_owned(), request: without_filters(method) };
+        let all = Query { what: "without filters".to_owned(), request: self.contract.without_filters(method) };
         let filters = self.check_filters(&workspace, method, &all).await;
         let orders = self.check_orders(&workspace, method, &all).await;
         self.check_totals(&workspace, method, &all).await;
@@ -58,7 +59,7 @@ impl Run<'_> {
                 format!("{}: {row} is not what Get answers", method.name())
             });
         }
-        for leaf in method.leaves().iter().filter(|leaf| is_filter(leaf)) {
+        for leaf in method.leaves().iter().filter(|leaf| self.contract.is_filter(leaf)) {
             let with = |value: Value| {
                 let mut request = all.request.clone();
                 leaf.path.set(&mut request, Some(value));
@@ -179,10 +180,10 @@ impl Run<'_> {
         self.hold_ok(&answer, || format!("{} {}: a token with another size", method.name(), query.what));
         self.check_token(&self.new_workspace(), method, query, token, CHANGED, "another workspace").await;
         for other in self.contract.methods().filter(|other| other.page().is_some() && other.name() != method.name()) {
-            let request = Query { what: query.what.clone(), request: without_filters(other) };
+            let request = Query { what: query.what.clone(), request: self.contract.without_filters(other) };
             self.check_token(workspace, other, &request, token, CHANGED, method.name()).await;
         }
-        for leaf in method.leaves().iter().filter(|leaf| is_parameter(leaf)) {
+        for leaf in method.leaves().iter().filter(|leaf| self.contract.is_parameter(leaf)) {
             for other in other_values(&leaf.path.field().kind(), &leaf.path.get(&method.request)) {
                 let mut request = query.clone();
                 leaf.path.set(&mut request.request, Some(other));
@@ -264,16 +265,31 @@ fn of_page(answer: &DynamicMessage, name: &str) -> Option<Value> {
     page.has_field(&field).then(|| page.get_field(&field).into_owned())
 }
 
-/// Whether a list cannot be asked for without this.
-fn is_parameter(leaf: &Leaf) -> bool {
-    leaf.is_given && !is_filter(leaf) && leaf.path.field().name() != "order_by"
-}
+impl Contract {
+    /// Whether this changes what the rows of a list are, or a list cannot be asked for without it.
+    fn is_parameter(&self, leaf: &Leaf) -> bool {
+        leaf.is_given && !self.is_filter(leaf) && leaf.path.field().name() != "order_by"
+    }
 
-/// Whether a list can be asked for without this.
-pub fn is_filter(leaf: &Leaf) -> bool {
-    let field = leaf.path.field();
-    let can_be_left_out = field.supports_presence() || field.is_list() || matches!(field.kind(), Kind::Enum(_));
-    leaf.is_given && can_be_left_out
+    /// Whether this selects some of a list's rows.
+    fn is_filter(&self, leaf: &Leaf) -> bool {
+        let field = leaf.path.field();
+        let can_be_left_out = field.supports_presence() || field.is_list() || matches!(field.kind(), Kind::Enum(_));
+        leaf.is_given && can_be_left_out && !self.parameters.contains(&leaf.path.key())
+    }
+
+    /// A list's example without what narrows it down, for the most rows.
+    pub fn without_filters(&self, list: &Method) -> DynamicMessage {
+        let mut request = list.request.clone();
+        for leaf in paths::leaves(&list.request) {
+            if self.is_filter(&leaf) {
+                leaf.path.set(&mut request, None);
+            }
+        }
+        let page = list.page().unwrap();
+        request.get_field_mut(&page).as_message_mut().unwrap().set_field_by_name("page_size", Value::I32(200));
+        request
+    }
 }
 
 fn is_text(value: &Value) -> bool {
@@ -300,7 +316,7 @@ fn other_values(kind: &Kind, value: &Value) -> Vec<Value> {
                 time.set_field_by_name("seconds", Value::I64(seconds));
                 Value::Message(time)
             });
-            times.collect()
+            times.filter(|time| time != value).collect()
         }
         (_, Value::String(text)) if is_id(value) => {
             vec![Value::String(text.replace(&text[..8], "01934f6f"))]

@@ -118,6 +118,11 @@ impl Contract {
 
     fn text_trials(&self, trials: &mut Trials, method: &Method, leaf: &Leaf) {
         let key = leaf.path.key();
+        if let Some(form) = self.forms.get(&key) {
+            form.wrong.iter().for_each(|wrong| trials.wrong(format!("{wrong:?}"), text(wrong), form.says));
+            form.right.iter().for_each(|right| trials.right(format!("{right:?}"), text(right)));
+            return;
+        }
         trials.wrong("NUL", text("\0"), "must not contain NUL");
         trials.wrong("NUL inside", text("a\0b"), "must not contain NUL");
         let is_etag = leaf.path.field().name() == "etag";
