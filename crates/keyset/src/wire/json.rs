@@ -122,15 +122,3 @@ impl<'j> Visitor<'j> for JsonVisitor {
         Ok(Json::Double(value))
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::entries;
-
-    #[test]
-    fn of_two_with_the_same_name_the_last_counts() {
-        let entries = entries(br#"{"b": "1", "a": "2", "b": "3", "\u0062": "4"}"#).unwrap();
-        let entries: Vec<_> = entries.iter().map(|(name, value)| (name.as_ref(), value.as_str())).collect();
-        assert_eq!(entries, [("a", Some("2")), ("b", Some("4"))]);
-    }
-}
