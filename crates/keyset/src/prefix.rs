@@ -18,17 +18,3 @@ fn successor_of(prefix: &str) -> Option<String> {
     }
     None
 }
-
-#[cfg(test)]
-mod tests {
-    use super::successor_of;
-
-    #[test]
-    fn successor_is_the_next_text_without_the_prefix() {
-        assert_eq!(successor_of("ab").as_deref(), Some("ac"));
-        assert_eq!(successor_of("a\u{d7ff}").as_deref(), Some("a\u{e000}"));
-        assert_eq!(successor_of("a\u{10ffff}").as_deref(), Some("b"));
-        assert_eq!(successor_of("\u{10ffff}\u{10ffff}"), None);
-        assert_eq!(successor_of(""), None);
-    }
-}

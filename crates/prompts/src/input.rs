@@ -158,18 +158,3 @@ fn is_variable(name: &str) -> bool {
     let is_other = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | '-');
     name.starts_with(is_first) && name.chars().all(is_other)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::variables;
-
-    #[test]
-    fn variables_are_names_in_double_braces() {
-        assert_eq!(
-            variables("{{a}} {{ b }} {{a}} {c} {{1}} {{}} {{x y}} {{{d}}} {{user.name-2}} {{open"),
-            ["a", "b", "d", "user.name-2"]
-        );
-        assert_eq!(variables("{{{{a}}"), ["a"]);
-        assert_eq!(variables("{{ é }}"), [""; 0]);
-    }
-}

@@ -1,14 +1,11 @@
 //! Every statement of the service finds its rows by an index, however many rows there are.
-use crate::support::{World, bearer, key};
+use crate::support::{World, key};
 use platform::{
     Platform,
     testing::{Many, id},
 };
 use quire_proto::{
-    identity::v1::{
-        CreateApiKeyRequest, ListApiKeysRequest, ListSessionsRequest, RevokeApiKeyRequest, RevokeSessionRequest,
-        RevokeSessionsRequest,
-    },
+    identity::v1::{ListApiKeysRequest, ListSessionsRequest, RevokeSessionsRequest},
     pagination::v1::PageRequest,
 };
 
@@ -40,16 +37,14 @@ async fn no_call_scans_a_table() {
         let (_, secret) = world.key("w1", &["identity:write"]).await;
         let (_, credentials) = world.begin(&secret).await.unwrap();
         world.begin(&format!("{secret}A")).await.unwrap_err();
-        let request = CreateApiKeyRequest { api_key: Some(key("ada", &["identity:write"])) };
-        world.client.clone().create_api_key(bearer(&credentials.access_token, request)).await.unwrap();
+        world.make_as(&credentials, key("ada", &["identity:write"])).await.unwrap();
         world.refresh(&credentials.refresh_token).await.unwrap();
         world.refresh(&credentials.refresh_token).await.unwrap_err();
     })
     .await;
     many.assert_reads("RevokeApiKey", 12, async |platform| {
         let world = world(platform).await;
-        let request = world.admin("w1", RevokeApiKeyRequest { id: id(7) });
-        world.client.clone().revoke_api_key(request).await.unwrap();
+        world.revoke_key("w1", &id(7)).await.unwrap();
     })
     .await;
     many.assert_reads("RevokeSessions", 5, async |platform| {
@@ -67,8 +62,7 @@ async fn no_call_scans_a_table() {
         let sessions = client.list_sessions(world.admin("w1", request)).await.unwrap().into_inner().sessions;
         assert_eq!(sessions.len(), 5);
         world.session("w1", &sessions[0].id).await.unwrap();
-        let request = world.admin("w1", RevokeSessionRequest { id: sessions[0].id.clone() });
-        client.revoke_session(request).await.unwrap();
+        world.revoke_session("w1", &sessions[0].id).await.unwrap();
         let request = ListSessionsRequest { page: page.clone(), ..Default::default() };
         assert_eq!(client.list_sessions(world.admin("w1", request)).await.unwrap().into_inner().sessions.len(), 10);
         let request = ListApiKeysRequest { page, ..Default::default() };

@@ -3,6 +3,7 @@
 
 mod api_keys;
 mod conformance;
+mod contract;
 mod indexes;
 mod sessions;
 mod support;

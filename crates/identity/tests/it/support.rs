@@ -2,16 +2,17 @@
 use std::sync::Arc;
 
 use identity::{Identity, SERVICE};
-pub use platform::testing::{from, there_and_back, told};
+pub use platform::testing::told;
 use platform::{
     Caller, Platform, Scope,
     testing::{self, Hands},
 };
 use quire_proto::identity::v1::{
-    ApiKey, CreateApiKeyRequest, CreateSessionRequest, Credentials, GetSessionRequest, RefreshSessionRequest, Session,
-    identity_service_client::IdentityServiceClient, identity_service_server::IdentityService,
+    ApiKey, CreateApiKeyRequest, CreateSessionRequest, Credentials, GetSessionRequest, RefreshSessionRequest,
+    RevokeApiKeyRequest, RevokeSessionRequest, Session, identity_service_client::IdentityServiceClient,
+    identity_service_server::IdentityService,
 };
-use tonic::{Request, Status, transport::Channel};
+use tonic::{Request, Status, service::Routes, transport::Channel};
 
 pub type Client = IdentityServiceClient<Channel>;
 
@@ -21,6 +22,11 @@ pub struct World {
     pub platform: Platform,
     pub client: Client,
     identity: Identity,
+}
+
+/// The service as it is served, without keys to sign with.
+pub async fn open(platform: &Platform) -> Routes {
+    Routes::new(Identity::open(platform).await.unwrap().server())
 }
 
 impl World {
@@ -69,6 +75,30 @@ impl World {
         let request = CreateSessionRequest { secret: secret.to_owned(), scopes: Vec::new() };
         let begun = self.client.clone().create_session(request).await?.into_inner();
         Ok((begun.session.unwrap(), begun.credentials.unwrap()))
+    }
+
+    /// Makes a key with the access token of a session.
+    pub async fn make_as(&self, credentials: &Credentials, api_key: ApiKey) -> Result<ApiKey, Status> {
+        let request = bearer(&credentials.access_token, CreateApiKeyRequest { api_key: Some(api_key) });
+        Ok(self.client.clone().create_api_key(request).await?.into_inner().api_key.unwrap())
+    }
+
+    /// Revokes a key as an administrator.
+    pub async fn revoke_key(&self, workspace: &str, id: &str) -> Result<ApiKey, Status> {
+        let request = self.admin(workspace, RevokeApiKeyRequest { id: id.to_owned() });
+        Ok(self.client.clone().revoke_api_key(request).await?.into_inner().api_key.unwrap())
+    }
+
+    /// Revokes a session as an administrator.
+    pub async fn revoke_session(&self, workspace: &str, id: &str) -> Result<Session, Status> {
+        let request = self.admin(workspace, RevokeSessionRequest { id: id.to_owned() });
+        Ok(self.client.clone().revoke_session(request).await?.into_inner().session.unwrap())
+    }
+
+    /// Requires that neither this secret begins a session nor this refresh token goes on with one.
+    pub async fn assert_unknown(&self, secret: &str, refresh_token: &str) {
+        assert_eq!(told(&self.begin(secret).await.unwrap_err()), UNKNOWN);
+        assert_eq!(told(&self.refresh(refresh_token).await.unwrap_err()), UNKNOWN);
     }
 
     pub async fn refresh(&self, refresh_token: &str) -> Result<(Session, Credentials), Status> {

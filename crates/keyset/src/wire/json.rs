@@ -122,15 +122,3 @@ impl<'j> Visitor<'j> for JsonVisitor {
         Ok(Json::Double(value))
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::entries;
-
-    #[test]
-    fn the_last_entry_of_a_repeated_name_counts() {
-        let entries = entries(br#"{"b": "1", "a": "2", "b": "3", "\u0062": "4"}"#).unwrap();
-        let entries: Vec<_> = entries.iter().map(|(name, value)| (name.as_ref(), value.as_str())).collect();
-        assert_eq!(entries, [("a", Some("2")), ("b", Some("4"))]);
-    }
-}

@@ -216,21 +216,3 @@ fn integer(bytes: &[u8]) -> Result<i64, Fault> {
 pub(super) fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Fault> {
     bytes.try_into().map_err(|_: std::array::TryFromSliceError| Fault::Length)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::screaming_snake;
-
-    #[test]
-    fn prefixes_of_enums() {
-        for (name, prefix) in [
-            ("JobStatus", "JOB_STATUS_"),
-            ("HTTPMethod", "HTTP_METHOD_"),
-            ("Status", "STATUS_"),
-            ("V2Status", "V2_STATUS_"),
-            ("Job_Status", "JOB_STATUS_"),
-        ] {
-            assert_eq!(screaming_snake(name), prefix);
-        }
-    }
-}

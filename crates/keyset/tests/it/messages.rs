@@ -203,6 +203,17 @@ async fn texts_become_enum_values() {
     .await;
 }
 
+/// A value is a word behind the name of its enum, however that is written.
+#[tokio::test]
+async fn words_leave_out_the_name_of_the_enum() {
+    let pool = database().await;
+    let columns = "'get' as http_method, 'get' as status, 'get' as v2_status, 'get' as job_status";
+    let listing = Listing { message: "everything.v1.Enums", unfilled: &[], ..listing(columns, &[]) };
+    let found = row(&pool, listing).await.unwrap().unwrap();
+    // A row of eight bytes: the fields 1 to 4, each with the value 1.
+    assert_eq!(found, [10, 8, 8, 1, 16, 1, 24, 1, 32, 1]);
+}
+
 #[tokio::test]
 async fn arrays_and_maps() {
     let strings = |entries: &[(&str, &str)]| -> BTreeMap<String, String> {
@@ -240,6 +251,11 @@ async fn arrays_and_maps() {
             (
                 r#"'{"b": "1", "": "2", "aaa": "", "é": "\u00e9\n"}'::jsonb as strings"#,
                 Everything { strings: strings(&[("b", "1"), ("", "2"), ("aaa", ""), ("é", "é\n")]), ..none() },
+            ),
+            // Of two with the same name, which json may have, the last counts.
+            (
+                r#"'{"b": "1", "a": "2", "b": "3", "\u0062": "4"}'::json as strings"#,
+                Everything { strings: strings(&[("a", "2"), ("b", "4")]), ..none() },
             ),
             (
                 r#"'{"b": 9223372036854775807, "a": 0}'::json as integers"#,

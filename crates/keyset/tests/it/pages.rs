@@ -311,3 +311,37 @@ async fn a_missing_or_unknown_value_fails_every_call() {
     let nul = Filters { color: Some("a\0b"), ..Filters::default() };
     insta::assert_snapshot!(violation(try_fetch(&list, request(1, ""), "", nul).await), @"color: must not contain NUL");
 }
+
+/// Also where the next text is beyond the surrogates, or there is none.
+#[tokio::test]
+async fn a_prefix_filter_finds_the_texts_with_the_prefix() {
+    let last = "\u{10ffff}";
+    let ends = ["", "b", "\u{d7ff}", "\u{d7ff}b", "\u{e000}", last, "\u{10ffff}b", "\u{10ffff}\u{10ffff}"];
+    let mut texts =
+        ["", "a", last].iter().flat_map(|begin| ends.map(|end| format!("{begin}{end}"))).collect::<Vec<_>>();
+    texts.sort();
+    texts.dedup();
+    let pool = database().await;
+    run(
+        &pool,
+        "create table texts (id int8 primary key, text text collate \"C\" not null check (octet_length(text) <= 20)); create index on texts (text, id)",
+    )
+    .await;
+    let sql = "insert into texts select place, text from unnest($1::text[]) with ordinality as given (text, place)";
+    sqlx::query(sql).bind(&texts).execute(&pool).await.unwrap();
+    const TEXTS: Listing = Listing {
+        name: "texts",
+        from: "texts",
+        columns: "id",
+        filters: &[Filter::prefix("prefix", "text")],
+        orders: &[Order { name: "text", keys: &[asc("text"), asc("id")], indexed: &[] }],
+        ..Listing::DEFAULT
+    };
+    let list = open(&pool, TEXTS).await;
+    for prefix in &texts {
+        let found =
+            list.page(Some(request(200, "")), "").filter("prefix", Some(prefix)).fetch_rows::<Id>().await.unwrap();
+        let texts = (1..).zip(&texts).filter(|(_, text)| text.starts_with(prefix.as_str()));
+        assert_eq!(ids(&found), texts.map(|(id, _)| id).collect::<Vec<i64>>(), "{prefix:?}");
+    }
+}

@@ -1,32 +1,42 @@
 //! Every method of the service keeps what all methods promise.
-use meter::Meter;
+use crate::support::open;
 use platform::testing::contract::Contract;
-use tonic::service::Routes;
 
+/// Two uses that all filters of [`FILTERS`] find, and one that none but those by time finds.
 const RECORD: &str = r#"{"records": [
-    {"request_id": "call-1", "team_id": "web", "agent_id": "reviewer", "surface": "ci", "event_type": "completion",
-        "model": "text-large", "provider": "example", "input_tokens": 1200, "output_tokens": 340,
-        "cache_read_tokens": 50, "cache_write_tokens": 7, "cost_usd": "0.0125", "metadata": {"ticket": "A-1"},
-        "occur_time": "2026-11-01T12:00:00.123456Z"},
-    {"request_id": "call-2", "team_id": "web", "agent_id": "reviewer", "surface": "chat", "event_type": "completion",
-        "model": "text-large", "provider": "example", "input_tokens": 12, "output_tokens": 34,
-        "cache_read_tokens": 5, "cache_write_tokens": 1, "cost_usd": "1", "metadata": {"ticket": "A-2"},
-        "occur_time": "2026-11-02T12:00:00Z"}]}"#;
+    {"request_id": "r-1", "team_id": "search", "agent_id": "crawler-7", "surface": "ci", "event_type": "completion",
+        "model": "large-2", "provider": "acme", "input_tokens": 1000000000000, "output_tokens": 1, "cache_read_tokens": 2,
+        "cache_write_tokens": 3, "cost_usd": "12.34", "metadata": {"trace": "abc"},
+        "occur_time": "2026-01-01T00:00:00.123456Z"},
+    {"request_id": "r-2", "team_id": "search", "agent_id": "crawler-7", "surface": "chat", "event_type": "completion",
+        "model": "large-2", "provider": "acme", "input_tokens": 1, "output_tokens": 2, "cache_read_tokens": 3,
+        "cache_write_tokens": 4, "cost_usd": "0.0125", "metadata": {"trace": "def"}, "occur_time": "2026-01-02T00:00:00Z"},
+    {"request_id": "r-3", "team_id": "web", "agent_id": "helper", "surface": "chat", "event_type": "embedding",
+        "model": "small-1", "provider": "other", "input_tokens": 4, "output_tokens": 3, "cache_read_tokens": 2,
+        "cache_write_tokens": 1, "cost_usd": "0.5", "metadata": {"trace": "ghi"}, "occur_time": "2026-01-03T00:00:00Z"}]}"#;
+
+const FILTERS: &str = r#""agent_id": "crawler-7", "team_id": "search", "model": "large-2", "event_type": "completion",
+    "provider": "acme""#;
+
+const COSTS: [&str; 5] = ["0.0125", "0.000000000001", "999999999.999999999999", "100", "007"];
+
+/// More texts, that may be a cost or not, are tried in `cost.rs`.
+const NO_COSTS: [&str; 10] = [".5", "5.", "-1", "+1", "1e3", "1_000", " 1", "\u{661}", "1\0", "0.0000000000001"];
 
 #[tokio::test]
 async fn every_method_keeps_its_promises() {
-    const FILTERS: &str = r#""agent_id": "reviewer", "team_id": "web", "model": "text-large",
-        "event_type": "completion", "provider": "example", "start_time": "2026-10-01T00:00:00Z",
-        "end_time": "2026-12-01T00:00:00Z"}"#;
+    let list = format!(r#"{{{FILTERS}, "start_time": "2026-01-01T00:00:00Z", "end_time": "2026-01-03T00:00:00Z"}}"#);
+    let summarize = format!(
+        r#"{{{FILTERS}, "start_time": "0001-01-01T00:00:00Z", "end_time": "9999-12-31T23:59:59Z",
+            "group_by": ["USAGE_DIMENSION_TEAM", "USAGE_DIMENSION_AGENT", "USAGE_DIMENSION_MODEL",
+                "USAGE_DIMENSION_PROVIDER", "USAGE_DIMENSION_EVENT_TYPE", "USAGE_DIMENSION_DAY"]}}"#
+    );
+    let tokens = 0.0..=1e12;
     Contract::of("meter.v1.MeterService")
         .example("RecordUsage", RECORD)
-        .example("ListUsage", &format!("{{{FILTERS}"))
-        .example("SummarizeUsage", &format!(r#"{{"group_by": ["USAGE_DIMENSION_DAY"], {FILTERS}"#))
+        .example("ListUsage", &list)
+        .example("SummarizeUsage", &summarize)
         .unique("UsageRecord.request_id")
-        .volatile("UsageRecord.occur_time")
-        .parameter("SummarizeUsageRequest.group_by")
-        .required("SummarizeUsageRequest.start_time")
-        .required("SummarizeUsageRequest.end_time")
         .text("UsageRecord.request_id", 1..=128)
         .text("UsageRecord.team_id", 0..=128)
         .text("UsageRecord.agent_id", 0..=256)
@@ -34,16 +44,18 @@ async fn every_method_keeps_its_promises() {
         .text("UsageRecord.event_type", 0..=64)
         .text("UsageRecord.model", 0..=128)
         .text("UsageRecord.provider", 0..=64)
-        .form(
-            "UsageRecord.cost_usd",
-            "must be 1 to 9 digits",
-            &["0.000000000001", "999999999", "7"],
-            &["-1", "1e3", ".", "1.", "\0", "1234567890", "0.1234567890123"],
-        )
-        .number("UsageRecord.input_tokens", 0.0..=1e12)
-        .number("UsageRecord.output_tokens", 0.0..=1e12)
-        .number("UsageRecord.cache_read_tokens", 0.0..=1e12)
-        .number("UsageRecord.cache_write_tokens", 0.0..=1e12)
-        .check(async |platform| Routes::new(Meter::open(platform).await.unwrap().server()))
+        .number("UsageRecord.input_tokens", tokens.clone())
+        .number("UsageRecord.output_tokens", tokens.clone())
+        .number("UsageRecord.cache_read_tokens", tokens.clone())
+        .number("UsageRecord.cache_write_tokens", tokens)
+        .form("UsageRecord.cost_usd", "must be 1 to 9 digits", &COSTS, &NO_COSTS)
+        // One that is left out is not compared.
+        .volatile("UsageRecord.occur_time")
+        .parameter("SummarizeUsageRequest.group_by")
+        .parameter("SummarizeUsageRequest.start_time")
+        .parameter("SummarizeUsageRequest.end_time")
+        .required("SummarizeUsageRequest.start_time")
+        .required("SummarizeUsageRequest.end_time")
+        .check(open)
         .await;
 }

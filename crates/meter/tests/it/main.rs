@@ -1,13 +1,10 @@
 //! The tests of the service.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-mod again;
 mod conformance;
 mod contract;
 mod cost;
 mod indexes;
-mod list;
 mod record;
 mod summarize;
 mod support;
-mod walk;

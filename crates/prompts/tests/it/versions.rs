@@ -62,6 +62,23 @@ async fn age(platform: &Platform) {
 }
 
 #[tokio::test]
+async fn variables_are_names_in_double_braces() {
+    let (_platform, client) = start().await;
+    let prompt = one(&client, "x").await;
+    for (content, variables) in [
+        (
+            "{{a}} {{ b }} {{a}} {c} {{1}} {{}} {{x y}} {{{d}}} {{user.name-2}} {{open",
+            &["a", "b", "d", "user.name-2"][..],
+        ),
+        ("{{{{a}}", &["a"]),
+        ("{{ é }}", &[]),
+    ] {
+        let added = add(&client, "default", text(&prompt.id, content)).await.unwrap();
+        assert_eq!(added.variables, variables, "{content}");
+    }
+}
+
+#[tokio::test]
 async fn versions_are_numbered_as_they_come() {
     let (_platform, client) = start_ticking().await;
     let mut prompt = one(&client, "x").await;

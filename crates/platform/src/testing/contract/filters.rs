@@ -53,14 +53,14 @@ pub fn other_values(kind: &Kind, value: &Value) -> Vec<Value> {
             let others = first.map(|first| other_values(kind, &first)).unwrap_or_default();
             vec![Value::List(others)]
         }
-        (Kind::Message(message), _) if message.full_name() == "google.protobuf.Timestamp" => {
+        (Kind::Message(message), value) if message.full_name() == "google.protobuf.Timestamp" => {
             // The first and the last second of the years that there are.
             let times = [-62_135_596_800_i64, 253_402_300_799].into_iter().map(|seconds| {
                 let mut time = DynamicMessage::new(message.clone());
                 time.set_field_by_name("seconds", Value::I64(seconds));
                 Value::Message(time)
             });
-            times.collect()
+            times.filter(|time| time != value).collect()
         }
         (_, Value::String(text)) if is_id(value) => {
             vec![Value::String(text.replace(&text[..8], "01934f6f"))]

@@ -1,0 +1,42 @@
+//! Methods that take nothing which the service makes keep what all methods promise.
+use crate::support::open;
+use platform::testing::contract::Contract;
+
+const CREATE: &str = r#"{"api_key": {"name": "ci", "subject": "ada", "scopes": ["identity:read", "identity:write"],
+    "expire_time": "2100-01-01T00:00:00Z"}}"#;
+
+const LIMIT: &str = "messages of callers who are not known yet have at most 64 KiB";
+
+#[tokio::test]
+async fn methods_keep_their_promises() {
+    let exceptions = [
+        ("CreateSession: no example is given", "its secret is random"),
+        ("RefreshSession: no example is given", "its token is random"),
+        ("GetSession: no example is given", "its id is made by the service"),
+        ("ListSessions: no example is given", "no session is begun"),
+        ("RevokeSession: no example is given", "its id is made by the service"),
+        ("RevokeApiKey: no example is given", "its id is made by the service"),
+        ("CreateApiKey: in an empty workspace", "no field of a key is unique"),
+        ("RevokeSessions: in an empty workspace", "it counts the sessions that it revokes"),
+        ("CreateApiKey api_key.scopes 32", "the caller does not have these scopes"),
+        ("CreateApiKey api_key.scopes in", "the caller does not have these scopes"),
+        ("CreateApiKey api_key.name 2 MiB", LIMIT),
+        ("CreateApiKey api_key.subject 2 MiB", LIMIT),
+        ("RevokeSessions subject 2 MiB", LIMIT),
+        ("ListApiKeys page.page_token \"AAA", LIMIT),
+    ];
+    let contract = Contract::of("identity.v1.IdentityService");
+    exceptions
+        .into_iter()
+        .fold(contract, |contract, (problem, reason)| contract.except(problem, reason))
+        .example("CreateApiKey", CREATE)
+        .example("CreateApiKey", CREATE)
+        .example("ListApiKeys", "{}")
+        .example("RevokeSessions", r#"{"subject": "ada"}"#)
+        .required("ApiKey.scopes")
+        .text("ApiKey.name", 1..=128)
+        .text("ApiKey.subject", 1..=128)
+        .text("RevokeSessionsRequest.subject", 1..=128)
+        .check(open)
+        .await;
+}
