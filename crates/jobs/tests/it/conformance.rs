@@ -1,6 +1,5 @@
 //! The service's lists do what lists promise, and its counters say what a full count finds.
-use jobs::{EVENTS, JOBS, OPERATION_TYPES};
-use jobs::{event_fields, job_fields};
+use jobs::{EVENTS, JOBS, OPERATION_TYPES, event_fields, job_fields};
 use keyset::conformance::Conformance;
 use platform::testing;
 use quire_proto::jobs::v1::{Job, JobEvent};
@@ -51,29 +50,22 @@ const OPERATION_TYPE_ROWS: &str = "
     from generate_series($1, $2) as n, (values ('default'), ('other')) as workspaces (workspace),
         (values ('there '), ('gone ')) as types (type), generate_series(0, least($3, 1)) as slot";
 
-fn year(year: i32) -> OffsetDateTime {
-    OffsetDateTime::UNIX_EPOCH.replace_year(year).unwrap()
-}
-
 #[tokio::test]
 async fn jobs_conform() {
     let platform = testing::platform().await;
     let list = platform.paging.open(&JOBS).await.unwrap();
     let pool = &testing::pool(&platform);
-    let equal = ["operation_type", "target", "policy_type"];
-    let conformance = equal.iter().fold(Conformance::of(&list).scope("default"), |conformance, filter| {
-        conformance.value(filter, "common").value(filter, "rare")
-    });
-    let statuses = [&["skipped"][..], &["failed"], &["failed", "skipped", "submitted"], &["processing"]];
-    let conformance = statuses.into_iter().fold(conformance, |conformance, value| conformance.value("statuses", value));
-    let from = ["create_time_from", "end_time_from"];
-    let conformance = from
-        .iter()
-        .fold(conformance, |conformance, filter| conformance.value(filter, year(2000)).value(filter, year(2050)));
-    let before = ["create_time_before", "end_time_before"];
-    let conformance = before
-        .iter()
-        .fold(conformance, |conformance, filter| conformance.value(filter, year(2050)).value(filter, year(2000)));
+    let mut conformance = Conformance::of(&list).scope("default");
+    for filter in ["operation_type", "target", "policy_type"] {
+        conformance = conformance.value(filter, "common").value(filter, "rare");
+    }
+    for statuses in [&["skipped"][..], &["failed"], &["failed", "skipped", "submitted"], &["processing"]] {
+        conformance = conformance.value("statuses", statuses);
+    }
+    for filter in ["create_time_from", "end_time_from", "create_time_before", "end_time_before"] {
+        let [before, after] = [2000, 2050].map(|year| OffsetDateTime::UNIX_EPOCH.replace_year(year).unwrap());
+        conformance = conformance.value(filter, before).value(filter, after);
+    }
     conformance.check(async |numbers| testing::insert(pool, JOB_ROWS, numbers).await).await;
 }
 

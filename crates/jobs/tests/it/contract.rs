@@ -1,7 +1,6 @@
 //! Every method of the service keeps what all methods promise.
-use jobs::Jobs;
+use crate::support::open;
 use platform::testing::contract::Contract;
-use tonic::service::Routes;
 
 const CREATE: &str = r#"{"job": {"id": "01934f6e-8a3b-7c21-9d55-0242ac120001",
     "operation": {"type": "backup.create", "data": "{\"keep_days\": 35}"}, "target": "group/databases", "priority": 20,
@@ -64,6 +63,6 @@ async fn every_method_keeps_its_promises() {
         .except("AppendJobEvents events[1].kind", "an event that does not end has no result")
         .except("AppendJobEvents: all of", "a result needs a kind that is right")
         .except("RetryJob: id is kept", "the answer is another job")
-        .check(async |platform| Routes::new(Jobs::open(platform).await.unwrap().server()))
+        .check(open)
         .await;
 }

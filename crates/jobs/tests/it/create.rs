@@ -1,200 +1,122 @@
-//! CreateJob: what is kept, what is made up where it is left out, and what is refused.
-use crate::support::{Client, create, create_in, from, get, id, numbers, of_type, start, start_on, told};
-use platform::{
-    Platform,
-    testing::{self, Hands},
-};
-use quire_proto::jobs::v1::{CreateJobRequest, Job, JobOperation, JobStatus};
-use uuid::Uuid;
-
-const ID: &str = "abcdef00-8a3b-7c21-9d55-0242ac120002";
-
-async fn refusal(client: &Client, job: &Job) -> String {
-    told(&create(client, job).await.unwrap_err())
-}
+//! CreateJob and BatchCreateJobs: defaults, the JSON of an operation, and the order of a batch.
+use crate::support::{at, event, numbered, of_type, start, start_at_rest, told};
+use platform::testing;
+use quire_proto::jobs::v1::{Job, JobEventKind::Failed, JobOperation, JobStatus, ListJobsRequest};
+use tonic::Code;
 
 /// A job whose operation has this data.
-fn with_data(data: &str) -> Job {
-    Job { operation: Some(JobOperation { r#type: "sync".into(), data: data.into() }), ..Default::default() }
+fn with_data(number: u128, data: impl Into<String>) -> Job {
+    Job { operation: Some(JobOperation { r#type: "sync".into(), data: data.into() }), ..numbered(number) }
 }
 
-/// A job of which everything is given, also what is not read.
-fn full() -> Job {
-    Job {
-        id: ID.to_uppercase(),
-        operation: Some(JobOperation { r#type: "sync".into(), data: "{\"path\": \"/srv\"}".into() }),
-        target: "web-7".into(),
-        priority: -3,
-        policy_type: "nightly".into(),
-        status: JobStatus::Failed.into(),
-        changed: true,
-        exit_status: Some(1),
-        bytes: 1,
-        files: 1,
-        error: "x".into(),
-        retried_from: id(1),
-        retried_as: id(2),
-        create_time: crate::support::at(0),
-        start_time: crate::support::at(0),
-        end_time: crate::support::at(0),
-        update_time: crate::support::at(0),
-        etag: "x".into(),
-    }
+/// The data of a job whose text has so many bytes.
+fn long_data(bytes: usize) -> String {
+    format!("{{\"a\":\"{}\"}}", "é".repeat((bytes - 8) / 2))
 }
 
 #[tokio::test]
-async fn a_job_comes_back_as_it_is_kept() {
-    let hands = Hands::at(1_800_000_000);
-    let platform = Platform { clock: hands.clock(), ids: testing::counting(), ..testing::platform().await };
-    let client = start_on(&platform).await;
-    let now = Some(hands.time(0));
-    let times = Job { status: JobStatus::Submitted.into(), create_time: now, update_time: now, ..Default::default() };
-    let made = create(&client, &full()).await.unwrap();
-    let Job { operation, target, priority, policy_type, .. } = full();
-    let kept =
-        Job { id: ID.into(), operation, target, priority, policy_type, etag: made.etag.clone(), ..times.clone() };
-    assert_eq!(made, kept);
-    assert_eq!(get(&client, ID).await.unwrap().job, Some(kept));
-
-    let least = create(&client, &of_type("scan")).await.unwrap();
-    let operation = Some(JobOperation { r#type: "scan".into(), data: "{}".into() });
-    assert_eq!(least, Job { id: least.id.clone(), etag: least.etag.clone(), operation, ..times });
-    assert_ne!(least.etag, made.etag);
-    assert_eq!(get(&client, &least.id).await.unwrap().job, Some(least));
+async fn what_is_left_out_or_not_read_has_a_default() {
+    let (caller, hands) = start_at_rest().await;
+    let given = Job { status: JobStatus::Failed.into(), exit_status: Some(1), end_time: at(0), ..of_type("sync") };
+    let made = caller.create(&given).await.unwrap();
+    let (Job { id, etag, .. }, now) = (made.clone(), Some(hands.time(0)));
+    let (operation, status) = (with_data(0, "{}").operation, JobStatus::Submitted.into());
+    assert_eq!(made, Job { id, etag, operation, status, create_time: now, update_time: now, ..Default::default() });
 }
 
 #[tokio::test]
-async fn ids_that_are_made_up_are_in_the_order_of_time() {
-    let (_platform, client) = start().await;
-    let mut ids = Vec::new();
-    for _ in 0..10 {
-        ids.push(create(&client, &of_type("sync")).await.unwrap().id);
-    }
-    assert!(ids.is_sorted());
-    assert_eq!(ids[0].parse::<Uuid>().unwrap().get_version_num(), 7);
-}
-
-#[tokio::test]
-async fn an_id_is_taken_once_in_a_workspace() {
-    let (platform, client) = start().await;
-    let made = create(&client, &full()).await.unwrap();
-    insta::assert_snapshot!(refusal(&client, &Job { id: ID.into(), ..of_type("scan") }).await, @r#"
-    AlreadyExists: jobs.v1.Job with job.id "abcdef00-8a3b-7c21-9d55-0242ac120002" already exists
-      ALREADY_EXISTS of quire {"field": "job.id"}
-      jobs.v1.Job "abcdef00-8a3b-7c21-9d55-0242ac120002"
-    "#);
-    create_in(&client, "other", &full()).await.unwrap();
-    assert_eq!(get(&client, ID).await.unwrap().job, Some(made));
-    insta::assert_snapshot!(numbers(&platform, &client, "default").await, @"1 jobs, 1 submitted, 0 dead letters, 1 sync");
-}
-
-#[tokio::test]
-async fn every_field_has_its_bounds() {
-    let (platform, client) = start().await;
-    let texts = |operation_type: usize, target: usize, policy_type: usize| Job {
-        target: "t".repeat(target),
-        policy_type: "p".repeat(policy_type),
-        ..of_type(&"o".repeat(operation_type))
-    };
-    for job in [texts(128, 256, 64), texts(1, 0, 0), Job { priority: i32::MIN, ..texts(1, 0, 0) }] {
-        create(&client, &job).await.unwrap();
-    }
-    insta::assert_snapshot!(refusal(&client, &texts(129, 257, 65)).await, @"
-    InvalidArgument: job.operation.type: must have 1 to 128 bytes; it has 129; job.target: must have 0 to 256 bytes; it has 257; job.policy_type: must have 0 to 64 bytes; it has 65
-      job.operation.type: must have 1 to 128 bytes; it has 129
-      job.target: must have 0 to 256 bytes; it has 257
-      job.policy_type: must have 0 to 64 bytes; it has 65
-    ");
-    let nul = Job { target: "\0".into(), policy_type: "\0".into(), id: "x".into(), ..of_type("\0") };
-    insta::assert_snapshot!(refusal(&client, &nul).await, @"
-    InvalidArgument: job.operation.type: must not contain NUL; job.target: must not contain NUL; job.policy_type: must not contain NUL; job.id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-      job.operation.type: must not contain NUL
-      job.target: must not contain NUL
-      job.policy_type: must not contain NUL
-      job.id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-    ");
-    insta::assert_snapshot!(refusal(&client, &Job::default()).await, @"
-    InvalidArgument: job.operation.type: must have 1 to 128 bytes; it has 0
-      job.operation.type: must have 1 to 128 bytes; it has 0
-    ");
-    let nothing = client.clone().create_job(from("default", CreateJobRequest { job: None })).await.unwrap_err();
-    assert_eq!(told(&nothing), refusal(&client, &Job::default()).await);
-    insta::assert_snapshot!(numbers(&platform, &client, "default").await, @"3 jobs, 3 submitted, 0 dead letters, 2 o, 1 oooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooo");
-}
-
-#[tokio::test]
-async fn data_is_kept_to_the_letter() {
-    let (_platform, client) = start().await;
+async fn data_is_a_json_object_that_is_kept_unchanged() {
+    let caller = start().await;
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(50_000), "]".repeat(50_000));
-    let longest = format!("{{\"a\":\"{}\"}}", "é".repeat((262_144 - 8) / 2));
-    assert_eq!(longest.len(), 262_144);
-    let texts = [
+    let right = [
         "{}",
         " {\n\t\"b\" : 1,\r\n \"a\" : [ 2.50, 1e400, -0 ] } ",
-        // Neither numbers nor order nor what stands twice are others than they were.
+        // Neither numbers nor their order nor repeated keys change.
         "{\"z\":1,\"a\":12345678901234567890123,\"z\":2}",
         "{\"\":null,\"é\":\"\\u00e9\\u0000\\ud83d\\ude00\"}",
         &deep,
-        &longest,
+        &long_data(262_144),
     ];
-    for text in texts {
-        let made = create(&client, &with_data(text)).await.unwrap();
+    for (number, text) in (1..).zip(right) {
+        let made = caller.create(&with_data(number, text)).await.unwrap();
         assert_eq!(made.operation.as_ref().unwrap().data, text);
-        assert_eq!(get(&client, &made.id).await.unwrap().job.unwrap(), made);
+        assert_eq!(caller.job(&made.id).await, made);
     }
-}
-
-#[tokio::test]
-async fn data_is_a_json_object() {
-    let (platform, client) = start().await;
-    let answer = refusal(&client, &with_data("[]")).await;
+    let refusal = async |data: &str| told(&caller.create(&with_data(0, data)).await.unwrap_err());
+    let wrong = "[{}] | \"{}\" | 12 | null | text |    | {\"a\":1 | {\"a\"} | {\"a\":} | {\"a\":1,} | {\"a\":[} | {\"a\":01} | \
+        {\"a\":NaN} | {\"a\":'b'} | {\"a\":\"\n\"} | {\"a\":\"\\x\"} | {a:1} | {1:1} | {}{} | {}, | {} x | \u{feff}{} | /**/{}";
+    let answer = refusal("[]").await;
     insta::assert_snapshot!(answer, @"
     InvalidArgument: job.operation.data: must be the text of a JSON object
       job.operation.data: must be the text of a JSON object
     ");
-    let texts = [
-        "[{}]",
-        "\"x\"",
-        "\"{}\"",
-        "12",
-        "null",
-        "true",
-        "text",
-        "  ",
-        "{\"a\":1",
-        "{\"a\"}",
-        "{\"a\":}",
-        "{\"a\":1,}",
-        "{\"a\":[}",
-        "{\"a\":01}",
-        "{\"a\":NaN}",
-        "{\"a\":'b'}",
-        "{\"a\":\"\n\"}",
-        "{\"a\":\"\\x\"}",
-        "{a:1}",
-        "{1:1}",
-        "{}{}",
-        "{},",
-        "{} x",
-        "\u{feff}{}",
-        "/**/{}",
-    ];
-    for text in texts {
-        assert_eq!(refusal(&client, &with_data(text)).await, answer, "{text:?}");
+    for text in wrong.split(" | ") {
+        assert_eq!(refusal(text).await, answer, "{text:?}");
     }
-    insta::assert_snapshot!(refusal(&client, &with_data("{\"a\":\"\0\"}")).await, @"
-    InvalidArgument: job.operation.data: must not contain NUL; job.operation.data: must be the text of a JSON object
-      job.operation.data: must not contain NUL
-      job.operation.data: must be the text of a JSON object
-    ");
-    insta::assert_snapshot!(refusal(&client, &with_data("x")).await, @"
-    InvalidArgument: job.operation.data: must have 2 to 262144 bytes; it has 1
-      job.operation.data: must have 2 to 262144 bytes; it has 1
-    ");
-    let too_long = format!("{{{}}}", " ".repeat(262_143));
-    insta::assert_snapshot!(refusal(&client, &with_data(&too_long)).await, @"
-    InvalidArgument: job.operation.data: must have 2 to 262144 bytes; it has 262145
-      job.operation.data: must have 2 to 262144 bytes; it has 262145
-    ");
-    insta::assert_snapshot!(numbers(&platform, &client, "default").await, @"0 jobs, 0 dead letters");
+    let too_long = format!("{} ", long_data(262_144));
+    for (data, says) in [("x", "it has 1"), (&too_long, "it has 262145"), ("{\"a\":\"\0\"}", "must not contain NUL")] {
+        let answer = refusal(data).await;
+        assert!(answer.starts_with("InvalidArgument: job.operation.data: ") && answer.contains(says), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_in_the_order_of_its_requests() {
+    let caller = start().await;
+    let job = |place: usize| match place % 2 {
+        0 => Job { priority: place as i32, ..of_type("scan") },
+        _ => Job { priority: place as i32, ..numbered(place as u128 * 7_919 % 10_007) },
+    };
+    let jobs: Vec<Job> = (0..1_000).map(job).collect();
+    let ids = caller.batch(&jobs, false).await.unwrap();
+    let made = caller.walk(&ListJobsRequest::default(), 200).await;
+    assert!(made.iter().all(|job| ids[job.priority as usize] == job.id && job.create_time == made[0].create_time));
+    assert!(jobs.iter().zip(&ids).all(|(job, id)| job.id.is_empty() || job.id == *id));
+    assert_eq!(caller.numbers().await, "1000 jobs, 1000 submitted, 0 dead letters, 500 scan, 500 sync");
+}
+
+#[tokio::test]
+async fn an_existing_job_is_compared_as_it_was_asked_for() {
+    let caller = start().await;
+    let skip = async |jobs: &[Job]| caller.batch(jobs, true).await;
+    let job = with_data(1, "{\"n\": 1}");
+    skip(&[job.clone(), numbered(2)]).await.unwrap();
+    // It has changed since, and data that is left out is `{}`.
+    caller.append(&[event("1", &job, Failed, "a", 1)]).await.unwrap();
+    let before = testing::rows(&caller.platform, &["jobs", "job_status_counts"]).await;
+    skip(&[with_data(2, "{}"), job]).await.unwrap();
+    // Other data of the same length, and the same JSON in another text.
+    for data in ["{\"n\": 2}", "{\"n\":1}"] {
+        assert_eq!(skip(&[numbered(3), with_data(1, data)]).await.unwrap_err().code(), Code::AlreadyExists);
+    }
+    assert_eq!(testing::rows(&caller.platform, &["jobs", "job_status_counts"]).await, before);
+    // A job without an id is a new one each time.
+    for _ in 0..2 {
+        skip(&[of_type("sync")]).await.unwrap();
+    }
+    assert_eq!(caller.numbers().await, "4 jobs, 3 submitted, 1 failed, 1 dead letters, 4 sync");
+}
+
+#[tokio::test]
+async fn a_batch_of_almost_16_mib_is_made_skipped_and_listed() {
+    let caller = start().await;
+    let heavy: Vec<Job> = (0..63).map(|number| with_data(number, long_data(262_144))).collect();
+    for skip in [false, true] {
+        assert_eq!(caller.batch(&heavy, skip).await.unwrap().len(), 63);
+    }
+    assert_eq!(caller.walk(&ListJobsRequest::default(), 200).await.len(), 63);
+}
+
+/// All insert in the same order, so that none waits for another that waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_that_overlap_in_other_orders_are_all_done() {
+    let caller = start().await;
+    for round in 0..6 {
+        let forward: Vec<Job> = (0..400).map(|number| numbered(round * 400 + number)).collect();
+        let backward: Vec<Job> = forward.iter().rev().cloned().collect();
+        let batches = [&forward[..], &backward, &forward[200..], &forward].map(|jobs| caller.batch(jobs, true));
+        for answer in futures_util::future::join_all(batches).await {
+            answer.unwrap();
+        }
+    }
 }

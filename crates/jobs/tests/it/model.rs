@@ -1,86 +1,78 @@
-//! A model check: many writers make, tell of, retry and delete jobs at the same time, each through a server of its own, and
-//! readers look on. Every answer is one that can be right at that moment, and in the end everything is as a plain model in
-//! memory has it, which knows what was acknowledged and nothing of the order in which the database did it.
+//! A model check: many writers create, report on, retry and delete jobs at the same time, each through a server of its own,
+//! while readers read. Afterwards each answer must be one that was possible between the begin and the end of its call, and
+//! everything must be as a plain model in memory has it, which knows the answers and nothing of the order in which the
+//! database did the work.
 //!
-//! `JOBS_CASES` is how often this is done, each time with other numbers: once, if it does not say.
-mod append;
-mod calls;
+//! `JOBS_CASES` is how often this is done, each time with other numbers: once, if it is not set.
+mod answers;
+mod callers;
 mod contents;
 mod end;
+mod history;
 mod meeting;
-mod readers;
-mod world;
-mod writer;
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-use crate::support::{Client, assert_counted, start_on};
+use crate::support::{Caller, start_on};
 use contents::Dice;
 use database::connect;
-use keyset::{COUNTER_SLOTS, CounterSlots};
+use history::Workspace;
+use keyset::COUNTER_SLOTS;
 use platform::{Platform, testing};
 use tokio::runtime::Runtime;
-use world::Workspace;
 
 const WRITERS: usize = 8;
 /// How many calls each of them makes.
 const ROUNDS: usize = 160;
 
-/// A server, which has connections to the database and slots of the counters of its own.
-#[derive(Debug, Clone)]
-struct Server {
-    slots: CounterSlots,
-    client: Client,
+/// A server with its own connections to the database and its own slots of the counters.
+async fn server(platform: &Platform) -> Caller {
+    start_on(testing::platform_on(connect(platform.database.options(), testing::MAX_CONNECTIONS))).await
 }
 
-impl Server {
-    async fn start(platform: &Platform) -> Self {
-        let platform = testing::platform_on(connect(platform.database.options(), testing::MAX_CONNECTIONS));
-        let client = start_on(&platform).await;
-        Self { slots: platform.slots, client }
-    }
-
-    /// The next statement that writes to counters writes to this slot.
-    fn go_to_slot(&self, slot: i32) {
-        while (self.slots.next_slot() + 1) % COUNTER_SLOTS != slot {}
-    }
+/// The next statement of the server that writes to counters writes to this slot.
+fn go_to_slot(server: &Caller, slot: i32) {
+    while (server.platform.slots.next_slot() + 1) % COUNTER_SLOTS != slot {}
 }
 
 async fn check(seed: u64) {
     let platform = testing::platform().await;
-    let workspaces = ["ours", "theirs"].map(|name| Arc::new(Workspace::new(name)));
+    let workspaces = ["ours", "theirs"].map(|name| Arc::new(Workspace { name, ..Default::default() }));
     let done = Arc::new(AtomicBool::new(false));
-
-    let (mut walkers, mut others) = (Vec::new(), Vec::new());
+    let (mut readers, mut writers) = (Vec::new(), Vec::new());
     for workspace in &workspaces {
-        let Server { client, .. } = Server::start(&platform).await;
-        let (dice, done) = (Dice::new((seed, workspace.name)), done.clone());
-        walkers.push(tokio::spawn(readers::walk(client.clone(), workspace.clone(), dice.clone(), done.clone())));
-        others.push(tokio::spawn(readers::read(client, platform.clone(), workspace.clone(), dice, done)));
+        let caller = server(&platform).await.of(workspace.name);
+        let dice = Dice::new((seed, workspace.name));
+        readers.push(tokio::spawn(callers::read(caller, workspace.clone(), dice, done.clone())));
     }
-    let mut writers = Vec::new();
     for number in 0..WRITERS {
-        let (server, dice) = (Server::start(&platform).await, Dice::new((seed, number)));
-        writers.push(tokio::spawn(writer::write(server, workspaces.clone(), dice, ROUNDS)));
+        let (server, dice) = (server(&platform).await, Dice::new((seed, number)));
+        writers.push(tokio::spawn(callers::write(server, workspaces.clone(), dice, ROUNDS)));
     }
     for writer in writers {
         writer.await.unwrap();
     }
     done.store(true, Ordering::Relaxed);
-    for reader in walkers.into_iter().chain(others) {
+    for reader in readers {
         assert!(reader.await.unwrap() >= 5, "the readers read while the writers wrote");
     }
-
-    end::check_answers(&workspaces);
-    let Server { client, .. } = Server::start(&platform).await;
-    let [ours, theirs] = &workspaces;
-    tokio::join!(end::check(&client, &platform, ours), end::check(&client, &platform, theirs));
-    assert_counted(&platform).await;
-    end::delete_all(&client, &platform, ours).await;
-    end::delete_all(&client, &platform, theirs).await;
+    answers::check_kinds(&workspaces);
+    let server = server(&platform).await;
+    let mut rows = 0;
+    for workspace in &workspaces {
+        answers::check(&workspace.history());
+        rows += end::check(&server.of(workspace.name), workspace).await;
+    }
+    let tables = ["jobs", "job_events"];
+    assert_eq!(testing::rows(&platform, &tables).await.len(), rows);
+    for workspace in &workspaces {
+        end::delete_all(&server.of(workspace.name)).await;
+    }
+    let tables = ["jobs", "job_events", "job_operation_type_counts"];
+    assert_eq!(testing::rows(&platform, &tables).await, [""; 0]);
 }
 
 #[test]

@@ -1,12 +1,12 @@
-//! How jobs are, and which of them a list has, worked out plainly.
+//! How jobs are, worked out plainly.
 
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use prost_types::Timestamp;
 use quire_proto::jobs::v1::{
     GetJobResponse, Job, JobEvent, JobEventKind,
     JobEventKind::{Acknowledged, Completed, Failed, Retried, Skipped, Started, Submitted},
-    JobHost, JobStatus, ListJobsRequest,
+    JobHost, JobStatus,
 };
 
 /// A time, to be compared: none is less than any.
@@ -24,11 +24,12 @@ fn reach(event: &JobEvent) -> (usize, Option<(i64, i32)>, &str) {
     (stage, moment(event.occur_time), &event.id)
 }
 
-/// How a job is whose hosts have these states.
-pub fn status(states: &[JobEventKind]) -> JobStatus {
-    match (states.contains(&Completed), states.contains(&Failed)) {
-        _ if states.is_empty() => JobStatus::Submitted,
-        _ if !states.iter().all(|&state| has_ended(state)) => JobStatus::Processing,
+/// How a job is that has these hosts.
+pub fn status(hosts: &[JobHost]) -> JobStatus {
+    let is_any = |state| hosts.iter().any(|host| host.state() == state);
+    match (is_any(Completed), is_any(Failed)) {
+        _ if hosts.is_empty() => JobStatus::Submitted,
+        _ if !hosts.iter().all(|host| has_ended(host.state())) => JobStatus::Processing,
         (true, true) => JobStatus::PartialFailure,
         (true, false) => JobStatus::Completed,
         (false, true) => JobStatus::Failed,
@@ -42,14 +43,11 @@ pub fn after(job: Job, events: &[JobEvent]) -> GetJobResponse {
     for event in events.iter().filter(|event| !event.host.is_empty() && event.kind() != Retried) {
         by_host.entry(&event.host).or_default().push(event);
     }
-    let furthest = |events: &Vec<&JobEvent>| -> JobEvent {
-        events.iter().copied().max_by_key(|event| reach(event)).unwrap().clone()
-    };
+    let furthest =
+        |events: &Vec<&'_ JobEvent>| events.iter().copied().max_by_key(|event| reach(event)).unwrap().clone();
     let last: Vec<JobEvent> = by_host.values().map(furthest).collect();
-    let hosts: Vec<JobHost> = by_host.into_values().zip(&last).map(|(events, last)| host(&events, last)).collect();
-
-    let states: Vec<JobEventKind> = last.iter().map(JobEvent::kind).collect();
-    let status = status(&states);
+    let hosts: Vec<JobHost> = by_host.values().zip(&last).map(|(events, last)| host(events, last)).collect();
+    let status = status(&hosts);
     let results = || last.iter().filter_map(|event| event.result);
     let last_failed = last.iter().filter(|event| event.kind() == Failed).max_by_key(|event| reach(event));
     let is_over = ![JobStatus::Submitted, JobStatus::Processing].contains(&status);
@@ -85,31 +83,12 @@ fn host(events: &[&JobEvent], last: &JobEvent) -> JobHost {
     }
 }
 
-/// Whether a request lists a job.
-pub fn matches(request: &ListJobsRequest, job: &Job) -> bool {
-    let is = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
-    let is_in = |from, before, time: Option<Timestamp>| {
-        let time = moment(time);
-        let from = moment(from).is_none_or(|from| time.is_some_and(|time| time >= from));
-        from && moment(before).is_none_or(|before| time.is_some_and(|time| time < before))
-    };
-    (request.statuses.is_empty() || request.statuses.contains(&job.status))
-        && is(&request.operation_type, &job.operation.as_ref().unwrap().r#type)
-        && is(&request.target, &job.target)
-        && is(&request.policy_type, &job.policy_type)
-        && is_in(request.create_time_from, request.create_time_before, job.create_time)
-        && is_in(request.end_time_from, request.end_time_before, job.end_time)
+/// A job without what cannot be known before it is made.
+pub fn without_times(job: Job) -> Job {
+    Job { create_time: None, update_time: None, etag: String::new(), ..job }
 }
 
-/// Which of two jobs comes first in an order.
-pub fn compare(order_by: &str, one: &Job, other: &Job) -> Ordering {
-    let made = |job: &Job| (moment(job.create_time), job.id.clone());
-    let ended = |job: &Job| (moment(job.end_time), job.id.clone());
-    match order_by {
-        "create_time desc" => made(other).cmp(&made(one)),
-        "create_time" => made(one).cmp(&made(other)),
-        "end_time desc" => ended(other).cmp(&ended(one)),
-        "priority desc, create_time" => other.priority.cmp(&one.priority).then(made(one).cmp(&made(other))),
-        _ => panic!("there is no order {order_by}"),
-    }
+/// The same with hosts.
+pub fn plain(GetJobResponse { job, hosts }: &GetJobResponse) -> GetJobResponse {
+    GetJobResponse { job: job.clone().map(without_times), hosts: hosts.clone() }
 }
