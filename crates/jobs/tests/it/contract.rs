@@ -25,7 +25,7 @@ const APPEND: &str = r#"{"events": [
 const APPEND_OTHER: &str = r#"{"events": [{"id": "e3", "job_id": "01934f6e-8a3b-7c21-9d55-0242ac120002",
     "kind": "JOB_EVENT_KIND_FAILED", "host": "db-1", "occur_time": "2026-11-01T12:00:00Z"}]}"#;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_method_keeps_its_promises() {
     const ID: &str = r#"{"id": "01934f6e-8a3b-7c21-9d55-0242ac120001"}"#;
     const LIST: &str = r#"{"statuses": ["JOB_STATUS_FAILED"], "operation_type": "backup.create",

@@ -106,17 +106,3 @@ async fn a_batch_of_almost_16_mib_is_made_skipped_and_listed() {
     }
     assert_eq!(caller.walk(&ListJobsRequest::default(), 200).await.len(), 63);
 }
-
-/// All insert in the same order, so that none waits for another that waits for it.
-#[tokio::test(flavor = "multi_thread")]
-async fn batches_that_overlap_in_other_orders_are_all_done() {
-    let caller = start().await;
-    for round in 0..6 {
-        let forward: Vec<Job> = (0..400).map(|number| numbered(round * 400 + number)).collect();
-        let backward: Vec<Job> = forward.iter().rev().cloned().collect();
-        let batches = [&forward[..], &backward, &forward[200..], &forward].map(|jobs| caller.batch(jobs, true));
-        for answer in futures_util::future::join_all(batches).await {
-            answer.unwrap();
-        }
-    }
-}

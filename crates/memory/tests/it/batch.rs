@@ -1,6 +1,5 @@
 //! BatchStoreMemories: all or none, in the order of the requests.
 use crate::support::{Client, batch, full, start, text};
-use platform::testing;
 use quire_proto::memory::v1::{BatchStoreMemoriesRequest, Memory, UpdateMemoryRequest};
 use tonic::Status;
 use uuid::Uuid;
@@ -35,25 +34,6 @@ async fn what_is_kept_now_is_what_a_request_is_compared_with() {
         client.clone().update_memory(update).await.unwrap();
         assert_eq!(make_missing(&client, &[full(ID, "a")]).await.is_err(), is_refused);
     }
-}
-
-/// They take what they have in common in the same order, so that none waits for another that waits for it.
-#[tokio::test(flavor = "multi_thread")]
-async fn batches_that_overlap_in_other_orders_are_all_done() {
-    let (platform, client) = start().await;
-    for round in 0..6_u128 {
-        let memory = |number: u128| full(&Uuid::from_u128(round << 64 | number).to_string(), "x");
-        let forward: Vec<_> = (0..400).map(memory).collect();
-        let batches = [forward.clone(), forward.iter().rev().cloned().collect(), forward[200..].to_vec(), forward];
-        let answers = batches.map(|memories| {
-            let client = client.clone();
-            async move { make_missing(&client, &memories).await }
-        });
-        for answer in futures_util::future::join_all(answers).await {
-            answer.unwrap();
-        }
-    }
-    assert_eq!(testing::rows(&platform, &["memories"]).await.len(), 2_400);
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ const UPDATE: &str = r#"{"memory": {"id": "01934f6e-8a3b-7c21-9d55-0242ac120004"
 const FILTERS: &str = r#""agent": "scribe", "user_id": "ada", "project_id": "quire", "scope": "MEMORY_SCOPE_PROJECT",
     "repository": "quire/lists", "type": "fact", "tag": "drinks", "pinned": true, "policy": true}"#;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_method_keeps_its_promises() {
     const ID: &str = r#"{"id": "01934f6e-8a3b-7c21-9d55-0242ac120001"}"#;
     const PLAIN: &str = r#"{"memory": {"id": "01934f6e-8a3b-7c21-9d55-0242ac120004", "scope": "MEMORY_SCOPE_USER",

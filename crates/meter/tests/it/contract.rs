@@ -23,7 +23,7 @@ const COSTS: [&str; 5] = ["0.0125", "0.000000000001", "999999999.999999999999", 
 /// More texts, that may be a cost or not, are tried in `cost.rs`.
 const NO_COSTS: [&str; 10] = [".5", "5.", "-1", "+1", "1e3", "1_000", " 1", "\u{661}", "1\0", "0.0000000000001"];
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_method_keeps_its_promises() {
     let list = format!(r#"{{{FILTERS}, "start_time": "2026-01-01T00:00:00Z", "end_time": "2026-01-03T00:00:00Z"}}"#);
     let summarize = format!(

@@ -37,6 +37,7 @@ mod client;
 mod filters;
 mod isolation;
 mod method;
+mod overlaps;
 mod paths;
 mod reads;
 mod refusals;

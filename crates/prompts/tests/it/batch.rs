@@ -118,25 +118,6 @@ async fn a_call_sent_again_while_it_is_being_done_passes_over_what_that_makes() 
     assert_eq!(again.await.unwrap().map_err(|status| told(&status)), Ok(first));
 }
 
-/// They take what they have in common in the same order, so that none waits for another that waits for it.
-#[tokio::test(flavor = "multi_thread")]
-async fn batches_that_overlap_in_other_orders_are_all_done() {
-    let (platform, client) = start().await;
-    for round in 0..6 {
-        let forward: Vec<_> = (0..400).map(|number| named(format!("{round}/{number:03}"))).collect();
-        let batches = [forward.clone(), forward.iter().rev().cloned().collect(), forward[200..].to_vec(), forward];
-        let answers = batches.map(|requests| {
-            let mut client = client.clone();
-            let request = BatchCreatePromptsRequest { requests, pass_over_existing: true };
-            async move { client.batch_create_prompts(request).await }
-        });
-        for answer in futures_util::future::join_all(answers).await {
-            answer.unwrap();
-        }
-    }
-    assert_eq!(counts(&platform).await, (2_400, 2_400));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_others_make_and_delete_meanwhile_is_no_error_inside() {
     let (_platform, client) = start().await;

@@ -18,7 +18,7 @@ const BATCH: &str = r#"{"requests": [
 const UPDATE: &str = r#"{"prompt": {"id": "01934f6e-8a3b-7c21-9d55-0242ac120001", "name": "support/hello",
     "surface": "cli", "tags": ["hello"], "metadata": {"team": "support"}}}"#;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_method_keeps_its_promises() {
     const ID: &str = r#"{"id": "01934f6e-8a3b-7c21-9d55-0242ac120001"}"#;
     const OF: &str = r#"{"prompt_id": "01934f6e-8a3b-7c21-9d55-0242ac120001""#;

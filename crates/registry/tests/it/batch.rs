@@ -1,6 +1,5 @@
 //! BatchRegisterAgents: all or none, in the order of the requests.
-use crate::support::{Client, alive, beat, named, start, with};
-use platform::testing;
+use crate::support::{Client, alive, beat, start, with};
 use prost_types::Duration;
 use quire_proto::registry::v1::{
     Agent, AgentStatus, BatchRegisterAgentsRequest, HeartbeatRequest, RegisterAgentRequest,
@@ -55,19 +54,4 @@ async fn an_agent_that_has_told_of_itself_since_is_still_the_one_asked_for() {
     let heard = beat(&client, heartbeat).await.unwrap();
     assert_eq!((heard.status(), heard.load), (AgentStatus::Busy, 9));
     assert_eq!(register_missing(&client, &[full("", "a")]).await.unwrap(), [heard]);
-}
-
-/// They take what they have in common in the same order, so that none waits for another that waits for it.
-#[tokio::test(flavor = "multi_thread")]
-async fn batches_that_overlap_in_other_orders_are_all_done() {
-    let (platform, client) = start().await;
-    for round in 0..6 {
-        let forward: Vec<_> = (0..400).map(|number| named(format!("{round}/{number:03}"))).collect();
-        let batches = [forward.clone(), forward.iter().rev().cloned().collect(), forward[200..].to_vec(), forward];
-        let answers = batches.each_ref().map(|requests| register_missing(&client, requests));
-        for answer in futures_util::future::join_all(answers).await {
-            answer.unwrap();
-        }
-    }
-    assert_eq!(testing::rows(&platform, &["agents"]).await.len(), 2_400);
 }

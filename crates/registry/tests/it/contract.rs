@@ -20,7 +20,7 @@ const UPDATE: &str = r#"{"agent": {"id": "01934f6e-8a3b-7c21-9d55-0242ac120001",
     "endpoint": "unix:/run/reviewer", "capabilities": ["review"], "status": "AGENT_STATUS_SUSPENDED", "capacity": 7,
     "time_to_live": "1.005s", "metadata": {"owner": "quality"}}}"#;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_method_keeps_its_promises() {
     const ID: &str = r#"{"id": "01934f6e-8a3b-7c21-9d55-0242ac120001"}"#;
     const BEAT: &str =

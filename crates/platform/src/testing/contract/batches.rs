@@ -26,6 +26,7 @@ impl Run<'_> {
         if let Some(elements) = method.elements() {
             self.check_sizes(&workspace, method, &elements).await;
             self.check_duplicates(&workspace, method, &elements).await;
+            self.check_overlaps(method, &elements).await;
         }
         let made = self.call(&workspace, method, &method.request).await;
         self.hold_ok(&made, || format!("{}: its example", method.name()));
@@ -67,7 +68,7 @@ impl Run<'_> {
     }
 
     /// The example with so many elements, which all differ.
-    fn sized(&self, method: &Method, field: &FieldDescriptor, count: usize) -> DynamicMessage {
+    pub fn sized(&self, method: &Method, field: &FieldDescriptor, count: usize) -> DynamicMessage {
         let mut request = method.request.clone();
         let elements = messages_of(&request.get_field(field)).into_iter().cycle().take(count);
         request.set_field(field, Value::List(elements.map(Value::Message).collect()));
@@ -244,13 +245,13 @@ impl Run<'_> {
 }
 
 /// The field that asks for existing rows to be skipped.
-fn flag(method: &Method) -> Option<FieldDescriptor> {
+pub fn flag(method: &Method) -> Option<FieldDescriptor> {
     method.elements()?;
     method.descriptor.input().fields().find(|field| field.kind() == Kind::Bool)
 }
 
 /// Whether existing rows that are as asked for are skipped without being asked to.
-fn always_skips(method: &Method) -> bool {
+pub fn always_skips(method: &Method) -> bool {
     method.elements().is_some() && flag(method).is_none()
 }
 
