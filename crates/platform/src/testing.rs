@@ -171,6 +171,11 @@ where
     serve_by(access, platform.clock.clone(), Routes::new(service)).await
 }
 
+/// Opens a service and serves it to everybody.
+pub async fn serve_on(platform: &Platform, service: &crate::Service) -> Channel {
+    serve_routes((service.open)(platform).await.unwrap().routes).await
+}
+
 /// Serves any number of services to everybody.
 pub async fn serve_routes(routes: Routes) -> Channel {
     serve_by(Access::new(Methods::of_contract(&[]).unwrap(), None), Clock::system(), routes).await

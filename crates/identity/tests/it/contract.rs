@@ -1,5 +1,5 @@
 //! Methods that take nothing which the service makes keep what all methods promise.
-use crate::support::open;
+use identity::SERVICE;
 use platform::testing::contract::Contract;
 
 const CREATE: &str = r#"{"api_key": {"name": "ci", "subject": "ada", "scopes": ["identity:read", "identity:write"],
@@ -25,7 +25,7 @@ async fn methods_keep_their_promises() {
         ("RevokeSessions subject 2 MiB", LIMIT),
         ("ListApiKeys page.page_token \"AAA", LIMIT),
     ];
-    let contract = Contract::of("identity.v1.IdentityService");
+    let contract = Contract::of(&SERVICE);
     exceptions
         .into_iter()
         .fold(contract, |contract, (problem, reason)| contract.except(problem, reason))
@@ -37,6 +37,6 @@ async fn methods_keep_their_promises() {
         .text("ApiKey.name", 1..=128)
         .text("ApiKey.subject", 1..=128)
         .text("RevokeSessionsRequest.subject", 1..=128)
-        .check(open)
+        .check()
         .await;
 }

@@ -1,5 +1,6 @@
 //! Sessions: beginning, refreshing and ending them.
-use crate::support::{Client, UNKNOWN, World, bearer, key, open, told};
+use crate::support::{Client, UNKNOWN, World, bearer, key, told};
+use identity::SERVICE;
 use platform::testing;
 use quire_proto::identity::v1::{
     CreateApiKeyRequest, CreateSessionRequest, ListApiKeysRequest, ListSessionsRequest, RevokeSessionsRequest,
@@ -209,7 +210,7 @@ async fn all_sessions_of_a_subject_are_revoked_and_no_others() {
 #[tokio::test]
 async fn without_signing_keys_no_session_is_begun() {
     let platform = testing::platform().await;
-    let mut client = Client::new(testing::serve_routes(open(&platform).await).await);
+    let mut client = Client::new(testing::serve_on(&platform, &SERVICE).await);
     let api_key = Some(key("ada", &["identity:write"]));
     let secret = client.create_api_key(CreateApiKeyRequest { api_key }).await.unwrap().into_inner().secret;
     let status = client.create_session(CreateSessionRequest { secret, scopes: Vec::new() }).await.unwrap_err();

@@ -12,7 +12,7 @@ use quire_proto::identity::v1::{
     RevokeApiKeyRequest, RevokeSessionRequest, Session, identity_service_client::IdentityServiceClient,
     identity_service_server::IdentityService,
 };
-use tonic::{Request, Status, service::Routes, transport::Channel};
+use tonic::{Request, Status, transport::Channel};
 
 pub type Client = IdentityServiceClient<Channel>;
 
@@ -22,11 +22,6 @@ pub struct World {
     pub platform: Platform,
     pub client: Client,
     identity: Identity,
-}
-
-/// The service as it is served, without keys to sign with.
-pub async fn open(platform: &Platform) -> Routes {
-    Routes::new(Identity::open(platform).await.unwrap().server())
 }
 
 impl World {

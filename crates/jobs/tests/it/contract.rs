@@ -1,5 +1,5 @@
 //! Every method of the service keeps what all methods promise.
-use crate::support::open;
+use jobs::SERVICE;
 use platform::testing::contract::Contract;
 
 const CREATE: &str = r#"{"job": {"id": "01934f6e-8a3b-7c21-9d55-0242ac120001",
@@ -33,7 +33,7 @@ async fn every_method_keeps_its_promises() {
         "create_time_before": "2030-01-01T00:00:00Z", "end_time_from": "2025-01-01T00:00:00Z",
         "end_time_before": "2030-01-01T00:00:00Z"}"#;
     let priority = f64::from(i32::MIN)..=f64::from(i32::MAX);
-    Contract::of("jobs.v1.JobService")
+    Contract::of(&SERVICE)
         .example("CreateJob", CREATE)
         .example("BatchCreateJobs", BATCH)
         .example("AppendJobEvents", APPEND)
@@ -63,6 +63,6 @@ async fn every_method_keeps_its_promises() {
         .except("AppendJobEvents events[1].kind", "an event that does not end has no result")
         .except("AppendJobEvents: all of", "a result needs a kind that is right")
         .except("RetryJob: id is kept", "the answer is another job")
-        .check(open)
+        .check()
         .await;
 }

@@ -1,7 +1,8 @@
 //! Every statement of the service finds its rows by an index, however many rows there are.
+use jobs::SERVICE;
 use std::ops::Range;
 
-use crate::support::{ORDERS, event, id, numbered, open, start_on};
+use crate::support::{ORDERS, event, id, numbered, start_on};
 use database::connect;
 use keyset::Statement;
 use platform::testing::{MAX_CONNECTIONS, Many, platform_on};
@@ -35,8 +36,6 @@ const SEED: [&str; 6] = [
         generate_series(1, 4) as type",
     "analyze",
 ];
-
-const SERVICE: &str = "jobs.v1.JobService";
 
 /// A batch of jobs as they are in the workspace `w1`.
 fn batch(numbers: Range<u128>, flag: bool) -> String {
@@ -86,7 +85,7 @@ async fn no_call_scans_a_table() {
         ("AppendJobEvents", 14_000, vec![started.clone(), started]),
         ("ListJobEvents", 4, vec![of(3_000), of(9_999)]),
     ];
-    Many::new(&SEED).await.assert_calls(SERVICE, open, "w1", calls).await;
+    Many::new(&SEED).await.assert_calls(&SERVICE, "w1", calls).await;
 }
 
 #[tokio::test]
@@ -124,7 +123,7 @@ async fn no_list_scans_a_table() {
         ("ListJobs", 4_000, vec![page(r#", "policy_type": "none""#)]),
         ("GetQueueStats", 2 * (2 + 7), vec![r#"{"page": {"page_size": 3}}"#.to_owned()]),
     ];
-    Many::new(&SEED).await.assert_calls(SERVICE, open, "w1", calls).await;
+    Many::new(&SEED).await.assert_calls(&SERVICE, "w1", calls).await;
 }
 
 /// Plans are kept, and autovacuum comes by only once a minute.

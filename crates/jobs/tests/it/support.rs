@@ -1,7 +1,7 @@
 //! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
 pub mod outcome;
 
-use jobs::Jobs;
+use jobs::SERVICE;
 pub use platform::testing::{id, there_and_back, told};
 use platform::{
     Platform,
@@ -16,7 +16,7 @@ use quire_proto::{
     },
     pagination::v1::{PageRequest, PageResponse, TotalCount, TotalCountPrecision},
 };
-use tonic::{Response, Status, service::Routes, transport::Channel};
+use tonic::{Response, Status, transport::Channel};
 
 /// The orders of ListJobs, the default first.
 pub const ORDERS: [&str; 4] = ["create_time desc", "create_time", "end_time desc", "priority desc, create_time"];
@@ -31,11 +31,6 @@ pub const STATUSES: [JobStatus; 6] = [
     JobStatus::Skipped,
 ];
 
-/// The service as it is served.
-pub async fn open(platform: &Platform) -> Routes {
-    Routes::new(Jobs::open(platform).await.unwrap().server())
-}
-
 /// The service on a new database, with a caller of the workspace `default`.
 pub async fn start() -> Caller {
     start_on(testing::platform().await).await
@@ -43,7 +38,7 @@ pub async fn start() -> Caller {
 
 /// The service on a platform that a test made.
 pub async fn start_on(platform: Platform) -> Caller {
-    let client = JobServiceClient::new(testing::serve_routes(open(&platform).await).await);
+    let client = JobServiceClient::new(testing::serve_on(&platform, &SERVICE).await);
     Caller { platform, client, workspace: "default" }
 }
 

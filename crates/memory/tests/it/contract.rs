@@ -1,5 +1,5 @@
 //! Every method of the service keeps what all methods promise.
-use crate::support::open;
+use memory::SERVICE;
 use platform::testing::contract::Contract;
 
 const STORE: &str = r#"{"memory": {"id": "01934f6e-8a3b-7c21-9d55-0242ac120001", "scope": "MEMORY_SCOPE_PROJECT",
@@ -31,7 +31,7 @@ async fn every_method_keeps_its_promises() {
     const ID: &str = r#"{"id": "01934f6e-8a3b-7c21-9d55-0242ac120001"}"#;
     const PLAIN: &str = r#"{"memory": {"id": "01934f6e-8a3b-7c21-9d55-0242ac120004", "scope": "MEMORY_SCOPE_USER",
         "content": "A cup of tea"}}"#;
-    Contract::of("memory.v1.MemoryService")
+    Contract::of(&SERVICE)
         .example("StoreMemory", STORE)
         .example("StoreMemory", PLAIN)
         .example("BatchStoreMemories", BATCH)
@@ -52,6 +52,6 @@ async fn every_method_keeps_its_promises() {
         .text("Memory.agent", 0..=256)
         .text("RecallMemoriesRequest.query", 1..=1_024)
         .number("Memory.confidence", 0.0..=1.0)
-        .check(open)
+        .check()
         .await;
 }

@@ -1,8 +1,6 @@
 //! Every statement of the service finds its rows by an index, however many rows there are.
-use crate::support::open;
+use memory::SERVICE;
 use platform::testing::{Many, id};
-
-const SERVICE: &str = "memory.v1.MemoryService";
 
 /// 20,000 memories in five workspaces, which have their words in common, and 12,000 in another.
 const SEED: [&str; 4] = [
@@ -42,7 +40,7 @@ async fn no_call_scans_a_table() {
         ("BatchStoreMemories", 3_000, vec![batch(5_001..6_001, false), batch(3_000..4_000, false)]),
         ("BatchStoreMemories", 1_000, vec![batch(5_001..6_001, true)]),
     ];
-    Many::new(&SEED).await.assert_calls(SERVICE, open, "w1", calls).await;
+    Many::new(&SEED).await.assert_calls(&SERVICE, "w1", calls).await;
 }
 
 #[tokio::test]
@@ -70,7 +68,7 @@ async fn no_list_scans_a_table() {
         calls.push(("RecallMemories", 8_000, recall(query, "")));
     }
     let many = Many::new(&SEED).await;
-    many.assert_calls(SERVICE, open, "w1", calls).await;
+    many.assert_calls(&SERVICE, "w1", calls).await;
     // More than are looked at.
-    many.assert_calls(SERVICE, open, "plenty", vec![("RecallMemories", 20_000, recall("common words", ""))]).await;
+    many.assert_calls(&SERVICE, "plenty", vec![("RecallMemories", 20_000, recall("common words", ""))]).await;
 }

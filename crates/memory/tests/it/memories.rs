@@ -1,17 +1,10 @@
 //! Memories: what is left out, changes made at once, and pages of large ones.
-use crate::support::{
-    Client, ORDERS, by, full, get, list_in, make, recalled, start, store, text, there_and_back, words,
-};
-use futures_util::future::join_all;
+use crate::support::{Client, ORDERS, by, full, list_in, make, recalled, start, store, text, there_and_back, words};
 use quire_proto::{
     memory::v1::{DeleteMemoryRequest, ListMemoriesRequest, Memory, UpdateMemoryRequest},
     pagination::v1::PageRequest,
 };
-use tonic::{Code, Status};
-
-/// Every field that can change.
-const FIELDS: &str =
-    "scope content type source confidence pinned policy user_id team_id project_id repository agent tags metadata";
+use tonic::Status;
 
 async fn update(client: &Client, memory: Memory, mask: &[&str]) -> Result<Memory, Status> {
     let mut request = UpdateMemoryRequest { memory: Some(memory), ..Default::default() };
@@ -47,33 +40,6 @@ async fn what_is_changed_or_deleted_is_recalled_as_it_is() {
     client.clone().delete_memory(DeleteMemoryRequest { id: ids[1].clone() }).await.unwrap();
     assert_eq!(recalled(&client, &words("tea")).await, ["white tea"]);
     assert_eq!(recalled(&client, &words("cocoa")).await, ["cocoa"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_many_changes_with_one_etag_one_wins() {
-    let (_platform, client) = start().await;
-    for _ in 0..5 {
-        let before = store(&client, text("before")).await.unwrap();
-        let change = |place: usize| Memory { content: place.to_string(), ..before.clone() };
-        let answers = join_all((0..20).map(|place| update(&client, change(place), &["content"]))).await;
-        let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
-        let won: Vec<_> = won.into_iter().map(Result::unwrap).collect();
-        assert_eq!(won, [get(&client, &before.id).await.unwrap()]);
-        assert!(lost.into_iter().all(|lost| lost.unwrap_err().code() == Code::Aborted));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn changes_of_other_fields_at_once_are_all_kept() {
-    let (_platform, client) = start().await;
-    for _ in 0..5 {
-        let before = store(&client, text("before")).await.unwrap();
-        let asked = full(&before.id, "after");
-        join_all(FIELDS.split(' ').map(async |field| update(&client, asked.clone(), &[field]).await.unwrap())).await;
-        let kept = get(&client, &before.id).await.unwrap();
-        let Memory { etag, create_time, update_time, .. } = kept.clone();
-        assert_eq!(kept, Memory { etag, create_time, update_time, ..asked });
-    }
 }
 
 #[tokio::test]

@@ -1,15 +1,15 @@
 //! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
-use memory::Memories;
+use memory::SERVICE;
 pub use platform::testing::{from, there_and_back, told};
 use platform::{Platform, testing};
 use quire_proto::{
     memory::v1::{
-        BatchStoreMemoriesRequest, GetMemoryRequest, ListMemoriesRequest, Memory, MemoryScope, RecallMemoriesRequest,
-        RecalledMemory, StoreMemoryRequest, memory_service_client::MemoryServiceClient,
+        BatchStoreMemoriesRequest, ListMemoriesRequest, Memory, MemoryScope, RecallMemoriesRequest, RecalledMemory,
+        StoreMemoryRequest, memory_service_client::MemoryServiceClient,
     },
     pagination::v1::PageResponse,
 };
-use tonic::{Status, service::Routes, transport::Channel};
+use tonic::{Status, transport::Channel};
 
 pub type Client = MemoryServiceClient<Channel>;
 
@@ -25,12 +25,7 @@ pub async fn start() -> (Platform, Client) {
 
 /// The service on a platform that a test made.
 pub async fn start_on(platform: &Platform) -> Client {
-    MemoryServiceClient::new(testing::serve_routes(open(platform).await).await)
-}
-
-/// The service as it is served.
-pub async fn open(platform: &Platform) -> Routes {
-    Routes::new(Memories::open(platform).await.unwrap().server())
+    MemoryServiceClient::new(testing::serve_on(platform, &SERVICE).await)
 }
 
 /// A memory of which nothing is given but what it must have.
@@ -78,11 +73,6 @@ pub fn batch(memories: &[Memory]) -> BatchStoreMemoriesRequest {
 /// Makes memories in one batch, and gives their ids.
 pub async fn make(client: &Client, workspace: &str, memories: &[Memory]) -> Vec<String> {
     client.clone().batch_store_memories(from(workspace, batch(memories))).await.unwrap().into_inner().ids
-}
-
-/// Reads a memory, as a caller of the workspace `default`.
-pub async fn get(client: &Client, id: &str) -> Result<Memory, Status> {
-    Ok(client.clone().get_memory(GetMemoryRequest { id: id.to_owned() }).await?.into_inner().memory.unwrap())
 }
 
 /// A page of memories and where it stands, as a caller of this workspace.

@@ -1,5 +1,5 @@
 //! Every statement of the service finds its rows by an index, however many rows there are.
-use crate::support::open;
+use meter::SERVICE;
 use platform::testing::Many;
 
 /// 20,000 uses in four workspaces, each workspace's a second apart.
@@ -55,5 +55,5 @@ async fn no_call_scans_a_table() {
     calls.extend(filters.iter().map(|filter| ("ListUsage", 44, orders(filter).into())));
     // The uses of one agent, or by time those of all.
     calls.extend([agent, team, model].iter().map(|filter| ("SummarizeUsage", 200, sums(filter))));
-    Many::new(&SEED).await.assert_calls("meter.v1.MeterService", open, "w1", calls).await;
+    Many::new(&SEED).await.assert_calls(&SERVICE, "w1", calls).await;
 }

@@ -1,5 +1,5 @@
 //! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
-use meter::Meter;
+use meter::SERVICE;
 use platform::{
     Platform,
     testing::{self, there_and_back},
@@ -12,7 +12,7 @@ use quire_proto::{
     },
     pagination::v1::{PageRequest, PageResponse},
 };
-use tonic::{Status, service::Routes, transport::Channel};
+use tonic::{Status, transport::Channel};
 
 pub type Client = MeterServiceClient<Channel>;
 
@@ -25,12 +25,7 @@ pub async fn start() -> (Platform, Client) {
 
 /// The service on a platform that a test made.
 pub async fn start_on(platform: &Platform) -> Client {
-    MeterServiceClient::new(testing::serve_routes(open(platform).await).await)
-}
-
-/// The service as it is served.
-pub async fn open(platform: &Platform) -> Routes {
-    Routes::new(Meter::open(platform).await.unwrap().server())
+    MeterServiceClient::new(testing::serve_on(platform, &SERVICE).await)
 }
 
 /// A use of which nothing is given but what it must have.

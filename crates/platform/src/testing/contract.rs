@@ -2,14 +2,14 @@
 //!
 //! ```no_run
 //! # use platform::testing::contract::Contract;
-//! # async fn example(open: impl AsyncFn(&platform::Platform) -> tonic::service::Routes) {
-//! Contract::of("prompts.v1.PromptService")
+//! # async fn example(prompts: &'static platform::Service) {
+//! Contract::of(prompts)
 //!     .example("CreatePrompt", r#"{"prompt": {"id": "…", "name": "greeting"}, "version": {"content": "Hello"}}"#)
 //!     .example("GetPrompt", r#"{"id": "…"}"#)
 //!     // … one example or more of each method
 //!     .unique("Prompt.id").unique("Prompt.name")
 //!     .text("Prompt.name", 1..=256).text("PromptVersion.content", 1..=1 << 20)
-//!     .check(open)
+//!     .check()
 //!     .await;
 //! # }
 //! ```
@@ -50,14 +50,14 @@ mod wrong;
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use prost_reflect::ServiceDescriptor;
-use tonic::service::Routes;
 
 use self::{method::Method, paths::Path, run::Run};
-use crate::Platform;
+use crate::Service;
 
 /// A service under test, with what its descriptor does not say.
 #[derive(Debug, Clone)]
 pub struct Contract {
+    registration: &'static Service,
     service: ServiceDescriptor,
     examples: Vec<Method>,
     unique: Vec<String>,
@@ -79,10 +79,11 @@ struct Form {
 }
 
 impl Contract {
-    /// Begins the test of a service, given by its full name.
-    pub fn of(service: &str) -> Self {
+    /// Begins the test of a service.
+    pub fn of(service: &'static Service) -> Self {
         Self {
-            service: client::service(service),
+            registration: service,
+            service: client::service(service.grpc_name),
             examples: Vec::new(),
             unique: Vec::new(),
             required: Vec::new(),
@@ -163,10 +164,10 @@ impl Contract {
     /// # Panics
     ///
     /// When anything is not as it should be, with a report of all problems.
-    pub async fn check(self, open: impl AsyncFn(&Platform) -> Routes) {
-        let run = Run::new(&self, &open).await;
+    pub async fn check(self) {
+        let run = Run::new(&self).await;
         self.check_examples(&run);
-        run.check_callers(&open).await;
+        run.check_callers().await;
         run.check_isolation().await;
         for method in self.methods() {
             run.check_refusals(method).await;

@@ -1,6 +1,6 @@
 //! Every method of the service keeps what all methods promise.
-use crate::support::open;
 use platform::testing::contract::Contract;
+use prompts::SERVICE;
 
 const CREATE: &str = r#"{
     "prompt": {"id": "01934f6e-8a3b-7c21-9d55-0242ac120001", "name": "support/greeting", "surface": "chat",
@@ -24,7 +24,7 @@ async fn every_method_keeps_its_promises() {
     const OF: &str = r#"{"prompt_id": "01934f6e-8a3b-7c21-9d55-0242ac120001""#;
     let of = |more: &str| format!("{OF}{more}}}");
     let version = |content| format!(r#"{{"version": {OF}, "content": {content:?}, "model": "m", "author": "ada"}}}}"#);
-    Contract::of("prompts.v1.PromptService")
+    Contract::of(&SERVICE)
         .example("CreatePrompt", CREATE)
         .example("BatchCreatePrompts", BATCH)
         .example("GetPrompt", ID)
@@ -53,6 +53,6 @@ async fn every_method_keeps_its_promises() {
         .text("ResolvePromptRequest.label", 1..=64)
         .number("GetPromptVersionRequest.version", 1.0..=f64::from(i32::MAX))
         .number("AssignLabelRequest.version", 1.0..=f64::from(i32::MAX))
-        .check(open)
+        .check()
         .await;
 }

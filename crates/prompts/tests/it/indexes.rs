@@ -1,6 +1,6 @@
 //! Every statement of the service finds its rows by an index, however many rows there are.
-use crate::support::open;
 use platform::testing::{Many, id};
+use prompts::SERVICE;
 
 /// 20,000 prompts in five workspaces, three versions and two labels of each; and of the prompt number 1 in each workspace
 /// 2,000 more of both.
@@ -77,5 +77,5 @@ async fn no_call_scans_a_table() {
         // A page looks at no more than 2,000 rows for a label that few have.
         ("ListDeployments", 4_000, vec![page(r#", "label": "label 1000""#)]),
     ];
-    Many::new(&SEED).await.assert_calls("prompts.v1.PromptService", open, "w1", calls).await;
+    Many::new(&SEED).await.assert_calls(&SERVICE, "w1", calls).await;
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 pub use platform::testing::{from, there_and_back, told};
 use platform::{Platform, testing};
-use prompts::Prompts;
+use prompts::SERVICE;
 use quire_proto::{
     pagination::v1::PageRequest,
     prompts::v1::{
@@ -12,7 +12,7 @@ use quire_proto::{
         prompt_service_client::PromptServiceClient,
     },
 };
-use tonic::{Status, service::Routes, transport::Channel};
+use tonic::{Status, transport::Channel};
 
 pub type Client = PromptServiceClient<Channel>;
 
@@ -25,12 +25,7 @@ pub async fn start() -> (Platform, Client) {
 
 /// The service on a platform that a test made.
 pub async fn start_on(platform: &Platform) -> Client {
-    PromptServiceClient::new(testing::serve_routes(open(platform).await).await)
-}
-
-/// The service as it is served.
-pub async fn open(platform: &Platform) -> Routes {
-    Routes::new(Prompts::open(platform).await.unwrap().server())
+    PromptServiceClient::new(testing::serve_on(platform, &SERVICE).await)
 }
 
 /// The service on a new database, by a clock that is a second later each time it is asked.

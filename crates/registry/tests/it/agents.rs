@@ -1,12 +1,11 @@
 //! Agents: what is left out, changes made at once, and the largest page.
-use crate::support::{Client, get, list, make, one, start, with};
-use futures_util::future::join_all;
+use crate::support::{Client, list, make, one, start, with};
 use platform::Platform;
 use prost_types::Duration;
 use quire_proto::registry::v1::{
     Agent, AgentStatus, BatchRegisterAgentsRequest, ListAgentsRequest, UpdateAgentRequest,
 };
-use tonic::{Code, Status};
+use tonic::Status;
 
 async fn update(client: &Client, agent: Agent, mask: &[&str]) -> Result<Agent, Status> {
     let mut request = UpdateAgentRequest { agent: Some(agent), ..Default::default() };
@@ -42,23 +41,6 @@ async fn what_is_left_out_has_a_default() {
     update(&client, Agent { time_to_live, ..capacity }, &["capacity", "time_to_live"]).await.unwrap();
     let cleared = update(&client, Agent { id, ..Default::default() }, &["capacity", "time_to_live"]).await.unwrap();
     assert_eq!((cleared.capacity, cleared.time_to_live), (expected.capacity, expected.time_to_live));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_many_changes_with_one_etag_one_wins() {
-    let (_platform, client) = start().await;
-    for round in 0..5 {
-        let Agent { id, etag, .. } = one(&client, &format!("x{round}")).await;
-        let change = |place: usize| {
-            let surface = place.to_string();
-            let agent = Agent { id: id.clone(), etag: etag.clone(), surface, ..Default::default() };
-            update(&client, agent, &["surface"])
-        };
-        let (won, lost): (Vec<_>, Vec<_>) = join_all((0..20).map(change)).await.into_iter().partition(Result::is_ok);
-        let won: Vec<_> = won.into_iter().map(Result::unwrap).collect();
-        assert_eq!(won, [get(&client, &id).await.unwrap()]);
-        assert!(lost.into_iter().all(|lost| lost.unwrap_err().code() == Code::Aborted));
-    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Every method of the service keeps what all methods promise.
-use crate::support::open;
 use platform::testing::contract::Contract;
+use registry::SERVICE;
 
 const REGISTER: &str = r#"{"agent": {"id": "01934f6e-8a3b-7c21-9d55-0242ac120001", "name": "reviewer-rust",
     "surface": "ci", "endpoint": "https://agents.example.com/rust", "capabilities": ["code-review", "rust"],
@@ -26,7 +26,7 @@ async fn every_method_keeps_its_promises() {
     const BEAT: &str =
         r#"{"id": "01934f6e-8a3b-7c21-9d55-0242ac120001", "status": "AGENT_STATUS_DEGRADED", "load": 3}"#;
     let most = f64::from(i32::MAX);
-    Contract::of("registry.v1.RegistryService")
+    Contract::of(&SERVICE)
         .example("RegisterAgent", REGISTER)
         .example("BatchRegisterAgents", BATCH)
         .example("GetAgent", ID)
@@ -49,6 +49,6 @@ async fn every_method_keeps_its_promises() {
         .number("Agent.time_to_live", 1.0..=86_400.0)
         .number("HeartbeatRequest.load", 0.0..=most)
         .except("Heartbeat status AGENT_STATUS_SUSPENDED", "it is for UpdateAgent to say")
-        .check(open)
+        .check()
         .await;
 }

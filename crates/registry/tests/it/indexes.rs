@@ -1,12 +1,11 @@
 //! Every statement of the service finds its rows by an index, however many rows there are.
 use std::time::Duration;
 
-use crate::support::open;
 use platform::{
     Clock, Platform,
     testing::{Many, id},
 };
-use registry::Registry;
+use registry::{Registry, SERVICE};
 
 /// 20,000 agents in five workspaces, of which every tenth is offline and one in a thousand is full.
 const SEED: [&str; 3] = [
@@ -60,7 +59,7 @@ async fn no_call_scans_a_table() {
         ("ListAgents", 4_000, vec![page(r#", "capability": "rare""#)]),
         ("DiscoverAgents", 4_000, vec![page(r#", "capability": "code""#)]),
     ];
-    Many::new(&SEED).await.assert_calls("registry.v1.RegistryService", open, "w1", calls).await;
+    Many::new(&SEED).await.assert_calls(&SERVICE, "w1", calls).await;
 }
 
 #[tokio::test]

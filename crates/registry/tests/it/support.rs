@@ -11,8 +11,8 @@ use quire_proto::{
         registry_service_client::RegistryServiceClient,
     },
 };
-use registry::Registry;
-use tonic::{Status, service::Routes, transport::Channel};
+use registry::SERVICE;
+use tonic::{Status, transport::Channel};
 
 pub type Client = RegistryServiceClient<Channel>;
 
@@ -25,12 +25,7 @@ pub async fn start() -> (Platform, Client) {
 
 /// The service on a platform that a test made.
 pub async fn start_on(platform: &Platform) -> Client {
-    RegistryServiceClient::new(testing::serve_routes(open(platform).await).await)
-}
-
-/// The service as it is served.
-pub async fn open(platform: &Platform) -> Routes {
-    Routes::new(Registry::open(platform).await.unwrap().server())
+    RegistryServiceClient::new(testing::serve_on(platform, &SERVICE).await)
 }
 
 /// The service on a new database, by a clock that stands still unless the test has time pass.

@@ -1,18 +1,18 @@
 //! Who may call: nobody without a caller, and no workspace without a valid name.
 
-use tonic::{Code, service::Routes};
+use tonic::Code;
 
 use super::{
     client::{self, Answer},
     run::Run,
 };
-use crate::{Platform, testing};
+use crate::testing;
 
 impl Run<'_> {
     /// Calls every method without a caller, and from workspaces that cannot be.
-    pub async fn check_callers(&self, open: &impl AsyncFn(&Platform) -> Routes) {
+    pub async fn check_callers(&self) {
         let platform = testing::platform().await;
-        let bare = testing::serve_bare(open(&platform).await).await;
+        let bare = testing::serve_bare((self.contract.registration.open)(&platform).await.unwrap().routes).await;
         for method in self.contract.methods() {
             let answer: Answer = client::call(&bare, "default", &method.descriptor, &method.request).await;
             self.hold_code(&answer, Code::Unauthenticated, || format!("{}: without a caller", method.name()));

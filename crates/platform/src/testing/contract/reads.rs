@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 
 use prost_reflect::{DynamicMessage, Value};
-use tonic::service::Routes;
 
 use super::client;
 use crate::{
-    Platform,
+    Platform, Service,
     testing::{self, Many},
 };
 
@@ -17,18 +16,12 @@ pub type Calls = (&'static str, i64, Vec<String>);
 impl Many {
     /// Holds calls of a service's methods to reading few rows, each by an index. Of a list, the second page is read as well.
     /// A call may end in an error about a row.
-    pub async fn assert_calls(
-        &self,
-        service: &str,
-        open: impl AsyncFn(&Platform) -> Routes,
-        workspace: &str,
-        calls: Vec<Calls>,
-    ) {
-        let methods: Vec<_> = client::service(service).methods().collect();
+    pub async fn assert_calls(&self, service: &'static Service, workspace: &str, calls: Vec<Calls>) {
+        let methods: Vec<_> = client::service(service.grpc_name).methods().collect();
         for (name, most, requests) in calls {
             let method = methods.iter().find(|method| method.name() == name).unwrap();
             let call = async |platform: &Platform| {
-                let channel = testing::serve_routes(open(platform).await).await;
+                let channel = testing::serve_on(platform, service).await;
                 for json in &requests {
                     let mut request = client::request(method, json);
                     let answer = client::call(&channel, workspace, method, &request).await;

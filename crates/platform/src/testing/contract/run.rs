@@ -11,7 +11,7 @@ use std::{
 
 use prost_reflect::{DynamicMessage, Value};
 use sqlx::{AssertSqlSafe, PgPool};
-use tonic::{Code, Status, service::Routes, transport::Channel};
+use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
@@ -38,7 +38,7 @@ pub struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Opens the service on a new database.
-    pub async fn new(contract: &'a Contract, open: &impl AsyncFn(&Platform) -> Routes) -> Self {
+    pub async fn new(contract: &'a Contract) -> Self {
         let hands = Hands::at_present();
         // Finer than what the database keeps, so that an answer which says more than a later one differs from it.
         let seconds = hands.clock();
@@ -47,7 +47,7 @@ impl<'a> Run<'a> {
         Self {
             contract,
             hands,
-            channel: testing::serve_routes(open(&platform).await).await,
+            channel: testing::serve_on(&platform, contract.registration).await,
             pool: testing::pool(&platform),
             numbers: AtomicU32::new(0),
             problems: Mutex::default(),
