@@ -50,7 +50,7 @@ async fn what_is_changed_or_deleted_is_recalled_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_changes_with_one_etag_one_wins() {
+async fn of_concurrent_updates_with_one_etag_one_succeeds() {
     let (_platform, client) = start().await;
     for _ in 0..5 {
         let before = store(&client, text("before")).await.unwrap();
@@ -64,7 +64,7 @@ async fn of_many_changes_with_one_etag_one_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_of_other_fields_at_once_are_all_kept() {
+async fn concurrent_updates_of_different_fields_are_all_kept() {
     let (_platform, client) = start().await;
     for _ in 0..5 {
         let before = store(&client, text("before")).await.unwrap();

@@ -1,4 +1,4 @@
-//! Agents: what is left out, changes made at once, and the largest page.
+//! Agents: defaults, concurrent updates, and the largest page.
 use crate::support::{Client, get, list, make, one, start, with};
 use futures_util::future::join_all;
 use platform::Platform;
@@ -15,7 +15,7 @@ async fn update(client: &Client, agent: Agent, mask: &[&str]) -> Result<Agent, S
 }
 
 #[tokio::test]
-async fn what_is_left_out_has_a_default() {
+async fn omitted_fields_have_defaults() {
     let (_platform, client): (Platform, _) = start().await;
     let agent = one(&client, "x").await;
     let Agent { id, etag, register_time, .. } = agent.clone();
@@ -32,11 +32,11 @@ async fn what_is_left_out_has_a_default() {
         ..Default::default()
     };
     assert_eq!(agent, expected);
-    // A default that is given is the same as one that is left out.
+    // An explicit default equals an omitted value.
     let given = with(Agent { etag: String::new(), ..expected.clone() });
     let request = BatchRegisterAgentsRequest { requests: vec![given], pass_over_existing: true };
     assert_eq!(client.clone().batch_register_agents(request).await.unwrap().into_inner().agents, [agent]);
-    // A field that an update names and does not give gets its default again.
+    // A field that the mask names and the request omits is reset to its default.
     let capacity = Agent { id: id.clone(), capacity: Some(7), time_to_live: None, ..Default::default() };
     let time_to_live = Some(Duration { seconds: 1, nanos: 0 });
     update(&client, Agent { time_to_live, ..capacity }, &["capacity", "time_to_live"]).await.unwrap();
@@ -45,7 +45,7 @@ async fn what_is_left_out_has_a_default() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_changes_with_one_etag_one_wins() {
+async fn of_concurrent_updates_with_one_etag_one_succeeds() {
     let (_platform, client) = start().await;
     for round in 0..5 {
         let Agent { id, etag, .. } = one(&client, &format!("x{round}")).await;
@@ -62,7 +62,7 @@ async fn of_many_changes_with_one_etag_one_wins() {
 }
 
 #[tokio::test]
-async fn the_heaviest_page_is_one_that_any_client_reads() {
+async fn the_largest_page_fits_in_the_limits_of_clients() {
     let (_platform, client) = start().await;
     let agent = |place: usize| Agent {
         name: format!("{place:0256}"),
