@@ -1,5 +1,5 @@
-//! Tells the build scripts of dependents where `pagination/v1/pagination.proto` is, so that they need no dependency for it
-//! but this crate.
+//! Tells the build scripts of dependents where `pagination/v1/pagination.proto` is, so that this crate is the only
+//! dependency that they need for it.
 
 use std::env;
 

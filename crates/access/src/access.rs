@@ -5,7 +5,7 @@ use tonic::codegen::http;
 
 use crate::{Caller, DEFAULT_WORKSPACE, Error, Methods, Scope, SigningKeys, WORKSPACE_METADATA, is_workspace};
 
-/// Decides who may call what. It is the one place where that is decided.
+/// Admits or refuses calls. All authorization by scope happens here.
 #[derive(Debug, Clone)]
 pub struct Access {
     methods: Methods,
@@ -15,14 +15,14 @@ pub struct Access {
 
 impl Access {
     /// Access to these methods for callers with an access token that one of these keys signed. Without keys there is no
-    /// authentication: every caller may do everything, in the workspace that the call's metadata names, otherwise
-    /// `default`.
+    /// authentication: every caller has every scope, in the workspace that the call's metadata names, or in `default`
+    /// if it names none.
     pub fn new(methods: Methods, signing_keys: Option<SigningKeys>) -> Self {
         Self { scopes: Arc::new(methods.scopes()), methods, signing_keys }
     }
 
-    /// Adds the [`Caller`] of a call that is made now to the call's extensions; none for a method that needs no
-    /// credential.
+    /// Admits a call, and adds its [`Caller`] to the call's extensions. A method that requires no credential has no
+    /// caller.
     ///
     /// # Errors
     ///
@@ -35,7 +35,7 @@ impl Access {
         Ok(())
     }
 
-    /// Who makes a call, if it may; nobody for a method that needs no credential.
+    /// Returns the caller of an admitted call, or `None` if the method requires no credential.
     fn caller<B>(&self, request: &http::Request<B>, now: OffsetDateTime) -> Result<Option<Caller>, Error> {
         let Some(keys) = &self.signing_keys else { return self.anybody(request.headers()).map(Some) };
         let scope = self.methods.scope(request.uri().path());
@@ -65,7 +65,7 @@ impl Access {
     }
 }
 
-/// The token of `authorization: Bearer <token>`, of which there must be one.
+/// The token of `authorization: Bearer <token>`. The header must appear exactly once.
 fn bearer(headers: &http::HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
     let (value, None) = (values.next()?, values.next()) else { return None };

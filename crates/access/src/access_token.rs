@@ -10,63 +10,63 @@ use uuid::Uuid;
 
 use crate::{Caller, Error, Scope, SigningKey, SigningKeys};
 
-/// How long an access token lives.
+/// How long an access token is valid.
 pub const ACCESS_TOKEN_TIME_TO_LIVE: Duration = Duration::from_secs(10 * 60);
 
-/// Who gives out access tokens, and for whom.
+/// The issuer of access tokens, which is also their audience.
 const ISSUER: &str = "quire";
-/// The type of a JWT that is an access token ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.1)).
+/// The `typ` of an access token's JWT ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.1)).
 const TYPE: &str = "at+jwt";
 
-/// What a token must be, other than signed and alive.
+/// The validation of a token's claims. [`SigningKeys::verify`] checks the type and the expiry.
 static VALIDATION: LazyLock<Validation> = LazyLock::new(|| {
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.set_issuer(&[ISSUER]);
     validation.set_audience(&[ISSUER]);
-    // The time is passed in.
+    // `verify` checks the expiry, because it gets the time as an argument.
     validation.validate_exp = false;
     validation
 });
 
-/// An access token, and when it ends: a JWT ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068)) that is signed by EdDSA and
-/// nothing else.
+/// An access token and its expiry: a JWT ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068)). EdDSA is the only
+/// signature algorithm.
 #[derive(Debug, Clone)]
 pub struct AccessToken {
-    /// What stands behind `Bearer` in a call's metadata.
+    /// The text after `Bearer` in a call's metadata.
     pub token: String,
-    /// When it ends.
+    /// When the token expires.
     pub expire_time: OffsetDateTime,
 }
 
-/// What an access token says.
+/// The claims of an access token.
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     iss: String,
     aud: String,
     sub: String,
-    /// The session.
+    /// The session's id.
     sid: Uuid,
     workspace: String,
-    /// The scopes, with a space between any two.
+    /// The scopes, separated by spaces.
     scope: String,
     iat: i64,
     exp: i64,
 }
 
 impl SigningKey {
-    /// Signs a token by which this caller is known. It lives for [`ACCESS_TOKEN_TIME_TO_LIVE`] from the time at which the
-    /// caller was authenticated, and no longer than the caller's session.
+    /// Signs an access token for this caller. It is valid for [`ACCESS_TOKEN_TIME_TO_LIVE`] from `time`, when the
+    /// caller was authenticated, but not longer than the caller's session.
     ///
     /// # Errors
     ///
-    /// [`Error::Signing`] when it cannot be signed.
+    /// [`Error::Signing`] when signing fails.
     pub fn sign(
         &self,
         caller: &Caller,
         time: OffsetDateTime,
         session_end: OffsetDateTime,
     ) -> Result<AccessToken, Error> {
-        // Whole seconds, which is what a token says.
+        // A token contains times in whole seconds.
         let issue_time = time.truncate_to_second();
         let expire_time = (issue_time + ACCESS_TOKEN_TIME_TO_LIVE).min(session_end.truncate_to_second());
         let scopes: Vec<_> = caller.scopes.iter().map(|scope| scope.0.as_str()).collect();
@@ -89,7 +89,7 @@ impl SigningKey {
 }
 
 impl SigningKeys {
-    /// The caller that an access token names; none when any of the token is wrong, or when it has expired by now.
+    /// Verifies an access token and returns its caller. Returns `None` if the token is invalid or has expired at `now`.
     pub fn verify(&self, token: &str, now: OffsetDateTime) -> Option<Caller> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let key = self.checking(header.kid.as_deref()?)?;

@@ -5,27 +5,27 @@ use uuid::Uuid;
 
 use crate::Error;
 
-/// The metadata that names the workspace of a call while there is no authentication.
+/// The metadata that names the workspace of a call, without authentication.
 pub const WORKSPACE_METADATA: &str = "quire-workspace";
 
-/// The workspace of a call that names none, while there is no authentication.
+/// The workspace of a call that names none, without authentication.
 pub const DEFAULT_WORKSPACE: &str = "default";
 
-/// Who is calling. [`Access`](crate::Access) finds it out before a call reaches its service.
+/// The caller of a method. [`Access`](crate::Access) identifies it before the call reaches the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The workspace that everything in the call belongs to: 1 to 63 of `[a-z0-9-]`.
+    /// The workspace of everything that the call reads and writes: 1 to 63 of `[a-z0-9-]`.
     pub workspace: String,
-    /// The program or person that calls; empty while there is no authentication.
+    /// The program or person that calls; empty without authentication.
     pub subject: String,
-    /// What the caller may do.
+    /// The scopes of the caller.
     pub scopes: Arc<BTreeSet<Scope>>,
-    /// The session whose access token the caller has; none while there is no authentication.
+    /// The session of the caller's access token; `None` without authentication.
     pub session: Option<Uuid>,
 }
 
 impl Caller {
-    /// Who makes this call.
+    /// The caller of this request.
     ///
     /// # Errors
     ///
@@ -36,14 +36,14 @@ impl Caller {
     }
 }
 
-/// Whether this can be the name of a workspace: 1 to 63 of `[a-z0-9-]`.
+/// Whether this is a valid name of a workspace: 1 to 63 of `[a-z0-9-]`.
 pub fn is_workspace(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-/// What a caller may do with a service: `<service>:read` or `<service>:write`, where the service is the first part of its
-/// package, as in `memory:read`. Neither includes the other.
+/// A permission for one service: `<service>:read` or `<service>:write`, as in `memory:read`. The service is the first
+/// part of its package. Neither scope includes the other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Scope(pub String);
 

@@ -1,4 +1,4 @@
-//! The cryptography of access tokens, by ring: Ed25519 and no other algorithm.
+//! The cryptography of access tokens: Ed25519 only, implemented with ring.
 
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey,
@@ -18,9 +18,9 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     jwk_utils: JwkUtils { compute_digest, ..JwkUtils::new_unimplemented() },
 };
 
-/// Has jsonwebtoken sign and verify by ring, in the whole process. Every call after the first changes nothing.
+/// Makes jsonwebtoken sign and verify with ring, in the whole process. Calls after the first have no effect.
 pub(crate) fn install() {
-    // A provider that the program installed before is as good.
+    // An error means that the program has installed a provider already, which works too.
     let _: std::result::Result<(), &CryptoProvider> = PROVIDER.install_default();
 }
 

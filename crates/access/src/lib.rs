@@ -1,7 +1,8 @@
-//! Who may call what: the callers, the access tokens that name them, the keys that sign these tokens, and the scope that
-//! each method of the contract needs.
+//! Authorization of calls: callers, the access tokens that identify them, the keys that sign these tokens, and the
+//! scope that each method of the contract requires.
 //!
-//! [`Access`] decides, from a call's path and headers and the time that it is given. It does no I/O and reads no clock.
+//! [`Access`] admits or refuses a call, based on the call's path, its headers and the current time, which is an
+//! argument. It does no I/O and reads no clock.
 
 mod access;
 mod access_token;

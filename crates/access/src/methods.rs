@@ -8,20 +8,20 @@ use prost_types::{FileDescriptorSet, method_options::IdempotencyLevel};
 
 use crate::Scope;
 
-/// The methods of the contract, each with the scope that a call of it needs.
+/// The methods of the contract, each with the scope that it requires.
 ///
 /// The scope follows from the contract: a method that is declared to have no side effects (`option idempotency_level =
-/// NO_SIDE_EFFECTS`) needs `<service>:read`, and every other one `<service>:write`.
+/// NO_SIDE_EFFECTS`) requires `<service>:read`, and every other method requires `<service>:write`.
 #[derive(Debug, Clone)]
 pub struct Methods(Arc<BTreeMap<String, Option<Scope>>>);
 
 impl Methods {
-    /// The methods of all services whose protos are compiled in. Those whose paths are in `open`, as in
-    /// `/identity.v1.IdentityService/CreateSession`, need no credential and so no scope.
+    /// The methods of all services whose protos are compiled in. `open` lists the paths of methods that require no
+    /// credential and so no scope, as in `/identity.v1.IdentityService/CreateSession`.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when the descriptors that the program was built with cannot be read.
+    /// [`DecodeError`] when the compiled-in descriptors cannot be decoded.
     pub fn of_contract(open: &[&str]) -> Result<Self, DecodeError> {
         let files = FileDescriptorSet::decode(quire_proto::FILE_DESCRIPTOR_SET)?.file;
         let mut methods = BTreeMap::new();
@@ -41,24 +41,24 @@ impl Methods {
         Ok(Self(Arc::new(methods)))
     }
 
-    /// Each method's path, as in `/memory.v1.MemoryService/GetMemory`, and the scope that a call of it needs; none for the
-    /// methods that need no credential.
+    /// Each method's path, as in `/memory.v1.MemoryService/GetMemory`, and the scope that it requires; `None` for a
+    /// method that requires no credential.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&Scope>)> {
         self.0.iter().map(|(path, scope)| (path.as_str(), scope.as_ref()))
     }
 
-    /// Whether there is a method with this path.
+    /// Whether a method with this path exists.
     pub fn has(&self, path: &str) -> bool {
         self.0.contains_key(path)
     }
 
-    /// Every scope that there is.
+    /// All scopes.
     pub fn scopes(&self) -> BTreeSet<Scope> {
         self.0.values().flatten().cloned().collect()
     }
 
-    /// The scope that a call of the method with this path needs: `Some(None)` for a method that needs no credential, `None`
-    /// for a path of no method.
+    /// The scope that the method with this path requires: `Some(None)` if it requires no credential, `None` if no such
+    /// method exists.
     pub(crate) fn scope(&self, path: &str) -> Option<Option<&Scope>> {
         self.0.get(path).map(Option::as_ref)
     }

@@ -12,13 +12,14 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 
 use crate::ed25519;
 
-/// The keys that access tokens are signed with and checked against: Ed25519, one after the other in PEM, as
-/// `openssl genpkey -algorithm ed25519` writes them.
+/// The Ed25519 keys that sign and verify access tokens. Their text is a sequence of PEM blocks, as `openssl genpkey
+/// -algorithm ed25519` writes them.
 ///
-/// The first private key signs; every key checks what it signed. A `PUBLIC KEY` checks only: a process that has no private
-/// key serves every service but gives out no tokens. To rotate, first have every process check the new key (put it last),
-/// then sign with it (put it first), and take the old one out once its tokens have expired. A key is known by the
-/// thumbprint of its public half ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)).
+/// The first private key signs; every key verifies the tokens that it signed. A `PUBLIC KEY` only verifies: a process
+/// without a private key serves every service, but issues no tokens. To rotate keys, first put the new key last in
+/// every process, so that all processes verify its tokens. Then put it first, so that it signs. Remove the old key once
+/// its tokens have expired. A key's id is the thumbprint of its public half ([RFC
+/// 7638](https://www.rfc-editor.org/rfc/rfc7638)).
 #[derive(Clone)]
 pub struct SigningKeys {
     private: Option<Arc<SigningKey>>,
@@ -34,35 +35,35 @@ pub struct SigningKey {
 /// Why the text of signing keys is refused. No variant carries the text, which is secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SigningKeysError {
-    /// It is not PEM.
+    /// The text is not PEM.
     #[error("signing keys are written in PEM; make one with: openssl genpkey -algorithm ed25519")]
     Malformed,
-    /// A block is not a private or a public key of Ed25519.
+    /// A block is not a private or public Ed25519 key.
     #[error(
         "a signing key is a PRIVATE KEY or PUBLIC KEY of Ed25519; make one with: openssl genpkey -algorithm ed25519"
     )]
     NotEd25519,
-    /// There is no key.
+    /// The text contains no key.
     #[error("there is no signing key; make one with: openssl genpkey -algorithm ed25519")]
     Empty,
-    /// A key is there twice.
-    #[error("a signing key is there twice")]
+    /// A key appears twice.
+    #[error("a signing key appears twice")]
     Duplicate,
 }
 
-/// What comes before the 32 bytes of a public key of Ed25519 in DER
-/// ([RFC 8410](https://www.rfc-editor.org/rfc/rfc8410#section-4)).
+/// The DER prefix of the 32 bytes of an Ed25519 public key ([RFC
+/// 8410](https://www.rfc-editor.org/rfc/rfc8410#section-4)).
 const PUBLIC_KEY_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 const PUBLIC_KEY_BYTES: usize = 32;
 
 impl SigningKeys {
-    /// The key that signs: the first private key, if there is one.
+    /// The key that signs: the first private key, if any.
     pub fn private(&self) -> Option<&SigningKey> {
         self.private.as_deref()
     }
 
-    /// The public halves, for other programs that check access tokens
-    /// ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).
+    /// The public halves of the keys, for other programs that verify access tokens ([RFC
+    /// 7517](https://www.rfc-editor.org/rfc/rfc7517)).
     pub fn public(&self) -> JwkSet {
         JwkSet { keys: self.checking.iter().map(|(jwk, _)| jwk.clone()).collect() }
     }
@@ -76,10 +77,10 @@ impl std::str::FromStr for SigningKeys {
     type Err = SigningKeysError;
 
     fn from_str(text: &str) -> Result<Self, SigningKeysError> {
-        // There are no keys without it.
+        // Required before any key is parsed.
         ed25519::install();
         let blocks = pem::parse_many(text).map_err(|_: pem::PemError| SigningKeysError::Malformed)?;
-        // A block without its end is taken for a comment.
+        // The parser treats a block without an end as a comment.
         if text.matches("-----BEGIN").count() != blocks.len() {
             return Err(SigningKeysError::Malformed);
         }
@@ -120,7 +121,7 @@ fn public_key(block: &pem::Pem) -> Option<Vec<u8>> {
     }
 }
 
-/// A public key as other programs read it, and the id that it has there.
+/// A public key as a JWK, and its id.
 fn jwk(public: &[u8]) -> (String, Jwk) {
     let parameters = OctetKeyPairParameters {
         key_type: OctetKeyPairType::OctetKeyPair,

@@ -1,4 +1,4 @@
-//! Requests, made into rows once they are known to be right.
+//! Validates requests and converts them to rows.
 
 use std::ops::RangeInclusive;
 

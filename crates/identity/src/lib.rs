@@ -32,7 +32,7 @@ use crate::{
     secrets::{KeySecret, RefreshToken, hash},
 };
 
-/// The service, as it registers.
+/// The registration of the service.
 pub static SERVICE: Service = Service {
     name: "identity",
     grpc_name: SERVICE_NAME,
@@ -53,11 +53,11 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Opens the service on a database that has been migrated.
+    /// Opens the service on a migrated database.
     ///
     /// # Errors
     ///
-    /// [`CatalogueError`] when the database is not as the service's lists need it.
+    /// [`CatalogueError`] when the tables do not fit the service's lists.
     pub async fn open(platform: &Platform) -> Result<Self, CatalogueError> {
         Ok(Self {
             platform: platform.clone(),
@@ -67,7 +67,7 @@ impl Identity {
         })
     }
 
-    /// The service as tonic serves it.
+    /// The service as a tonic server.
     pub fn server(self) -> IdentityServiceServer<Self> {
         IdentityServiceServer::new(self).max_decoding_message_size(MAX_OPEN_REQUEST_BYTES)
     }

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::lists::{jobs, stats};
 
-/// The service, as it registers.
+/// The registration of the service.
 pub static SERVICE: Service = Service {
     name: "jobs",
     grpc_name: SERVICE_NAME,
@@ -50,11 +50,11 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Opens the service on a database that has been migrated.
+    /// Opens the service on a migrated database.
     ///
     /// # Errors
     ///
-    /// [`CatalogueError`] when the database is not as the service's lists need it.
+    /// [`CatalogueError`] when the tables do not fit the service's lists.
     pub async fn open(platform: &Platform) -> Result<Self, CatalogueError> {
         Ok(Self {
             platform: platform.clone(),
@@ -65,7 +65,7 @@ impl Jobs {
         })
     }
 
-    /// The service as tonic serves it.
+    /// The service as a tonic server.
     pub fn server(self) -> JobServiceServer<Self> {
         JobServiceServer::new(self).max_decoding_message_size(MAX_REQUEST_BYTES)
     }
@@ -152,7 +152,7 @@ impl JobService for Jobs {
         let sent = events.len();
         let append = input::append(events, &self.platform)?;
         let recorded = append.run(self, &caller.workspace).await?;
-        // A batch's length, which an i32 holds.
+        // The length of a batch fits in an i32.
         let [recorded_count, passed_over_count] = [recorded, sent - recorded].map(|count| count as i32);
         Ok(Response::new(AppendJobEventsResponse { recorded_count, passed_over_count }))
     }

@@ -18,7 +18,7 @@ use quire_proto::{
 };
 use tonic::{Request, Response, Status};
 
-/// The service, as it registers.
+/// The registration of the service.
 pub static SERVICE: Service = Service {
     name: "memory",
     grpc_name: SERVICE_NAME,
@@ -43,11 +43,11 @@ pub struct Memories {
 }
 
 impl Memories {
-    /// Opens the service on a database that has been migrated.
+    /// Opens the service on a migrated database.
     ///
     /// # Errors
     ///
-    /// [`CatalogueError`] when the database is not as the service's lists need it.
+    /// [`CatalogueError`] when the tables do not fit the service's lists.
     pub async fn open(platform: &Platform) -> Result<Self, CatalogueError> {
         Ok(Self {
             platform: platform.clone(),
@@ -57,7 +57,7 @@ impl Memories {
         })
     }
 
-    /// The service as tonic serves it.
+    /// The service as a tonic server.
     pub fn server(self) -> MemoryServiceServer<Self> {
         MemoryServiceServer::new(self).max_decoding_message_size(MAX_REQUEST_BYTES)
     }

@@ -1,4 +1,4 @@
-//! The lists of the service, and its statements.
+//! The lists and statements of the service.
 
 pub(crate) mod memories;
 mod recalled;

@@ -16,7 +16,7 @@ use quire_proto::{
 };
 use tonic::{Request, Response, Status};
 
-/// The service, as it registers.
+/// The registration of the service.
 pub static SERVICE: Service = Service {
     name: "meter",
     grpc_name: SERVICE_NAME,
@@ -41,11 +41,11 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Opens the service on a database that has been migrated.
+    /// Opens the service on a migrated database.
     ///
     /// # Errors
     ///
-    /// [`CatalogueError`] when the database is not as the service's lists need it.
+    /// [`CatalogueError`] when the tables do not fit the service's lists.
     pub async fn open(platform: &Platform) -> Result<Self, CatalogueError> {
         Ok(Self {
             platform: platform.clone(),
@@ -55,7 +55,7 @@ impl Meter {
         })
     }
 
-    /// The service as tonic serves it.
+    /// The service as a tonic server.
     pub fn server(self) -> MeterServiceServer<Self> {
         MeterServiceServer::new(self).max_decoding_message_size(MAX_REQUEST_BYTES)
     }
@@ -72,7 +72,7 @@ impl MeterService for Meter {
         let new = input::new_usage(records, &self.platform)?;
         let existing = create(self, &caller.workspace, &new, Existing::PassedOver).await?;
         let recorded = existing.iter().filter(|existing| existing.is_none()).count();
-        // A batch's length, which an i32 holds.
+        // The length of a batch fits in an i32.
         let [recorded_count, passed_over_count] = [recorded, sent - recorded].map(|count| count as i32);
         Ok(Response::new(RecordUsageResponse { recorded_count, passed_over_count }))
     }

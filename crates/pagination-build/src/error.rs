@@ -27,8 +27,7 @@ pub(crate) enum Cause {
     Generate(PathBuf, #[source] io::Error),
 }
 
-/// The error with the file and the line, where it is about one. Its own `{}` leaves both out, and its `{:?}` leaves the
-/// file out at times.
+/// The error with its file and line, if it has them. Its own `{}` omits both, and its `{:?}` sometimes omits the file.
 fn with_place(error: &protox::Error) -> String {
     let text = format!("{error:?}");
     match error.file() {

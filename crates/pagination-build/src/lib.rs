@@ -1,11 +1,11 @@
-//! For build scripts: generates what tonic generates from protos, with every list made pageable.
+//! For build scripts: generates the code that tonic generates from protos, and makes every list pageable.
 //!
-//! A list's response is generated twice. For a client it is the typed message that the proto declares. A server
-//! answers with `EncodedPage` instead: rows that are encoded already, and where the page stands. Both are the same
-//! bytes on the wire, so a server that reads its rows from a database need not build a message for each of them, and a
-//! caller sees no difference.
+//! A list's response has two types. Clients get the typed message that the proto declares. Servers return `EncodedPage`
+//! instead: rows that are encoded already, and the page's tokens and total. Both have the same bytes on the wire. A
+//! server that reads its rows from a database therefore need not build a message for each row, and callers see no
+//! difference.
 //!
-//! The protos are compiled with [`protox`], so that nobody needs protoc.
+//! The protos are compiled with [`protox`], so protoc is not needed.
 //!
 //! # Example
 //!
@@ -58,17 +58,17 @@
 //!
 //! # Which methods are pageable
 //!
-//! Unary methods whose response has exactly two fields, whatever their names: field 1 is a repeated message, and field
-//! 2 a `pagination.v1.PageResponse`. Their server method returns `EncodedPage`. Every other method stays as tonic
-//! generates it, also one whose response has a third field.
+//! Unary methods whose response has exactly two fields with any names: field 1 is a repeated message, and field 2 is a
+//! `pagination.v1.PageResponse`. The server method returns `EncodedPage`. All other methods are generated as by tonic,
+//! including those whose response has a third field.
 //!
 //! # What is written
 //!
-//! Into `OUT_DIR`: a file for each package, as [`tonic_prost_build`] names it, and `descriptors.bin`, the
-//! `FileDescriptorSet` of all files and their imports with their comments and options.
+//! The output in `OUT_DIR` is a file for each package, named as [`tonic_prost_build`] names it, and `descriptors.bin`,
+//! the `FileDescriptorSet` of all files and their imports, with comments and options.
 //!
-//! Maps become `BTreeMap`s, so that a message always encodes to the same bytes. Messages know their full names, by
-//! `prost::Name`. Clients take any channel; see [`Builder::tonic`] for `connect`.
+//! Maps are generated as `BTreeMap`s, so that a message always encodes to the same bytes. Messages implement
+//! `prost::Name`. Clients accept any channel; see [`Builder::tonic`] for `connect`.
 
 mod error;
 mod service;
@@ -84,27 +84,29 @@ use crate::{error::Cause, service::Services};
 
 pub use crate::error::Error;
 
-/// What a proto imports to be paged.
+/// The proto that a pageable proto imports.
 const PAGINATION_PROTO: &str = "pagination/v1/pagination.proto";
 /// Its package.
 const PAGINATION_PACKAGE: &str = ".pagination.v1";
-/// Cargo gives it to the build scripts of crates that depend on `pagination`: the folder that its protos are below.
+/// The environment variable with the root folder of `pagination`'s protos. Cargo sets it for the build scripts of
+/// crates that depend on `pagination`.
 const PAGINATION_INCLUDE: &str = "DEP_PAGINATION_INCLUDE";
 
 /// Compiles protos and generates their code into `OUT_DIR`, for a crate that depends on `pagination`.
 ///
 /// `protos` are the files to compile, by their paths or as an `import` names them; each is below one of the folders
-/// `includes`. `pagination/v1/pagination.proto` is found without being asked for. Cargo is told to run the build
-/// script again when one of the files changes.
+/// `includes`. `pagination/v1/pagination.proto` is found automatically. Cargo runs the build script again when one of
+/// the files changes.
 ///
 /// # Errors
 ///
-/// When the crate does not depend on `pagination`, a file does not exist or is not a proto, or nothing can be written.
+/// When the crate does not depend on `pagination`, when a file does not exist or is not a valid proto, or when the
+/// output cannot be written.
 pub fn compile(protos: &[impl AsRef<Path>], includes: &[impl AsRef<Path>]) -> Result<(), Error> {
     configure().compile(protos, includes)
 }
 
-/// Begins a build that differs from [`compile`]'s.
+/// Starts a build with settings that differ from those of [`compile`].
 pub fn configure() -> Builder {
     Builder {
         module: "::pagination::proto".to_owned(),
@@ -113,7 +115,7 @@ pub fn configure() -> Builder {
     }
 }
 
-/// What to generate, and where to.
+/// The settings of a build.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is generated before compile"]
 pub struct Builder {
@@ -123,23 +125,23 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The Rust module that the messages of `pagination.v1` and `EncodedPage` are in, from `::` or `crate::` on.
-    /// Default: `::pagination::proto`.
+    /// Sets the Rust module that contains the messages of `pagination.v1` and `EncodedPage`. The path must begin with
+    /// `::` or `crate::`. Default: `::pagination::proto`.
     ///
-    /// The messages are taken from there, unless `pagination/v1/pagination.proto` is itself one of the files to
-    /// compile.
+    /// The messages are not generated but taken from this module, unless `pagination/v1/pagination.proto` is itself one
+    /// of the files to compile.
     pub fn pagination_module(mut self, path: impl Into<String>) -> Self {
         self.module = path.into();
         self
     }
 
-    /// The folder to write to. Default: `OUT_DIR`, which Cargo sets.
+    /// Sets the folder to write to. Default: `OUT_DIR`, which Cargo sets.
     pub fn out_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.out_dir = Some(folder.into());
         self
     }
 
-    /// Changes how tonic generates: attributes of types, types of other crates, a `connect` for clients, and so on.
+    /// Changes tonic's settings: attributes of types, types of other crates, a `connect` for clients, and so on.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), pagination_build::Error> {
@@ -149,7 +151,7 @@ impl Builder {
     /// # }
     /// ```
     ///
-    /// Folder and descriptors are decided by this builder, whatever is set here.
+    /// The folder and the descriptors are those of this builder, even if they are set here.
     pub fn tonic(mut self, change: impl FnOnce(tonic_prost_build::Builder) -> tonic_prost_build::Builder) -> Self {
         self.tonic = change(self.tonic);
         self
@@ -171,7 +173,7 @@ impl Builder {
         let compiler = read(protos, with_pagination(includes)?)?;
 
         let descriptors = out_dir.join("descriptors.bin");
-        // Not by way of `file_descriptor_set`, which loses the options that are extensions.
+        // `file_descriptor_set` would lose the options that are extensions.
         fs::write(&descriptors, compiler.encode_file_descriptor_set())
             .map_err(|error| Cause::Write(descriptors, error))?;
 
@@ -183,7 +185,7 @@ impl Builder {
         let mut config = prost_build::Config::new();
         config.enable_type_names().service_generator(Box::new(services));
         tonic
-            // With neither, the generator of services stays the one above.
+            // With a client or a server, tonic would replace the service generator that is set above.
             .build_client(false)
             .build_server(false)
             .compile_fds_with_config(compiler.file_descriptor_set(), config)
@@ -192,7 +194,7 @@ impl Builder {
     }
 }
 
-/// The folders, with the one that holds `pagination/v1/pagination.proto` added where it is missing.
+/// The folders, and the folder of `pagination/v1/pagination.proto` if it is missing.
 fn with_pagination(includes: &[impl AsRef<Path>]) -> Result<Vec<PathBuf>, Error> {
     let mut includes: Vec<PathBuf> = includes.iter().map(|folder| folder.as_ref().to_owned()).collect();
     if !includes.iter().any(|folder| folder.join(PAGINATION_PROTO).is_file()) {
@@ -201,12 +203,12 @@ fn with_pagination(includes: &[impl AsRef<Path>]) -> Result<Vec<PathBuf>, Error>
     Ok(includes)
 }
 
-/// Reads the protos and all that they import, and tells Cargo which files these are.
+/// Reads the protos and their imports, and tells Cargo which files these are.
 fn read(protos: &[impl AsRef<Path>], includes: Vec<PathBuf>) -> Result<Compiler, Error> {
     let mut compiler = Compiler::new(includes).map_err(Cause::Proto)?;
     compiler.include_imports(true).include_source_info(true).open_files(protos).map_err(Cause::Proto)?;
     for file in compiler.files() {
-        // Those that come with protox have no path.
+        // The files that are built into protox have no path.
         if let Some(path) = file.path() {
             tell_cargo(path);
         }
@@ -214,7 +216,7 @@ fn read(protos: &[impl AsRef<Path>], includes: Vec<PathBuf>) -> Result<Compiler,
     Ok(compiler)
 }
 
-#[allow(clippy::print_stdout, reason = "Cargo reads it there")]
+#[allow(clippy::print_stdout, reason = "Cargo reads it from standard output")]
 fn tell_cargo(file: &Path) {
     println!("cargo::rerun-if-changed={}", file.display());
 }

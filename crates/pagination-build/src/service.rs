@@ -3,10 +3,10 @@ use std::collections::HashSet;
 use prost_build::{Service, ServiceGenerator};
 use protox::prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
 
-/// What each pageable response has in field 2.
+/// The type of field 2 of every pageable response.
 const PAGE_RESPONSE: &str = "pagination.v1.PageResponse";
 
-/// Generates clients as tonic does, and servers whose pageable methods return `EncodedPage`.
+/// Generates the clients of tonic, and servers whose pageable methods return `EncodedPage`.
 pub(crate) struct Services {
     clients: Box<dyn ServiceGenerator>,
     servers: Box<dyn ServiceGenerator>,
@@ -17,7 +17,7 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    /// Generates with tonic as it is set up, for a server, a client or both.
+    /// Generates with the settings of this builder: a server, a client or both.
     pub(crate) fn new(tonic: &tonic_prost_build::Builder, pool: &DescriptorPool, module: &str) -> Self {
         Self {
             clients: tonic.clone().build_server(false).service_generator(),
@@ -41,7 +41,7 @@ impl ServiceGenerator for Services {
     }
 }
 
-/// Whether a message is exactly `{1: repeated rows, 2: page}`, and so what `EncodedPage` encodes to.
+/// Whether a message is exactly `{1: repeated rows, 2: page}`, which is the encoding of `EncodedPage`.
 fn is_page(message: &MessageDescriptor) -> bool {
     let (Some(rows), Some(page)) = (message.get_field(1), message.get_field(2)) else { return false };
     message.fields().len() == 2
@@ -52,7 +52,7 @@ fn is_page(message: &MessageDescriptor) -> bool {
         && message_of(&page).is_some_and(|message| message.full_name() == PAGE_RESPONSE)
 }
 
-/// The message that a field holds with its length before it; a group has none.
+/// The message of a length-delimited field. A group is not length-delimited.
 fn message_of(field: &FieldDescriptor) -> Option<MessageDescriptor> {
     if field.is_group() { None } else { field.kind().as_message().cloned() }
 }

@@ -1,16 +1,16 @@
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-/// The `domain` of the `google.rpc.ErrorInfo` of a refused page token, unless the service names its own:
+/// The default `domain` of the `google.rpc.ErrorInfo` of a refused page token. A service sets its own with
 /// [`PageTokens::error_domain`](crate::PageTokens::error_domain).
 pub const DEFAULT_ERROR_DOMAIN: &str = "pagination.v1";
 
-/// One field of a request and what is wrong with it.
+/// One field of a request, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldViolation {
     /// The path of the field in the request, as in `page.page_size` or `requests[3].prompt.name`.
     pub field: String,
-    /// What the field must be; a sentence without a full stop, with the allowed values where there are few.
+    /// What the field must be: a sentence without a full stop. It lists the allowed values if there are few.
     pub description: String,
 }
 
@@ -21,33 +21,33 @@ impl FieldViolation {
     }
 }
 
-/// A request that cannot be answered, whatever the state of the data: `INVALID_ARGUMENT`.
+/// An invalid request, whatever the state of the data: `INVALID_ARGUMENT`.
 ///
 /// As a [`Status`] it carries a `google.rpc.BadRequest` with the violations, and for a refused page token also a
-/// `google.rpc.ErrorInfo` with its reason. Of many violations it carries the first eight: a status travels in HTTP/2
-/// headers, of which clients take a few kilobytes.
+/// `google.rpc.ErrorInfo` with the reason. It carries at most the first eight violations, because a status is sent in
+/// HTTP/2 headers, and clients accept only a few kilobytes of headers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidArgument {
-    /// Fields that are not what they must be.
+    /// Invalid fields.
     #[error("{}", summary(.0))]
     Fields(Vec<FieldViolation>),
-    /// A page token that does not open here.
+    /// A page token that this server refuses.
     #[error("page.page_token: {0}")]
     PageToken(#[from] PageTokenError),
 }
 
 impl InvalidArgument {
-    /// One field that is not what it must be.
+    /// The error for one invalid field.
     pub fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
         Self::Fields(vec![FieldViolation::new(field, description)])
     }
 }
 
-/// A page token that is refused.
+/// A refused page token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{kind}")]
 pub struct PageTokenError {
-    /// Why it is refused.
+    /// The reason.
     pub kind: PageTokenErrorKind,
     /// The `domain` of the `google.rpc.ErrorInfo`.
     pub domain: &'static str,
@@ -56,21 +56,21 @@ pub struct PageTokenError {
 /// Why a page token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PageTokenErrorKind {
-    /// It is not the text of any token: too long, not base64url without padding, or too short to hold a key id and a
-    /// nonce.
-    #[error("is not a page token; begin again without one")]
+    /// The text is not a token: it is too long, it is not base64url without padding, or it is too short to contain a
+    /// key id and a nonce.
+    #[error("is not a page token; start again without a token")]
     Malformed,
-    /// It was not sealed by a key that this server has, or it was changed since.
-    #[error("was not given out by this service, or was changed; begin again without one")]
+    /// The token was not sealed with a key of this server, or it was changed.
+    #[error("was not issued by this service, or was changed; start again without a token")]
     Untrusted,
-    /// It is older than the time that tokens live.
-    #[error("has expired; begin again without one")]
+    /// The token has expired.
+    #[error("has expired; start again without a token")]
     Expired,
-    /// It was given out for another list, workspace, filter or order.
-    #[error("was given out for another query; send the same filters and order_by with it, or begin again without one")]
+    /// The token was issued for another list, workspace, filter or order.
+    #[error("was issued for another query; send it with the same filters and order_by, or start again without a token")]
     QueryChanged,
-    /// It is of a version that this server does not read.
-    #[error("is of a version that this server does not read; begin again without one")]
+    /// This server does not read the token's version.
+    #[error("has a version that this server does not support; start again without a token")]
     UnsupportedVersion,
 }
 
@@ -106,7 +106,7 @@ impl From<InvalidArgument> for Status {
     }
 }
 
-/// Most violations that a status carries.
+/// The maximum number of violations that a status carries.
 pub const MAX_VIOLATIONS: usize = 8;
 
 fn summary(violations: &[FieldViolation]) -> String {

@@ -1,12 +1,12 @@
 use sha2::{Digest, Sha256};
 
-/// A digest of everything that decides which rows a list has and in which order: the list, whose rows they are, the
-/// filters and the order. A page token carries it, and opens only for a query that has the same.
+/// A digest of everything that decides which rows a list has and in which order: the list, its owner, the filters and
+/// the order. A page token contains the fingerprint of its query, and opens only for a query with the same fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// Begins the fingerprint of a query of the list with this name.
+    /// Starts the fingerprint of a query of the list with this name.
     pub fn of(list: &str) -> FingerprintBuilder {
         FingerprintBuilder(Sha256::new()).part("list", list.as_bytes())
     }
@@ -16,13 +16,13 @@ impl Fingerprint {
     }
 }
 
-/// Gathers the parts of a [`Fingerprint`].
+/// Collects the parts of a [`Fingerprint`].
 #[derive(Debug, Clone)]
 pub struct FingerprintBuilder(Sha256);
 
 impl FingerprintBuilder {
-    /// Adds a part: what it is called and its bytes. Both go in behind their lengths, so that no two sequences of parts
-    /// are alike. A part that is absent is left out, which differs from one that is empty.
+    /// Adds a part: its name and its bytes. Both are hashed with their lengths, so that different sequences of parts
+    /// never have the same fingerprint. An absent part is not added, and so differs from an empty part.
     pub fn part(self, name: &str, value: &[u8]) -> Self {
         let sized = |bytes: &[u8]| (bytes.len() as u64).to_be_bytes();
         let digest = self.0.chain_update(sized(name.as_bytes())).chain_update(name);

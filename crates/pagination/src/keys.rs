@@ -3,11 +3,12 @@ use std::{fmt, str::FromStr};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 
-/// The keys that page tokens are sealed with, each with an id. The first seals; each opens what it sealed.
+/// The keys that encrypt page tokens, each with an id. The first key seals new tokens; every key opens the tokens that
+/// it sealed.
 ///
-/// To rotate, put a new key first and take the old one out once its tokens have expired. Every replica needs the same
-/// keys. Their text is `id:base64`, separated by commas: an id has 1 to 16 letters, digits, `_` or `-`; a key has 32
-/// bytes and is not all zero.
+/// To rotate keys, put a new key first, and remove the old key once its tokens have expired. Every replica needs the
+/// same keys. The text of the keys is `id:base64`, separated by commas: an id has 1 to 16 letters, digits, `_` or `-`;
+/// a key has 32 bytes and is not all zero.
 #[derive(Clone)]
 pub struct TokenKeys {
     pub(crate) first: TokenKey,
@@ -37,15 +38,15 @@ pub enum TokenKeysError {
     DuplicateId,
 }
 
-/// Longest key id, in bytes.
+/// The maximum length of a key id, in bytes.
 pub(crate) const MAX_ID_LENGTH: usize = 16;
 
 impl TokenKeys {
-    /// The text of a key set that holds one new random key with the id `1`, in the form that [`TokenKeys::from_str`] reads.
+    /// Generates a random key, and returns it with the id `1` as text, in the form that [`TokenKeys::from_str`] reads.
     ///
     /// # Errors
     ///
-    /// The operating system has no randomness to give.
+    /// The operating system returned no random bytes.
     #[expect(clippy::disallowed_methods, reason = "a key must come from the operating system's random source")]
     pub fn generate() -> Result<String, getrandom::Error> {
         let mut key = [0; 32];

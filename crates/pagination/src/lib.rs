@@ -1,9 +1,9 @@
-//! The rules of [`pagination.v1`](quire_proto::pagination::v1) in Rust: what a page request means, page tokens that
-//! nobody can read, forge or move to another query, the errors that a bad request gets, and a client's walk through
+//! The rules of [`pagination.v1`](quire_proto::pagination::v1) in Rust: the meaning of a page request; page tokens that
+//! nobody can read, forge or use for another query; the errors of an invalid request; and a client's walk through
 //! pages.
 //!
-//! It knows gRPC and nothing of where the rows come from. The crate `keyset` stands on it and fetches pages from
-//! Postgres; a service that keeps its rows elsewhere uses this crate alone.
+//! The crate depends on gRPC, but not on a database. The crate `keyset` builds on it and fetches pages from Postgres; a
+//! service that stores its rows elsewhere uses this crate alone.
 //!
 //! # Serving
 //!
@@ -34,7 +34,7 @@
 //!
 //! A service's own protos import `pagination/v1/pagination.proto`. Its build script compiles them with the crate
 //! `pagination-build`, which finds this file, takes its messages from [`proto`], and generates servers whose lists
-//! return [`EncodedPage`](proto::EncodedPage): rows that are encoded already, and where the page stands.
+//! return [`EncodedPage`](proto::EncodedPage): rows that are encoded already, and the page's tokens and total.
 //!
 //! # Calling
 //!
@@ -42,15 +42,15 @@
 //!
 //! # Guarantees
 //!
-//! - A token is authenticated and encrypted: one that was changed in any bit, cut, or sealed with another key does not
-//!   open, and its order columns cannot be read from it.
-//! - A token opens only for the query it was made for: see [`Fingerprint`].
-//! - No input makes this crate panic, and no error's text repeats what was inside a token.
+//! - A token is authenticated and encrypted. It does not open if any bit was changed, if it was truncated, or if it was
+//!   sealed with another key. The values of the order columns cannot be read from it.
+//! - A token opens only for the query that it was sealed for: see [`Fingerprint`].
+//! - No input makes this crate panic, and no error text repeats the contents of a token.
 //!
 //! # Non-goals
 //!
-//! - Authorization. A token says where a page begins and gives no right to read it.
-//! - Sessions on the server. Any process with the same keys serves any page.
+//! - Authorization. A token says where a page begins, and grants no access to the page.
+//! - Sessions on the server. Every process with the same keys serves every page.
 
 mod error;
 mod fingerprint;

@@ -1,12 +1,12 @@
 use crate::InvalidArgument;
 
-/// Finds an `order_by` among the orders that a list has, by their names, of which there is at least one. Empty means the
-/// first. Redundant spaces do not count, as [AIP-132](https://google.aip.dev/132#ordering) has it: `"create_time  desc , id"`
-/// is `"create_time desc, id"`.
+/// Finds an `order_by` among the names of a list's orders, and returns its index. An empty `order_by` means the first
+/// order; `names` must not be empty. Redundant spaces are ignored, as in
+/// [AIP-132](https://google.aip.dev/132#ordering): `"create_time  desc , id"` is `"create_time desc, id"`.
 ///
 /// # Errors
 ///
-/// A violation of the field `order_by` that names the orders there are.
+/// A violation of the field `order_by` that lists the names of the orders.
 pub fn find_order<'a>(order_by: &str, names: impl Iterator<Item = &'a str> + Clone) -> Result<usize, InvalidArgument> {
     let wanted = canonical(order_by);
     if wanted.is_empty() {

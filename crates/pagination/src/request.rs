@@ -3,30 +3,30 @@ use crate::{
     proto::{PageRequest, TotalCount},
 };
 
-/// The page size when a request has none.
+/// The default page size.
 pub const DEFAULT_PAGE_SIZE: u32 = 50;
-/// The largest page size; a larger one is read as this.
+/// The maximum page size. A larger size is reduced to it.
 pub const MAX_PAGE_SIZE: u32 = 200;
-/// The most rows that a request can skip.
+/// The maximum number of rows that a request can skip.
 pub const MAX_SKIP: u32 = 10_000;
 
 /// A [`PageRequest`] with the contract's defaults and limits applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageParameters {
-    /// The most rows wanted: 1 to [`MAX_PAGE_SIZE`].
+    /// The maximum number of rows on the page: 1 to [`MAX_PAGE_SIZE`].
     pub size: u32,
-    /// The page token as it was sent; empty for the first page.
+    /// The page token of the request; empty for the first page.
     pub token: String,
-    /// What kind of total is wanted.
+    /// Which total to return.
     pub total_count: TotalCount,
-    /// How many rows to pass over: 0 to [`MAX_SKIP`].
+    /// How many rows to skip: 0 to [`MAX_SKIP`].
     pub skip: u32,
 }
 
 impl TryFrom<PageRequest> for PageParameters {
     type Error = InvalidArgument;
 
-    /// Violations of `page.page_size`, `page.total_count` and `page.skip`, all of them at once.
+    /// Returns all violations of `page.page_size`, `page.total_count` and `page.skip` in one error.
     fn try_from(request: PageRequest) -> Result<Self, InvalidArgument> {
         let size = u32::try_from(request.page_size);
         let skip = u32::try_from(request.skip).ok().filter(|skip| *skip <= MAX_SKIP);

@@ -16,82 +16,83 @@ use crate::{
     keys::{MAX_ID_LENGTH, TokenKey},
 };
 
-/// How long a token lives unless told otherwise: 72 hours.
+/// How long a token is valid by default: 72 hours.
 pub const DEFAULT_TIME_TO_LIVE: Duration = Duration::from_secs(72 * 60 * 60);
-/// The longest token, in characters.
+/// The maximum length of a token, in characters.
 pub const MAX_TOKEN_LENGTH: usize = 4_096;
-/// Values of up to 16 keys that have no more bytes than this together always fit in a token of [`MAX_TOKEN_LENGTH`].
+/// The number of bytes that always fit in a token of [`MAX_TOKEN_LENGTH`]: the total size of the values of up to 16
+/// keys.
 pub const MAX_KEY_BYTES: usize = MAX_TOKEN_LENGTH / 4 * 3 - 256;
 
 const NONCE_LENGTH: usize = 24;
 
-/// Which way a page is read from its position. Its rows are in the list's order either way.
+/// The direction in which a page is read from its position. The rows are in the list's order in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Towards the end of the list.
     Forward,
-    /// Towards its beginning.
+    /// Towards the beginning of the list.
     Backward,
 }
 
-/// Where a page begins, seen in its direction. A row is named by the values of its order columns, each as the bytes
-/// that its store gave out, or absent for a null.
+/// Where a page begins, seen in its direction. A row is identified by the values of its order columns: each is the
+/// bytes of its stored form, or `None` for null.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Position {
-    /// At the end of the list that the direction comes from.
+    /// At the start of the list for [`Direction::Forward`], and at its end for [`Direction::Backward`].
     Start,
-    /// Behind the row with these keys, whether it is still there or not.
+    /// After the row with these keys, whether the row still exists or not.
     After(Vec<Option<Vec<u8>>>),
-    /// At the row with these keys, which is part of the page if it is still there.
+    /// At the row with these keys. If the row still exists, it is part of the page.
     At(Vec<Option<Vec<u8>>>),
 }
 
-/// What a page token says: where a page begins and which way it is read.
+/// The contents of a page token: where a page begins, and in which direction it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// Which way the page is read.
+    /// The direction in which the page is read.
     pub direction: Direction,
-    /// Where it begins.
+    /// Where the page begins.
     pub position: Position,
 }
 
-/// Seals cursors into page tokens and opens them again.
+/// Seals cursors into page tokens, and opens page tokens.
 ///
 /// A token is base64url without padding of: a version byte, the length of the key id, the key id (all three
 /// authenticated), a random nonce of 24 bytes, and an XChaCha20-Poly1305 box
 /// ([draft-irtf-cfrg-xchacha](https://datatracker.ietf.org/doc/html/draft-irtf-cfrg-xchacha-03)) of the cursor, the
-/// time of issue and the query's [`Fingerprint`]. The nonce is long enough to be drawn at random for as many tokens as
-/// a key will ever seal.
+/// time of issue and the query's [`Fingerprint`]. The nonce is long enough to be random: two tokens of one key
+/// practically never have the same nonce.
 #[derive(Clone)]
 pub struct PageTokens {
     /// The keys.
     pub keys: TokenKeys,
-    /// How long a token can be used after it was given out, in whole seconds.
+    /// How long a token is valid after its issue, in whole seconds.
     pub time_to_live: Duration,
-    /// Tells the time, by which tokens are issued and expire.
+    /// The clock by which tokens are issued and expire.
     pub now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
-    /// The version that is written.
+    /// The version to write.
     pub version: TokenVersion,
     /// The `domain` of the `google.rpc.ErrorInfo` of a refused token: the name of the service that refuses it, as in
     /// `books.example.com`.
     pub error_domain: &'static str,
 }
 
-/// Why a token cannot be made. Neither is the caller's doing.
+/// Why a token cannot be sealed. Neither reason is the caller's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// The token would be longer than [`MAX_TOKEN_LENGTH`]: see [`MAX_KEY_BYTES`].
     #[error("the order columns of a row are too long for a page token")]
     KeysTooLong,
-    /// The operating system has no randomness to give.
+    /// The operating system returned no random bytes.
     #[error("no randomness for a page token: {0}")]
     Random(#[from] getrandom::Error),
 }
 
 impl PageTokens {
-    /// Tokens sealed with these keys, by the system's clock, that live for [`DEFAULT_TIME_TO_LIVE`]. Refusals have the
-    /// domain [`DEFAULT_ERROR_DOMAIN`].
-    #[expect(clippy::disallowed_methods, reason = "the clock of a service that gives none")]
+    /// Page tokens with these keys, the system's clock, the time to live [`DEFAULT_TIME_TO_LIVE`] and the error domain
+    /// [`DEFAULT_ERROR_DOMAIN`].
+    #[expect(clippy::disallowed_methods, reason = "the default clock of a service")]
     pub fn new(keys: TokenKeys) -> Self {
         Self {
             keys,
@@ -102,7 +103,7 @@ impl PageTokens {
         }
     }
 
-    /// Makes the token of a cursor in the query with this fingerprint.
+    /// Seals a cursor into a token for the query with this fingerprint.
     ///
     /// # Errors
     ///
@@ -125,11 +126,11 @@ impl PageTokens {
         if token.len() > MAX_TOKEN_LENGTH { Err(SealError::KeysTooLong) } else { Ok(token) }
     }
 
-    /// Reads a token that was made for the query with this fingerprint.
+    /// Opens a token that was sealed for the query with this fingerprint.
     ///
     /// # Errors
     ///
-    /// See [`PageTokenErrorKind`]: each names what is wrong with the token, in the order in which it is looked at.
+    /// See [`PageTokenErrorKind`]. If several checks fail, the first one decides.
     pub fn open(&self, token: &str, query: &Fingerprint) -> Result<Cursor, PageTokenError> {
         self.read(token, query).map_err(|kind| PageTokenError { kind, domain: self.error_domain })
     }
@@ -170,18 +171,18 @@ impl fmt::Debug for PageTokens {
     }
 }
 
-/// The part of a token that is in clear: the version, and the id of its key behind the id's length.
+/// The unencrypted part of a token: the version, the length of the key id, and the key id.
 fn header(version: u8, id: &str) -> Vec<u8> {
-    // An id's length is at most MAX_ID_LENGTH, so it is never cut.
+    // An id's length is at most MAX_ID_LENGTH, so it fits in a byte.
     let mut header = vec![version, id.len() as u8];
     header.extend_from_slice(id.as_bytes());
     header
 }
 
-/// A token taken apart.
+/// The parts of a token.
 struct Parts<'a> {
     version: u8,
-    /// The part that is in clear, with the version and the key's id.
+    /// The unencrypted part, with the version and the key id.
     header: &'a [u8],
     id: &'a [u8],
     nonce: [u8; NONCE_LENGTH],
@@ -213,7 +214,7 @@ fn unix_seconds(time: SystemTime) -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// What is inside the box. Fields that a later version adds are passed over.
+/// The contents of the box. Fields that a later version adds are ignored.
 #[derive(Clone, PartialEq, Message)]
 struct Contents {
     #[prost(bytes = "vec", tag = "1")]

@@ -2,23 +2,23 @@ use std::str::FromStr;
 
 use crate::Fingerprint;
 
-/// Which version of page tokens to write. A server reads the version that it writes unless told otherwise, the one before
-/// it and the one after it, so that a fleet can be upgraded and rolled back while walks are under way:
+/// The version of page tokens to write. A server reads its default version, the previous version and the next version,
+/// so that a fleet can be upgraded and rolled back while clients walk through pages:
 ///
-/// 1. Upgrade every server, with the new ones told to write the version before, which all of them read.
-/// 2. Then let them write the current version, which each of them reads.
+/// 1. Upgrade every server. Configure the new servers to write the previous version, which all servers read.
+/// 2. When all servers are upgraded, let them write the current version.
 ///
-/// To go back to the release before, tell all servers to write the version before again, and exchange them when the walks of
-/// in between are done.
+/// To roll back to the previous release, first configure all servers to write the previous version again. Replace them
+/// once the tokens of the current version are no longer in use.
 ///
-/// | version | a token's box holds | |
+/// | version | contents of a token's box | |
 /// | --- | --- | --- |
-/// | 1 | the query's fingerprint, the time of issue, the direction, the place and the keys | written when told to |
-/// | 2 | the same, with the first 16 bytes of the fingerprint: 21 characters less | written |
-/// | 3 | what 2 holds, and what a reader of 2 may pass over | read |
+/// | 1 | the query's fingerprint, the time of issue, the direction, the place and the keys | written if configured, read |
+/// | 2 | the same, but only the first 16 bytes of the fingerprint: 21 characters less | written by default, read |
+/// | 3 | the contents of version 2, and fields that a reader of version 2 can ignore | read |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TokenVersion {
-    /// Version 1, for as long as there are servers of the release that read no other.
+    /// Version 1, for use while servers of the previous release are running, because they read no other.
     Previous,
     /// Version 2.
     #[default]
@@ -26,12 +26,13 @@ pub enum TokenVersion {
 }
 
 impl TokenVersion {
-    /// The first version that holds a part of the fingerprint, long enough that two queries never have the same.
+    /// The first version with a shortened fingerprint. It is still long enough that two queries never have the same
+    /// one.
     const SHORT_FINGERPRINT: u8 = 2;
-    /// The last version that is read.
+    /// The highest version that is read.
     pub(crate) const NEXT: u8 = 3;
 
-    /// The number that stands in the token.
+    /// The number in the token.
     pub fn number(self) -> u8 {
         match self {
             Self::Previous => 1,
@@ -39,14 +40,14 @@ impl TokenVersion {
         }
     }
 
-    /// The part of a query's fingerprint that a token of a version holds.
+    /// The part of a query's fingerprint that a token of this version contains.
     pub(crate) fn fingerprint(number: u8, query: &Fingerprint) -> &[u8] {
         let whole = query.as_bytes();
         if number < Self::SHORT_FINGERPRINT { whole } else { whole.first_chunk::<16>().map_or(whole, |part| part) }
     }
 }
 
-/// A number that is not of a version that can be written.
+/// The number is not that of a version that can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 or 2")]
 pub struct TokenVersionError;

@@ -3,10 +3,11 @@ use tonic::Status;
 
 use crate::proto::{PageRequest, PageResponse};
 
-/// Walks a list from `page` to its end: one stream of rows, fetched a page at a time as they are wanted.
+/// Walks a list from `page` to its end. Returns one stream of rows, and fetches a page when its first row is polled.
 ///
-/// `fetch` makes the call for one page and takes its response apart. `skip` and `total_count` are sent with the first
-/// request only. Dropping the stream ends the walk; nothing is fetched ahead of need.
+/// `fetch` calls the server for one page, and returns the rows and the `PageResponse` of its response. `skip` and
+/// `total_count` are sent with the first request only. Dropping the stream ends the walk; nothing is fetched in
+/// advance.
 ///
 /// ```
 /// use futures_util::TryStreamExt;
@@ -36,14 +37,15 @@ use crate::proto::{PageRequest, PageResponse};
 ///
 /// # Errors
 ///
-/// The stream ends with the first error that `fetch` gives, and with INTERNAL when the server answers the very token it
-/// was asked with, which would never end.
+/// The stream ends with the first error of `fetch`. It ends with INTERNAL when the server returns the token of the
+/// request as the next token, because the walk would never end.
 pub fn walk<T, F, Response>(page: PageRequest, fetch: F) -> impl Stream<Item = Result<T, Status>>
 where
     F: FnMut(PageRequest) -> Response,
     Response: Future<Output = Result<(Vec<T>, Option<PageResponse>), Status>>,
 {
-    // Whether a page can be followed is looked at when the next one is wanted, so that its own rows are not lost.
+    // The next token is checked when the next page is polled, so that an error comes after the rows of the current
+    // page.
     stream::try_unfold((Ok(Some(page)), fetch), |(page, mut fetch)| async move {
         let Some(page) = page? else { return Ok::<_, Status>(None) };
         let (rows, response) = fetch(page.clone()).await?;

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::SystemTime};
 
-/// Where the time comes from: the system's clock, or one that a test holds still.
+/// A source of the time: the system's clock, or a clock that a test controls.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
@@ -11,7 +11,7 @@ impl Clock {
         Self(Arc::new(SystemTime::now))
     }
 
-    /// A clock that tells whatever `now` tells.
+    /// A clock that returns the result of `now`.
     pub fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }

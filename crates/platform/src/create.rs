@@ -2,48 +2,49 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use crate::{Error, Resource};
 
-/// How often rows are tried to be made while others make and delete the same, and there are never more of them.
+/// How many consecutive attempts may find no more existing rows than before, until [`create`] gives up.
 const ATTEMPTS: usize = 8;
 
-/// A row to be made, alone or with the others of a batch.
+/// A row to insert, alone or as part of a batch.
 pub trait NewRow: Sized + Sync {
-    /// The service that keeps such rows.
+    /// The service that stores these rows.
     type Store: Sync;
-    /// A row that exists, with as much of it as is compared.
+    /// An existing row, with the columns that [`is_as`](Self::is_as) compares.
     type Existing: Send + Sync;
 
-    /// Makes all of these in one statement, or none: a unique violation when one of them is there already. Two calls that
-    /// have rows in common make them in the same order, so that neither waits for the other.
+    /// Inserts all rows in one statement, or none: if a row exists, the statement fails with a unique violation. Rows
+    /// are inserted in the order of a key, so that two calls with the same rows do not deadlock.
     fn insert(store: &Self::Store, workspace: &str, new: &[&Self]) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// For each of these the row that is in its way, if there is one.
+    /// Finds, for each new row, the existing row that conflicts with it.
     fn find(
         store: &Self::Store,
         workspace: &str,
         new: &[Self],
     ) -> impl Future<Output = Result<Vec<Option<Self::Existing>>, Error>> + Send;
 
-    /// Whether a row that is there is as this one was to be.
+    /// Whether the existing row is identical to this one, as far as requests can tell.
     fn is_as(&self, existing: &Self::Existing) -> bool;
 
-    /// The row that is to be made; where another is in its way, by the field in which they are the same.
+    /// This row, as errors name it: by the field that conflicts with the existing row, if there is one.
     fn resource(&self, existing: Option<&Self::Existing>) -> Resource;
 }
 
-/// What becomes of rows that are there already.
+/// What [`create`] does when rows exist already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
-    /// None is made, and the first is [`Error::AlreadyExists`].
+    /// Inserts nothing. The first existing row is [`Error::AlreadyExists`].
     Refused,
-    /// Those that are as they were to be are passed over; the first that is not is [`Error::AlreadyExists`].
+    /// Skips identical rows. The first row that differs is [`Error::AlreadyExists`].
     PassedOver,
 }
 
-/// Makes rows, all or none. For each, the row that was there already and was passed over, if there was one.
+/// Inserts rows, all or none. Returns, for each new row, the existing row because of which it was skipped.
 ///
 /// # Errors
 ///
-/// [`Error::AlreadyExists`] as [`Existing`] says; [`Error::Aborted`] when others make and delete the same all the while.
+/// [`Error::AlreadyExists`] as [`Existing`] says; [`Error::Aborted`] when other calls keep inserting and deleting the
+/// same rows.
 pub async fn create<N: NewRow>(
     store: &N::Store,
     workspace: &str,
@@ -65,11 +66,11 @@ pub async fn create<N: NewRow>(
                 Some(existing) if existing_is == Existing::Refused || !new.is_as(existing) => {
                     return Err(Error::AlreadyExists(new.resource(Some(existing))));
                 }
-                // What is not there was deleted since, or is yet to be made.
+                // The row was deleted since the attempt, or does not exist yet.
                 Some(_) | None => {}
             }
         }
-        // While others make more of them each time, this comes to an end by itself.
+        // More existing rows than before are progress: at some point all of them exist.
         let count = existing.iter().flatten().count();
         attempts = if count > most { ATTEMPTS } else { attempts - 1 };
         most = most.max(count);
@@ -77,8 +78,8 @@ pub async fn create<N: NewRow>(
     Err(Error::Aborted(first.resource(None)))
 }
 
-/// For each new row, the first existing row that has the same key, by the first key for which there is one. Keys are given
-/// as pairs: of a new row, and of an existing one.
+/// Finds, for each new row, the existing row with the same key. The keys are tried in order, and the first match
+/// counts.
 pub fn matched<N, E: Clone>(new: &[N], existing: &[E], keys: &[KeyPair<N, E>]) -> Vec<Option<E>> {
     let by_key = keys.iter().map(|(of_new, of_existing)| {
         let existing: HashMap<&str, &E> = existing.iter().map(|existing| (of_existing(existing), existing)).collect();
@@ -89,14 +90,15 @@ pub fn matched<N, E: Clone>(new: &[N], existing: &[E], keys: &[KeyPair<N, E>]) -
     new.iter().map(|new| find(new).cloned()).collect()
 }
 
-/// A key of a new row and of an existing one, as text.
+/// Two functions that return the same key as text: of a new row, and of an existing row.
 pub type KeyPair<N, E> = (fn(&N) -> &str, fn(&E) -> &str);
 
-/// Passes over what repeats the id of an earlier one. `check` compares it with that one, and names it if it differs.
+/// Drops rows that repeat the id of an earlier row. `check` compares such a row with the earlier one; if they differ,
+/// it returns the row as the error names it.
 ///
 /// # Errors
 ///
-/// [`Error::AlreadyExists`] for the first that differs.
+/// [`Error::AlreadyExists`] for the first row that differs.
 pub fn without_repeated<N>(
     new: Vec<N>,
     id: impl Fn(&N) -> &str,
@@ -119,7 +121,7 @@ pub fn without_repeated<N>(
     Ok(new.into_iter().zip(is_first).filter(|(_, is_first)| *is_first).map(|(new, _)| new).collect())
 }
 
-/// Whether they were made: none is when one of them is there already.
+/// Returns whether the rows were inserted. If any of them exists, none is.
 async fn try_insert<N: NewRow>(store: &N::Store, workspace: &str, new: &[&N]) -> Result<bool, Error> {
     match N::insert(store, workspace, new).await {
         Ok(()) => Ok(true),

@@ -7,40 +7,40 @@ use tonic_types::{ErrorDetails, StatusExt};
 /// The `domain` of every `google.rpc.ErrorInfo` that Quire sends.
 pub const ERROR_DOMAIN: &str = "quire";
 
-/// What a service fails with. Handlers convert it to a [`Status`] with `?`; nothing else builds one.
+/// The error of a service. Handlers convert it to a [`Status`] with `?`; services build a `Status` in no other way.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The request is wrong whatever the state of the data.
+    /// The request is invalid, whatever the state of the data.
     #[error(transparent)]
     InvalidArgument(#[from] InvalidArgument),
-    /// What was asked for is not there.
+    /// The resource does not exist.
     #[error("{0} does not exist")]
     NotFound(Resource),
-    /// What was to be made is there already.
+    /// The resource to create exists already.
     #[error("{0} already exists")]
     AlreadyExists(Resource),
-    /// What was to be changed is not as the caller took it to be.
-    #[error("{0} has changed meanwhile; read it again")]
+    /// The resource is not in the state that the caller expected.
+    #[error("{0} was changed by another call; read it again")]
     Aborted(Resource),
-    /// The request is right, and cannot be done in the state that things are in: why not.
+    /// The request is valid, but the current state does not allow it. The text says why.
     #[error("{0}")]
     FailedPrecondition(&'static str),
-    /// It is not known who calls. Every reason gets the same answer.
+    /// The caller is unknown. The answer is the same for every reason.
     #[error("a valid credential is required")]
     Unauthenticated,
     /// The caller does not have this scope.
     #[error("the scope {0} is required")]
     PermissionDenied(Scope),
-    /// There is no such method.
+    /// The method does not exist.
     #[error("there is no such method")]
     Unimplemented,
-    /// The operating system has no randomness for a secret.
+    /// The operating system returned no random bytes for a secret.
     #[error("no randomness for a secret: {0}")]
     Random(#[from] getrandom::Error),
-    /// An access token cannot be signed.
+    /// Signing an access token failed.
     #[error(transparent)]
     Signing(access::Error),
-    /// A page cannot be given.
+    /// Fetching a page failed.
     #[error(transparent)]
     List(#[from] keyset::Error),
     /// The database failed.
@@ -60,12 +60,12 @@ impl From<access::Error> for Error {
     }
 }
 
-/// A thing that an error is about.
+/// The resource that an error is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
     /// The message type, as in `prompts.v1.Prompt`.
     pub kind: &'static str,
-    /// The field that names it, as in `id` or `requests[3].prompt.name`.
+    /// The request's field that names the resource, as in `id` or `requests[3].prompt.name`.
     pub field: String,
     /// The value of that field.
     pub name: String,

@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use crate::{Names, Violations};
 
-/// One field of a message, as it is checked and stored: its name, its column, its value and the rule for the value.
+/// One field of a message: its path, its column, its value and the rule for the value.
 ///
-/// A service lists the fields of a resource once, in a function of the message. Creates, batches and updates are checked by
-/// this list, and written by it: see [`Rows`](crate::Rows) and [`Resources`](crate::Resources).
+/// A service lists the fields of a resource once, in a function of the message. Creates, batches and updates all check
+/// and write the fields of this list: see [`Rows`](crate::Rows) and [`Resources`](crate::Resources).
 #[derive(Debug, Clone)]
 pub struct Field<'m> {
     /// The field's path in its message, as in `name` or `operation.type`.
@@ -46,42 +46,42 @@ pub enum Value<'m> {
 /// What a value must be.
 #[derive(Debug, Clone)]
 pub enum Rule {
-    /// Text of so many bytes, without NUL.
+    /// Text without NUL, with its length in bytes in this range.
     Bytes(RangeInclusive<usize>),
-    /// So many words, such as tags, at least: see [`Violations::words`] for the rest.
+    /// At least this many words, such as tags. [`Violations::words`] has the other limits.
     Words(usize),
-    /// Metadata: see [`Violations::metadata`].
+    /// Metadata, with the limits of [`Violations::metadata`].
     Metadata,
-    /// One of the values of an enum that have a name.
+    /// An enum value that has a name.
     OneOf(&'static dyn EnumNames),
-    /// A number from the first to the last.
+    /// A number in this range.
     Integer(RangeInclusive<i64>),
-    /// A number from the first to the last.
+    /// A number in this range.
     Float(RangeInclusive<f64>),
-    /// Anything, or nothing: the description of what is wrong with this value, if anything is.
+    /// A value that the service checks itself: the description of the problem, if there is one.
     Custom(Option<&'static str>),
 }
 
 /// The values of an enum that have names.
 pub trait EnumNames: fmt::Debug + Sync {
-    /// What the rows call each value.
+    /// The names in the rows.
     fn in_service(&self) -> Vec<&'static str>;
-    /// What the contract calls each value.
+    /// The names in the contract.
     fn in_contract(&self) -> Vec<&'static str>;
 }
 
 impl<'m> Field<'m> {
-    /// A field that the service itself fills, or checks elsewhere.
+    /// A field without a rule: the service fills it, or checks it elsewhere.
     pub fn new(column: &'static str, value: Value<'m>) -> Self {
         Self { path: column, column, value, rule: Rule::Custom(None), is_empty: false }
     }
 
-    /// A text of so many bytes.
+    /// A text, with its length in bytes in this range.
     pub fn text(path: &'static str, text: &'m str, bytes: RangeInclusive<usize>) -> Self {
         Self { is_empty: text.is_empty(), rule: Rule::Bytes(bytes), ..Self::new(path, Value::Text(text)) }
     }
 
-    /// Words, such as tags: so many of them at least.
+    /// Words, such as tags: at least `least` of them.
     pub fn words(path: &'static str, words: &'m [String], least: usize) -> Self {
         Self { is_empty: words.is_empty(), rule: Rule::Words(least), ..Self::new(path, Value::TextArray(words)) }
     }
@@ -91,12 +91,12 @@ impl<'m> Field<'m> {
         Self { is_empty: metadata.is_empty(), rule: Rule::Metadata, ..Self::new(path, Value::Jsonb(metadata)) }
     }
 
-    /// Yes or no.
+    /// A boolean.
     pub fn bool(path: &'static str, value: bool) -> Self {
         Self { is_empty: !value, ..Self::new(path, Value::Bool(Some(value))) }
     }
 
-    /// A value of an enum, stored by its name. A number without a name has an empty name.
+    /// An enum value, stored by its name. An unknown number is stored as an empty name.
     pub fn one_of<E>(path: &'static str, number: i32, names: &'static Names<E>) -> Self
     where
         E: Copy + Default + Into<i32> + fmt::Debug + Sync,
@@ -105,35 +105,35 @@ impl<'m> Field<'m> {
         Self { is_empty: number == 0, rule: Rule::OneOf(names), ..Self::new(path, Value::Text(name)) }
     }
 
-    /// A number from the first to the last.
+    /// A number in this range.
     pub fn int4(path: &'static str, number: Option<i32>, range: RangeInclusive<i32>) -> Self {
         let rule = Rule::Integer((*range.start()).into()..=(*range.end()).into());
         Self { is_empty: number.is_none(), rule, ..Self::new(path, Value::Int4(number)) }
     }
 
-    /// A number from the first to the last.
+    /// A number in this range.
     pub fn int8(path: &'static str, number: Option<i64>, range: RangeInclusive<i64>) -> Self {
         Self { is_empty: number.is_none(), rule: Rule::Integer(range), ..Self::new(path, Value::Int8(number)) }
     }
 
-    /// A number from the first to the last.
+    /// A number in this range.
     pub fn float8(path: &'static str, number: Option<f64>, range: RangeInclusive<f64>) -> Self {
         Self { is_empty: number.is_none(), rule: Rule::Float(range), ..Self::new(path, Value::Float8(number)) }
     }
 
-    /// The same field in a column of another name.
+    /// Sets the column, if its name differs from the path.
     #[must_use]
     pub fn in_column(self, column: &'static str) -> Self {
         Self { column, ..self }
     }
 
-    /// Says whether the message leaves the field out, and what is wrong with it, if anything is.
+    /// Sets whether the message leaves the field out, and what is wrong with the value, if anything is.
     #[must_use]
     pub fn checked(self, is_empty: bool, problem: Option<&'static str>) -> Self {
         Self { is_empty, rule: Rule::Custom(problem), ..self }
     }
 
-    /// Reports what is wrong with the value. `path` is what comes before the field's own path, as in `requests[3].agent.`.
+    /// Reports what is wrong with the value. `path` is the prefix of the field's own path, as in `requests[3].agent.`.
     pub(crate) fn check(&self, path: &str, violations: &mut Violations) {
         let field = format_args!("{path}{}", self.path);
         match (&self.rule, self.value) {
@@ -150,7 +150,7 @@ impl<'m> Field<'m> {
                 violations.add(field, format!("must be {} to {}", range.start(), range.end()));
             }
             (Rule::Custom(Some(problem)), _) => violations.add(field, *problem),
-            // A rule for another type of value than the constructors above give it, or a value that is right.
+            // The value is valid, or the rule does not apply to its type, which no constructor allows.
             (
                 Rule::Bytes(_)
                 | Rule::Words(_)
@@ -166,7 +166,8 @@ impl<'m> Field<'m> {
 }
 
 impl<'m> Value<'m> {
-    /// The type of the column in `unnest`, where an array would be an array of arrays.
+    /// The type of the column's elements in `unnest`. Arrays are bound as JSON there, because `unnest` flattens an
+    /// array of arrays.
     pub(crate) fn element_type(&self) -> &'static str {
         match self {
             Self::Text(_) => "text",
@@ -182,7 +183,7 @@ impl<'m> Value<'m> {
         }
     }
 
-    /// Binds the value, or null where it `is_given` not.
+    /// Binds the value, or null unless `is_given`.
     pub(crate) fn bind(&self, statement: Statement, is_given: bool) -> Statement {
         match *self {
             Self::Text(text) => statement.bind(is_given.then_some(text)),
@@ -199,7 +200,7 @@ impl<'m> Value<'m> {
         }
     }
 
-    /// Binds the values of a column, which are all of the first one's type, as an array.
+    /// Binds the values of a column as one array. All values have the type of the first.
     pub(crate) fn bind_column(column: &[Self], statement: Statement) -> Statement {
         macro_rules! array {
             ($type:ident, $item:expr) => {{

@@ -7,13 +7,13 @@ use std::{
 use crate::Clock;
 use uuid::{ContextV7, Timestamp, Uuid};
 
-/// Where ids come from: UUIDs of version 7 ([RFC 9562](https://www.rfc-editor.org/rfc/rfc9562#section-5.7)), or ones that
-/// a test chooses.
+/// A source of ids: UUIDs of version 7 ([RFC 9562](https://www.rfc-editor.org/rfc/rfc9562#section-5.7)), or ids that a
+/// test chooses.
 #[derive(Clone)]
 pub struct Ids(Arc<dyn Fn() -> Uuid + Send + Sync>);
 
 impl Ids {
-    /// UUIDs of version 7 by this clock; those of one process are in the order in which they were made.
+    /// UUIDs of version 7 by this clock. Ids of one process are in the order of their creation.
     pub fn by_time(clock: Clock) -> Self {
         let context = Mutex::new(ContextV7::new());
         Self::new(move || {
@@ -22,7 +22,7 @@ impl Ids {
         })
     }
 
-    /// Whatever ids `next` makes.
+    /// Ids that `next` returns.
     pub fn new(next: impl Fn() -> Uuid + Send + Sync + 'static) -> Self {
         Self(Arc::new(next))
     }

@@ -1,5 +1,5 @@
-//! What every service of Quire needs, so that a service holds its domain and nothing else: who is calling, the database
-//! handle, the sources of time and ids, validation, and the one conversion of errors to a `Status`.
+//! What every service of Quire shares: the caller, the database handle, the sources of time and ids, validation, and
+//! the one conversion of errors to a `Status`. A service itself contains only its domain.
 
 mod clock;
 mod create;
@@ -35,32 +35,32 @@ pub use validation::{
 
 pub use crate::time::{now, timestamp};
 
-/// The most bytes of a message that a server reads: 16 MiB, enough for a batch of a thousand ordinary texts.
+/// The maximum size of a request in bytes: 16 MiB, enough for a batch of a thousand ordinary texts.
 pub const MAX_REQUEST_BYTES: usize = 16 << 20;
 
-/// The most bytes of a message that a server reads from whoever likes to send one: 64 KiB.
+/// The maximum size in bytes of a request that needs no credential: 64 KiB.
 pub const MAX_OPEN_REQUEST_BYTES: usize = 64 << 10;
 
-/// What a service is opened with.
+/// Everything that a service needs to open.
 #[derive(Debug, Clone)]
 pub struct Platform {
     /// The database.
     pub database: Database,
-    /// What lists of that database need.
+    /// What the lists need to serve pages.
     pub paging: Paging,
-    /// The slots for writes to counters.
+    /// The slots that writes to counters are spread over.
     pub slots: CounterSlots,
-    /// What tells the time.
+    /// The source of the time.
     pub clock: Clock,
-    /// What makes ids.
+    /// The source of ids.
     pub ids: Ids,
-    /// The keys that sign and check access tokens; none while there is no authentication.
+    /// The keys that sign and verify access tokens; `None` without authentication.
     pub signing_keys: Option<SigningKeys>,
 }
 
 impl Platform {
-    /// Services on this database, by this clock. The time of page tokens is told by it too, and their refusals have the
-    /// domain [`ERROR_DOMAIN`], whatever `tokens` says of both.
+    /// A platform on this database, with this clock. It overrides two fields of `tokens`: page tokens use the same
+    /// clock, and their errors have the domain [`ERROR_DOMAIN`].
     pub fn new(database: Database, tokens: PageTokens, clock: Clock, signing_keys: Option<SigningKeys>) -> Self {
         let tokens = PageTokens { now: clock.clone().into(), error_domain: ERROR_DOMAIN, ..tokens };
         Self {

@@ -2,20 +2,20 @@ use std::fmt;
 
 use crate::field::EnumNames;
 
-/// The number of an enum that is left out.
+/// The number of an omitted enum value.
 pub const UNSPECIFIED: i32 = 0;
 
-/// The values of an enum that can be given, and what the service calls each.
+/// The valid values of an enum, and the service's name for each.
 #[derive(Debug)]
 pub struct Names<E: 'static> {
-    /// What the contract calls a value: the enum's `as_str_name`.
+    /// The name of a value in the contract: the enum's `as_str_name`.
     pub in_contract: fn(&E) -> &'static str,
-    /// Each value, and its name in the service, as in the rows that keep it.
+    /// Each value, and its name in the service's rows.
     pub in_service: &'static [(E, &'static str)],
 }
 
 impl<E: Copy + Default + Into<i32>> Names<E> {
-    /// The name of the value with this number, if it can be given.
+    /// The name of the value with this number, if it is valid.
     pub fn name(&self, number: i32) -> Option<&'static str> {
         self.in_service.iter().find(|(value, _)| (*value).into() == number).map(|(_, name)| *name)
     }

@@ -8,28 +8,28 @@ use uuid::Uuid;
 
 use crate::{Error, Field, Platform, Resource, Violations, field::Value, now};
 
-/// A kind of resource that has an id and an etag: its list, and the fields that callers write.
+/// Declares a kind of resource that has an id and an etag: its list, and the fields that callers write.
 ///
 /// Its table has the columns `workspace_id`, `id`, `etag` and `update_time`.
 #[derive(Debug)]
 pub struct Declaration<M: 'static> {
-    /// The list of all such resources of a workspace, which is `from` their table.
+    /// The list of a workspace's resources, with the table in its `from`.
     pub listing: &'static Listing,
-    /// The field of requests that holds one, as in `agent`.
+    /// The field of a request that contains the resource, as in `agent`.
     pub field: &'static str,
-    /// The id that a message gives.
+    /// Returns the id in a message.
     pub id: fn(&M) -> &str,
-    /// The etag that a message gives.
+    /// Returns the etag in a message.
     pub etag: fn(&M) -> &str,
-    /// The fields that an update may name.
+    /// Returns the fields that an update may change.
     pub fields: fn(&M) -> Vec<Field<'_>>,
-    /// Fills in the fields that have a default and were left out.
+    /// Sets omitted fields to their defaults.
     pub fill: fn(&mut M),
-    /// The field that no two resources of a workspace have in common, besides the id; empty if there is none.
+    /// The field that is unique in a workspace, besides the id; empty if there is none.
     pub unique: &'static str,
 }
 
-/// The resources of a kind, once the service is open: pages of them, and Get, Update and Delete.
+/// The resources of a kind in an open service: List, Get, Update and Delete.
 #[derive(Debug)]
 pub struct Resources<M: 'static> {
     /// Their list.
@@ -55,11 +55,11 @@ impl<M> Clone for Resources<M> {
 }
 
 impl<M: Message + Default> Resources<M> {
-    /// Opens the list, and builds the statements.
+    /// Opens the list and builds the statements.
     ///
     /// # Errors
     ///
-    /// [`CatalogueError`] when the table is not as the list needs it.
+    /// [`CatalogueError`] when the table does not fit the list.
     pub async fn open(platform: &Platform, declaration: &'static Declaration<M>) -> Result<Self, CatalogueError> {
         let Listing { from, columns, .. } = declaration.listing;
         let of_one = "where workspace_id = $1 and id = $2";
@@ -98,13 +98,14 @@ impl<M: Message + Default> Resources<M> {
         Ok(self.list.first(&self.platform.database.read_rows(statement).await?)?)
     }
 
-    /// Changes the fields that the mask names, as [AIP-134](https://google.aip.dev/134) has it: without a mask, those that
-    /// are not empty; by `*`, all of them.
+    /// Changes the fields that the mask names, as in [AIP-134](https://google.aip.dev/134): without a mask, the fields
+    /// that are not empty; with `*`, all fields.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] with all that is wrong; [`Error::NotFound`]; [`Error::Aborted`] when the resource has
-    /// another etag than the given one; [`Error::AlreadyExists`] when another one has its unique field.
+    /// [`Error::InvalidArgument`] with everything that is wrong; [`Error::NotFound`]; [`Error::Aborted`] when the
+    /// request's etag is not the current one; [`Error::AlreadyExists`] when another resource has the same value in the
+    /// unique field.
     pub async fn update(&self, workspace: &str, resource: Option<M>, mask: Option<FieldMask>) -> Result<M, Error> {
         let Declaration { field, fields, fill, etag, .. } = self.declaration;
         let mut resource = resource.unwrap_or_default();
@@ -149,7 +150,7 @@ impl<M: Message + Default> Resources<M> {
         if deleted.is_empty() { Err(Error::NotFound(self.resource("id", &id.to_string()))) } else { Ok(()) }
     }
 
-    /// Requires a resource to exist, where a field of a request names its id.
+    /// Checks that the resource whose id is in this field of a request exists.
     ///
     /// # Errors
     ///
@@ -159,12 +160,12 @@ impl<M: Message + Default> Resources<M> {
         found.map(|_: M| ()).ok_or_else(|| Error::NotFound(self.resource(field, &id.to_string())))
     }
 
-    /// One of these resources, as errors name it.
+    /// A resource of this kind, as errors name it.
     pub fn resource(&self, field: impl Into<String>, name: &str) -> Resource {
         Resource { kind: self.declaration.listing.message, field: field.into(), name: name.to_owned() }
     }
 
-    /// Why an update found nothing.
+    /// Why an update changed no row.
     async fn not_updated(&self, workspace: &str, id: Uuid) -> Result<Error, Error> {
         let exists = self.find(workspace, id).await?.is_some();
         let resource = self.resource(format!("{}.id", self.declaration.field), &id.to_string());
@@ -179,7 +180,7 @@ impl<M: Message + Default> Resources<M> {
     }
 }
 
-/// The paths of the fields that a mask names. It must name some of them, and nothing else.
+/// The paths of the fields that a mask names. It must name at least one field, and only fields that exist.
 fn named(fields: &[Field<'_>], mask: Option<FieldMask>, violations: &mut Violations) -> Vec<&'static str> {
     let paths = mask.unwrap_or_default().paths;
     let is_named = |field: &&Field<'_>| match paths.as_slice() {

@@ -13,18 +13,18 @@ pub struct Rows<'m> {
 }
 
 impl<'m> Rows<'m> {
-    /// These rows, all of the same columns. Their parameters begin with `$2`.
+    /// Rows with the same columns. Their parameters begin with `$2`.
     pub fn new(rows: impl Iterator<Item = Vec<Field<'m>>>) -> Self {
         Self { rows: rows.collect(), first: 2 }
     }
 
-    /// The same rows, with parameters behind those of other rows in the same statement.
+    /// Numbers the parameters after those of other rows in the same statement.
     #[must_use]
     pub fn after(self, others: &Rows<'_>) -> Self {
         Self { first: others.next_parameter(), ..self }
     }
 
-    /// The number of the first parameter behind these.
+    /// The number of the first parameter after these rows.
     pub fn next_parameter(&self) -> usize {
         self.first + self.columns().len()
     }
@@ -42,8 +42,8 @@ impl<'m> Rows<'m> {
 
     /// `insert into … select … from given order by …`, without the columns that the service fills by SQL.
     ///
-    /// The order is that of a unique key: two calls that insert the same rows insert them in the same order, so neither
-    /// waits for the other.
+    /// `order_by` is a unique key. Two calls with the same rows then insert them in the same order, and do not
+    /// deadlock. With a second unique key, rows that pair the keys differently can still deadlock.
     pub fn insert_into(&self, table: &str, order_by: &str) -> String {
         let values = self.columns().iter().map(|field| match field.value {
             Value::TextArray(_) => format!("array(select jsonb_array_elements_text({}))", field.column),
@@ -70,7 +70,7 @@ impl<'m> Rows<'m> {
         })
     }
 
-    /// The whole statement that inserts the rows of a workspace into a table.
+    /// The complete statement that inserts the rows of a workspace into a table.
     pub fn insert(&self, workspace: &str, table: &str, order_by: &str) -> Statement {
         self.bind(Statement::built(self.insert_into(table, order_by).into()).bind(workspace))
     }

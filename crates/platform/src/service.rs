@@ -11,14 +11,14 @@ use tonic::{
 
 use crate::Platform;
 
-/// A service, as it registers: everything that the program knows of it.
+/// The registration of a service: everything that the program knows about it.
 #[derive(Debug)]
 pub struct Service {
-    /// What the command line calls it, as in `prompts`.
+    /// Its name on the command line, as in `prompts`.
     pub name: &'static str,
-    /// What gRPC calls it, as in `prompts.v1.PromptService`.
+    /// Its full name in gRPC, as in `prompts.v1.PromptService`.
     pub grpc_name: &'static str,
-    /// Opens it on a database that has been migrated. It fails when the database is not as the service's lists need it.
+    /// Opens the service on a migrated database. Fails when the tables do not fit the service's lists.
     pub open: fn(&Platform) -> LocalBoxFuture<'_, Result<Opened, CatalogueError>>,
     /// The paths of the methods that need no credential, as in `/identity.v1.IdentityService/CreateSession`. Most services
     /// have none.
@@ -27,11 +27,11 @@ pub struct Service {
     pub imports: &'static [Import],
 }
 
-/// A service that is open.
+/// An open service.
 pub struct Opened {
     /// Its methods.
     pub routes: Routes,
-    /// What runs beside it. Each task is dropped at an await when the program stops.
+    /// Its background tasks. When the program stops, each is dropped at an await.
     pub tasks: Vec<BoxFuture<'static, ()>>,
 }
 
@@ -58,20 +58,20 @@ impl Opened {
     }
 }
 
-/// Records that are imported from a file with one on each line, in protobuf's JSON.
+/// A kind of record that the command line imports from a file, one record on each line in protobuf's JSON.
 ///
-/// The descriptors say the rest. A line is an element of the one repeated message field of the batch method's request. If
-/// that request has a field `pass_over_existing`, identical existing records are skipped.
+/// The rest follows from the descriptors. A line is an element of the one repeated message field of the batch method's
+/// request. If that request has a field `pass_over_existing`, identical existing records are skipped.
 #[derive(Debug)]
 pub struct Import {
     /// The noun of the command, as in `quire usage import`.
     pub noun: &'static str,
-    /// What the records are called, as in `usage records`.
+    /// The plural name of the records, as in `usage records`.
     pub records: &'static str,
-    /// The method that creates many records in a call, as in `RecordUsage`.
+    /// The method that creates many records in one call, as in `RecordUsage`.
     pub batch_method: &'static str,
-    /// The method that lists the records, as in `ListUsage`. Samples are loaded only where it has none.
+    /// The method that lists the records, as in `ListUsage`. Samples are loaded only if it returns no records.
     pub list_method: &'static str,
-    /// The samples, one on each line: at most as many as one call takes.
+    /// The samples, one on each line: at most as many as one call accepts.
     pub samples: &'static str,
 }

@@ -2,14 +2,14 @@ use crate::Clock;
 use prost_types::Timestamp;
 use time::OffsetDateTime;
 
-/// The time now, to the microsecond, which is what Postgres keeps.
+/// The time now, truncated to microseconds, which is the precision of Postgres.
 pub fn now(clock: &Clock) -> OffsetDateTime {
     let now = OffsetDateTime::from(clock.now());
     now.replace_microsecond(now.microsecond()).unwrap_or(now)
 }
 
-/// A time as protobuf has it.
+/// Converts a time to protobuf.
 pub fn timestamp(time: OffsetDateTime) -> Timestamp {
-    // Less than a billion, which an i32 holds.
+    // Nanoseconds are less than a billion, which fits in an i32.
     Timestamp { seconds: time.unix_timestamp(), nanos: time.nanosecond() as i32 }
 }

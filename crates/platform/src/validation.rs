@@ -13,7 +13,7 @@ use uuid::{Uuid, fmt::Hyphenated};
 
 use crate::{Error, Field, Ids, Names, Platform, UNSPECIFIED, field::EnumNames, now};
 
-/// The most rows that one call makes.
+/// The maximum number of rows that one call creates.
 pub const MAX_BATCH: usize = 1_000;
 
 const ETAG_BYTES: RangeInclusive<usize> = 0..=256;
@@ -23,20 +23,21 @@ const MAX_METADATA_ENTRIES: usize = 64;
 const MAX_METADATA_BYTES: usize = 8 << 10;
 const MAX_KEY_BYTES: usize = 64;
 const MAX_VALUE_BYTES: usize = 1_024;
-/// How far ahead of this server's clock another may be.
+/// How far a client's clock may be ahead of this server's.
 const MAX_AHEAD: Duration = Duration::hours(1);
 
-/// Gathers everything that is wrong with a request, so that one answer names all of it.
+/// Collects everything that is wrong with a request, so that one answer reports all of it.
 #[derive(Debug, Default)]
 pub struct Violations(Vec<FieldViolation>);
 
 impl Violations {
-    /// Says that `field` must be as `description` says. Neither repeats what the caller sent, which may be long.
+    /// Reports a violation: what `field` must be. Neither argument repeats the value that the caller sent, because it
+    /// can be long.
     pub fn add(&mut self, field: impl Display, description: impl Into<String>) {
         self.0.push(FieldViolation::new(field.to_string(), description));
     }
 
-    /// Requires a text to have so many bytes and no NUL, which Postgres cannot keep.
+    /// Requires a text to have its length in bytes in this range, and no NUL, which Postgres cannot store.
     pub fn text(&mut self, field: impl Display, text: &str, bytes: RangeInclusive<usize>) {
         if !bytes.contains(&text.len()) {
             let (least, most) = (bytes.start(), bytes.end());
@@ -47,7 +48,7 @@ impl Violations {
         }
     }
 
-    /// Requires a text to be a UUID with hyphens. The id is nil when it is not one.
+    /// Requires a text to be a UUID with hyphens. Returns the nil UUID if it is not.
     pub fn id(&mut self, field: impl Display, text: &str) -> Uuid {
         text.parse::<Hyphenated>().map(Uuid::from).unwrap_or_else(|_: uuid::Error| {
             self.add(field, "must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002");
@@ -55,17 +56,17 @@ impl Violations {
         })
     }
 
-    /// The id that a text is, or a new one if it is empty.
+    /// Parses a text as an id, or creates an id if the text is empty.
     pub fn id_or_new(&mut self, field: impl Display, text: &str, ids: &Ids) -> Uuid {
         if text.is_empty() { ids.next() } else { self.id(field, text) }
     }
 
-    /// Requires an etag to compare with, which may be any text, to have at most 256 bytes.
+    /// Requires the etag of a request to have at most 256 bytes. It can be any text.
     pub fn etag(&mut self, field: impl Display, text: &str) {
         self.text(field, text, ETAG_BYTES);
     }
 
-    /// Requires a number to be that of a value that has a name. The name, if it is.
+    /// Requires a number to be that of a named enum value. Returns the name.
     pub fn one_of<E: Copy + Default + Into<i32> + Debug + Sync>(
         &mut self,
         field: impl Display,
@@ -83,8 +84,8 @@ impl Violations {
         self.add(field, format!("must be one of {}", names.in_contract().join(", ")));
     }
 
-    /// Reports what is wrong with the fields of a message. `path` is where the message stands in the request, with a dot
-    /// behind it, as in `requests[3].agent.`; empty for the request itself.
+    /// Reports what is wrong with the fields of a message. `path` is the message's path in the request with a trailing
+    /// dot, as in `requests[3].agent.`; empty for the request itself.
     pub fn fields(&mut self, path: &str, fields: &[Field<'_>]) {
         fields.iter().for_each(|field| field.check(path, self));
     }
@@ -100,7 +101,7 @@ impl Violations {
         }
     }
 
-    /// The same of a number that may be left out.
+    /// Like [`one_of`](Self::one_of), for a number that can be omitted.
     pub fn one_of_if_given<E: Copy + Default + Into<i32> + Debug + Sync>(
         &mut self,
         field: impl Display,
@@ -110,14 +111,14 @@ impl Violations {
         if number == UNSPECIFIED { None } else { self.one_of(field, number, names) }
     }
 
-    /// Requires a number to be so much or more.
+    /// Requires a number to be at least `least`.
     pub fn at_least(&mut self, field: impl Display, number: i32, least: i32) {
         if number < least {
             self.add(field, format!("must be at least {least}"));
         }
     }
 
-    /// Requires words, such as tags, to be at most 32 of 1 to 64 bytes each, none of them twice.
+    /// Requires at most 32 words, such as tags, of 1 to 64 bytes each, without duplicates.
     pub fn words(&mut self, field: impl Display, words: &[String]) {
         if words.len() > MAX_WORDS {
             self.add(field, format!("must be at most {MAX_WORDS}; there are {}", words.len()));
@@ -132,8 +133,8 @@ impl Violations {
         }
     }
 
-    /// Requires metadata to have at most 64 entries, their keys 1 to 64 bytes, their values at most 1,024, and all of them
-    /// together at most 8 KiB.
+    /// Requires metadata to have at most 64 entries, with keys of 1 to 64 bytes, values of at most 1,024 bytes, and at
+    /// most 8 KiB in total.
     pub fn metadata(&mut self, field: impl Display, metadata: &BTreeMap<String, String>) {
         if metadata.len() > MAX_METADATA_ENTRIES {
             self.add(field, format!("must have at most {MAX_METADATA_ENTRIES} entries; it has {}", metadata.len()));
@@ -156,20 +157,20 @@ impl Violations {
         }
     }
 
-    /// Requires a time to be one of the years 1 to 9999, and cuts what is finer than a microsecond. It is the epoch when it
-    /// is not one.
+    /// Requires a time to be in the years 1 to 9999, and truncates it to microseconds. Returns the Unix epoch if it is
+    /// invalid.
     pub fn time(&mut self, field: impl Display, Timestamp { seconds, nanos }: Timestamp) -> OffsetDateTime {
         let time = OffsetDateTime::from_unix_timestamp(seconds).ok().filter(|time| (1..=9999).contains(&time.year()));
         let time = time.filter(|_| (0..1_000_000_000).contains(&nanos));
         let Some(time) = time else {
-            self.add(field, "must be a time of the years 1 to 9999");
+            self.add(field, "must be a time in the years 1 to 9999");
             return OffsetDateTime::UNIX_EPOCH;
         };
         time + Duration::microseconds(i64::from(nanos / 1_000))
     }
 
-    /// Requires the time that something occurred at to be no more than an hour ahead of `now`, since clocks differ. Left
-    /// out, it is now.
+    /// Requires the time of an event to be at most an hour after `now`, because clocks differ. Returns `now` if the
+    /// time is omitted.
     pub fn occur_time(&mut self, field: impl Display, time: Option<Timestamp>, now: OffsetDateTime) -> OffsetDateTime {
         let Some(time) = time else { return now };
         let time = self.time(&field, time);
@@ -179,7 +180,7 @@ impl Violations {
         time
     }
 
-    /// Requires a time range not to end before it begins: for each of its ends the field, and the time if it is given.
+    /// Requires a time range not to end before it starts. Each argument is the field of an end, and its time if given.
     pub fn time_range(
         &mut self,
         (start_field, start): (&str, Option<Timestamp>),
@@ -195,41 +196,41 @@ impl Violations {
         range
     }
 
-    /// Requires the requests of a batch to give different values for a field. Empty values are not compared.
+    /// Requires the requests of a batch to have different values in a field. Empty values are ignored.
     fn unique(&mut self, batch: &str, field: &str, values: impl Iterator<Item = Option<String>>) {
         let mut seen = HashSet::new();
         for (place, value) in values.enumerate() {
             if value.is_some_and(|value| !value.is_empty() && !seen.insert(value)) {
                 let field = format_args!("{batch}[{place}].{field}");
-                self.add(field, "must not be that of another request of the batch");
+                self.add(field, "must not be repeated in the batch");
             }
         }
     }
 
-    /// Nothing when all is well.
+    /// Succeeds if nothing was reported.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] with all that was found.
+    /// [`Error::InvalidArgument`] with all violations.
     pub fn check(self) -> Result<(), Error> {
         if self.0.is_empty() { Ok(()) } else { Err(InvalidArgument::Fields(self.0).into()) }
     }
 }
 
-/// A range of time, from its start on and before its end.
+/// A half-open time range: the start is included, the end is excluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeRange {
-    /// Where it begins.
+    /// The start; `None` if it is open.
     pub start: Option<OffsetDateTime>,
-    /// Where it ends.
+    /// The end; `None` if it is open.
     pub end: Option<OffsetDateTime>,
 }
 
-/// The id that a field names.
+/// Parses the id in a field.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidArgument`] when it is not a UUID.
+/// [`Error::InvalidArgument`] when the text is not a UUID.
 pub fn parse_id(field: &str, text: &str) -> Result<Uuid, Error> {
     let mut violations = Violations::default();
     let id = violations.id(field, text);
@@ -237,12 +238,12 @@ pub fn parse_id(field: &str, text: &str) -> Result<Uuid, Error> {
     Ok(id)
 }
 
-/// Reads one request into a row. `read` reports what is wrong, and takes the path of the request with a dot behind it, which
-/// is empty here.
+/// Converts one request to a row. `read` reports what is wrong; its path argument, which prefixes the names of fields,
+/// is empty.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidArgument`] with all that `read` reports.
+/// [`Error::InvalidArgument`] with everything that `read` reports.
 pub fn read_one<Q, N>(
     platform: &Platform,
     request: Q,
@@ -254,15 +255,16 @@ pub fn read_one<Q, N>(
     Ok(new)
 }
 
-/// The path of a field in the requests of a batch, and its value in one of them. Values are compared as they are.
+/// A field that is unique in a batch: its path in a request, and a function that returns its value. Values are compared
+/// byte by byte.
 pub type UniqueField<Q> = (&'static str, fn(&Q) -> Option<String>);
 
-/// Reads the requests of a batch, 1 to [`MAX_BATCH`] of them, as [`read_one`] reads one. `field` is the repeated field that
-/// holds them. No two may have the same value for one of the `unique` fields.
+/// Converts the requests of a batch, 1 to [`MAX_BATCH`] of them, to rows. `field` is the repeated field that contains
+/// the requests; the path argument of `read` is as in `requests[3].`. The values of each `unique` field must differ.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidArgument`] with all that is wrong with any of them.
+/// [`Error::InvalidArgument`] with everything that is wrong with any request.
 pub fn read_batch<Q, N>(
     platform: &Platform,
     field: &str,
@@ -287,11 +289,11 @@ pub fn read_batch<Q, N>(
     Ok(new)
 }
 
-/// Requires what a batch makes, and is answered with, to have no more bytes than a page: every client can read it.
+/// Requires the answer to a batch to be no larger than a page, so that every client can read it.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidArgument`] when it has more.
+/// [`Error::InvalidArgument`] when the answer is larger.
 pub fn check_batch_bytes<M: Message>(what: &str, made: impl Iterator<Item = M>) -> Result<(), Error> {
     let bytes: usize = made.map(|made| made.encoded_len()).sum();
     if bytes <= MAX_PAGE_BYTES as usize {

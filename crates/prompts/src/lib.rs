@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use crate::lists::{labels, versions};
 
-/// The service, as it registers.
+/// The registration of the service.
 pub static SERVICE: Service = Service {
     name: "prompts",
     grpc_name: SERVICE_NAME,
@@ -55,11 +55,11 @@ pub struct Prompts {
 }
 
 impl Prompts {
-    /// Opens the service on a database that has been migrated.
+    /// Opens the service on a migrated database.
     ///
     /// # Errors
     ///
-    /// [`CatalogueError`] when the database is not as the service's lists need it.
+    /// [`CatalogueError`] when the tables do not fit the service's lists.
     pub async fn open(platform: &Platform) -> Result<Self, CatalogueError> {
         Ok(Self {
             platform: platform.clone(),
@@ -71,7 +71,7 @@ impl Prompts {
         })
     }
 
-    /// The service as tonic serves it.
+    /// The service as a tonic server.
     pub fn server(self) -> PromptServiceServer<Self> {
         PromptServiceServer::new(self).max_decoding_message_size(MAX_REQUEST_BYTES)
     }

@@ -1,4 +1,4 @@
-//! Requests, made into rows once they are known to be right.
+//! Validates requests and converts them to rows.
 
 use std::ops::RangeInclusive;
 
@@ -16,12 +16,12 @@ use crate::lists::{
 
 const CAPABILITY_BYTES: RangeInclusive<usize> = 1..=64;
 
-/// The agent that a request asks for.
+/// The agent to register.
 pub(crate) fn new_agent(request: RegisterAgentRequest, platform: &Platform) -> Result<NewAgent, Error> {
     read_one(platform, request, read)
 }
 
-/// The agents that a batch asks for.
+/// The agents of a batch to register.
 pub(crate) fn new_agents(requests: Vec<RegisterAgentRequest>, platform: &Platform) -> Result<Vec<NewAgent>, Error> {
     let new = read_batch(
         platform,
@@ -37,7 +37,7 @@ pub(crate) fn new_agents(requests: Vec<RegisterAgentRequest>, platform: &Platfor
     Ok(new)
 }
 
-/// The status that a request filters by, if it does.
+/// The status to filter by, if any.
 pub(crate) fn status_filter(status: i32) -> Result<Option<&'static str>, Error> {
     let mut violations = Violations::default();
     let status = violations.one_of_if_given("status", status, &STATUSES);
@@ -45,20 +45,20 @@ pub(crate) fn status_filter(status: i32) -> Result<Option<&'static str>, Error> 
     Ok(status)
 }
 
-/// Which agent lives, and how it is.
+/// The id of the agent, and its heartbeat.
 pub(crate) fn heartbeat(request: &HeartbeatRequest, platform: &Platform) -> Result<(Uuid, Heartbeat), Error> {
     let mut violations = Violations::default();
     let id = violations.id("id", &request.id);
     let status = violations.one_of_if_given("status", request.status, &STATUSES);
     if status == Some(SUSPENDED) {
-        violations.add("status", "must not be suspended, which is for UpdateAgent to say");
+        violations.add("status", "must not be suspended; use UpdateAgent to suspend an agent");
     }
     request.load.iter().for_each(|&load| violations.at_least("load", load, 0));
     violations.check()?;
     Ok((id, Heartbeat { status, load: request.load, heartbeat_time: now(&platform.clock) }))
 }
 
-/// The capability that a request asks for.
+/// The capability to find agents by.
 pub(crate) fn capability(capability: String) -> Result<String, Error> {
     let mut violations = Violations::default();
     violations.text("capability", &capability, CAPABILITY_BYTES);

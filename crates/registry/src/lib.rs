@@ -1,4 +1,4 @@
-//! RegistryService: agents, their heartbeats, and which of them have room for work.
+//! RegistryService: agents, their heartbeats, and the discovery of agents with free capacity.
 
 mod input;
 mod lists;
@@ -23,7 +23,7 @@ use tonic::{Request, Response, Status};
 
 use crate::lists::{TAKING_WORK, agents};
 
-/// The service, as it registers.
+/// The registration of the service.
 pub static SERVICE: Service = Service {
     name: "registry",
     grpc_name: SERVICE_NAME,
@@ -54,11 +54,11 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Opens the service on a database that has been migrated.
+    /// Opens the service on a migrated database.
     ///
     /// # Errors
     ///
-    /// [`CatalogueError`] when the database is not as the service's lists need it.
+    /// [`CatalogueError`] when the tables do not fit the service's lists.
     pub async fn open(platform: &Platform) -> Result<Self, CatalogueError> {
         Ok(Self {
             platform: platform.clone(),
@@ -68,12 +68,12 @@ impl Registry {
         })
     }
 
-    /// The service as tonic serves it.
+    /// The service as a tonic server.
     pub fn server(self) -> RegistryServiceServer<Self> {
         RegistryServiceServer::new(self).max_decoding_message_size(MAX_REQUEST_BYTES)
     }
 
-    /// What makes silent agents offline. Every process that serves the service [runs](Sweeper::run) one.
+    /// A sweeper, which sets silent agents offline. Every process that serves the service [runs](Sweeper::run) one.
     pub fn sweeper(&self) -> Sweeper {
         Sweeper::new(&self.platform)
     }
@@ -143,7 +143,7 @@ impl RegistryService for Registry {
     async fn heartbeat(&self, request: Request<HeartbeatRequest>) -> Answer<HeartbeatResponse> {
         let caller = Caller::of(&request)?;
         let (id, heartbeat) = input::heartbeat(&request.into_inner(), &self.platform)?;
-        let agent = agents::hear(self, &caller.workspace, id, &heartbeat).await?;
+        let agent = agents::record_heartbeat(self, &caller.workspace, id, &heartbeat).await?;
         let agent = agent.ok_or_else(|| Error::NotFound(self.agents.resource("id", &id.to_string())))?;
         Ok(Response::new(HeartbeatResponse { agent: Some(agent) }))
     }

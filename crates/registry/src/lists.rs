@@ -1,4 +1,4 @@
-//! The lists of the service, and its statements.
+//! The lists and statements of the service.
 
 pub(crate) mod agents;
 mod discovered;
@@ -8,14 +8,14 @@ pub use discovered::DISCOVERED;
 use platform::Names;
 use quire_proto::registry::v1::AgentStatus;
 
-/// How an agent is that says nothing of it.
+/// The default status.
 pub(crate) const ACTIVE: &str = "active";
-/// How an agent is that gets no work, whatever it says.
+/// The status of an agent that gets no work, even if its heartbeats have another status.
 pub(crate) const SUSPENDED: &str = "suspended";
-/// How agents are that take work.
+/// The statuses of agents that accept work.
 pub(crate) const TAKING_WORK: [&str; 3] = [ACTIVE, "idle", "degraded"];
 
-/// The words for each status, as the rows have them.
+/// The name of each status in the rows.
 pub(crate) const STATUSES: Names<AgentStatus> = Names {
     in_contract: AgentStatus::as_str_name,
     in_service: &[

@@ -1,4 +1,4 @@
-//! What makes agents offline that were silent for longer than their time to live.
+//! The sweeper: sets agents offline that have sent no heartbeat for longer than their time to live.
 
 use std::time::Duration;
 
@@ -9,26 +9,26 @@ use time::OffsetDateTime;
 use tokio::time::error::Elapsed;
 use uuid::Uuid;
 
-/// The name of the lock that one sweeper of a database at a time holds: "agents" in ASCII.
+/// The key of the advisory lock that only one sweeper of a database holds at a time: "agents" in ASCII.
 const SWEEP_LOCK: i64 = 0x61_67_65_6e_74_73;
 
-/// How long a sweeper rests after each turn.
+/// How long a sweeper pauses after each turn.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How long a connection, or a page of agents, may take.
+/// The timeout for connecting, and for each page of agents.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a sweeper may say nothing before Postgres ends its connection. One whose machine is gone, or that was halted,
-/// does not keep the lock from the others for longer.
+/// How long a sweeper's connection may be idle before Postgres closes it. This limits how long a sweeper that hangs, or
+/// whose machine is down, holds the lock.
 const SILENCE: &str = "30s";
 
-/// Makes silent agents offline, in all workspaces of a database.
+/// Sets silent agents offline, in all workspaces of a database.
 ///
-/// However many sweepers a database has, one of them sweeps: the one that holds the lock. It holds it by a connection of its
-/// own, and so for no longer than it lives; then another has it.
+/// A database can have several sweepers, but only the holder of an advisory lock sweeps. The lock belongs to the
+/// sweeper's own connection, so it is released when the sweeper ends, and another sweeper takes over.
 #[derive(Debug)]
 pub struct Sweeper {
     database: Database,
     clock: Clock,
-    /// The connection, and whether it holds the lock.
+    /// The connection, and whether the sweeper holds the lock.
     connection: Option<(PgConnection, bool)>,
 }
 
@@ -37,25 +37,25 @@ impl Sweeper {
         Self { database: platform.database.clone(), clock: platform.clock.clone(), connection: None }
     }
 
-    /// Takes a turn every few seconds for as long as it is polled, whatever goes wrong in one of them.
+    /// Takes a turn every few seconds, and never ends. Errors are logged, and the next turn retries.
     pub async fn run(mut self) {
         loop {
             match self.turn().await {
                 Ok(None | Some(0)) => {}
-                Ok(Some(agents)) => tracing::info!(agents, "agents that were silent are offline"),
-                Err(error) => tracing::warn!(%error, "cannot look for silent agents; trying again"),
+                Ok(Some(agents)) => tracing::info!(agents, "set silent agents offline"),
+                Err(error) => tracing::warn!(%error, "cannot sweep silent agents; retrying"),
             }
             tokio::time::sleep(INTERVAL).await;
         }
     }
 
-    /// Goes through all agents once, and tells how many have become offline; nothing when another sweeper has the lock.
+    /// Sweeps all agents once. Returns how many were set offline, or `None` if another sweeper holds the lock.
     ///
     /// # Errors
     ///
-    /// When the database fails, or is silent. The next turn begins with a new connection.
+    /// When the database fails or does not answer in time. The next turn opens a new connection.
     pub async fn turn(&mut self) -> sqlx::Result<Option<u64>> {
-        // Taken, so that one that fails is closed, and the lock let go of.
+        // After an error the connection is dropped, which releases the lock.
         let (mut connection, has_lock) = match self.connection.take() {
             Some(connection) => connection,
             None => (in_time(self.connect()).await?, false),
@@ -69,7 +69,7 @@ impl Sweeper {
     async fn connect(&self) -> sqlx::Result<PgConnection> {
         let options = self.database.options().application_name("quire sweep").options([
             ("idle_session_timeout", SILENCE),
-            // Those of a page that are silent are looked up by their ids, however many Postgres takes them to be.
+            // The silent agents of a page are looked up by id, even if Postgres overestimates their number.
             ("enable_hashjoin", "off"),
         ]);
         options.connect().await
@@ -80,9 +80,9 @@ async fn try_lock(connection: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(SWEEP_LOCK).fetch_one(connection).await
 }
 
-/// Goes through all agents, a page at a time, so that no heartbeat waits for more than a page.
+/// Sweeps all agents, page by page, so that a heartbeat waits for one page at most.
 async fn sweep(connection: &mut PgConnection, now: OffsetDateTime) -> sqlx::Result<u64> {
-    // Before every workspace.
+    // Sorts before every agent.
     let mut last = (String::new(), Uuid::nil());
     let mut swept = 0;
     while let Some((workspace, id, count)) = in_time(sweep_page(connection, &last, now)).await? {
@@ -92,10 +92,11 @@ async fn sweep(connection: &mut PgConnection, now: OffsetDateTime) -> sqlx::Resu
     Ok(swept)
 }
 
-/// Goes through the page of agents behind this one. The last of them, and how many have become offline; nothing behind all
-/// of them.
+/// Sweeps the page after this agent. Returns the page's last agent and how many agents were set offline, or `None` if
+/// the page is empty.
 ///
-/// An agent whose row is locked by its heartbeat is looked at once more behind that, and lives.
+/// If a heartbeat has locked an agent's row, Postgres checks the conditions again after the heartbeat, and the agent
+/// stays online.
 async fn sweep_page(
     connection: &mut PgConnection,
     (workspace, id): &(String, Uuid),
@@ -119,7 +120,7 @@ async fn sweep_page(
     sqlx::query_as(sql).bind(workspace).bind(id).bind(now).fetch_optional(connection).await
 }
 
-/// An error when it takes too long, as when the database hangs.
+/// Fails with a timeout, as when the database hangs.
 async fn in_time<T>(step: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
     match tokio::time::timeout(TIMEOUT, step).await {
         Ok(done) => done,

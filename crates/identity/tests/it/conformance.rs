@@ -1,4 +1,4 @@
-//! The service's lists do what lists promise.
+//! Conformance tests of the service's lists.
 use identity::api_key_fields;
 use identity::{API_KEYS, SESSIONS};
 use keyset::conformance::Conformance;
@@ -47,7 +47,7 @@ async fn sessions_conform() {
 }
 
 #[tokio::test]
-async fn the_table_allows_what_the_service_allows() {
+async fn checks_of_the_table_match_the_rules_of_the_fields() {
     let platform = testing::platform().await;
     testing::assert_checks(&platform, "api_keys", &api_key_fields(&ApiKey::default())).await;
 }

@@ -1,4 +1,4 @@
-//! Every statement of the service finds its rows by an index, however many rows there are.
+//! Every statement of the service finds its rows by an index in large tables.
 use crate::support::{World, key};
 use platform::{
     Platform,
@@ -11,7 +11,7 @@ use quire_proto::{
 
 /// 4,000 keys in five workspaces, five sessions of each.
 const SEED: [&str; 4] = [
-    // What vacuum reads would be taken for what the calls read.
+    // Reads by autovacuum would be counted as reads by the calls.
     "alter table api_keys set (autovacuum_enabled = off); alter table sessions set (autovacuum_enabled = off)",
     "insert into api_keys (workspace_id, id, name, subject, scopes, secret_hash, create_time)
     select 'w' || n % 5, lpad(to_hex(n / 5 + 1), 32, '0')::uuid, 'name', 'subject ' || n / 5, '{memory:read}', sha256('x'),

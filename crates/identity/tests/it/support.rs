@@ -1,4 +1,4 @@
-//! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
+//! The service behind a real socket, on its own database, and helpers for requests.
 use std::sync::Arc;
 
 use identity::{Identity, SERVICE};

@@ -57,7 +57,7 @@ pub fn event_fields(event: &JobEvent) -> Vec<Field<'_>> {
 pub(crate) struct NewEvent {
     /// The path of the event in its request, with the dot behind it, as in `events[3].`.
     pub(crate) path: String,
-    /// Whether the request gave the time.
+    /// Whether the request contains the time.
     pub(crate) is_occur_time_given: bool,
     pub(crate) job_id: Uuid,
     pub(crate) occur_time: OffsetDateTime,

@@ -236,7 +236,7 @@ pub(crate) async fn get_with_hosts(service: &Jobs, workspace: &str, id: Uuid) ->
 /// A job to be made.
 #[derive(Debug, Clone)]
 pub(crate) struct NewJob {
-    /// The path of the request that asks for it, with the dot behind it: empty, or as in `requests[3].`.
+    /// The path of its request in a batch, with a trailing dot, as in `requests[3].`; empty outside a batch.
     pub(crate) path: String,
     pub(crate) id: Uuid,
     pub(crate) etag: Uuid,

@@ -24,7 +24,7 @@ async fn what_is_kept_now_is_what_a_request_is_compared_with() {
     let again = make_missing(&client, &memories).await.unwrap();
     assert_eq!(again[0], first[0]);
     assert_ne!(again[1], first[1]);
-    // A default that is given is the same as one that is left out.
+    // An explicit default equals an omitted value.
     let left_out = Memory { id: first[1].clone(), ..text("b") };
     make_missing(&client, &[Memory { confidence: Some(1.0), ..left_out.clone() }, full(ID, "a")]).await.unwrap();
     make_missing(&client, &[left_out]).await.unwrap();

@@ -1,4 +1,4 @@
-//! The service's lists do what lists promise.
+//! Conformance tests of the service's lists.
 use keyset::{Listing, conformance::Conformance};
 use memory::MEMORY;
 use memory::{MEMORIES, RECALLED};
@@ -50,7 +50,7 @@ async fn recalled_memories_conform() {
 }
 
 #[tokio::test]
-async fn the_table_allows_what_the_service_allows() {
+async fn checks_of_the_table_match_the_rules_of_the_fields() {
     let platform = testing::platform().await;
     testing::assert_checks(&platform, "memories", &(MEMORY.fields)(&Memory::default())).await;
 }

@@ -1,4 +1,4 @@
-//! Every method of the service keeps what all methods promise.
+//! The contract kit, on every method of the service.
 use memory::SERVICE;
 use platform::testing::contract::Contract;
 
@@ -27,7 +27,7 @@ const FILTERS: &str = r#""agent": "scribe", "user_id": "ada", "project_id": "qui
     "repository": "quire/lists", "type": "fact", "tag": "drinks", "pinned": true, "policy": true}"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_method_keeps_its_promises() {
+async fn every_method_fulfils_the_contract() {
     const ID: &str = r#"{"id": "01934f6e-8a3b-7c21-9d55-0242ac120001"}"#;
     const PLAIN: &str = r#"{"memory": {"id": "01934f6e-8a3b-7c21-9d55-0242ac120004", "scope": "MEMORY_SCOPE_USER",
         "content": "A cup of tea"}}"#;

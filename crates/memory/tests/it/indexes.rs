@@ -1,10 +1,10 @@
-//! Every statement of the service finds its rows by an index, however many rows there are.
+//! Every statement of the service finds its rows by an index in large tables.
 use memory::SERVICE;
 use platform::testing::{Many, id};
 
 /// 20,000 memories in five workspaces, which have their words in common, and 12,000 in another.
 const SEED: [&str; 4] = [
-    // What vacuum reads would be taken for what the calls read.
+    // Reads by autovacuum would be counted as reads by the calls.
     "alter table memories set (autovacuum_enabled = off)",
     "insert into memories (workspace_id, id, scope, content, type, source, confidence, pinned, policy, user_id, team_id,
         project_id, repository, agent, tags, metadata, etag, create_time, update_time)

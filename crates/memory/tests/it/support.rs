@@ -1,4 +1,4 @@
-//! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
+//! The service behind a real socket, on its own database, and helpers for requests.
 use memory::SERVICE;
 pub use platform::testing::{from, there_and_back, told};
 use platform::{Platform, testing};
@@ -23,7 +23,7 @@ pub async fn start() -> (Platform, Client) {
     (platform, client)
 }
 
-/// The service on a platform that a test made.
+/// The service on this platform.
 pub async fn start_on(platform: &Platform) -> Client {
     MemoryServiceClient::new(testing::serve_on(platform, &SERVICE).await)
 }

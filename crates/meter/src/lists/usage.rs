@@ -68,7 +68,7 @@ pub fn usage_fields(record: &UsageRecord) -> Vec<Field<'_>> {
 pub(crate) struct NewUsage {
     /// The path of the record in its request, with the dot behind it, as in `records[3].`.
     pub(crate) path: String,
-    /// Whether the request gave the time.
+    /// Whether the request contains the time.
     pub(crate) is_occur_time_given: bool,
     pub(crate) id: Uuid,
     pub(crate) cost_usd: Decimal,

@@ -1,4 +1,4 @@
-//! The service's lists do what lists promise.
+//! Conformance tests of the service's lists.
 use keyset::{List, conformance::Conformance};
 use meter::usage_fields;
 use meter::{SUMMARIES, USAGE};
@@ -52,7 +52,7 @@ async fn summaries_conform() {
 }
 
 #[tokio::test]
-async fn the_table_allows_what_the_service_allows() {
+async fn checks_of_the_table_match_the_rules_of_the_fields() {
     let platform = testing::platform().await;
     testing::assert_checks(&platform, "usage_records", &usage_fields(&UsageRecord::default())).await;
 }

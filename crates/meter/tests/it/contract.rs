@@ -1,4 +1,4 @@
-//! Every method of the service keeps what all methods promise.
+//! The contract kit, on every method of the service.
 use meter::SERVICE;
 use platform::testing::contract::Contract;
 
@@ -24,7 +24,7 @@ const COSTS: [&str; 5] = ["0.0125", "0.000000000001", "999999999.999999999999", 
 const NO_COSTS: [&str; 10] = [".5", "5.", "-1", "+1", "1e3", "1_000", " 1", "\u{661}", "1\0", "0.0000000000001"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_method_keeps_its_promises() {
+async fn every_method_fulfils_the_contract() {
     let list = format!(r#"{{{FILTERS}, "start_time": "2026-01-01T00:00:00Z", "end_time": "2026-01-03T00:00:00Z"}}"#);
     let summarize = format!(
         r#"{{{FILTERS}, "start_time": "0001-01-01T00:00:00Z", "end_time": "9999-12-31T23:59:59Z",

@@ -1,10 +1,10 @@
-//! Every statement of the service finds its rows by an index, however many rows there are.
+//! Every statement of the service finds its rows by an index in large tables.
 use meter::SERVICE;
 use platform::testing::Many;
 
 /// 20,000 uses in four workspaces, each workspace's a second apart.
 const SEED: [&str; 3] = [
-    // What vacuum reads would be taken for what the calls read.
+    // Reads by autovacuum would be counted as reads by the calls.
     "alter table usage_records set (autovacuum_enabled = off)",
     "insert into usage_records (workspace_id, id, request_id, team_id, agent_id, surface, event_type, model, provider,
         input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, metadata, occur_time, create_time)

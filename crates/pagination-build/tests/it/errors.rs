@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use crate::{Generated, PAGINATION};
 
-/// As Cargo shows it, without the folder's name.
+/// The error as Cargo prints it, without the folder's name.
 fn shown(generated: &Generated) -> String {
     let text = format!("{:?}", generated.result.as_ref().unwrap_err());
     text.replace(generated.folder.path().to_str().unwrap(), "FOLDER")
@@ -19,7 +19,7 @@ fn a_proto_that_does_not_exist_is_named() {
 }
 
 #[test]
-fn without_pagination_the_dependency_is_asked_for() {
+fn the_error_without_pagination_names_the_dependency() {
     let folder = TempDir::new().unwrap();
     let error = configure().out_dir(folder.path()).compile(&["test.proto"], &[Path::new("src")]).unwrap_err();
     insta::assert_snapshot!(format!("{error:?}"), @"pagination/v1/pagination.proto is in none of the include folders, and DEP_PAGINATION_INCLUDE is not set: add `pagination` to [dependencies], and Cargo sets it for this build script");

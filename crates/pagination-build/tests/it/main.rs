@@ -1,4 +1,4 @@
-//! What is generated from small protos, and what is said when nothing can be.
+//! The code that is generated from small protos, and the errors.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod errors;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// Where `pagination/v1/pagination.proto` is.
 const PAGINATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto");
 
-/// A folder with one proto, `test.proto` of the package `test.v1`, and what was generated from it.
+/// A folder with one proto, `test.proto` of the package `test.v1`, and the code generated from it.
 struct Generated {
     folder: TempDir,
     result: Result<(), Error>,
@@ -37,7 +37,7 @@ impl Generated {
         fs::read_to_string(self.folder.path().join("test.v1.rs")).unwrap()
     }
 
-    /// What each method of the server's trait returns, one a line.
+    /// The return type of each method of the server's trait, one on each line.
     fn returned(&self) -> String {
         let code = self.code();
         let server = &code[code.find("pub trait ").unwrap()..];

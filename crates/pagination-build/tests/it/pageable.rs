@@ -10,17 +10,17 @@ const SERVICE: &str = "
 ";
 const PAGE: &str = "message Response { repeated Row rows = 1; pagination.v1.PageResponse page = 2; }";
 
-/// What the server's `List` returns.
+/// The return type of the server's `List`.
 fn list_of(response: &str) -> String {
     let returned = Generated::from(&format!("{SERVICE}{response}")).returned();
     returned.trim().strip_prefix("list -> ").unwrap().to_owned()
 }
 
 #[test]
-fn a_response_is_a_page_by_its_numbers_and_types() {
+fn field_numbers_and_types_make_a_response_a_page() {
     let page = "::pagination::proto::EncodedPage";
     assert_eq!(list_of(PAGE), page);
-    // Names and order do not matter, and neither does presence.
+    // Names, order and presence of fields do not matter.
     assert_eq!(list_of("message Response { pagination.v1.PageResponse p = 2; repeated Row r = 1; }"), page);
     assert_eq!(list_of("message Response { repeated Row rows = 1; optional pagination.v1.PageResponse p = 2; }"), page);
 }

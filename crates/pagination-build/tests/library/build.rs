@@ -1,4 +1,4 @@
-//! Generates with a change to what tonic generates, so that this is tested as well.
+//! Changes tonic's settings, so that this is tested too.
 
 fn main() -> Result<(), pagination_build::Error> {
     pagination_build::configure()

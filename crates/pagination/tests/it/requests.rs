@@ -1,4 +1,4 @@
-//! What a page request and an `order_by` mean, and what a client is told when they mean nothing.
+//! The meaning of page requests and `order_by`, and the errors for invalid ones.
 use pagination::{
     DEFAULT_PAGE_SIZE, FieldViolation, Fingerprint, InvalidArgument, MAX_PAGE_SIZE, MAX_SKIP, PageParameters,
     PageTokenError, PageTokenErrorKind, PageTokens, find_order,
@@ -25,7 +25,7 @@ fn violated_fields(request: PageRequest) -> Vec<String> {
     }
 }
 
-/// All that a client sees of an error: its code, its message and the `google.rpc` messages in its details.
+/// Everything that a client sees of an error: the code, the message and the `google.rpc` messages in its details.
 fn seen_by_a_client(error: InvalidArgument) -> String {
     let status = Status::from(error);
     let details = status.check_error_details().unwrap();
@@ -69,7 +69,7 @@ fn skips_have_a_limit() {
 }
 
 #[test]
-fn total_counts_are_those_of_the_contract() {
+fn unknown_total_counts_are_refused() {
     let known = [TotalCount::Unspecified, TotalCount::Exact, TotalCount::Capped, TotalCount::Estimated];
     for (number, kind) in (0..).zip(known) {
         let parameters = parameters(PageRequest { total_count: number, ..Default::default() });
@@ -89,7 +89,7 @@ fn fields_are_not_mixed_up() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_said_at_once() {
+fn all_violations_are_reported_at_once() {
     let wrong = PageRequest { page_size: -1, page_token: "sent".into(), total_count: 99, skip: 10_001 };
     assert_eq!(violated_fields(wrong.clone()), ["page.page_size", "page.total_count", "page.skip"]);
     assert_eq!(violated_fields(PageRequest { page_size: 1, ..wrong.clone() }), ["page.total_count", "page.skip"]);
@@ -98,7 +98,7 @@ fn everything_that_is_wrong_is_said_at_once() {
 }
 
 #[test]
-fn orders_are_found_whatever_their_spaces() {
+fn redundant_spaces_in_order_by_are_ignored() {
     for (order_by, index) in [
         ("", 0),
         ("   ", 0),
@@ -116,7 +116,7 @@ fn orders_are_found_whatever_their_spaces() {
 }
 
 #[test]
-fn an_unknown_order_is_told_which_there_are() {
+fn the_error_of_an_unknown_order_lists_the_orders() {
     let names = r#"must be one of "create_time desc, id", "title", "title desc, create_time, id""#;
     let refusal = InvalidArgument::Fields(vec![FieldViolation::new("order_by", names)]);
     let very_long = "title, ".repeat(100_000);
@@ -151,13 +151,13 @@ fn an_unknown_order_is_told_which_there_are() {
     }
 }
 
-/// The words and commas of an `order_by`: whatever it has but its spaces.
+/// The words and commas of an `order_by`, without its spaces.
 fn words(order_by: &str) -> Vec<String> {
     order_by.replace(',', " , ").split(' ').filter(|word| !word.is_empty()).map(String::from).collect()
 }
 
 proptest! {
-    // A failure is to be turned into a test of its own here, not kept in a file beside.
+    // Failures are not persisted in a file: add a test for each instead.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
@@ -235,28 +235,28 @@ fn refused(kind: PageTokenErrorKind) -> InvalidArgument {
 #[test]
 fn a_client_sees_why_its_page_token_is_refused() {
     insta::assert_snapshot!(seen_by_a_client(refused(PageTokenErrorKind::Malformed)), @r"
-    InvalidArgument: page.page_token: is not a page token; begin again without one
-    page.page_token | is not a page token; begin again without one
+    InvalidArgument: page.page_token: is not a page token; start again without a token
+    page.page_token | is not a page token; start again without a token
     books | PAGE_TOKEN_MALFORMED | {}
     ");
     insta::assert_snapshot!(seen_by_a_client(refused(PageTokenErrorKind::Untrusted)), @r"
-    InvalidArgument: page.page_token: was not given out by this service, or was changed; begin again without one
-    page.page_token | was not given out by this service, or was changed; begin again without one
+    InvalidArgument: page.page_token: was not issued by this service, or was changed; start again without a token
+    page.page_token | was not issued by this service, or was changed; start again without a token
     books | PAGE_TOKEN_UNTRUSTED | {}
     ");
     insta::assert_snapshot!(seen_by_a_client(refused(PageTokenErrorKind::Expired)), @r"
-    InvalidArgument: page.page_token: has expired; begin again without one
-    page.page_token | has expired; begin again without one
+    InvalidArgument: page.page_token: has expired; start again without a token
+    page.page_token | has expired; start again without a token
     books | PAGE_TOKEN_EXPIRED | {}
     ");
     insta::assert_snapshot!(seen_by_a_client(refused(PageTokenErrorKind::QueryChanged)), @r"
-    InvalidArgument: page.page_token: was given out for another query; send the same filters and order_by with it, or begin again without one
-    page.page_token | was given out for another query; send the same filters and order_by with it, or begin again without one
+    InvalidArgument: page.page_token: was issued for another query; send it with the same filters and order_by, or start again without a token
+    page.page_token | was issued for another query; send it with the same filters and order_by, or start again without a token
     books | PAGE_TOKEN_QUERY_CHANGED | {}
     ");
     insta::assert_snapshot!(seen_by_a_client(refused(PageTokenErrorKind::UnsupportedVersion)), @r"
-    InvalidArgument: page.page_token: is of a version that this server does not read; begin again without one
-    page.page_token | is of a version that this server does not read; begin again without one
+    InvalidArgument: page.page_token: has a version that this server does not support; start again without a token
+    page.page_token | has a version that this server does not support; start again without a token
     books | PAGE_TOKEN_UNSUPPORTED_VERSION | {}
     ");
 }

@@ -1,4 +1,4 @@
-//! Page tokens: what was sealed comes back whole, and nothing else opens.
+//! Page tokens: a sealed cursor opens unchanged, and nothing else opens.
 use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -35,7 +35,7 @@ fn at(seconds: u64) -> Arc<dyn Fn() -> SystemTime + Send + Sync> {
     Arc::new(move || UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
-/// The refusal of a token where no domain is set.
+/// The error for a refused token, with the default domain.
 fn refused(kind: Kind) -> PageTokenError {
     PageTokenError { kind, domain: "pagination.v1" }
 }
@@ -71,7 +71,7 @@ fn samples() -> [String; 3] {
     samples
 }
 
-/// A token put together from its parts as the documentation of `PageTokens` has them.
+/// A token built from the parts that the documentation of `PageTokens` lists.
 fn build(id: &str, key: [u8; 32], contents: &[u8]) -> String {
     build_version(2, id, key, contents)
 }
@@ -85,13 +85,13 @@ fn build_version(version: u8, id: &str, key: [u8; 32], contents: &[u8]) -> Strin
     URL_SAFE_NO_PAD.encode([token, nonce.to_vec(), sealed].concat())
 }
 
-/// The part of a token that is in clear.
+/// The unencrypted part of a token.
 fn header(token: &str) -> Vec<u8> {
     let token = URL_SAFE_NO_PAD.decode(token).unwrap();
     token[..2 + usize::from(token[1])].to_vec()
 }
 
-/// What is inside the box of a token that was sealed with `KEY`.
+/// The contents of the box of a token that was sealed with `KEY`.
 fn contents(token: &str) -> Vec<u8> {
     let token = URL_SAFE_NO_PAD.decode(token).unwrap();
     let (header, rest) = token.split_at(2 + usize::from(token[1]));
@@ -100,7 +100,7 @@ fn contents(token: &str) -> Vec<u8> {
     XChaCha20Poly1305::new(&KEY.into()).decrypt(&XNonce::from(*nonce), payload).unwrap()
 }
 
-/// What a text that nobody sealed is refused with.
+/// The error for a text that is not a valid token.
 fn refusal(token: &str) -> PageTokenError {
     let bytes = URL_SAFE_NO_PAD.decode(token).ok().filter(|_| token.len() <= MAX_TOKEN_LENGTH).unwrap_or_default();
     match bytes[..] {
@@ -119,7 +119,7 @@ fn any_cursor() -> impl Strategy<Value = Cursor> {
     (direction, position).prop_map(|(direction, position)| Cursor { direction, position })
 }
 
-/// A failure is to be turned into a test of its own here, not kept in a file beside.
+/// Failures are not persisted in a file: add a test for each instead.
 fn config() -> ProptestConfig {
     ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
 }
@@ -173,7 +173,7 @@ fn the_longest_keys_fit_however_they_are_divided() {
 }
 
 #[test]
-fn keys_are_too_long_from_the_first_length_whose_token_would_be() {
+fn keys_are_refused_from_the_first_length_that_makes_the_token_too_long() {
     let seal = |length| ours().seal(&after(vec![Some(vec![0; length])]), &query());
     let first = (MAX_KEY_BYTES..=MAX_TOKEN_LENGTH).find(|length| seal(*length).is_err()).unwrap();
     let last_length = seal(first - 1).unwrap().len();
@@ -185,7 +185,7 @@ fn keys_are_too_long_from_the_first_length_whose_token_would_be() {
 }
 
 #[test]
-fn seals_of_one_cursor_differ_and_are_equally_long() {
+fn tokens_of_one_cursor_differ_but_have_the_same_length() {
     let seals: Vec<_> = (0..100).map(|_| ours().seal(&moby_dick(), &query()).unwrap()).collect();
     let nonce = |token: &String| URL_SAFE_NO_PAD.decode(token).unwrap()[5..5 + NONCE_LENGTH].to_vec();
     let nonces: std::collections::BTreeSet<_> = seals.iter().map(nonce).collect();
@@ -211,7 +211,7 @@ fn every_flipped_bit_of_a_character_is_refused() {
         for (index, bit) in (0..token.len()).flat_map(|index| (0..8).map(move |bit| (index, bit))) {
             let mut changed = token.clone().into_bytes();
             changed[index] ^= 1 << bit;
-            // The highest bit makes a byte that is no UTF-8, which a string cannot hold.
+            // Flipping the highest bit makes the text invalid UTF-8, which a string cannot contain.
             let changed = String::from_utf8_lossy(&changed);
             assert_eq!(ours().open(&changed, &query()), Err(refusal(&changed)), "{token} became {changed}");
         }
@@ -236,7 +236,7 @@ fn every_flipped_bit_of_a_byte_is_refused() {
 }
 
 #[test]
-fn every_cut_is_refused() {
+fn every_truncation_is_refused() {
     for token in samples() {
         for length in 0..token.len() {
             for cut in [&token[..length], &token[token.len() - length..]] {
@@ -247,7 +247,7 @@ fn every_cut_is_refused() {
 }
 
 #[test]
-fn a_character_more_is_refused_wherever_it_is() {
+fn an_added_character_is_refused_anywhere() {
     for token in samples() {
         for index in 0..=token.len() {
             for more in ["=", "==", " ", "\n", "\r\n", "\t", "\0", "+", "/", ".", "%3D", "é", "\u{feff}"] {
@@ -301,9 +301,9 @@ proptest! {
     }
 }
 
-// Versions. What a token of a version says never changes: walks are under way with it, and other releases read it.
+// Versions. The meaning of a version's tokens never changes: clients are using them, and other releases read them.
 
-/// Tokens that releases gave out, sealed with `KEY`: the version, and each with what it says.
+/// Tokens that releases issued, sealed with `KEY`: each version with its tokens.
 const GOLDEN: [(u8, [&str; 3]); 3] = [
     (
         1,
@@ -321,7 +321,7 @@ const GOLDEN: [(u8, [&str; 3]); 3] = [
             "AgNrZXm86_9gZKGwukSjQyqr5YNOCWsu5wHUjSf7h_CwHI1cdm5GXhQvcgRdRFO_ClqrZEMne9dDbzegMtRfmsJ4QnPk8eI",
         ],
     ),
-    // What another release may write: with a field that this one does not know.
+    // A later release may add a field that this release does not know.
     (
         3,
         [
@@ -342,7 +342,7 @@ fn golden_cursors() -> [Cursor; 3] {
 }
 
 #[test]
-fn golden_tokens_say_what_they_always_said() {
+fn golden_tokens_open_to_the_same_cursors() {
     for (version, tokens) in GOLDEN {
         for (token, cursor) in tokens.into_iter().zip(golden_cursors()) {
             assert_eq!(ours().open(token, &query()), Ok(cursor.clone()), "version {version}: {token}");
@@ -352,7 +352,7 @@ fn golden_tokens_say_what_they_always_said() {
 }
 
 #[test]
-fn what_is_written_is_what_golden_tokens_hold() {
+fn new_tokens_have_the_contents_of_golden_tokens() {
     for version in [TokenVersion::Previous, TokenVersion::Current] {
         let (_, golden) = GOLDEN.into_iter().find(|(number, _)| *number == version.number()).unwrap();
         for (golden, cursor) in golden.into_iter().zip(golden_cursors()) {
@@ -365,7 +365,7 @@ fn what_is_written_is_what_golden_tokens_hold() {
 }
 
 #[test]
-fn a_version_cannot_be_taken_for_another() {
+fn the_version_is_authenticated() {
     for (version, tokens) in GOLDEN {
         for (other, token) in (1..=3).flat_map(|other| tokens.map(|token| (other, token))) {
             let mut bytes = URL_SAFE_NO_PAD.decode(token).unwrap();
@@ -386,7 +386,7 @@ fn versions_that_can_be_written_have_a_number() {
 }
 
 #[test]
-fn versions_to_come_are_told_from_nonsense() {
+fn unknown_versions_are_told_from_malformed_tokens() {
     let mut token = URL_SAFE_NO_PAD.decode(ours().seal(&moby_dick(), &query()).unwrap()).unwrap();
     for version in (0..=u8::MAX).filter(|version| !(1..=3).contains(version)) {
         token[0] = version;
@@ -400,7 +400,7 @@ fn versions_to_come_are_told_from_nonsense() {
 #[test]
 fn a_token_over_the_longest_is_malformed_even_when_it_was_sealed() {
     let honest = contents(&ours().seal(&moby_dick(), &query()).unwrap());
-    // A protobuf field that no reader knows, as long as it takes.
+    // An unknown protobuf field of the length that is needed.
     let of_size = |size: usize| {
         let around = 2 + 3 + NONCE_LENGTH + 16 + honest.len() + 3;
         let [low, high] = [(size - around) & 0x7f | 0x80, (size - around) >> 7].map(|byte| u8::try_from(byte).unwrap());
@@ -418,7 +418,7 @@ fn a_token_over_the_longest_is_malformed_even_when_it_was_sealed() {
 fn a_box_without_a_cursor_is_malformed() {
     let honest = contents(&ours().seal(&moby_dick(), &query()).unwrap());
     assert_eq!(ours().open(&build("key", KEY, &honest), &query()), Ok(moby_dick()));
-    // Of a protobuf field that comes twice, the last counts: a place that there is not.
+    // If a protobuf field is repeated, the last value counts: here an unknown position.
     let elsewhere = [&honest[..], &[4 << 3, 3]].concat();
     for contents in [&elsewhere[..], &[0xff; 40], &honest[..honest.len() - 1]] {
         assert_eq!(ours().open(&build("key", KEY, contents), &query()), Err(refused(Kind::Malformed)));
@@ -542,7 +542,7 @@ fn generated_keys_are_new_each_time() {
 // Age.
 
 #[test]
-fn a_token_lives_exactly_as_long_as_it_is_told_to() {
+fn a_token_expires_exactly_after_its_time_to_live() {
     for time_to_live in [Duration::ZERO, Duration::from_secs(600), DEFAULT_TIME_TO_LIVE] {
         let tokens = PageTokens { time_to_live, ..ours() };
         let token = tokens.seal(&moby_dick(), &query()).unwrap();
@@ -552,7 +552,7 @@ fn a_token_lives_exactly_as_long_as_it_is_told_to() {
         assert_eq!(open_at(end), Ok(moby_dick()));
         assert_eq!(open_at(end + 1), Err(refused(Kind::Expired)));
         assert_eq!(open_at(u64::from(u32::MAX)), Err(refused(Kind::Expired)));
-        // Another replica's clock may be behind.
+        // Another replica's clock can be behind.
         assert_eq!(open_at(NOW - 60), Ok(moby_dick()));
     }
     assert_eq!(PageTokens::new(entry("key", KEY).parse().unwrap()).time_to_live, Duration::from_secs(72 * 60 * 60));
@@ -568,7 +568,7 @@ fn no_time_is_out_of_range() {
         let tokens = PageTokens { now: opened.clone(), ..forever.clone() };
         assert_eq!(tokens.open(&token, &query()), Ok(moby_dick()));
     }
-    // A negative number in ten bytes, as protobuf writes it: the earliest time of issue that there is.
+    // The earliest time of issue: a negative number, which protobuf writes in ten bytes.
     let honest = contents(&ours().seal(&moby_dick(), &query()).unwrap());
     let earliest = [&honest[..], &[2 << 3], &[0x80; 9], &[1]].concat();
     assert_eq!(ours().open(&build("key", KEY, &earliest), &query()), Err(refused(Kind::Expired)));
@@ -611,10 +611,10 @@ fn fingerprint(list: &str, parts: &[(&str, &[u8])]) -> Fingerprint {
 }
 
 #[test]
-fn parts_do_not_run_into_one_another() {
+fn part_boundaries_change_the_fingerprint() {
     let length = |length: u64| length.to_be_bytes();
-    // One part that spells out two, as they would be written with both lengths, without the values' and without the
-    // names'.
+    // One part that contains the bytes of two parts: with both lengths, without the values' lengths, and without the
+    // names' lengths.
     let value_with_lengths = [b"x", &length(1)[..], b"b", &length(1), b"y"].concat();
     let value_with_name_length = [b"x", &length(1)[..], b"b", b"y"].concat();
     let name_with_value_length = [b"a", &length(1)[..], b"x", b"b"].concat();
@@ -642,7 +642,7 @@ fn parts_do_not_run_into_one_another() {
     }
 }
 
-/// The text cut into a list and parts: names and values in turn.
+/// Splits a text into a list name and parts, with names and values in turn.
 fn cut<'a>(text: &'a str, lengths: &[usize]) -> (&'a str, Vec<(&'a str, &'a [u8])>) {
     let mut rest = text;
     let mut take = |length: usize| {
@@ -657,7 +657,7 @@ fn cut<'a>(text: &'a str, lengths: &[usize]) -> (&'a str, Vec<(&'a str, &'a [u8]
 proptest! {
     #![proptest_config(config())]
 
-    // Few letters and short pieces, so that what is cut differently is otherwise alike.
+    // Few letters and short pieces, so that the same text is often split in different ways.
     #[test]
     fn only_the_same_parts_have_the_same_fingerprint(
         texts in ("[ab]{0,8}", "[ab]{0,8}"),

@@ -8,13 +8,13 @@ use pagination::{
 };
 use tonic::{Code, Status};
 
-/// A row, or the code and message of the error that came instead.
+/// A row, or the code and message of an error.
 type Item = Result<u32, (Code, String)>;
 
-/// What is answered to a page token: rows and the next token, or an error.
+/// The answer to a page token: rows and the next token, or an error.
 type Answer = Result<(Vec<u32>, &'static str), Status>;
 
-/// A server that remembers what it was asked.
+/// A server that records its requests.
 struct Server<const PAGES: usize> {
     pages: [(&'static str, Answer); PAGES],
     requests: RefCell<Vec<PageRequest>>,
@@ -26,16 +26,16 @@ impl<const PAGES: usize> Server<PAGES> {
     }
 
     async fn list(&self, page: PageRequest) -> Result<(Vec<u32>, Option<PageResponse>), Status> {
-        // A walk that never ends must fail here, not hang.
+        // A walk that never ends must fail instead of hanging.
         assert!(self.requests.borrow().len() <= PAGES, "{page:?} is one request too many");
         self.requests.borrow_mut().push(page.clone());
         let Some((_, answer)) = self.pages.iter().find(|(token, _)| *token == page.page_token) else {
-            panic!("{page:?} asks for a page that there is not");
+            panic!("{page:?} asks for a page that does not exist");
         };
         let (rows, next_page_token) = answer.clone()?;
         let response = PageResponse {
             next_page_token: next_page_token.into(),
-            // A walk that turned back would ask for a page that there is not.
+            // A walk that follows this token asks for a page that does not exist, and fails.
             previous_page_token: "back".into(),
             ..Default::default()
         };
@@ -121,7 +121,7 @@ async fn an_error_ends_the_stream_after_the_rows_before_it() {
 }
 
 #[tokio::test]
-async fn an_error_on_the_first_page_is_all_there_is() {
+async fn an_error_on_the_first_page_is_the_only_item() {
     let server = Server::new([("", Err(Status::permission_denied("not yours")))]);
     assert_eq!(server.walk_all().await, [Err((Code::PermissionDenied, "not yours".into()))]);
     assert_eq!(server.tokens_asked(), [""]);
@@ -149,7 +149,7 @@ async fn skip_and_total_count_are_sent_once_and_page_size_each_time() {
 }
 
 #[tokio::test]
-async fn pages_are_fetched_when_a_row_is_wanted_and_not_before() {
+async fn a_page_is_fetched_only_when_a_row_is_polled() {
     let server = three_pages();
     let mut rows = pin!(server.walk(PageRequest::default()));
     assert_eq!(server.tokens_asked().len(), 0);

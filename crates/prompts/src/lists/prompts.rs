@@ -58,9 +58,9 @@ pub(crate) fn fields(prompt: &Prompt) -> Vec<Field<'_>> {
 /// A prompt to be made, and its version 1.
 #[derive(Debug, Clone)]
 pub(crate) struct NewPrompt {
-    /// The path of the request that asks for it, with the dot behind it: empty, or as in `requests[3].`.
+    /// The path of its request in a batch, with a trailing dot, as in `requests[3].`; empty outside a batch.
     pub(crate) path: String,
-    /// Whether the request gave the id.
+    /// Whether the request contains the id.
     pub(crate) is_id_given: bool,
     pub(crate) id: Uuid,
     pub(crate) etag: Uuid,

@@ -39,7 +39,7 @@ async fn batches_that_want_the_same_names_at_once_are_made_whole_or_not_at_all()
 }
 
 #[tokio::test]
-async fn what_a_batch_may_ask_for_its_answer_can_hold() {
+async fn the_answer_to_a_batch_is_limited() {
     let (_platform, client) = start().await;
     let metadata = || (0..8).map(|key| (key.to_string(), "x".repeat(1_023))).collect();
     let prompt = |place: usize| Prompt { name: place.to_string(), metadata: metadata(), ..Default::default() };
@@ -56,7 +56,7 @@ async fn make_missing(client: &Client, requests: &[CreatePromptRequest]) -> Resu
     Ok(client.clone().batch_create_prompts(request).await?.into_inner().prompts)
 }
 
-/// A request in which everything is given but, unless it is not empty, the id.
+/// A request with every field set. The id can be empty.
 fn full(id: &str, name: &str) -> CreatePromptRequest {
     CreatePromptRequest {
         prompt: Some(Prompt {

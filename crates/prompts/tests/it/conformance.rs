@@ -1,4 +1,4 @@
-//! The service's lists do what lists promise.
+//! Conformance tests of the service's lists.
 use keyset::conformance::Conformance;
 use platform::testing;
 use prompts::{DEPLOYMENTS, LABELS, PROMPTS, VERSIONS};
@@ -98,7 +98,7 @@ async fn deployments_conform() {
 }
 
 #[tokio::test]
-async fn the_table_allows_what_the_service_allows() {
+async fn checks_of_the_table_match_the_rules_of_the_fields() {
     let platform = testing::platform().await;
     testing::assert_checks(&platform, "prompts", &(PROMPT.fields)(&Prompt::default())).await;
     testing::assert_checks(&platform, "prompt_versions", &version_fields(&PromptVersion::default())).await;

@@ -1,4 +1,4 @@
-//! Every method of the service keeps what all methods promise.
+//! The contract kit, on every method of the service.
 use platform::testing::contract::Contract;
 use prompts::SERVICE;
 
@@ -19,7 +19,7 @@ const UPDATE: &str = r#"{"prompt": {"id": "01934f6e-8a3b-7c21-9d55-0242ac120001"
     "surface": "cli", "tags": ["hello"], "metadata": {"team": "support"}}}"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_method_keeps_its_promises() {
+async fn every_method_fulfils_the_contract() {
     const ID: &str = r#"{"id": "01934f6e-8a3b-7c21-9d55-0242ac120001"}"#;
     const OF: &str = r#"{"prompt_id": "01934f6e-8a3b-7c21-9d55-0242ac120001""#;
     let of = |more: &str| format!("{OF}{more}}}");

@@ -1,11 +1,11 @@
-//! Every statement of the service finds its rows by an index, however many rows there are.
+//! Every statement of the service finds its rows by an index in large tables.
 use platform::testing::{Many, id};
 use prompts::SERVICE;
 
 /// 20,000 prompts in five workspaces, three versions and two labels of each; and of the prompt number 1 in each workspace
 /// 2,000 more of both.
 const SEED: [&str; 6] = [
-    // What vacuum reads would be taken for what the calls read.
+    // Reads by autovacuum would be counted as reads by the calls.
     "alter table prompts set (autovacuum_enabled = off); alter table prompt_versions set (autovacuum_enabled = off);
     alter table labels set (autovacuum_enabled = off); alter table deployments set (autovacuum_enabled = off)",
     "insert into prompts (workspace_id, id, name, surface, tags, metadata, latest_version, etag, create_time, update_time)
@@ -56,7 +56,7 @@ async fn no_call_scans_a_table() {
     let versions = |number| ["new", "new", "newer"].map(|content| version(number, content));
     let labels = [label("new", 1), label("new", 2), label("new", 2), label("label 1000", 7), label("new", 9_999)];
     let calls = vec![
-        // One that exists is looked for by its id and by its name.
+        // An existing row is looked up by its id and by its name.
         ("CreatePrompt", 4, vec![new("new"), new("name 2000")]),
         ("GetPrompt", 1, by_id(2_000)),
         ("UpdatePrompt", 4, vec![change(2_001, "changed"), change(2_001, "name 7"), change(9_999, "x")]),

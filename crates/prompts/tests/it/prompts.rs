@@ -88,7 +88,7 @@ async fn versions_and_labels_go_with_the_prompt_and_deployments_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_changes_with_one_etag_one_wins() {
+async fn of_concurrent_updates_with_one_etag_one_succeeds() {
     let (_platform, client) = start().await;
     for round in 0..5 {
         let Prompt { id, etag, .. } = one(&client, &format!("x{round}")).await;
@@ -105,7 +105,7 @@ async fn of_many_changes_with_one_etag_one_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_of_other_fields_at_once_are_all_kept() {
+async fn concurrent_updates_of_different_fields_are_all_kept() {
     let (_platform, client) = start().await;
     for round in 0..10 {
         let before = one(&client, &format!("before {round}")).await;
@@ -120,7 +120,7 @@ async fn changes_of_other_fields_at_once_are_all_kept() {
 }
 
 #[tokio::test]
-async fn the_heaviest_page_is_one_that_any_client_reads() {
+async fn the_largest_page_fits_in_the_limits_of_clients() {
     let (_platform, client) = start().await;
     let prompt = |place: usize| Prompt {
         name: format!("{place:0256}"),

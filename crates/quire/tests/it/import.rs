@@ -105,7 +105,7 @@ async fn of_a_batch_with_a_bad_line_nothing_is_written() {
     FILE:2: prompt.tags[1]: must not be given twice
     FILE:3: prompt.id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
     FILE:3: version.content: must have 1 to 1048576 bytes; it has 0
-    FILE:4: prompt.name: must not be that of another request of the batch
+    FILE:4: prompt.name: must not be repeated in the batch
     quire: the import stopped at lines 1 to 4, after 0 prompts; run it again
     ");
 

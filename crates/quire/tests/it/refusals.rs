@@ -71,8 +71,8 @@ async fn signing_keys_that_are_none() {
             &key.pem.replace("PRIVATE KEY", "EC PRIVATE KEY"),
             "a signing key is a PRIVATE KEY or PUBLIC KEY of Ed25519; make one with: openssl genpkey -algorithm ed25519",
         ),
-        (&key.pem.repeat(2), "a signing key is there twice"),
-        (&(key.pem.clone() + &key.public()), "a signing key is there twice"),
+        (&key.pem.repeat(2), "a signing key appears twice"),
+        (&(key.pem.clone() + &key.public()), "a signing key appears twice"),
     ] {
         let file = KeyFile::with(text);
         let expected = format!("{} does not hold signing keys: {why}", file.path());

@@ -10,14 +10,14 @@ use uuid::Uuid;
 use super::STATUSES;
 use crate::Registry;
 
-/// The capacity of an agent that gives none.
+/// The default capacity.
 const DEFAULT_CAPACITY: i32 = 1;
-/// 1 second to 1 day, in milliseconds.
+/// The range of the time to live: 1 second to 1 day, in milliseconds.
 const TIME_TO_LIVE: RangeInclusive<i64> = 1_000..=86_400_000;
-/// The time to live of an agent that gives none: 60 seconds.
+/// The default time to live: 60 seconds.
 const DEFAULT_TIME_TO_LIVE: Duration = Duration { seconds: 60, nanos: 0 };
 
-/// A time to live is kept in milliseconds.
+/// The time to live is stored in milliseconds.
 macro_rules! columns {
     () => {
         "id, name, surface, endpoint, capabilities, status, load, capacity, \
@@ -49,7 +49,7 @@ pub static AGENTS: Listing = Listing {
     ..Listing::DEFAULT
 };
 
-/// Agents, as callers write them.
+/// The fields of agents that callers write.
 pub static AGENT: Declaration<Agent> = Declaration {
     listing: &AGENTS,
     field: "agent",
@@ -93,7 +93,7 @@ pub(crate) fn fill(agent: &mut Agent) {
     agent.time_to_live.get_or_insert(DEFAULT_TIME_TO_LIVE);
 }
 
-/// What an agent tells of itself: the fields that are given.
+/// The fields of a heartbeat. Omitted fields keep their values.
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
     pub(crate) status: Option<&'static str>,
@@ -101,10 +101,11 @@ pub(crate) struct Heartbeat {
     pub(crate) heartbeat_time: OffsetDateTime,
 }
 
-/// Hears a heartbeat. One that is suspended stays so, and one that is offline comes back. Nothing when there is none.
+/// Records a heartbeat and returns the agent, or `None` if the agent does not exist. A suspended agent stays suspended;
+/// an offline agent becomes active, unless the heartbeat has another status.
 ///
-/// A column that keeps its value stays in its indexes as it is: most heartbeats touch none.
-pub(crate) async fn hear(
+/// An update that changes no indexed column writes to no index, so most heartbeats do not.
+pub(crate) async fn record_heartbeat(
     service: &Registry,
     workspace: &str,
     id: Uuid,
@@ -127,12 +128,12 @@ pub(crate) async fn hear(
     Ok(service.agents.list.first(&service.database.write_rows(statement).await?)?)
 }
 
-/// An agent to be made.
+/// An agent to insert.
 #[derive(Debug, Clone)]
 pub(crate) struct NewAgent {
-    /// The path of the request that asks for it, with the dot behind it: empty, or as in `requests[3].`.
+    /// The path of its request in a batch, with a trailing dot, as in `requests[3].`; empty outside a batch.
     pub(crate) path: String,
-    /// Whether the request gave the id.
+    /// Whether the request contains the id.
     pub(crate) is_id_given: bool,
     pub(crate) id: Uuid,
     pub(crate) etag: Uuid,

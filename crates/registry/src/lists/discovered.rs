@@ -2,7 +2,7 @@ use keyset::{Filter, Listing, Order, desc};
 
 use super::agents::{AGENTS, columns};
 
-/// The agents of a workspace that have room for work.
+/// The agents of a workspace that have a capability and free capacity, and have not been silent for too long.
 pub static DISCOVERED: Listing = Listing {
     name: "registry.v1.DiscoveredAgents",
     from: "agents",

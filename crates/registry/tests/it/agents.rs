@@ -1,4 +1,4 @@
-//! Agents: what is left out, changes made at once, and the largest page.
+//! Agents: defaults, concurrent updates, and the largest page.
 use crate::support::{Client, list, make, one, start, with};
 use platform::Platform;
 use prost_types::Duration;
@@ -14,7 +14,7 @@ async fn update(client: &Client, agent: Agent, mask: &[&str]) -> Result<Agent, S
 }
 
 #[tokio::test]
-async fn what_is_left_out_has_a_default() {
+async fn omitted_fields_have_defaults() {
     let (_platform, client): (Platform, _) = start().await;
     let agent = one(&client, "x").await;
     let Agent { id, etag, register_time, .. } = agent.clone();
@@ -31,11 +31,11 @@ async fn what_is_left_out_has_a_default() {
         ..Default::default()
     };
     assert_eq!(agent, expected);
-    // A default that is given is the same as one that is left out.
+    // An explicit default equals an omitted value.
     let given = with(Agent { etag: String::new(), ..expected.clone() });
     let request = BatchRegisterAgentsRequest { requests: vec![given], pass_over_existing: true };
     assert_eq!(client.clone().batch_register_agents(request).await.unwrap().into_inner().agents, [agent]);
-    // A field that an update names and does not give gets its default again.
+    // A field that the mask names and the request omits is reset to its default.
     let capacity = Agent { id: id.clone(), capacity: Some(7), time_to_live: None, ..Default::default() };
     let time_to_live = Some(Duration { seconds: 1, nanos: 0 });
     update(&client, Agent { time_to_live, ..capacity }, &["capacity", "time_to_live"]).await.unwrap();
@@ -44,7 +44,7 @@ async fn what_is_left_out_has_a_default() {
 }
 
 #[tokio::test]
-async fn the_heaviest_page_is_one_that_any_client_reads() {
+async fn the_largest_page_fits_in_the_limits_of_clients() {
     let (_platform, client) = start().await;
     let agent = |place: usize| Agent {
         name: format!("{place:0256}"),

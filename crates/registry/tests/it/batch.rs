@@ -11,13 +11,13 @@ async fn register(client: &Client, requests: &[RegisterAgentRequest]) -> Result<
     Ok(client.clone().batch_register_agents(request).await?.into_inner().agents)
 }
 
-/// Asks for agents of which those that exist are passed over.
+/// Registers agents and skips existing ones.
 async fn register_missing(client: &Client, requests: &[RegisterAgentRequest]) -> Result<Vec<Agent>, Status> {
     let request = BatchRegisterAgentsRequest { requests: requests.to_vec(), pass_over_existing: true };
     Ok(client.clone().batch_register_agents(request).await?.into_inner().agents)
 }
 
-/// A request in which everything is given but, unless it is not empty, the id.
+/// A request with every field set. The id can be empty.
 fn full(id: &str, name: &str) -> RegisterAgentRequest {
     with(Agent {
         id: id.into(),
@@ -35,7 +35,7 @@ fn full(id: &str, name: &str) -> RegisterAgentRequest {
 }
 
 #[tokio::test]
-async fn what_a_batch_may_ask_for_its_answer_can_hold() {
+async fn the_answer_to_a_batch_is_limited() {
     let (_platform, client) = start().await;
     let metadata = || (0..8).map(|key| (key.to_string(), "x".repeat(1_023))).collect();
     let agent = |place: usize| with(Agent { name: place.to_string(), metadata: metadata(), ..Default::default() });
@@ -47,7 +47,7 @@ async fn what_a_batch_may_ask_for_its_answer_can_hold() {
 }
 
 #[tokio::test]
-async fn an_agent_that_has_told_of_itself_since_is_still_the_one_asked_for() {
+async fn an_agent_with_heartbeats_is_skipped_as_identical() {
     let (_platform, client) = start().await;
     let made = register_missing(&client, &[full("", "a")]).await.unwrap().remove(0);
     let heartbeat = HeartbeatRequest { status: AgentStatus::Busy.into(), load: Some(9), ..alive(&made) };

@@ -1,12 +1,11 @@
-//! The service's lists do what lists promise.
+//! Conformance tests of the service's lists.
 use keyset::conformance::Conformance;
 use platform::testing;
 use quire_proto::registry::v1::Agent;
 use registry::agent_fields;
 use registry::{AGENTS, DISCOVERED};
 
-/// Makes agents. Those that are rare have another status, surface and capability than all others; every third
-/// has as much work as it can have.
+/// Inserts agents. Rare agents have a different status, surface and capability; every third agent is full.
 const ROWS: &str = "
     insert into agents (workspace_id, id, name, surface, endpoint, capabilities, status, load, capacity, time_to_live,
         metadata, etag, register_time, heartbeat_time, update_time)
@@ -49,7 +48,7 @@ async fn discovered_agents_conform() {
 }
 
 #[tokio::test]
-async fn the_table_allows_what_the_service_allows() {
+async fn checks_of_the_table_match_the_rules_of_the_fields() {
     let platform = testing::platform().await;
     testing::assert_checks(&platform, "agents", &agent_fields(&Agent::default())).await;
 }

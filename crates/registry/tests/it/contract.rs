@@ -1,4 +1,4 @@
-//! Every method of the service keeps what all methods promise.
+//! The contract kit, on every method of the service.
 use platform::testing::contract::Contract;
 use registry::SERVICE;
 
@@ -21,7 +21,7 @@ const UPDATE: &str = r#"{"agent": {"id": "01934f6e-8a3b-7c21-9d55-0242ac120001",
     "time_to_live": "1.005s", "metadata": {"owner": "quality"}}}"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_method_keeps_its_promises() {
+async fn every_method_fulfils_the_contract() {
     const ID: &str = r#"{"id": "01934f6e-8a3b-7c21-9d55-0242ac120001"}"#;
     const BEAT: &str =
         r#"{"id": "01934f6e-8a3b-7c21-9d55-0242ac120001", "status": "AGENT_STATUS_DEGRADED", "load": 3}"#;
@@ -48,7 +48,7 @@ async fn every_method_keeps_its_promises() {
         .number("Agent.capacity", 0.0..=most)
         .number("Agent.time_to_live", 1.0..=86_400.0)
         .number("HeartbeatRequest.load", 0.0..=most)
-        .except("Heartbeat status AGENT_STATUS_SUSPENDED", "it is for UpdateAgent to say")
+        .except("Heartbeat status AGENT_STATUS_SUSPENDED", "only UpdateAgent suspends agents")
         .check()
         .await;
 }

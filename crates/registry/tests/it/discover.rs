@@ -1,10 +1,10 @@
-//! DiscoverAgents: those that can do something, live, and have room.
+//! DiscoverAgents: agents with a capability that are alive and have free capacity.
 use crate::support::{Client, alive, beat, make, start, with};
 use platform::testing;
 use quire_proto::pagination::v1::PageRequest;
 use quire_proto::registry::v1::{Agent, AgentStatus, DiscoverAgentsRequest, HeartbeatRequest};
 
-/// The names of those that can code.
+/// The names of the agents with the capability `code`.
 async fn found(client: &Client) -> Vec<String> {
     let request = DiscoverAgentsRequest { capability: "code".to_owned(), ..Default::default() };
     let response = client.clone().discover_agents(request).await.unwrap().into_inner();
@@ -16,7 +16,7 @@ fn coder(name: &str) -> Agent {
 }
 
 #[tokio::test]
-async fn only_those_are_found_that_can_live_and_have_room() {
+async fn only_capable_live_agents_with_free_capacity_are_found() {
     let (platform, client) = start().await;
     let statuses =
         (1..=6).map(|status| Agent { status, ..coder(&AgentStatus::try_from(status).unwrap().as_str_name()[13..]) });
@@ -31,7 +31,7 @@ async fn only_those_are_found_that_can_live_and_have_room() {
     ];
     make(&client, "default", &statuses.chain(others).map(with).collect::<Vec<_>>()).await;
     make(&client, "other", &[with(coder("theirs"))]).await;
-    // Its status shows nothing of it yet.
+    // The sweep has not changed the status yet.
     let silence = "update agents set heartbeat_time = now() - interval '61 s' where name = 'silent'";
     sqlx::query(silence).execute(&testing::pool(&platform)).await.unwrap();
     let mut found = found(&client).await;
@@ -40,7 +40,7 @@ async fn only_those_are_found_that_can_live_and_have_room() {
 }
 
 #[tokio::test]
-async fn a_heartbeat_makes_and_unmakes_room() {
+async fn a_heartbeat_changes_the_free_capacity() {
     let (platform, client) = start().await;
     let agent = make(&client, "default", &[with(Agent { capacity: Some(2), ..coder("x") })]).await.remove(0);
     let said = async |heartbeat| {

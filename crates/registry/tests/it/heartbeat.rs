@@ -1,21 +1,21 @@
-//! Heartbeat: what it says and what it leaves as it is.
+//! Heartbeat: the fields that it changes, and those that it keeps.
 use crate::support::{Client, alive, beat, get, make, one, start, start_at_rest, with};
 use quire_proto::registry::v1::{Agent, AgentStatus, HeartbeatRequest, UpdateAgentRequest};
 
-/// An agent of this status.
+/// Registers an agent with this status.
 async fn of_status(client: &Client, status: AgentStatus) -> Agent {
     let agent = Agent { name: status.as_str_name().into(), status: status.into(), load: 3, ..Default::default() };
     make(client, "default", &[with(agent)]).await.remove(0)
 }
 
 #[tokio::test]
-async fn a_heartbeat_says_how_an_agent_is() {
+async fn a_heartbeat_sets_status_and_load() {
     use AgentStatus::{Active, Busy, Degraded, Idle, Offline, Suspended, Unspecified};
     let (_platform, client, clock) = start_at_rest().await;
     for was in [Active, Idle, Busy, Degraded, Suspended, Offline] {
         let made = of_status(&client, was).await;
         for said in [Unspecified, Active, Idle, Busy, Degraded, Offline] {
-            // As it was at first.
+            // Resets the status.
             let first = Agent { id: made.id.clone(), status: was.into(), ..Default::default() };
             let request = UpdateAgentRequest { agent: Some(first), ..Default::default() };
             let before = client.clone().update_agent(request).await.unwrap().into_inner().agent.unwrap();
@@ -28,7 +28,7 @@ async fn a_heartbeat_says_how_an_agent_is() {
                 (_, _) => said,
             };
             assert_eq!(after.status(), expected, "{was:?} says {said:?}");
-            // Nothing but the time is another: the etag and the time of the update are as they were.
+            // Only the heartbeat time differs: the etag and the update time are unchanged.
             let mut heartbeat_time = before.heartbeat_time;
             heartbeat_time.iter_mut().for_each(|time| time.seconds += 1);
             assert_eq!(after, Agent { status: expected.into(), heartbeat_time, ..before });
@@ -38,7 +38,7 @@ async fn a_heartbeat_says_how_an_agent_is() {
 }
 
 #[tokio::test]
-async fn a_load_that_is_left_out_is_as_it_was() {
+async fn an_omitted_load_is_unchanged() {
     let (_platform, client) = start().await;
     let agent = one(&client, "x").await;
     for (load, expected) in [(Some(5), 5), (None, 5), (Some(0), 0), (None, 0), (Some(i32::MAX), i32::MAX)] {

@@ -1,4 +1,4 @@
-//! Every statement of the service finds its rows by an index, however many rows there are.
+//! Every statement of the service finds its rows by an index in large tables.
 use std::time::Duration;
 
 use platform::{
@@ -7,9 +7,9 @@ use platform::{
 };
 use registry::{Registry, SERVICE};
 
-/// 20,000 agents in five workspaces, of which every tenth is offline and one in a thousand is full.
+/// 20,000 agents in five workspaces. Every tenth agent is offline, and one in a thousand is full.
 const SEED: [&str; 3] = [
-    // What vacuum reads would be taken for what the calls read.
+    // Reads by autovacuum would be counted as reads by the calls.
     "alter table agents set (autovacuum_enabled = off)",
     "insert into agents (workspace_id, id, name, surface, endpoint, capabilities, status, load, capacity, time_to_live,
         metadata, etag, register_time, heartbeat_time, update_time)
@@ -46,7 +46,7 @@ async fn no_call_scans_a_table() {
         beat(9_999, "AGENT_STATUS_ACTIVE"),
     ];
     let calls = vec![
-        // One that exists is looked for by its id and by its name.
+        // An existing row is looked up by its id and by its name.
         ("RegisterAgent", 4, vec![new("new"), new("name 2000")]),
         ("GetAgent", 1, vec![by_id(2_000)]),
         ("Heartbeat", 2, beats),
@@ -55,7 +55,7 @@ async fn no_call_scans_a_table() {
         ("BatchRegisterAgents", 400, vec![batch(5_001..5_101, false), batch(3_000..3_100, false)]),
         ("BatchRegisterAgents", 3_000, vec![batch(3_101..4_101, true)]),
         ("ListAgents", 88, pages.map(page).into()),
-        // A page looks at no more than 2,000 rows for a capability that few have.
+        // A page examines at most 2,000 rows for a rare capability.
         ("ListAgents", 4_000, vec![page(r#", "capability": "rare""#)]),
         ("DiscoverAgents", 4_000, vec![page(r#", "capability": "code""#)]),
     ];
@@ -64,10 +64,10 @@ async fn no_call_scans_a_table() {
 
 #[tokio::test]
 async fn no_sweep_scans_a_table() {
-    // So few that Postgres would rather read all of them for each page.
+    // So few agents that Postgres would prefer to scan the table for each page.
     let fewer = "delete from agents where register_time >= '2026-01-01 01:00'";
     let many = Many::new(&[SEED[0], SEED[1], fewer, "vacuum full agents", "analyze agents"]).await;
-    // Each of the 3,240 that are not offline is read once, and once more when it becomes so.
+    // Each of the 3,240 agents that are not offline is read once, and a second time when it is set offline.
     for (days, reads, swept) in [(0, 3_240, 0), (2, 2 * 3_240, 3_240)] {
         many.assert_reads("a sweep", reads, async |platform| {
             let now = platform.clock.now() + Duration::from_secs(days * 86_400);

@@ -1,4 +1,4 @@
-//! The service behind a real socket, on a database of the test's own, and short ways to say what it is asked.
+//! The service behind a real socket, on its own database, and helpers for requests.
 pub use platform::testing::from;
 use platform::{
     Platform,
@@ -23,12 +23,12 @@ pub async fn start() -> (Platform, Client) {
     (platform, client)
 }
 
-/// The service on a platform that a test made.
+/// The service on this platform.
 pub async fn start_on(platform: &Platform) -> Client {
     RegistryServiceClient::new(testing::serve_on(platform, &SERVICE).await)
 }
 
-/// The service on a new database, by a clock that stands still unless the test has time pass.
+/// The service on a new database, with a clock that only the test advances.
 pub async fn start_at_rest() -> (Platform, Client, Hands) {
     let hands = Hands::at(1_800_000_000);
     let platform = Platform { clock: hands.clock(), ..testing::platform().await };
@@ -36,23 +36,23 @@ pub async fn start_at_rest() -> (Platform, Client, Hands) {
     (platform, client, hands)
 }
 
-/// Asks for this agent.
+/// A request that registers this agent.
 pub fn with(agent: Agent) -> RegisterAgentRequest {
     RegisterAgentRequest { agent: Some(agent) }
 }
 
-/// Asks for an agent of which nothing is given but what it must have.
+/// A request with only the required fields.
 pub fn named(name: impl Into<String>) -> RegisterAgentRequest {
     with(Agent { name: name.into(), ..Default::default() })
 }
 
-/// Makes agents in one batch.
+/// Registers agents in one batch.
 pub async fn make(client: &Client, workspace: &str, requests: &[RegisterAgentRequest]) -> Vec<Agent> {
     let requests = BatchRegisterAgentsRequest { requests: requests.to_vec(), ..Default::default() };
     client.clone().batch_register_agents(from(workspace, requests)).await.unwrap().into_inner().agents
 }
 
-/// Makes an agent with this name in the workspace `default`.
+/// Registers an agent with this name in the workspace `default`.
 pub async fn one(client: &Client, name: &str) -> Agent {
     make(client, "default", &[named(name)]).await.remove(0)
 }
@@ -62,7 +62,7 @@ pub async fn get(client: &Client, id: &str) -> Result<Agent, Status> {
     Ok(client.clone().get_agent(GetAgentRequest { id: id.to_owned() }).await?.into_inner().agent.unwrap())
 }
 
-/// A heartbeat that says nothing but that the agent lives.
+/// A heartbeat without optional fields.
 pub fn alive(agent: &Agent) -> HeartbeatRequest {
     HeartbeatRequest { id: agent.id.clone(), ..Default::default() }
 }
@@ -72,13 +72,13 @@ pub async fn beat(client: &Client, heartbeat: HeartbeatRequest) -> Result<Agent,
     Ok(client.clone().heartbeat(heartbeat).await?.into_inner().agent.unwrap())
 }
 
-/// The first 200 agents that a request lists, as a caller of the workspace `default`.
+/// Lists the first 200 agents, as a caller of the workspace `default`.
 pub async fn list(client: &Client, request: &ListAgentsRequest) -> Vec<Agent> {
     let page = Some(PageRequest { page_size: 200, ..Default::default() });
     client.clone().list_agents(ListAgentsRequest { page, ..request.clone() }).await.unwrap().into_inner().agents
 }
 
-/// The names of agents, in their sequence.
+/// The names of agents, in the same order.
 pub fn names(agents: &[Agent]) -> Vec<&str> {
     agents.iter().map(|agent| agent.name.as_str()).collect()
 }

@@ -1,4 +1,4 @@
-//! The sweep: agents that are silent for longer than their time to live become offline, by one process at a time.
+//! The sweep: agents that are silent for longer than their time to live become offline. One process sweeps at a time.
 use std::time::Duration;
 
 use crate::support::{alive, beat, get, list, make, named, names, one, start, start_at_rest, with};
@@ -11,7 +11,7 @@ use quire_proto::registry::v1::{Agent, AgentStatus, ListAgentsRequest};
 use registry::{Registry, Sweeper};
 use sqlx::PgPool;
 
-/// A sweeper of a process that has connections of its own to the database.
+/// A sweeper with its own connection to the database, as in another process.
 async fn sweeper(platform: &Platform) -> Sweeper {
     let database = connect(platform.database.options(), testing::MAX_CONNECTIONS);
     let other = Platform { clock: platform.clock.clone(), ..testing::platform_on(database) };
@@ -29,14 +29,14 @@ fn lives(name: &str, seconds: i64, status: AgentStatus) -> Agent {
 }
 
 #[tokio::test]
-async fn silence_changes_the_status_and_nothing_else() {
+async fn a_sweep_changes_only_the_status() {
     let (platform, client, clock) = start_at_rest().await;
     let statuses = (1..=6).map(|number| AgentStatus::try_from(number).unwrap());
     let requests = statuses.map(|status| with(lives(status.as_str_name(), 60, status)));
     let requests: Vec<_> = requests.chain([with(lives("long", 61, AgentStatus::Busy))]).collect();
     let made = make(&client, "default", &requests).await;
     clock.pass(60);
-    assert_eq!(sweep(&platform).await, 0, "60 seconds of silence are not more than 60");
+    assert_eq!(sweep(&platform).await, 0, "exactly 60 seconds of silence are allowed");
     clock.pass(1);
     assert_eq!(sweep(&platform).await, 4);
     for agent in &made {
@@ -60,7 +60,7 @@ async fn a_heartbeat_brings_an_agent_back() {
     assert_eq!(sweep(&platform).await, 1);
     assert_eq!(beat(&client, alive(&agent)).await.unwrap().status(), AgentStatus::Active);
     assert_eq!(sweep(&platform).await, 0);
-    // Its time begins anew.
+    // The time to live starts again.
     clock.pass(60);
     assert_eq!(sweep(&platform).await, 0);
     clock.pass(1);
@@ -71,7 +71,7 @@ async fn a_heartbeat_brings_an_agent_back() {
 async fn all_workspaces_are_swept_a_page_at_a_time() {
     let (platform, client) = start().await;
     let pool = testing::pool(&platform);
-    // In an order that is not that of their ids; every tenth one lives.
+    // The agents are not in the order of their ids. Every tenth agent is alive.
     let sql = "
         insert into agents (workspace_id, id, name, surface, endpoint, capabilities, status, load, capacity, time_to_live,
             metadata, etag, register_time, heartbeat_time, update_time)
@@ -86,7 +86,7 @@ async fn all_workspaces_are_swept_a_page_at_a_time() {
     let count = "select count(*) from agents where status = 'offline' and name::int % 10 <> 0";
     assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&pool).await.unwrap(), 2_250);
     assert_eq!(rows().await, before);
-    // A page boundary that falls on the last agent ends the sweep as well.
+    // The sweep also ends if the last page is full.
     sqlx::query("delete from agents where status = 'offline'").execute(&pool).await.unwrap();
     make(&client, "w9", &(0..750).map(|place| named(place.to_string())).collect::<Vec<_>>()).await;
     assert_eq!(sweep(&platform).await, 0);
@@ -99,7 +99,7 @@ async fn holders(pool: &PgPool) -> Vec<i32> {
     sqlx::query_scalar(sql).fetch_all(pool).await.unwrap()
 }
 
-/// Waits until the lock is let go of, which Postgres does when it sees that the connection is closed.
+/// Waits until the lock is released. Postgres releases it when it sees that the connection is closed.
 async fn wait_until_free(pool: &PgPool) {
     for _ in 0..1_000 {
         if holders(pool).await.is_empty() {
@@ -122,7 +122,7 @@ async fn of_three_sweepers_one_sweeps_and_another_takes_over() {
         let turns = join_all(sweepers.iter_mut().map(Sweeper::turn)).await;
         let turns: Vec<_> = turns.into_iter().map(Result::unwrap).collect();
         assert_eq!(turns.iter().flatten().collect::<Vec<_>>(), [&1], "{turns:?}");
-        // Whoever has the lock keeps it.
+        // The holder keeps the lock.
         let place = turns.iter().position(Option::is_some).unwrap();
         assert_eq!(*sweeping.get_or_insert(place), place);
         let holders = holders(&pool).await;
@@ -130,7 +130,8 @@ async fn of_three_sweepers_one_sweeps_and_another_takes_over() {
         if round % 3 == 2 {
             let end = "select pg_terminate_backend($1, 10000)";
             assert!(sqlx::query_scalar::<_, bool>(end).bind(holders[0]).fetch_one(&pool).await.unwrap());
-            // The one whose connection is gone finds that out at its next turn, and comes too late at the one after it.
+            // The sweeper without a connection fails at its next turn. At the turn after that, another sweeper holds
+            // the lock.
             let next = (place + 1) % 3;
             assert_eq!(sweepers[next].turn().await.unwrap(), Some(0));
             sweepers[place].turn().await.unwrap_err();
@@ -141,7 +142,7 @@ async fn of_three_sweepers_one_sweeps_and_another_takes_over() {
 }
 
 #[tokio::test]
-async fn a_sweeper_that_is_dropped_lets_go_of_the_lock() {
+async fn a_dropped_sweeper_releases_the_lock() {
     let (platform, _client) = start().await;
     let pool = testing::pool(&platform);
     let (mut first, mut second) = (sweeper(&platform).await, sweeper(&platform).await);
@@ -172,7 +173,7 @@ async fn a_heartbeat_that_the_sweep_waits_for_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn heartbeats_and_sweeps_at_once_never_leave_a_live_agent_offline() {
+async fn concurrent_heartbeats_and_sweeps_never_leave_a_live_agent_offline() {
     let (platform, client, clock) = start_at_rest().await;
     let requests: Vec<_> = (0..300).map(|place| named(place.to_string())).collect();
     let made = make(&client, "default", &requests).await;
@@ -193,7 +194,7 @@ async fn heartbeats_and_sweeps_at_once_never_leave_a_live_agent_offline() {
 }
 
 #[tokio::test]
-async fn one_that_fails_goes_on_at_its_next_turn() {
+async fn a_sweeper_recovers_from_an_error_at_its_next_turn() {
     let (platform, client, clock) = start_at_rest().await;
     one(&client, "x").await;
     clock.pass(61);
@@ -206,7 +207,7 @@ async fn one_that_fails_goes_on_at_its_next_turn() {
     assert_eq!(sweeper.turn().await.unwrap(), Some(1));
 }
 
-/// The connection of a sweeper is not one of those that calls use.
+/// A sweeper does not use a connection of the pool.
 #[tokio::test]
 async fn a_sweeper_takes_no_connection_from_the_calls() {
     let (platform, _client) = start().await;
@@ -219,7 +220,7 @@ async fn a_sweeper_takes_no_connection_from_the_calls() {
 }
 
 #[tokio::test]
-async fn to_run_it_is_all_that_it_takes() {
+async fn run_sweeps_by_itself() {
     let (platform, client, clock) = start_at_rest().await;
     let agent = one(&client, "x").await;
     clock.pass(61);

@@ -135,9 +135,9 @@ async fn a_forged_token_and_a_token_of_another_query_are_refused() {
     forged.replace_range(last_bytes_of_box, replacement);
     let moved = ListBooksRequest { shelf: Some("poetry".into()), ..next(&token) };
     for (request, message) in [
-        (next(&forged), "was not given out by this service"),
+        (next(&forged), "was not issued by this service"),
         (next("second page please"), "is not a page token"),
-        (moved, "was given out for another query"),
+        (moved, "was issued for another query"),
     ] {
         let refused = shop.list(request).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument);

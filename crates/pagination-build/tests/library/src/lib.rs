@@ -1,4 +1,4 @@
-//! The code that `pagination-build` generates for protos with unusual names, compiled. `tests/calls.rs` calls it.
+//! Compiles the code that `pagination-build` generates for protos with unusual names. `tests/calls.rs` calls it.
 #![allow(missing_docs, clippy::all, reason = "generated from the protos")]
 
 pub mod library {

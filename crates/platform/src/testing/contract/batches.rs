@@ -93,7 +93,7 @@ impl Run<'_> {
                 let fields = BTreeSet::from([same[2].path.to_string()]);
                 let answer = self.call(workspace, method, &request).await;
                 let what = || format!("{} {} twice", method.name(), leaf.path);
-                self.hold_refused(&answer, &fields, "must not be that of another request", what);
+                self.hold_refused(&answer, &fields, "must not be repeated in the batch", what);
             }
         }
         self.hold(self.rows(workspace).await == before, || format!("{}: duplicates are written", method.name()));

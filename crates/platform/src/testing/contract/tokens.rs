@@ -227,7 +227,7 @@ impl Run<'_> {
         let wanted = [("page_token", Value::String(token.to_owned()))];
         let answer = self.ask(workspace, method, &query.request, &wanted).await;
         let what = || format!("{} {}: with a token of {of}", method.name(), query.what);
-        self.hold_refused(&answer, &["page.page_token".to_owned()].into(), "begin again without one", what);
+        self.hold_refused(&answer, &["page.page_token".to_owned()].into(), "start again without a token", what);
         let info = answer.as_ref().err().and_then(|status| status.get_error_details().error_info().cloned());
         let is_reason = info.is_some_and(|info| info.domain == "quire" && reasons.contains(&info.reason.as_str()));
         self.hold(is_reason, || format!("{}: is not {reasons:?}: {}", what(), describe(&answer)));
