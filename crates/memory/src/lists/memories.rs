@@ -131,7 +131,7 @@ impl NewRow for NewMemory {
     }
 
     /// If the existing content differs in length from the new content, only the id is returned, because the memories
-    /// differ anyway. So the database never returns more bytes of content than the request has.
+    /// differ anyway. So the database returns no more bytes of content than the request contains.
     async fn find(service: &Memories, workspace: &str, new: &[Self]) -> Result<Vec<Option<Memory>>, Error> {
         let sql = concat!(
             "

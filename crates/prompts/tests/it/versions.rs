@@ -228,7 +228,7 @@ async fn the_versions_of_a_prompt_that_is_deleted_are_gone() {
     assert_eq!(answers[2], answers[3]);
 }
 
-/// 1 MiB of distinct names in braces; `last` sets the last of them.
+/// 1 MiB of distinct names in braces. The first `last` of them are moved to the end, so that the texts differ.
 fn all_variables(last: usize) -> String {
     let first = ('a'..='z').chain('A'..='F');
     let names = first.flat_map(|first| (0..4_096).map(move |rest| format!("{{{{{first}{rest:03x}}}}}")));
