@@ -16,23 +16,23 @@ use crate::{
 };
 
 const SUBJECT_BYTES: RangeInclusive<usize> = 1..=128;
-/// Of what a caller's program calls itself, which is cut there.
+/// The maximum length of the stored user agent. A longer one is truncated.
 const USER_AGENT_BYTES: usize = 256;
-/// How long a session lives at most.
+/// The maximum lifetime of a session.
 const SESSION_TIME_TO_LIVE: Duration = Duration::days(30);
 
-/// What is seen of who makes a call.
+/// The device of a call: the IP address and the user agent.
 pub(crate) fn device<T>(request: &Request<T>) -> Device {
     let ip = request.remote_addr().map(|address| address.ip().to_canonical().to_string());
     let user_agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok());
     Device {
         ip: ip.unwrap_or_default(),
-        // All of it is ASCII.
+        // Each character is one byte, because `to_str` accepts only ASCII.
         user_agent: user_agent.unwrap_or_default().chars().take(USER_AGENT_BYTES).collect(),
     }
 }
 
-/// The session that a request asks for, to be begun with this API key, and its first refresh token.
+/// The session to create with this API key, and its first refresh token.
 pub(crate) fn new_session(
     api_key: UsableKey,
     scopes: Vec<String>,
@@ -61,7 +61,7 @@ pub(crate) fn new_session(
     Ok((new, token))
 }
 
-/// The use of a refresh token, and the token that takes its place.
+/// The use of a refresh token, and the token that replaces it.
 pub(crate) fn refresh(used: RefreshToken, now: OffsetDateTime) -> Result<(Refresh, RefreshToken), Error> {
     let refresh_hash = hash(&used.bytes);
     let next = RefreshToken { bytes: random()?, ..used };
@@ -75,7 +75,7 @@ pub(crate) fn refresh(used: RefreshToken, now: OffsetDateTime) -> Result<(Refres
     Ok((refresh, next))
 }
 
-/// The subject whose sessions a request asks to be ended.
+/// The subject whose sessions to revoke.
 pub(crate) fn subject(request: RevokeSessionsRequest) -> Result<String, Error> {
     let mut violations = Violations::default();
     violations.text("subject", &request.subject, SUBJECT_BYTES);
@@ -83,7 +83,7 @@ pub(crate) fn subject(request: RevokeSessionsRequest) -> Result<String, Error> {
     Ok(request.subject)
 }
 
-/// The API key that a request asks for, and its secret.
+/// The API key to create, and its secret.
 pub(crate) fn new_api_key(
     request: CreateApiKeyRequest,
     caller: &Caller,
@@ -105,7 +105,7 @@ pub(crate) fn new_api_key(
     Ok((NewApiKey { id: secret.id, name, subject, scopes, create_time, expire_time, secret_hash }, secret))
 }
 
-/// The fields of an API key that callers write, but for its end.
+/// The fields of an API key that callers write, except its expiry.
 pub fn api_key_fields(api_key: &ApiKey) -> Vec<Field<'_>> {
     vec![
         Field::text("name", &api_key.name, 1..=128),
@@ -114,7 +114,7 @@ pub fn api_key_fields(api_key: &ApiKey) -> Vec<Field<'_>> {
     ]
 }
 
-/// Requires scopes to be had already.
+/// Checks that the caller or the key has these scopes.
 fn check_scopes(scopes: &[String], is_had: impl Fn(&Scope) -> bool) -> Result<(), Error> {
     let missing = scopes.iter().map(|scope| Scope(scope.clone())).find(|scope| !is_had(scope));
     missing.map_or(Ok(()), |scope| Err(Error::PermissionDenied(scope)))

@@ -1,4 +1,4 @@
-//! IdentityService: API keys, and the sessions and access tokens that they give.
+//! IdentityService: API keys, and the sessions and access tokens that are created with them.
 
 mod input;
 mod lists;
@@ -37,9 +37,9 @@ pub static SERVICE: Service = Service {
     name: "identity",
     grpc_name: SERVICE_NAME,
     open: |platform| Box::pin(async { Ok(Opened::new(Identity::open(platform).await?.server())) }),
-    // Callers get a credential by these.
+    // Callers use these methods to get a credential.
     open_methods: &["/identity.v1.IdentityService/CreateSession", "/identity.v1.IdentityService/RefreshSession"],
-    // A secret that is in a file of samples is not one.
+    // No samples: a published secret would be no secret.
     imports: &[],
 };
 
@@ -172,7 +172,7 @@ impl IdentityService for Identity {
     }
 }
 
-/// What a session gives to call with.
+/// The credentials of a session: an access token and a refresh token.
 fn credentials(key: &SigningKey, begun: &Refreshed, refresh: &RefreshToken) -> Result<Credentials, Error> {
     let caller = Caller {
         workspace: refresh.workspace.clone(),

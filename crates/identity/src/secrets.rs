@@ -1,4 +1,4 @@
-//! The secrets that callers have: what they look like, and what is kept of them.
+//! The secrets of callers: their format, and the hashes that are stored.
 
 use access::is_workspace;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -6,10 +6,10 @@ use platform::Error;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// The bytes of a secret. Nobody guesses 32 random ones, so a plain hash of them is as good as a slow one.
+/// The bytes of a secret. Nobody can guess 32 random bytes, so a fast hash of them is as safe as a slow one.
 pub(crate) type Bytes = [u8; 32];
 
-/// New bytes.
+/// New random bytes.
 #[expect(clippy::disallowed_methods, reason = "a secret must come from the operating system's random source")]
 pub(crate) fn random() -> Result<Bytes, Error> {
     let mut bytes = Bytes::default();
@@ -17,13 +17,13 @@ pub(crate) fn random() -> Result<Bytes, Error> {
     Ok(bytes)
 }
 
-/// What is kept of the bytes.
+/// The hash that is stored.
 pub(crate) fn hash(bytes: &Bytes) -> Vec<u8> {
     Sha256::digest(bytes).to_vec()
 }
 
-/// The secret of an API key. Its text is `quire-key_<workspace>_<id>_<base64url>`: whoever finds it knows what it is, and
-/// the key is found by what stands in front.
+/// The secret of an API key. Its text is `quire-key_<workspace>_<id>_<base64url>`: the prefix says what the text is,
+/// and the workspace and the id find the key.
 #[derive(Clone)]
 pub(crate) struct KeySecret {
     pub(crate) workspace: String,
@@ -45,13 +45,13 @@ impl KeySecret {
     }
 }
 
-/// How the text of an API key's secret begins.
+/// The prefix of the text of an API key's secret.
 pub(crate) fn key_prefix(workspace: &str, id: Uuid) -> String {
     prefix(KEY, workspace, id)
 }
 
-/// A refresh token. All those of a session have the same family, which tells one that was used before from one that never
-/// was: only the session's owner, or a thief, has the family.
+/// A refresh token. All refresh tokens of a session have the same family. It distinguishes a token that was used before
+/// from a token that never existed: only the session's owner, or a thief, knows the family.
 #[derive(Clone)]
 pub(crate) struct RefreshToken {
     pub(crate) workspace: String,
@@ -79,7 +79,7 @@ fn prefix(kind: &str, workspace: &str, id: Uuid) -> String {
 
 /// The workspace, the id and the bytes of a secret's text.
 fn parts(kind: &str, text: &str) -> Option<(String, Uuid, Vec<u8>)> {
-    // None of the first three has an underscore.
+    // The first three parts contain no underscore.
     let mut parts = text.splitn(4, '_');
     let (is, workspace, id, secret) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     if is != kind || !is_workspace(workspace) {

@@ -14,28 +14,28 @@ use crate::lists::{
     jobs::{self, NewJob, Retry},
 };
 
-/// The data of an operation that does not say it.
+/// The default data of an operation.
 const NO_DATA: &str = "{}";
 
-/// The job that a request asks for.
+/// The job to create.
 pub(crate) fn new_job(request: CreateJobRequest, platform: &Platform) -> Result<NewJob, Error> {
     read_one(platform, request, read)
 }
 
-/// The jobs that a batch asks for.
+/// The jobs of a batch to create.
 pub(crate) fn new_jobs(requests: Vec<CreateJobRequest>, platform: &Platform) -> Result<Vec<NewJob>, Error> {
     let id = |request: &CreateJobRequest| Some(request.job.as_ref()?.id.to_lowercase());
     read_batch(platform, "requests", requests, &[("job.id", id)], read)
 }
 
-/// What a request filters by that is more than a text.
+/// The validated filters of ListJobs, except plain texts.
 pub(crate) struct Filters {
     pub(crate) statuses: Vec<&'static str>,
     pub(crate) create_time: TimeRange,
     pub(crate) end_time: TimeRange,
 }
 
-/// What a request filters by.
+/// Validates the filters of a request.
 pub(crate) fn filters(request: &ListJobsRequest) -> Result<Filters, Error> {
     let mut violations = Violations::default();
     if request.statuses.len() > MAX_VALUES {
@@ -53,7 +53,7 @@ pub(crate) fn filters(request: &ListJobsRequest) -> Result<Filters, Error> {
     Ok(Filters { statuses, create_time, end_time })
 }
 
-/// Which job a request asks to retry.
+/// The retry of a job.
 pub(crate) fn retry(request: &RetryJobRequest, platform: &Platform) -> Result<Retry, Error> {
     Ok(Retry {
         id: parse_id("id", &request.id)?,
@@ -64,7 +64,7 @@ pub(crate) fn retry(request: &RetryJobRequest, platform: &Platform) -> Result<Re
     })
 }
 
-/// The events that a request has recorded: one for each id, which the first event that gives it stands for.
+/// The events to insert: one for each id. If events of a request have the same id, the first one is taken.
 pub(crate) fn append(events: Vec<JobEvent>, platform: &Platform) -> Result<Append, Error> {
     let new = read_batch(platform, "events", events, &[], read_event)?;
     let time = new.first().map_or_else(|| now(&platform.clock), |new| new.create_time);

@@ -1,4 +1,4 @@
-//! JobService: jobs, the events that tell of them, and how many there are of each kind.
+//! JobService: jobs, their events, and counts of jobs by status and operation type.
 
 mod input;
 mod lists;
@@ -70,7 +70,7 @@ impl Jobs {
         JobServiceServer::new(self).max_decoding_message_size(MAX_REQUEST_BYTES)
     }
 
-    /// That there is a job, asked only when a page of its events is empty.
+    /// Checks that the job exists. This is called only if a page of its events is empty.
     async fn check_job(&self, workspace: &str, id: Uuid) -> Result<(), Error> {
         jobs::get(self, workspace, id).await?.map(|_: Job| ()).ok_or_else(|| no_job("job_id", id))
     }
@@ -93,7 +93,7 @@ impl JobService for Jobs {
         let new = input::new_jobs(requests, &self.platform)?;
         let existing_is = if pass_over_existing { Existing::PassedOver } else { Existing::Refused };
         create(self, &caller.workspace, &new, existing_is).await?;
-        // One that was there already has the same id.
+        // A skipped job has the same id.
         let ids = new.iter().map(|new| new.job.id.clone());
         Ok(Response::new(BatchCreateJobsResponse { ids: ids.collect() }))
     }

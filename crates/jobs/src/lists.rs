@@ -11,16 +11,16 @@ use quire_proto::jobs::v1::{JobEventKind, JobStatus};
 pub use stats::OPERATION_TYPES;
 pub(crate) use stats::stats;
 
-/// How a job is that no host has told of.
+/// The status of a job without events from hosts.
 pub(crate) const SUBMITTED: &str = "submitted";
-/// How a job is while a host has not ended.
+/// The status of a job while a host has not ended.
 pub(crate) const PROCESSING: &str = "processing";
 
-/// Begins a transaction. What it looks up it finds by an index, also where Postgres has planned it when the tables were small:
-/// it keeps such a plan until the tables are analyzed again, however large they have become.
+/// Begins a transaction that never uses sequential scans. Postgres would choose them while the tables are small, and
+/// would keep such a plan until the tables are analyzed again, even if they have grown.
 const BEGIN: &str = "begin; set local enable_seqscan = off";
 
-/// What the rows call each status.
+/// The name of each status in the rows.
 pub(crate) const STATUSES: Names<JobStatus> = Names {
     in_contract: JobStatus::as_str_name,
     in_service: &[
@@ -33,7 +33,7 @@ pub(crate) const STATUSES: Names<JobStatus> = Names {
     ],
 };
 
-/// What the rows call each kind of event.
+/// The name of each kind of event in the rows.
 pub(crate) const KINDS: Names<JobEventKind> = Names {
     in_contract: JobEventKind::as_str_name,
     in_service: &[
@@ -47,5 +47,5 @@ pub(crate) const KINDS: Names<JobEventKind> = Names {
     ],
 };
 
-/// The kinds of events with which a host ends.
+/// The kinds of events that end a host.
 pub(crate) const ENDINGS: [&str; 3] = ["completed", "failed", "skipped"];

@@ -12,21 +12,21 @@ use crate::lists::{
 };
 
 const QUERY_BYTES: RangeInclusive<usize> = 1..=1_024;
-/// Of a query. What it takes to rank a memory grows faster than they do.
+/// The maximum number of words in a query. The cost of ranking a memory grows faster than the number of words.
 const MAX_QUERY_WORDS: usize = 16;
 
-/// The memory that a request asks for.
+/// The memory to store.
 pub(crate) fn new_memory(request: StoreMemoryRequest, platform: &Platform) -> Result<NewMemory, Error> {
     read_one(platform, request, read)
 }
 
-/// The memories that a batch asks for.
+/// The memories of a batch to store.
 pub(crate) fn new_memories(requests: Vec<StoreMemoryRequest>, platform: &Platform) -> Result<Vec<NewMemory>, Error> {
     let id = |request: &StoreMemoryRequest| Some(request.memory.as_ref()?.id.to_lowercase());
     read_batch(platform, "requests", requests, &[("memory.id", id)], read)
 }
 
-/// The scope that a request filters by, if it does.
+/// The scope to filter by, if any.
 pub(crate) fn scope_filter(scope: i32) -> Result<Option<&'static str>, Error> {
     let mut violations = Violations::default();
     let scope = violations.one_of_if_given("scope", scope, &SCOPES);
@@ -34,7 +34,7 @@ pub(crate) fn scope_filter(scope: i32) -> Result<Option<&'static str>, Error> {
     Ok(scope)
 }
 
-/// The words that a request asks for, the scope that it filters by, and what else it has in common with a request to list.
+/// The words to search for, the scope to filter by, and the other filters as a request of ListMemories.
 pub(crate) fn recall(
     request: RecallMemoriesRequest,
 ) -> Result<(String, Option<&'static str>, ListMemoriesRequest), Error> {

@@ -83,7 +83,7 @@ impl MemoryService for Memories {
         let new = input::new_memories(requests, &self.platform)?;
         let existing_is = if pass_over_existing { Existing::PassedOver } else { Existing::Refused };
         create(self, &caller.workspace, &new, existing_is).await?;
-        // One that was there already has the same id.
+        // A skipped memory has the same id.
         let ids = new.iter().map(|new| new.memory.id.clone());
         Ok(Response::new(BatchStoreMemoriesResponse { ids: ids.collect() }))
     }
@@ -126,7 +126,7 @@ impl MemoryService for Memories {
     }
 }
 
-/// The page of one of the lists, which have the same filters.
+/// Queries a page of one of the lists. Both lists have the same filters.
 fn query<'a>(list: &'a List, caller: &Caller, request: ListMemoriesRequest, scope: Option<&'static str>) -> Query<'a> {
     list.page(request.page, &request.order_by)
         .scope(&caller.workspace)

@@ -8,7 +8,7 @@ use platform::Names;
 use quire_proto::memory::v1::MemoryScope;
 pub use recalled::RECALLED;
 
-/// The words for each scope, as the rows have them.
+/// The name of each scope in the rows.
 pub(crate) const SCOPES: Names<MemoryScope> = Names {
     in_contract: MemoryScope::as_str_name,
     in_service: &[

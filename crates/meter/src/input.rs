@@ -13,11 +13,12 @@ use crate::lists::{
     usage::{self, NewUsage},
 };
 
-/// Digits of a cost before its point, and behind it.
+/// The number of digits of a cost before the decimal point, and after it.
 const WHOLE_DIGITS: RangeInclusive<usize> = 1..=9;
 const FRACTION_DIGITS: RangeInclusive<usize> = 1..=12;
 
-/// The uses that a request has recorded: one for each request_id, which the first record that gives it stands for.
+/// The records to insert: one for each request_id. If records of a request have the same request_id, the first one is
+/// taken.
 pub(crate) fn new_usage(records: Vec<UsageRecord>, platform: &Platform) -> Result<Vec<NewUsage>, Error> {
     let new = read_batch(platform, "records", records, &[], read)?;
     without_repeated(
@@ -27,7 +28,7 @@ pub(crate) fn new_usage(records: Vec<UsageRecord>, platform: &Platform) -> Resul
     )
 }
 
-/// The time that a request asks for.
+/// The time range to filter by.
 pub(crate) fn range(request: &ListUsageRequest) -> Result<TimeRange, Error> {
     let mut violations = Violations::default();
     let range = violations.time_range(("start_time", request.start_time), ("end_time", request.end_time));
@@ -35,7 +36,7 @@ pub(crate) fn range(request: &ListUsageRequest) -> Result<TimeRange, Error> {
     Ok(range)
 }
 
-/// What a request asks to be summed up, by what, and over which time.
+/// The dimensions to group by, the time range, and the other filters as a request of ListUsage.
 pub(crate) fn summary(request: SummarizeUsageRequest) -> Result<(Dimensions, TimeRange, ListUsageRequest), Error> {
     let mut violations = Violations::default();
     let dimensions = read_dimensions(&mut violations, &request.group_by);
@@ -82,14 +83,14 @@ fn read(
     NewUsage { path, is_occur_time_given, id, cost_usd, occur_time, create_time, record }
 }
 
-/// The cost that a text is: if it is left out, none.
+/// Parses a cost. An empty text is 0.
 fn read_cost(violations: &mut Violations, path: &str, text: &str) -> Decimal {
     if text.is_empty() {
         return Decimal::ZERO;
     }
     let cost = is_cost(text).then(|| Decimal::from_str_exact(text).ok()).flatten();
     cost.map(|cost| cost.normalize()).unwrap_or_else(|| {
-        let description = "must be 1 to 9 digits, and if need be a point and 1 to 12 more, as in 0.0125";
+        let description = "must be 1 to 9 digits, optionally followed by a point and 1 to 12 digits, as in 0.0125";
         violations.add(format_args!("{path}cost_usd"), description);
         Decimal::ZERO
     })

@@ -92,7 +92,7 @@ impl MeterService for Meter {
     }
 }
 
-/// The page of one of the lists, which have the same filters.
+/// Queries a page of one of the lists. Both lists have the same filters.
 fn query<'a>(list: &'a List, caller: &Caller, request: ListUsageRequest, range: TimeRange) -> Query<'a> {
     list.page(request.page, &request.order_by)
         .scope(&caller.workspace)

@@ -8,7 +8,7 @@ use quire_proto::meter::v1::UsageDimension;
 pub use summaries::SUMMARIES;
 pub use usage::{USAGE, usage_fields};
 
-/// What usage can be summed up by, and the parameter that says whether it is.
+/// The dimensions of summaries, and the list parameter of each.
 pub(crate) const DIMENSIONS: Names<UsageDimension> = Names {
     in_contract: UsageDimension::as_str_name,
     in_service: &[

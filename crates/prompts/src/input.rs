@@ -17,18 +17,18 @@ use crate::lists::{
 };
 
 const NAME_BYTES: RangeInclusive<usize> = 1..=256;
-/// Of an author, or of who moves a label.
+/// The length of an author's name, or of the name of a person who moves a label.
 const PERSON_BYTES: RangeInclusive<usize> = 0..=128;
 const LABEL_BYTES: RangeInclusive<usize> = 1..=64;
-/// The label that a program means when it names none.
+/// The default label of ResolvePrompt.
 const DEFAULT_LABEL: &str = "production";
 
-/// The prompt that a request asks for.
+/// The prompt to create.
 pub(crate) fn new_prompt(request: CreatePromptRequest, platform: &Platform) -> Result<NewPrompt, Error> {
     read_one(platform, request, read)
 }
 
-/// The prompts that a batch asks for.
+/// The prompts of a batch to create.
 pub(crate) fn new_prompts(requests: Vec<CreatePromptRequest>, platform: &Platform) -> Result<Vec<NewPrompt>, Error> {
     let new = read_batch(
         platform,
@@ -44,7 +44,7 @@ pub(crate) fn new_prompts(requests: Vec<CreatePromptRequest>, platform: &Platfor
     Ok(new)
 }
 
-/// The version that a request asks to be added.
+/// The version to add.
 pub(crate) fn new_version(version: PromptVersion, platform: &Platform) -> Result<NewVersion, Error> {
     let mut violations = Violations::default();
     let prompt_id = violations.id("version.prompt_id", &version.prompt_id);
@@ -53,7 +53,7 @@ pub(crate) fn new_version(version: PromptVersion, platform: &Platform) -> Result
     Ok(version)
 }
 
-/// The prompt and the number of the version that a request asks for.
+/// The prompt's id and the version's number.
 pub(crate) fn version(request: &GetPromptVersionRequest) -> Result<(Uuid, i32), Error> {
     let mut violations = Violations::default();
     let prompt_id = violations.id("prompt_id", &request.prompt_id);
@@ -62,7 +62,7 @@ pub(crate) fn version(request: &GetPromptVersionRequest) -> Result<(Uuid, i32), 
     Ok((prompt_id, request.version))
 }
 
-/// The label that a request asks for.
+/// The assignment of a label.
 pub(crate) fn label(request: AssignLabelRequest, platform: &Platform) -> Result<NewLabel, Error> {
     let mut violations = Violations::default();
     let prompt_id = violations.id("prompt_id", &request.prompt_id);
@@ -81,7 +81,7 @@ pub(crate) fn label(request: AssignLabelRequest, platform: &Platform) -> Result<
     })
 }
 
-/// The name and the label that a request asks for.
+/// The prompt's name and the label to resolve.
 pub(crate) fn name_and_label(request: ResolvePromptRequest) -> Result<(String, String), Error> {
     let ResolvePromptRequest { name, label } = request;
     let label = label.unwrap_or_else(|| DEFAULT_LABEL.to_owned());
@@ -116,7 +116,7 @@ fn read(
     NewPrompt { path, is_id_given, id, etag, create_time, prompt, version }
 }
 
-/// Version 1 of a prompt, until it is known to be another.
+/// Validates a version. Its number is 1 until the version is added to an existing prompt.
 fn read_version(
     violations: &mut Violations,
     path: &str,
@@ -136,14 +136,14 @@ fn read_version(
     NewVersion { prompt_id, create_time, version }
 }
 
-/// The names in double braces, each once, in the order in which they first appear.
+/// The distinct names in double braces, in the order of their first appearance.
 fn variables(content: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let mut seen = HashSet::new();
     let ends = content.match_indices("}}").map(|(end, _)| end);
     let mut begin = 0;
     for end in ends {
-        // Between one pair of closing braces and the next, so that no text is looked at twice.
+        // Searches only between two pairs of closing braces, so that no text is searched twice.
         let name = content.get(begin..end).and_then(|text| text.rsplit_once("{{")).map(|(_, name)| name.trim());
         if let Some(name) = name.filter(|name| is_variable(name) && seen.insert(*name)) {
             names.push(name.to_owned());

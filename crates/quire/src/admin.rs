@@ -1,4 +1,4 @@
-//! The admin port: metrics, probes, and the keys that other programs check access tokens with.
+//! The admin port: metrics, probes, and the public keys of access tokens.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -17,12 +17,13 @@ use tokio::net::TcpListener;
 
 use crate::error::Error;
 
-/// How often what was measured is put together, also while nobody asks.
+/// How often the recorded samples are aggregated, even if nobody reads the metrics.
 const UPKEEP: Duration = Duration::from_secs(5);
-/// The bounds of the buckets of times, in seconds: from a page to what a caller gives up on.
+/// The bounds of the histogram buckets in seconds: from the time of a fast page to the time after which callers give
+/// up.
 const SECONDS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 
-/// Begins to count what is measured.
+/// Installs the recorder of metrics.
 pub(crate) fn measure() -> Result<PrometheusHandle, Error> {
     let builder = PrometheusBuilder::new().set_buckets(&SECONDS).map_err(|error| Error::Metrics(error.to_string()))?;
     let handle = builder.install_recorder().map_err(|error| Error::Metrics(error.to_string()))?;
@@ -50,7 +51,7 @@ pub(crate) fn measure() -> Result<PrometheusHandle, Error> {
     Ok(handle)
 }
 
-/// What the admin port answers from.
+/// The state of the admin port.
 pub(crate) struct Admin {
     pub(crate) metrics: PrometheusHandle,
     pub(crate) database: Database,
@@ -59,7 +60,7 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Answers until the end of the process.
+    /// Serves until the process ends.
     pub(crate) fn serve(self, listener: TcpListener) -> impl Future<Output = std::io::Result<()>> {
         let router = Router::new()
             .route("/metrics", get(metrics))
@@ -77,12 +78,12 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], admin.metrics.render())
 }
 
-/// That the process lives.
+/// Reports that the process is alive.
 async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Whether calls can be answered: whether the database answers.
+/// Reports whether calls can be answered, which is whether the database answers.
 async fn readyz(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     if admin.availability.is_available() {
         (StatusCode::OK, "ok\n")
@@ -91,7 +92,7 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     }
 }
 
-/// The public keys ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)); none while there is no authentication.
+/// The public keys ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)); an empty set without authentication.
 async fn jwks(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     let keys = admin.signing_keys.as_ref().map(SigningKeys::public);
     let keys = keys.map_or_else(|| Ok(r#"{"keys":[]}"#.to_owned()), |keys| serde_json::to_string(&keys));

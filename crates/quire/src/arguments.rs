@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 
     /// What to log, as in `info` or `warn,quire=debug`
-    // The order puts it behind what a command has of its own.
+    // The order puts this argument after those of the command itself.
     #[arg(long, global = true, display_order = 900, env = "QUIRE_LOG", default_value = "info,sqlx=warn")]
     pub(crate) log: String,
 }
@@ -188,7 +188,7 @@ pub(crate) struct Bootstrap {
     #[arg(long, default_value = "bootstrap")]
     pub(crate) name: String,
 
-    /// Who calls with it
+    /// The subject of the key: the program or person that uses it
     #[arg(long, default_value = "admin")]
     pub(crate) subject: String,
 }
@@ -202,7 +202,7 @@ pub(crate) struct CreateKey {
     #[arg(long)]
     pub(crate) name: String,
 
-    /// Who calls with it
+    /// The subject of the key: the program or person that uses it
     #[arg(long)]
     pub(crate) subject: String,
 

@@ -1,4 +1,4 @@
-//! Who may call a server: the keys of access tokens, and TLS.
+//! Authentication of a server's callers: the keys of access tokens, and TLS.
 
 use std::{
     fs,
@@ -23,21 +23,21 @@ use crate::{
     error::Error,
 };
 
-/// The keys that sign and check access tokens, if the arguments name a file of them.
+/// The keys that sign and verify access tokens, if the arguments name a file.
 pub(crate) fn signing_keys(arguments: &Serve) -> Result<Option<SigningKeys>, Error> {
     let Some(path) = &arguments.signing_keys else { return Ok(None) };
     let keys = read(path)?.parse().map_err(|source| Error::SigningKeys { path: path.clone(), source })?;
     Ok(Some(keys))
 }
 
-/// Requires addresses that others reach to be served to those who are known only.
+/// Requires authentication if an address can be reached from other machines.
 pub(crate) fn check_addresses(arguments: &Serve) -> Result<(), Error> {
     let addresses = std::iter::once(&arguments.listen).chain(&arguments.admin_listen);
     let public = addresses.copied().find(|address: &SocketAddr| !address.ip().is_loopback());
     match public {
         Some(address) if arguments.signing_keys.is_none() => Err(Error::NotLoopback(address)),
         Some(address) if arguments.tls.tls_cert.is_none() => {
-            tracing::warn!(%address, "without --tls-cert, keys and tokens are there for everybody on the way to read");
+            tracing::warn!(%address, "without --tls-cert, keys and tokens are sent in plain text");
             Ok(())
         }
         Some(_) | None => Ok(()),
@@ -53,7 +53,8 @@ pub(crate) fn tls(arguments: &Tls) -> Result<Option<TlsAcceptor>, Error> {
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 
-/// TLS with this certificate and its key, in PEM, for HTTP/2. With authorities, every client must have a certificate of one.
+/// TLS for HTTP/2 with this certificate and its key, in PEM. With authorities, every client must have a certificate
+/// from one of them.
 fn tls_config(
     certificates: &str,
     key: &str,
@@ -77,7 +78,7 @@ fn tls_config(
     Ok(config)
 }
 
-/// The text of a file.
+/// Reads a file as text.
 pub(crate) fn read(path: &Path) -> Result<String, Error> {
     fs::read_to_string(path).map_err(|source| Error::File { path: PathBuf::from(path), source })
 }

@@ -1,4 +1,4 @@
-//! How the program calls a server, its own or another.
+//! The program as a client of a server.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -16,25 +16,25 @@ use tonic::{
 
 use crate::{arguments::Connect, authentication::read, error::Error};
 
-/// How long the server may be silent.
+/// The timeout for connecting, and the interval and timeout of keepalive pings.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long before its end an access token is no longer used.
+/// How long before its expiry an access token is refreshed.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// A connection to a server, and who calls over it.
+/// A connection to a server, with the caller's identity.
 pub(crate) struct Client {
     pub(crate) channel: Channel,
     caller: Caller,
 }
 
 enum Caller {
-    /// Nobody in particular, in this workspace.
+    /// An anonymous caller in this workspace.
     Workspace(AsciiMetadataValue),
-    /// Who has an API key, in its workspace.
+    /// The subject of an API key, in the workspace of the key.
     Session(Box<Session>),
 }
 
-/// A session that was begun with an API key.
+/// A session that was created with an API key.
 struct Session {
     secret: String,
     credentials: Credentials,
@@ -42,7 +42,7 @@ struct Session {
 }
 
 impl Client {
-    /// Connects to the server that the arguments name. The connection notices when the server does not answer.
+    /// Connects to the server that the arguments name. Keepalive pings detect a server that does not answer.
     pub(crate) async fn connect(arguments: Connect) -> Result<Self, Error> {
         let channel = channel(&arguments).await?;
         match arguments.api_key {
@@ -54,7 +54,7 @@ impl Client {
         }
     }
 
-    /// Calls as nobody in particular, in this workspace.
+    /// An anonymous client in this workspace.
     pub(crate) fn in_workspace(channel: Channel, workspace: &str) -> Result<Self, Error> {
         if !is_workspace(workspace) {
             return Err(Error::Workspace);
@@ -63,7 +63,7 @@ impl Client {
         Ok(Self { channel, caller: Caller::Workspace(workspace) })
     }
 
-    /// A request with what says who calls.
+    /// A request with the metadata that identifies the caller.
     pub(crate) async fn request<T>(&mut self, message: T) -> Result<Request<T>, Status> {
         let mut request = Request::new(message);
         let (name, value) = match &mut self.caller {
@@ -82,21 +82,22 @@ impl Session {
         Ok(Self { secret, credentials, clock })
     }
 
-    /// What stands in a call's metadata; where it is about to end, a new one.
+    /// The `authorization` metadata of a call. Refreshes an access token that is about to expire.
     async fn authorization(&mut self, channel: &Channel) -> Result<AsciiMetadataValue, Status> {
         if self.is_ending() {
             let refresh_token = std::mem::take(&mut self.credentials.refresh_token);
             let mut client = IdentityServiceClient::new(channel.clone());
             self.credentials = match client.refresh_session(RefreshSessionRequest { refresh_token }).await {
                 Ok(refreshed) => refreshed.into_inner().credentials.unwrap_or_default(),
-                // The session has ended, or an answer was lost: a refresh token is never used again.
+                // The session has ended, or an earlier answer was lost. A refresh token must not be used twice, so
+                // start a new session.
                 Err(_) => credentials(channel, &self.secret).await?,
             };
         }
         let authorization = format!("Bearer {}", self.credentials.access_token);
         authorization
             .parse()
-            .map_err(|_: InvalidMetadataValue| Status::internal("the access token of the server cannot be sent"))
+            .map_err(|_: InvalidMetadataValue| Status::internal("the server returned an invalid access token"))
     }
 
     fn is_ending(&self) -> bool {
@@ -105,7 +106,7 @@ impl Session {
     }
 }
 
-/// Begins a session.
+/// Creates a session.
 async fn credentials(channel: &Channel, secret: &str) -> Result<Credentials, Status> {
     let request = CreateSessionRequest { secret: secret.to_owned(), scopes: Vec::new() };
     let begun = IdentityServiceClient::new(channel.clone()).create_session(request).await?;
@@ -136,7 +137,7 @@ async fn channel(arguments: &Connect) -> Result<Channel, Error> {
     channel.map_err(|_: transport::Error| Error::Unreachable(server.clone()))
 }
 
-/// Whether what is sent there stays on this machine.
+/// Whether the host is this machine.
 fn is_loopback(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())

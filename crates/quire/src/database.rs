@@ -1,4 +1,4 @@
-//! The database that is served: one that a URL names, or a private Postgres with its data in a directory.
+//! The database: either the one that a URL names, or a private Postgres with its data in a directory.
 
 use std::{
     env,
@@ -17,14 +17,14 @@ use crate::{
     private,
 };
 
-/// How many connections of a private Postgres are left for others, as `quire keys bootstrap` and psql.
+/// How many connections a private Postgres has for other programs, such as `quire keys bootstrap` and psql.
 const OTHER_CONNECTIONS: u16 = 84;
 
-/// The database to serve, and the keys that seal its page tokens.
+/// The database to serve, and the keys of its page tokens.
 pub(crate) struct Database {
     pub(crate) options: PgConnectOptions,
     pub(crate) token_keys: TokenKeys,
-    /// The private Postgres, if that is what it is, and what it was started with; it stops when it is dropped.
+    /// The private Postgres, if there is one, and its settings. It stops when it is dropped.
     pub(crate) private: Option<(Server, Settings)>,
 }
 
@@ -33,7 +33,8 @@ pub(crate) async fn migrate(Migrate { database_url }: Migrate) -> Result<(), Err
     Ok(::database::migrate(&parse_url(&database_url)?).await?)
 }
 
-/// Opens the database that the arguments name, with these token keys or those that it keeps.
+/// Opens the database that the arguments name. A private Postgres stores token keys in its data directory, for use if
+/// none are given.
 pub(crate) async fn open(arguments: &Serve, token_keys: Option<TokenKeys>) -> Result<Database, Error> {
     if let Some(url) = &arguments.database.database_url {
         let token_keys = token_keys.ok_or(Error::NoTokenKeys)?;
@@ -45,22 +46,22 @@ pub(crate) async fn open(arguments: &Serve, token_keys: Option<TokenKeys>) -> Re
     let data_dir = settings.data_dir.clone();
     let server = private::start(&settings, Server::start).await?;
     tracing::info!(data_dir = %data_dir.display(), "started a private Postgres");
-    // The data directory is this process's alone while its Postgres runs.
-    let token_keys = token_keys.map_or_else(|| kept_token_keys(&data_dir.join("token-keys")), Ok)?;
+    // No other process uses the data directory while this process's Postgres runs.
+    let token_keys = token_keys.map_or_else(|| stored_token_keys(&data_dir.join("token-keys")), Ok)?;
     Ok(Database { options: private::options(&server), token_keys, private: Some((server, settings)) })
 }
 
-/// What has to be kept while a database is in use that was reached.
+/// How a database was reached. Keep this value while the database is in use.
 pub(crate) enum Reached {
-    /// Nothing: a URL names it.
+    /// A URL names it.
     ByUrl,
-    /// The private Postgres, which was started for this.
+    /// The private Postgres was started for this command.
     Started(Server),
-    /// The way to the private Postgres of a server that runs.
+    /// The private Postgres of a running server.
     Running(Running),
 }
 
-/// Reaches the database that the arguments name, whether or not its private Postgres is being served.
+/// Reaches the database that the arguments name, whether or not a server is running its private Postgres.
 pub(crate) async fn reach(arguments: &arguments::Database) -> Result<(PgConnectOptions, Reached), Error> {
     if let Some(url) = &arguments.database_url {
         return Ok((parse_url(url)?, Reached::ByUrl));
@@ -76,7 +77,7 @@ pub(crate) async fn reach(arguments: &arguments::Database) -> Result<(PgConnectO
     }
 }
 
-/// The private Postgres that the arguments name.
+/// The settings of the private Postgres that the arguments name.
 fn settings(arguments: &arguments::Database) -> Result<Settings, Error> {
     let data_dir = arguments.data_dir.clone().map_or_else(default_data_dir, Ok)?;
     Ok(Settings { data_dir, durable: true, extra: Vec::new() })
@@ -98,12 +99,12 @@ fn default_data_dir() -> Result<PathBuf, Error> {
     Ok(data_home.or_else(home).ok_or(Error::NoDataDirectory)?.join("quire"))
 }
 
-/// The keys that the file holds; it is made, with one key, where there is none.
-fn kept_token_keys(path: &Path) -> Result<TokenKeys, Error> {
+/// Reads the keys from the file. If the file does not exist, it is created with one new key.
+fn stored_token_keys(path: &Path) -> Result<TokenKeys, Error> {
     let failed = |source| Error::File { path: path.to_owned(), source };
     if !path.try_exists().map_err(failed)? {
         let keys = TokenKeys::generate().map_err(|error| Error::Random(error.to_string()))?;
-        // A temporary file has mode 0600 and takes its name only when it is whole.
+        // A temporary file has mode 0600, and is renamed only when it is complete.
         let mut file = NamedTempFile::new_in(path.parent().unwrap_or(path)).map_err(failed)?;
         writeln!(file, "{keys}").and_then(|()| file.as_file().sync_all()).map_err(failed)?;
         file.persist_noclobber(path).map_err(|error| failed(error.error))?;

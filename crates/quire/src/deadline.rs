@@ -11,25 +11,25 @@ use axum::{
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 
-/// The header that says how long the caller waits.
+/// The header with the caller's timeout.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
-/// How long a call may take, its message included, when its caller would wait longer.
+/// The maximum time of a call, including its message, even if the caller's timeout is longer.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// When a call has to be answered.
+/// The time by which a call must be answered.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline(Instant);
 
 impl Deadline {
-    /// The deadline of a call that comes in now: what its headers say, at most 60 seconds from now. A malformed
-    /// value is ignored, as tonic ignores it.
+    /// The deadline of a call that arrives now: now plus the timeout in its headers, at most 60 seconds. A malformed
+    /// timeout is ignored, as in tonic.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let timeout = headers.get(GRPC_TIMEOUT).and_then(timeout);
         Self(Instant::now() + timeout.map_or(MAX_TIMEOUT, |timeout| timeout.min(MAX_TIMEOUT)))
     }
 
-    /// Waits for an answer until the deadline, and answers DEADLINE_EXCEEDED then. The clock is read each time before the answer
-    /// is worked on, so that nothing begins late: not even the call itself, if the deadline was over when it came.
+    /// Waits for the answer until the deadline, and then answers DEADLINE_EXCEEDED. The clock is read before each poll
+    /// of the answer, so that no work starts after the deadline: not even the call itself, if it arrives too late.
     pub(crate) async fn bound(self, answer: impl Future<Output = Response>) -> Response {
         let mut answer = pin!(answer);
         let mut passed = pin!(sleep_until(self.0));
@@ -46,12 +46,13 @@ impl Deadline {
     }
 }
 
-/// As middleware, for calls that nothing else goes around.
+/// Middleware that bounds calls which have no other middleware.
 pub(crate) async fn bound(request: Request, next: Next) -> Response {
     Deadline::of(request.headers()).bound(next.run(request)).await
 }
 
-/// Reads one to eight digits and a unit, [as gRPC has it](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+/// Parses one to eight digits and a unit, as in [gRPC over
+/// HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
 fn timeout(value: &HeaderValue) -> Option<Duration> {
     let (unit, digits) = value.as_bytes().split_last()?;
     if !(1..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_timeout() {
+    fn malformed_timeouts_are_ignored() {
         let wrong: [&[u8]; 11] =
             [b"", b"S", b"1", b"1s", b"1 S", b"+1S", b"-1S", b"1.5S", b"100000000n", b"\xb2S", b"1\xb5"];
         for value in wrong {
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_has_a_minute_at_most() {
+    fn a_timeout_is_at_most_a_minute() {
         let left = |value: &'static str| {
             let headers = HeaderMap::from_iter([(GRPC_TIMEOUT.parse().unwrap(), HeaderValue::from_static(value))]);
             let before = Instant::now();
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_is_answered_until_its_deadline_and_not_begun_after_it() {
+    async fn a_call_is_not_started_after_its_deadline() {
         let answer = async |timeout| {
             let begun = AtomicBool::new(false);
             let answer = Deadline(Instant::now() + timeout).bound(async {
@@ -134,7 +135,8 @@ mod tests {
         assert_eq!(answer(Duration::ZERO).await, (Some(Code::DeadlineExceeded), false));
     }
 
-    /// One that could go on only after its deadline, as with a connection to the database, does not.
+    /// An answer that becomes ready to continue after the deadline, as when it gets a database connection late, is not
+    /// polled again.
     #[tokio::test]
     async fn nothing_goes_on_after_the_deadline() {
         let went_on = AtomicBool::new(false);

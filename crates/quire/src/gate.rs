@@ -1,5 +1,5 @@
-//! What every call of a service goes through: it is measured, has a deadline, is made by somebody who may make it, and is
-//! answered while the database is.
+//! The middleware of every call to a service: metrics, the deadline, authorization, and the availability of the
+//! database.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,10 +18,10 @@ use tonic::Status;
 
 use crate::{deadline::Deadline, measure::Measure};
 
-/// How long the message of a call that is refused is waited for.
+/// How long to wait for the message of a refused call.
 const MESSAGE_LIMIT: Duration = Duration::from_millis(100);
 
-/// What goes around services.
+/// The middleware around services.
 pub(crate) struct Gate {
     pub(crate) measure: Measure,
     pub(crate) access: Access,
@@ -30,7 +30,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Goes around these services. A path that leads to none of them is not measured.
+    /// Wraps these services. Calls of other paths are not measured.
     pub(crate) fn around(self, services: Router) -> Router {
         services.route_layer(from_fn_with_state(Arc::new(self), measured))
     }
@@ -55,8 +55,8 @@ fn unavailable() -> Status {
     Status::unavailable("the database is unavailable; try again")
 }
 
-/// The answer to a call that is not begun. A short message is read and thrown away first: messages that stay unread count
-/// against their connection in HTTP/2, which would end with all other calls on it.
+/// Refuses a call before it reaches its service. A short message is read and discarded first: in HTTP/2, unread
+/// messages count as errors of their connection, and too many of them close it, with all other calls on it.
 async fn refused(status: Status, request: Request) -> Response {
     let mut message = request.into_body().into_data_stream();
     let read = async {
@@ -68,7 +68,7 @@ async fn refused(status: Status, request: Request) -> Response {
             }
         }
     };
-    // One that does not come is not waited for.
+    // The message may never arrive.
     let _: Result<(), Elapsed> = timeout(MESSAGE_LIMIT, read).await;
     status.into_http()
 }

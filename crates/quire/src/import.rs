@@ -22,16 +22,17 @@ use crate::{
     records::Records,
 };
 
-/// What some programs begin a file with.
+/// Some programs write this at the beginning of a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// The most of a line, which is more than the escapes of any content need.
+/// The maximum length of a line: enough for any record, even if its content consists of escapes.
 const MAX_LINE_BYTES: u64 = 16 << 20;
-/// The most bytes of a batch of several records, below what a call takes.
+/// The maximum size of a batch with more than one record, less than the limit of a call.
 const MAX_BATCH_BYTES: usize = 8 << 20;
-/// The most bytes that the answer to a batch repeats, with what the service adds.
+/// The maximum size of the records in a batch's answer, with room for the fields that the service adds.
 const MAX_ANSWERED_BYTES: usize = 3 << 20;
 
-/// Imports the records of a file, a batch at a time, until a batch has a bad line or cannot be sent.
+/// Imports the records of a file in batches. Stops at the first batch that has an invalid line or that the server
+/// refuses.
 pub(crate) async fn import(Import { service, import, arguments }: Import) -> Result<(), Error> {
     let ImportArguments { file, connect } = arguments;
     let records = Records::new(service, import)?;
@@ -45,7 +46,7 @@ pub(crate) async fn import(Import { service, import, arguments }: Import) -> Res
             lines.progress.finish_and_clear();
             problems.sort();
             for (line, why) in problems {
-                // What a line holds does not reach the terminal as it is.
+                // The text can contain parts of the line: replace characters that could control the terminal.
                 eprintln!("{}:{line}: {}", file.display(), why.replace(char::is_control, "\u{fffd}"));
             }
             return Err(Error::Import { imported, names: records.names, first: *range.start(), last: *range.end() });
@@ -54,17 +55,17 @@ pub(crate) async fn import(Import { service, import, arguments }: Import) -> Res
         lines.progress.set_message(format!("{imported} {}", records.names));
     }
     lines.progress.finish_and_clear();
-    tracing::info!("imported {imported} {}; those that were there already are among them", records.names);
+    tracing::info!("imported {imported} {}, including those that existed already", records.names);
     Ok(())
 }
 
-/// Lines that are wrong, and why.
+/// Invalid lines, each with its number and the reason.
 type Problems = Vec<(u64, String)>;
 
-/// Lines of the file that go into one call.
+/// Lines of the file that are sent in one call.
 #[derive(Default)]
 struct Batch {
-    /// Each with its number.
+    /// Each line with its number.
     lines: Vec<(u64, DynamicMessage)>,
     problems: Problems,
     bytes: usize,
@@ -72,7 +73,7 @@ struct Batch {
 }
 
 impl Batch {
-    /// Takes one more line, or gives it back where it is for the next batch.
+    /// Adds a line, or returns it if it does not fit and belongs in the next batch.
     fn add(&mut self, records: &Records, number: u64, line: DynamicMessage) -> Option<(u64, DynamicMessage)> {
         let bytes = self.bytes + line.encoded_len();
         let answered_bytes = self.answered_bytes + records.answered_bytes(&line);
@@ -89,7 +90,7 @@ impl Batch {
         self.lines.len() + self.problems.len()
     }
 
-    /// The numbers of its first and its last line.
+    /// The numbers of the first and the last line.
     fn numbers(&self) -> RangeInclusive<u64> {
         let lines = self.lines.iter().map(|(number, _)| *number);
         let numbers = || lines.clone().chain(self.problems.iter().map(|(number, _)| *number));
@@ -101,11 +102,11 @@ impl Batch {
 struct Lines<'a> {
     records: &'a Records,
     reader: Box<dyn BufRead + Send>,
-    /// The number of the line last read.
+    /// The number of the last line read.
     number: u64,
-    /// What did not fit in the batch before.
+    /// The line that did not fit in the previous batch.
     left: Option<(u64, DynamicMessage)>,
-    /// Shown on a terminal only.
+    /// Shown only on a terminal.
     progress: ProgressBar,
 }
 
@@ -127,7 +128,7 @@ impl<'a> Lines<'a> {
         Ok(Self { records, reader, number: 0, left: None, progress })
     }
 
-    /// The next lines, as many as go into one call. Nothing at the end.
+    /// Reads as many lines as fit in one call. Returns `None` at the end of the file.
     fn batch(&mut self) -> Result<Option<Batch>, Error> {
         let mut batch = Batch::default();
         if let Some((number, line)) = self.left.take() {
@@ -157,7 +158,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Sends a batch whose lines are all right.
+/// Sends a batch, if all its lines are valid.
 async fn send(client: &mut Client, records: &Records, batch: Batch) -> Result<(), Problems> {
     if !batch.problems.is_empty() {
         return Err(batch.problems);
@@ -166,14 +167,14 @@ async fn send(client: &mut Client, records: &Records, batch: Batch) -> Result<()
     records.create(client, lines).await.map_err(|status| problems(records, &status, &numbers))
 }
 
-/// What a status says of each line.
+/// The problems that a status reports, by line.
 fn problems(records: &Records, status: &Status, lines: &[u64]) -> Problems {
     let details = status.get_error_details();
     let violations = details.bad_request().map(|request| request.field_violations.as_slice()).unwrap_or_default();
     let violations = violations.iter().map(|violation| (violation.field.as_str(), violation.description.as_str()));
     let existing = details.error_info().and_then(|info| info.metadata.get("field"));
     let existing = existing.filter(|_| status.code() == Code::AlreadyExists);
-    let existing = existing.map(|field| (field.as_str(), "is that of another that is there already"));
+    let existing = existing.map(|field| (field.as_str(), "is used by an existing record that differs"));
     let problems: Problems = violations
         .chain(existing)
         .map(|(field, why)| match records.place(field).and_then(|(place, field)| Some((*lines.get(place)?, field))) {
@@ -185,7 +186,7 @@ fn problems(records: &Records, status: &Status, lines: &[u64]) -> Problems {
         0 => vec![(first(lines), format!("{}: {}", status.code(), status.message()))],
         MAX_VIOLATIONS => {
             let last = lines.last().copied().unwrap_or_default();
-            problems.into_iter().chain([(last, "and perhaps more up to here".to_owned())]).collect()
+            problems.into_iter().chain([(last, "there may be more problems up to this line".to_owned())]).collect()
         }
         _ => problems,
     }

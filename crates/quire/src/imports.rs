@@ -10,7 +10,7 @@ use platform::Service;
 
 use crate::{arguments::Connect, records::Records, services::SERVICES};
 
-/// Which records to import, and where from.
+/// An import: the kind of records and the command's arguments.
 #[derive(Debug)]
 pub(crate) struct Import {
     pub(crate) service: &'static Service,
@@ -42,7 +42,7 @@ impl Subcommand for Import {
                 .about(format!("Work with the {} of a running server", import.records))
                 .subcommand_required(true)
                 .arg_required_else_help(true)
-                // The descriptors are read only where this is the command.
+                // Deferred, so that the descriptors are decoded only for this command.
                 .defer(|command| {
                     let about = about(command.get_name());
                     command.subcommand(ImportArguments::augment_args(Command::new("import")).about(about))

@@ -23,7 +23,7 @@ use crate::{
     services::methods,
 };
 
-/// Runs one of the commands. A key's secret goes to standard output, alone on its line, and nowhere else.
+/// Runs one of the commands. A key's secret is written only to standard output, on a line of its own.
 pub(crate) async fn run(keys: Keys) -> Result<(), Error> {
     match keys {
         Keys::Bootstrap(arguments) => bootstrap(arguments).await,
@@ -33,14 +33,14 @@ pub(crate) async fn run(keys: Keys) -> Result<(), Error> {
     }
 }
 
-/// Makes a key that may do everything, with no other right than to use the database.
+/// Creates a key with all scopes. The only permission that this needs is access to the database.
 async fn bootstrap(Bootstrap { database, workspace, name, subject }: Bootstrap) -> Result<(), Error> {
     if !is_workspace(&workspace) {
         return Err(Error::Workspace);
     }
     let (options, reached) = database::reach(&database).await?;
     let created = bootstrap_on(options, workspace, ApiKey { name, subject, ..Default::default() }).await;
-    // Whatever fails after this, the secret has been shown.
+    // Show the secret before anything else can fail.
     let shown = created.and_then(show_new);
     match reached {
         Reached::Started(server) => tokio::task::spawn_blocking(move || server.stop()).await??,
@@ -57,7 +57,7 @@ async fn bootstrap_on(
 ) -> Result<CreateApiKeyResponse, Error> {
     ::database::migrate(&options).await?;
     let clock = Clock::system();
-    // No page is asked for here.
+    // This command seals no page tokens, so any key will do.
     let tokens = TokenKeys::generate().map_err(|error| Error::Random(error.to_string()))?;
     let database = ::database::connect(options, MAX_CONNECTIONS.into());
     let platform = Platform::new(database, PageTokens::new(tokens.parse()?), clock, None);
@@ -113,11 +113,11 @@ async fn revoke(RevokeKey { connect, id }: RevokeKey) -> Result<(), Error> {
 
 fn show_new(CreateApiKeyResponse { api_key, secret }: CreateApiKeyResponse) -> Result<(), Error> {
     let ApiKey { id, scopes, .. } = api_key.unwrap_or_default();
-    tracing::info!(id, scopes = scopes.join(","), "made an API key; its secret is shown this once");
+    tracing::info!(id, scopes = scopes.join(","), "created an API key; its secret is shown only once");
     print(&secret)
 }
 
-/// A line on standard output.
+/// Prints a line to standard output.
 fn print(line: &str) -> Result<(), Error> {
     writeln!(io::stdout(), "{line}").map_err(|source| Error::File { path: Path::new("-").to_owned(), source })
 }
@@ -126,7 +126,7 @@ fn texts(scopes: &BTreeSet<Scope>) -> Vec<String> {
     scopes.iter().map(|scope| scope.0.clone()).collect()
 }
 
-/// What a server answered, on one line.
+/// The server's error, on one line.
 fn told(status: Status) -> Error {
     Error::Refused { code: status.code(), message: status.message().to_owned() }
 }

@@ -1,4 +1,4 @@
-//! Where callers come in: the loop that accepts their connections, and what serves each.
+//! The listener: accepts connections and serves each of them.
 
 use std::{io, net::SocketAddr, pin::pin, time::Duration};
 
@@ -14,42 +14,43 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{codegen::Service, transport::server::TcpConnectInfo};
 
-/// How many calls a connection may have in flight.
+/// The maximum number of calls in flight on a connection.
 const MAX_CALLS: u32 = 100;
-/// How often a connection is asked whether its other end is still there.
+/// The interval of HTTP/2 keepalive pings.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// How long the other end may take to answer that.
+/// How long the client may take to answer a ping.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait after a connection that could not be accepted.
+/// How long to wait after a connection could not be accepted.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves connections, by HTTP/2 alone.
+/// Serves connections, with HTTP/2 only.
 #[derive(Clone)]
 pub(crate) struct Connections {
     http: http2::Builder<TokioExecutor>,
     tls: Option<TlsAcceptor>,
     router: Router,
-    /// Cancelled when no more calls are to begin.
+    /// Cancelled when no more calls may start.
     stopping: CancellationToken,
 }
 
 impl Connections {
-    /// Connections over which this router is called, by TLS if there is any. Once `stopping` is cancelled, none is accepted, and
-    /// those that there are end when their calls in flight are answered.
+    /// Connections that call this router, over TLS if it is configured. Once `stopping` is cancelled, no connection is
+    /// accepted, and existing connections close when their calls in flight are answered.
     pub(crate) fn new(router: Router, tls: Option<TlsAcceptor>, stopping: CancellationToken) -> Self {
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
             .max_concurrent_streams(MAX_CALLS)
-            // A call that is refused before its message was read resets its stream, and what its caller has sent meanwhile
-            // counts as that caller's error. Beyond 1,024 such calls the connection would end, with all other calls on it.
+            // A call that is refused before its message is read resets its stream, and data that the caller still sends
+            // counts as an error of the caller. After 1,024 such errors the connection would be closed, with all other
+            // calls on it.
             .max_local_error_reset_streams(None)
             .keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT);
         Self { http, tls, router, stopping }
     }
 
-    /// Accepts connections until told to stop, and ends when all have ended.
+    /// Accepts connections until the server stops. Returns when all connections are closed.
     pub(crate) async fn accept(self, listener: TcpListener) {
         let tasks = TaskTracker::new();
         while let Some(accepted) = self.stopping.run_until_cancelled(listener.accept()).await {
@@ -58,7 +59,7 @@ impl Connections {
                     tasks.spawn(self.clone().serve(stream, remote));
                 }
                 Err(error) => {
-                    // As when the process may have no more files open: the next attempt would fail as well.
+                    // For example, the process has too many open files: an immediate retry would fail too.
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(PAUSE).await;
                 }

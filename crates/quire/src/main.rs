@@ -1,4 +1,4 @@
-//! `quire`: serves Quire's services, migrates their database, imports what they keep, and makes API keys.
+//! `quire`: serves Quire's services, migrates their database, imports records, and manages API keys.
 
 mod admin;
 mod arguments;
@@ -25,7 +25,7 @@ use arguments::{Arguments, Command};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-/// A page is some two thousand small allocations.
+/// A page needs about two thousand small allocations.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -45,7 +45,7 @@ async fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // One line, whatever lies beneath.
+            // One line, even if the cause has several.
             eprintln!("quire: {}", error.to_string().replace('\n', " "));
             ExitCode::FAILURE
         }

@@ -1,4 +1,4 @@
-//! Calls, counted and timed.
+//! Metrics of calls.
 
 use std::time::Duration;
 
@@ -10,19 +10,20 @@ use tonic::{Code, Status, codegen::http::HeaderMap};
 const CALLS: &str = "grpc_server_handled_total";
 const SECONDS: &str = "grpc_server_handling_seconds";
 
-/// Counts and times calls by method and code. Metrics and labels have the names that gRPC servers in other languages give them.
+/// Counts and times calls by method and code. Metrics and labels have the names that are usual for gRPC servers in
+/// other languages.
 #[derive(Debug, Clone)]
 pub(crate) struct Measure(Methods);
 
 impl Measure {
-    /// Measures calls of these methods; all others are called `unknown`, so that callers cannot make up labels.
+    /// Measures calls of these methods. All other calls have the label `unknown`, so that callers cannot create labels.
     pub(crate) fn new(methods: Methods) -> Self {
         describe_counter!(CALLS, "Calls that were answered, by method and code.");
         describe_histogram!(SECONDS, Unit::Seconds, "How long calls took until they were answered.");
         Self(methods)
     }
 
-    /// Begins to measure a call of a service that is served, by its path, as in `/memory.v1.MemoryService/GetMemory`.
+    /// Starts to measure a call with this path, as in `/memory.v1.MemoryService/GetMemory`.
     pub(crate) fn begin(&self, path: &str) -> MeasuredCall {
         let (service, method) = path.strip_prefix('/').and_then(|path| path.split_once('/')).unwrap_or_default();
         let method = if self.0.has(path) { method } else { "unknown" };
@@ -31,8 +32,8 @@ impl Measure {
     }
 }
 
-/// A call that is counted when it is dropped: with the code that it was answered with, otherwise as CANCELLED, since its
-/// caller has hung up.
+/// A call, which is counted when it is dropped: with the code of its answer, or as CANCELLED if it has no answer,
+/// because the caller has hung up.
 #[derive(Debug)]
 pub(crate) struct MeasuredCall {
     service: String,
@@ -42,8 +43,8 @@ pub(crate) struct MeasuredCall {
 }
 
 impl MeasuredCall {
-    /// Takes the code from an answer's headers. A call that fails is answered by headers alone. All methods answer one
-    /// message, so one that has begun to is done.
+    /// Takes the code from an answer's headers. The answer to a failed call has only headers. All methods answer with a
+    /// single message, so a call whose answer has started has succeeded.
     pub(crate) fn is_answered_with(&mut self, headers: &HeaderMap) {
         self.code = Status::from_header_map(headers).map_or(Code::Ok, |status| status.code());
     }

@@ -1,4 +1,4 @@
-//! The private Postgres, which is started again whenever it dies.
+//! The private Postgres, which is restarted if it dies.
 
 use std::{path::Path, time::Duration};
 
@@ -12,17 +12,17 @@ use tokio::{
 
 use crate::error::Error;
 
-/// How often it is looked at.
+/// How often to check that it is running.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// How long to wait after a start that failed.
+/// How long to wait after a failed start.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How to connect to a private Postgres.
+/// The connection options of a private Postgres.
 pub(crate) fn options(server: &Server) -> PgConnectOptions {
     options_at(server.socket_dir())
 }
 
-/// How to connect to a private Postgres whose socket is in this directory.
+/// The connection options of a private Postgres with its socket in this directory.
 pub(crate) fn options_at(socket_dir: &Path) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
         .socket(socket_dir)
@@ -31,7 +31,7 @@ pub(crate) fn options_at(socket_dir: &Path) -> PgConnectOptions {
         .database("postgres")
 }
 
-/// What starts a private Postgres: [`Server::start`] or [`Server::start_again`].
+/// The function that starts a private Postgres: [`Server::start`] or [`Server::start_again`].
 type Start = fn(&Settings) -> Result<Server, private_postgres::Error>;
 
 /// Starts a private Postgres.
@@ -40,14 +40,14 @@ pub(crate) async fn start(settings: &Settings, start: Start) -> Result<Server, E
     Ok(spawn_blocking(move || start(&settings)).await??)
 }
 
-/// Looks after a private Postgres that runs, until it is told to stop it.
+/// Keeps a private Postgres running until it is stopped.
 pub(crate) struct Keeper {
     stop: Sender<()>,
     task: JoinHandle<Result<(), Error>>,
 }
 
 impl Keeper {
-    /// Keeps the server running, and tells the database where it is each time it was started again.
+    /// Keeps the server running. After a restart, the database connects to the new server.
     pub(crate) fn new(server: Server, settings: Settings, database: Database) -> Self {
         let (stop, stopped) = oneshot::channel();
         Self { stop, task: tokio::spawn(keep(server, settings, database, stopped)) }
@@ -55,7 +55,7 @@ impl Keeper {
 
     /// Stops the server.
     pub(crate) async fn stop(self) -> Result<(), Error> {
-        // It listens for as long as it has a server to stop.
+        // An error means that the task has ended, so there is nothing to stop.
         let _ = self.stop.send(());
         self.task.await?
     }
@@ -75,12 +75,12 @@ async fn keep(
                 tracing::error!(reason, "the private Postgres has died; restarting it");
             }
         }
-        // Until then it holds its data directory.
+        // The old server holds the lock on the data directory until it is dropped.
         spawn_blocking(move || drop(server)).await?;
         server = loop {
             match start(&settings, Server::start_again).await {
                 Ok(server) => break server,
-                Err(error) => tracing::error!(%error, "the private Postgres did not start; trying again"),
+                Err(error) => tracing::error!(%error, "the private Postgres did not start; retrying"),
             }
             tokio::select! {
                 _ = &mut stopped => return Ok(()),

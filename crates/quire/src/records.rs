@@ -1,5 +1,5 @@
-//! Records of a kind that a service imports: read from lines, and sent to a server. What the messages and methods are follows
-//! from the descriptors.
+//! Reads the records of an [`Import`] from lines and sends them to a server. The descriptors define the messages and
+//! methods.
 
 use platform::{Import, Service};
 use prost::Message;
@@ -15,20 +15,20 @@ use tonic_prost::ProstCodec;
 
 use crate::{client::Client, error::Error};
 
-/// Skips identical existing records, in the request of a batch.
+/// The field of a batch's request that makes the server skip identical existing records.
 const SKIP_EXISTING: &str = "pass_over_existing";
 
-/// How the records of an [`Import`] are read and sent.
+/// The records of an [`Import`].
 pub(crate) struct Records {
-    /// What several of them are called.
+    /// Their plural name.
     pub(crate) names: &'static str,
-    /// The message of a batch.
+    /// The request of a batch.
     batch: MessageDescriptor,
-    /// The batch's field of its records.
+    /// The field of the batch that contains the records.
     elements: FieldDescriptor,
-    /// What a record is.
+    /// The message of a record.
     record: MessageDescriptor,
-    /// The record's field that the answer to a batch repeats, if it repeats any.
+    /// The field of a record that the answer to a batch contains, if any.
     repeated: Option<FieldDescriptor>,
     create: PathAndQuery,
     list: PathAndQuery,
@@ -37,7 +37,7 @@ pub(crate) struct Records {
 impl Records {
     /// # Errors
     ///
-    /// [`Error::Descriptors`] when the descriptors are not as the import needs them.
+    /// [`Error::Descriptors`] when the descriptors do not fit the import.
     pub(crate) fn new(service: &Service, import: &Import) -> Result<Self, Error> {
         let failed = |what: String| Error::Descriptors(format!("{}: {what}", service.grpc_name));
         let pool = DescriptorPool::decode(quire_proto::FILE_DESCRIPTOR_SET);
@@ -72,7 +72,7 @@ impl Records {
         self.record.name()
     }
 
-    /// The record on a line.
+    /// Parses the record on a line.
     ///
     /// # Errors
     ///
@@ -84,19 +84,19 @@ impl Records {
         Ok(record)
     }
 
-    /// The bytes of a record that the answer to a batch repeats.
+    /// How many bytes of this record the answer to a batch contains.
     pub(crate) fn answered_bytes(&self, record: &DynamicMessage) -> usize {
         let value = self.repeated.as_ref().map(|field| record.get_field(field));
         value.and_then(|value| value.as_message().map(Message::encoded_len)).unwrap_or_default()
     }
 
-    /// Takes the place of a record out of a field's path in a batch, such as `requests[3].prompt.name`.
+    /// Splits a field's path in a batch, such as `requests[3].prompt.name`, into the index of the record and the rest.
     pub(crate) fn place<'field>(&self, field: &'field str) -> Option<(usize, &'field str)> {
         let (place, field) = field.strip_prefix(self.elements.name())?.strip_prefix('[')?.split_once("].")?;
         Some((place.parse().ok()?, field))
     }
 
-    /// Has the server create all of these, or none. Identical existing records are skipped.
+    /// Creates all of these records on the server, or none. Identical existing records are skipped.
     pub(crate) async fn create(&self, client: &mut Client, records: Vec<DynamicMessage>) -> Result<(), Status> {
         let mut batch = DynamicMessage::new(self.batch.clone());
         batch.set_field(&self.elements, Value::List(records.into_iter().map(Value::Message).collect()));
@@ -106,14 +106,14 @@ impl Records {
         call::<_, ()>(client, &self.create, batch).await
     }
 
-    /// Whether the server has any.
+    /// Whether the server has any records of this kind.
     pub(crate) async fn exist(&self, client: &mut Client) -> Result<bool, Status> {
         let page: EncodedPage = call(client, &self.list, ()).await?;
         Ok(!page.rows.is_empty())
     }
 }
 
-/// A message's one field that holds any number of messages, and what these are.
+/// The only repeated message field of a message, and the message of its elements.
 fn repeated_message(message: &MessageDescriptor) -> Option<(FieldDescriptor, MessageDescriptor)> {
     let mut fields = message.fields().filter(FieldDescriptor::is_list);
     fields.find_map(|field| field.kind().as_message().cloned().map(|message| (field, message)))
@@ -131,7 +131,7 @@ where
     Ok(response.into_inner())
 }
 
-/// An error without the number of the line, which is always 1.
+/// The error without its line number, which is always 1.
 fn in_line(error: &serde_json::Error) -> String {
     let column = error.column();
     let text = error.to_string();

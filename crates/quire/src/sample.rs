@@ -1,4 +1,4 @@
-//! The samples.
+//! The sample records.
 
 use database::Availability;
 use platform::{DEFAULT_WORKSPACE, Platform, Service};
@@ -12,7 +12,8 @@ use tonic::{
 
 use crate::{client::Client, error::Error, records::Records, services::Services};
 
-/// Loads the samples of these services into the workspace `default`, of each kind if it has none.
+/// Loads the samples of these services into the workspace `default`. Kinds of records that the workspace already has
+/// are skipped.
 pub(crate) async fn load(
     platform: &Platform,
     services: &[&'static Service],
@@ -38,14 +39,14 @@ async fn load_records(client: &mut Client, records: &Records, samples: &str) -> 
     let count = samples.len();
     match records.create(client, samples).await {
         Ok(()) => tracing::info!(count, "loaded sample {}", records.names),
-        // Another process that started at the same time was first.
+        // Another process, started at the same time, has loaded them.
         Err(status) if status.code() == Code::AlreadyExists => {}
         Err(status) => return Err(failed(status)),
     }
     Ok(())
 }
 
-/// The services, open to whoever reaches a socket that nobody else does, while the samples are loaded.
+/// Serves the services without authentication while the samples are loaded, on a socket that only this user can reach.
 struct OpenServer {
     channel: Channel,
     task: JoinHandle<()>,

@@ -56,7 +56,7 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     tracing::info!(%address, "serving");
     let drained = run(listeners.grpc, tls, router, health, stopping, arguments.drain_timeout).await;
     tasks.wait().await;
-    // A call that was given up still holds its connection, which ends with the process.
+    // An abandoned call still holds its database connection, which closes when the process ends.
     if let Drained::AllAnswered = drained {
         database.close();
     }
@@ -70,11 +70,11 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
 enum Drained {
     /// Every call was answered.
     AllAnswered,
-    /// Some calls took too long.
-    SomeGivenUp,
+    /// Some calls took too long, and were abandoned.
+    SomeAbandoned,
 }
 
-/// Everything that serving needs.
+/// The state of a started server.
 struct Started {
     listeners: Listeners,
     tls: Option<TlsAcceptor>,
@@ -85,7 +85,7 @@ struct Started {
     metrics: PrometheusHandle,
 }
 
-/// Where callers and operators come in.
+/// The listening sockets.
 struct Listeners {
     grpc: TcpListener,
     admin: Option<TcpListener>,
@@ -136,13 +136,13 @@ async fn bind(address: SocketAddr, argument: &'static str) -> Result<TcpListener
     })
 }
 
-/// The services, and what everybody may call and nobody counts: health, and reflection of all these.
+/// The services, and health and reflection, which need no credential and are not measured.
 fn router(services: Services, health: HealthServer<impl health_server::Health>) -> Result<Router, Error> {
     let reflection = || {
         let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(quire_proto::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // The details of errors, for clients that show them.
+            // The messages in error details, for clients that print them.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
         let names = services.names.iter().chain([&health_server::SERVICE_NAME]);
         names.fold(builder, |builder, name| builder.with_service_name(*name))
@@ -152,11 +152,11 @@ fn router(services: Services, health: HealthServer<impl health_server::Health>) 
         .add_service(reflection().build_v1alpha()?.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES))
         .into_axum_router()
         .route_layer(from_fn(deadline::bound));
-    // Every other path is the services' to refuse.
+    // The router of the services answers all other paths.
     Ok(services.routes.into_axum_router().merge(open.reset_fallback()))
 }
 
-/// Serves until told to stop, then lets calls in flight finish for as long as that may take.
+/// Serves until the server stops, then waits for calls in flight, at most for the drain timeout.
 async fn run(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
@@ -178,12 +178,12 @@ async fn run(
         () = serving => Drained::AllAnswered,
         () = out_of_time => {
             tracing::warn!("calls or connections were left open after {}", humantime::format_duration(drain_timeout));
-            Drained::SomeGivenUp
+            Drained::SomeAbandoned
         }
     }
 }
 
-/// What health tells of each service: whether the database answers.
+/// The health of each service: whether the database answers.
 struct Health {
     reporter: HealthReporter,
     availability: Availability,
@@ -198,7 +198,7 @@ impl Health {
         }
     }
 
-    /// Tells each change, and never ends.
+    /// Reports each change, and never returns.
     async fn follow(&mut self) {
         loop {
             let is_available = self.availability.changed().await;
@@ -209,18 +209,18 @@ impl Health {
         }
     }
 
-    /// Tells that nothing is served any more.
+    /// Reports that nothing is served any more.
     async fn end(&mut self) {
         for service in self.names.iter().copied() {
             self.reporter.set_service_status(service, ServingStatus::NotServing).await;
-            // Those who watch are told, and are then calls in flight no more.
+            // Ends the calls of watchers, after they have received the last status.
             self.reporter.clear_service_status(service).await;
         }
     }
 }
 
-/// A token that the first signal to stop cancels. The second ends the process at once: what it does to stop may take a
-/// minute, as when its Postgres hangs. Its Postgres ends with it.
+/// Returns a token that the first stop signal cancels. The second signal ends the process at once, because stopping can
+/// take a minute, as when the private Postgres hangs. The private Postgres ends with the process.
 fn listen_for_signals() -> Result<CancellationToken, Error> {
     let listen = |kind| signal(kind).map_err(Error::Signal);
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);

@@ -1,4 +1,4 @@
-//! The services that are served.
+//! The services of the program.
 
 use access::{Access, Methods};
 use database::Availability;
@@ -8,7 +8,7 @@ use tonic::service::Routes;
 
 use crate::{error::Error, gate::Gate, measure::Measure};
 
-/// Every service. A further one is a line here, and one in Cargo.toml.
+/// All services. A new service is one line here, and one in Cargo.toml.
 #[rustfmt::skip]
 pub(crate) static SERVICES: &[&Service] = &[
     &prompts::SERVICE,
@@ -19,18 +19,19 @@ pub(crate) static SERVICES: &[&Service] = &[
     &jobs::SERVICE,
 ];
 
-/// The methods of the contract. A method that needs no credential needs none where its service is not served.
+/// The methods of the contract. Open methods are those of all services, even of services that this process does not
+/// serve.
 pub(crate) fn methods() -> Result<Methods, Error> {
     let open_methods: Vec<_> = SERVICES.iter().flat_map(|service| service.open_methods).copied().collect();
     Methods::of_contract(&open_methods).map_err(|error| Error::Descriptors(error.to_string()))
 }
 
-/// Services that are open.
+/// The open services.
 pub(crate) struct Services {
     pub(crate) routes: Routes,
-    /// What gRPC calls them.
+    /// Their full names in gRPC.
     pub(crate) names: Vec<&'static str>,
-    /// What runs beside them.
+    /// Their background tasks.
     pub(crate) tasks: Vec<BoxFuture<'static, ()>>,
 }
 
@@ -52,7 +53,7 @@ impl Services {
         let mut all_tasks = Vec::new();
         for service in services {
             let Opened { routes, tasks } = (service.open)(platform).await?;
-            // Of routers that are merged, one has a fallback.
+            // Only one of the merged routers may have a fallback.
             router = router.merge(routes.into_axum_router().reset_fallback());
             all_tasks.extend(tasks);
         }

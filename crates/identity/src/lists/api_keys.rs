@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::Identity;
 
-/// The prefix is what [`key_prefix`](crate::secrets::key_prefix) says.
+/// The prefix is the same as that of [`key_prefix`](crate::secrets::key_prefix).
 macro_rules! columns {
     () => {
         "id, name, subject, 'quire-key_' || workspace_id || '_' || replace(id::text, '-', '') as prefix, scopes, \
@@ -26,7 +26,7 @@ pub static API_KEYS: Listing = Listing {
     ..Listing::DEFAULT
 };
 
-/// A key that a session can be begun with.
+/// A key that a session can be created with.
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct UsableKey {
     pub(crate) workspace_id: String,
@@ -35,7 +35,7 @@ pub(crate) struct UsableKey {
     pub(crate) expire_time: Option<OffsetDateTime>,
 }
 
-/// The key that has this secret and can be used at this time.
+/// The key with this secret, if it is neither revoked nor expired.
 pub(crate) async fn find_usable(
     service: &Identity,
     workspace: &str,
@@ -51,8 +51,8 @@ pub(crate) async fn find_usable(
     Ok(service.database.read(statement).await?.pop())
 }
 
-/// Revokes a key, and then the sessions that were begun with it: those that begin meanwhile wait for the key's row, or
-/// are revoked with the others. Nothing when there is no such key.
+/// Revokes a key, and then its sessions. A session that is created concurrently either waits for the lock on the key's
+/// row, or is revoked with the others. Returns `None` if the key does not exist.
 pub(crate) async fn revoke(
     service: &Identity,
     workspace: &str,
@@ -72,7 +72,7 @@ pub(crate) async fn revoke(
     Ok(service.api_keys.first(&revoked)?)
 }
 
-/// An API key to be made.
+/// An API key to insert.
 #[derive(Debug)]
 pub(crate) struct NewApiKey {
     pub(crate) id: Uuid,
@@ -84,8 +84,8 @@ pub(crate) struct NewApiKey {
     pub(crate) secret_hash: Vec<u8>,
 }
 
-/// Makes the key, which ends no later than that of its maker's session. Nothing when that session, or its key, has ended:
-/// what is revoked makes no successor with the access token that it still has.
+/// Creates the key. It expires no later than the key of the caller's session. Returns `None` if that session or its key
+/// was revoked or has expired: its access token is still valid for a while, but must not create another key.
 pub(crate) async fn insert(
     service: &Identity,
     workspace: &str,

@@ -29,7 +29,7 @@ pub static SESSIONS: Listing = Listing {
     ..Listing::DEFAULT
 };
 
-/// A session that was begun or refreshed, with what its access token is made of.
+/// A session that was created or refreshed, with the values that its access token needs.
 #[derive(Debug)]
 pub(crate) struct Refreshed {
     pub(crate) id: Uuid,
@@ -56,7 +56,7 @@ pub(crate) async fn get(service: &Identity, workspace: &str, id: Uuid) -> Result
     Ok(service.sessions.first(&rows)?)
 }
 
-/// Revokes a session. Nothing when there is none.
+/// Revokes a session. Returns `None` if the session does not exist.
 pub(crate) async fn revoke(
     service: &Identity,
     workspace: &str,
@@ -72,7 +72,7 @@ pub(crate) async fn revoke(
     Ok(service.sessions.first(&rows)?)
 }
 
-/// Revokes all sessions of a subject. How many were.
+/// Revokes all sessions of a subject. Returns the number of revoked sessions.
 pub(crate) async fn revoke_all(
     service: &Identity,
     workspace: &str,
@@ -91,7 +91,7 @@ pub(crate) async fn revoke_all(
     Ok(revoked.map_or(0, |(count,)| count))
 }
 
-/// A session to be begun with an API key.
+/// A session to create with an API key.
 #[derive(Debug)]
 pub(crate) struct NewSession {
     pub(crate) id: Uuid,
@@ -105,7 +105,7 @@ pub(crate) struct NewSession {
     pub(crate) refresh_hash: Vec<u8>,
 }
 
-/// Begins the session. Nothing when its API key can no longer be used.
+/// Creates the session. Returns `None` if its API key was revoked or has expired.
 pub(crate) async fn insert(service: &Identity, workspace: &str, new: &NewSession) -> Result<Option<Refreshed>, Error> {
     let sql = concat!(
         "
@@ -126,7 +126,7 @@ pub(crate) async fn insert(service: &Identity, workspace: &str, new: &NewSession
     Refreshed::first(service, &service.database.write_rows(statement).await?)
 }
 
-/// A refresh token that is used, as what is kept of it, and the one that takes its place.
+/// The use of a refresh token: the hashes of the token and of its replacement.
 #[derive(Debug)]
 pub(crate) struct Refresh {
     pub(crate) session_id: Uuid,
@@ -136,8 +136,9 @@ pub(crate) struct Refresh {
     pub(crate) now: OffsetDateTime,
 }
 
-/// Uses the token; one that is of the session's family and not its latest was used before, and revokes the session instead.
-/// Nothing when it is no token, or when the session, which ends no later than its API key, has ended, or the key is revoked.
+/// Replaces the refresh token. If the token is of the session's family but not its latest, it was used before, and the
+/// session is revoked instead. Returns `None` if the token is unknown, if the session was revoked or has expired, or if
+/// the API key was revoked. A session never expires later than its API key.
 pub(crate) async fn refresh(service: &Identity, workspace: &str, used: &Refresh) -> Result<Option<Refreshed>, Error> {
     let sql = concat!(
         "

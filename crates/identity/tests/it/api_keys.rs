@@ -1,4 +1,4 @@
-//! API keys: making, listing and revoking them.
+//! API keys: creating, listing and revoking them.
 use crate::support::{UNKNOWN, World, bearer, key, told};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use platform::testing;
@@ -6,7 +6,7 @@ use quire_proto::identity::v1::{ApiKey, CreateApiKeyRequest, ListApiKeysRequest,
 use sha2::{Digest, Sha256};
 
 #[tokio::test]
-async fn a_key_is_answered_as_it_is_kept_and_its_secret_is_not_kept() {
+async fn a_key_is_returned_as_stored_and_its_secret_is_not_stored() {
     let world = World::new().await;
     let wanted = ApiKey { expire_time: Some(world.hands.time(3_600)), ..key("ada", &["memory:read", "memory:write"]) };
     let (made, secret) = world.make("acme", wanted).await.unwrap();
@@ -27,7 +27,7 @@ async fn a_key_is_answered_as_it_is_kept_and_its_secret_is_not_kept() {
 }
 
 #[tokio::test]
-async fn no_key_has_more_scopes_than_its_maker() {
+async fn no_key_has_more_scopes_than_its_creator() {
     let world = World::new().await;
     for (maker, wanted, missing) in [
         (&["identity:write"][..], &["memory:read"][..], "memory:read"),
@@ -47,7 +47,7 @@ async fn no_key_has_more_scopes_than_its_maker() {
 }
 
 #[tokio::test]
-async fn what_is_revoked_makes_no_successor() {
+async fn revoked_keys_and_sessions_create_no_keys() {
     let world = World::new().await;
     let wanted = key("bob", &["identity:write"]);
     let (made, secret) = world.key("acme", &["identity:write"]).await;
@@ -56,7 +56,7 @@ async fn what_is_revoked_makes_no_successor() {
     world.make_as(&first, wanted.clone()).await.unwrap();
 
     world.revoke_session("acme", &session.id).await.unwrap();
-    // Its access token lives on, and is good for everything else.
+    // The access token is still valid for everything else.
     let request = bearer(&first.access_token, RevokeSessionsRequest { subject: "nobody".to_owned() });
     world.client.clone().revoke_sessions(request).await.unwrap();
     assert_eq!(told(&world.make_as(&first, wanted.clone()).await.unwrap_err()), UNKNOWN);
@@ -66,9 +66,9 @@ async fn what_is_revoked_makes_no_successor() {
     assert_eq!(told(&world.make_as(&second, wanted).await.unwrap_err()), UNKNOWN);
 }
 
-/// As it is for a moment, or for longer if the server dies in it.
+/// The state between the two statements of a revocation, which remains if the server dies there.
 #[tokio::test]
-async fn a_key_that_is_revoked_and_its_sessions_not_yet_gives_nothing() {
+async fn a_revoked_key_is_useless_before_its_sessions_are_revoked() {
     let world = World::new().await;
     let (_, secret) = world.key("acme", &["identity:write"]).await;
     let (_, credentials) = world.begin(&secret).await.unwrap();
@@ -80,7 +80,7 @@ async fn a_key_that_is_revoked_and_its_sessions_not_yet_gives_nothing() {
 }
 
 #[tokio::test]
-async fn no_key_outlives_its_maker() {
+async fn no_key_outlives_its_creator() {
     let world = World::new().await;
     let end = Some(world.hands.time(3_600));
     let (_, secret) = world.make("acme", ApiKey { expire_time: end, ..key("ada", &["identity:write"]) }).await.unwrap();
@@ -116,7 +116,7 @@ async fn a_revoked_key_stays_revoked_and_ends_its_sessions() {
 }
 
 #[tokio::test]
-async fn a_key_ends_when_it_is_to() {
+async fn a_key_expires_at_its_expire_time() {
     let world = World::new().await;
     let wanted = ApiKey { expire_time: Some(world.hands.time(60)), ..key("ada", &["memory:read"]) };
     let (made, secret) = world.make("acme", wanted).await.unwrap();

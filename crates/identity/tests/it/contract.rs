@@ -1,21 +1,21 @@
-//! Methods that take nothing which the service makes keep what all methods promise.
+//! The contract kit, on the methods that need no values which the service generates.
 use identity::SERVICE;
 use platform::testing::contract::Contract;
 
 const CREATE: &str = r#"{"api_key": {"name": "ci", "subject": "ada", "scopes": ["identity:read", "identity:write"],
     "expire_time": "2100-01-01T00:00:00Z"}}"#;
 
-const LIMIT: &str = "messages of callers who are not known yet have at most 64 KiB";
+const LIMIT: &str = "messages that need no credential have at most 64 KiB";
 
 #[tokio::test]
-async fn methods_keep_their_promises() {
+async fn methods_fulfil_the_contract() {
     let exceptions = [
         ("CreateSession: no example is given", "its secret is random"),
         ("RefreshSession: no example is given", "its token is random"),
-        ("GetSession: no example is given", "its id is made by the service"),
-        ("ListSessions: no example is given", "no session is begun"),
-        ("RevokeSession: no example is given", "its id is made by the service"),
-        ("RevokeApiKey: no example is given", "its id is made by the service"),
+        ("GetSession: no example is given", "the service generates its id"),
+        ("ListSessions: no example is given", "no session is created"),
+        ("RevokeSession: no example is given", "the service generates its id"),
+        ("RevokeApiKey: no example is given", "the service generates its id"),
         ("CreateApiKey: in an empty workspace", "no field of a key is unique"),
         ("RevokeSessions: in an empty workspace", "it counts the sessions that it revokes"),
         ("CreateApiKey api_key.scopes 32", "the caller does not have these scopes"),

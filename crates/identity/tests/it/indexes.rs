@@ -9,7 +9,7 @@ use quire_proto::{
     pagination::v1::PageRequest,
 };
 
-/// 4,000 keys in five workspaces, five sessions of each.
+/// 4,000 keys in five workspaces, with five sessions each.
 const SEED: [&str; 4] = [
     // Reads by autovacuum would be counted as reads by the calls.
     "alter table api_keys set (autovacuum_enabled = off); alter table sessions set (autovacuum_enabled = off)",

@@ -1,4 +1,4 @@
-//! Sessions: beginning, refreshing and ending them.
+//! Sessions: creating, refreshing and revoking them.
 use crate::support::{Client, UNKNOWN, World, bearer, key, told};
 use identity::SERVICE;
 use platform::testing;
@@ -8,7 +8,7 @@ use quire_proto::identity::v1::{
 use tonic::Code;
 
 #[tokio::test]
-async fn a_key_begins_a_session_whose_access_token_is_taken() {
+async fn a_key_creates_a_session_with_a_valid_access_token() {
     let world = World::new().await;
     let (made, secret) = world.key("acme", &["identity:read", "memory:read"]).await;
     let (session, credentials) = world.begin(&secret).await.unwrap();
@@ -28,7 +28,7 @@ async fn a_key_begins_a_session_whose_access_token_is_taken() {
     };
     let keys = list().await.unwrap().into_inner().api_keys;
     assert_eq!(keys[0].last_use_time, Some(world.hands.time(0)));
-    // It can do what its scopes say and nothing else.
+    // The token has only its scopes.
     let request = bearer(&credentials.access_token, RevokeSessionsRequest { subject: "ada".into() });
     let status = world.client.clone().revoke_sessions(request).await.unwrap_err();
     assert_eq!(
@@ -74,16 +74,16 @@ async fn a_refresh_token_is_used_once() {
     assert_eq!(second.access_token_expire_time, Some(world.hands.time(600)));
     let (_, third) = world.refresh(&second.refresh_token).await.unwrap();
 
-    // Somebody has the second, and uses it again.
+    // A thief uses the second token again.
     assert_eq!(told(&world.refresh(&second.refresh_token).await.unwrap_err()), UNKNOWN);
     assert_eq!(world.session("acme", &session.id).await.unwrap().revoke_time, Some(world.hands.time(0)));
     assert_eq!(told(&world.refresh(&third.refresh_token).await.unwrap_err()), UNKNOWN);
-    // The key begins another.
+    // The key can create another session.
     world.begin(&secret).await.unwrap();
 }
 
 #[tokio::test]
-async fn of_many_that_use_a_refresh_token_at_once_one_does() {
+async fn of_concurrent_uses_of_a_refresh_token_one_succeeds() {
     let world = World::new().await;
     let (_, secret) = world.key("acme", &["memory:read"]).await;
     let (session, credentials) = world.begin(&secret).await.unwrap();
@@ -95,9 +95,9 @@ async fn of_many_that_use_a_refresh_token_at_once_one_does() {
     assert_eq!(told(&world.refresh(&latest.refresh_token).await.unwrap_err()), UNKNOWN);
 }
 
-/// One that was made up, or is of another session, does not end a session: its id is no secret.
+/// A forged token, or a token of another session, does not revoke a session, because the session's id is no secret.
 #[tokio::test]
-async fn a_refresh_token_that_never_was_ends_nothing() {
+async fn an_unknown_refresh_token_revokes_nothing() {
     let world = World::new().await;
     let (_, secret) = world.key("acme", &["memory:read"]).await;
     let (session, credentials) = world.begin(&secret).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_refresh_token_that_never_was_ends_nothing() {
 }
 
 #[tokio::test]
-async fn no_wrong_secret_begins_a_session() {
+async fn no_wrong_secret_creates_a_session() {
     let world = World::new().await;
     let (made, secret) = world.key("acme", &["memory:read"]).await;
     let (_, other) = world.key("acme", &["memory:read"]).await;
@@ -146,17 +146,17 @@ async fn no_wrong_secret_begins_a_session() {
     for secret in texts.into_iter().chain(wrong.iter().map(String::as_str)) {
         assert_eq!(told(&world.begin(secret).await.unwrap_err()), UNKNOWN, "{secret}");
     }
-    // Nobody who is not known has the server keep much for them.
+    // The server does not buffer large requests of unknown callers.
     assert_eq!(world.begin(&"x".repeat(100_000)).await.unwrap_err().code(), Code::OutOfRange);
     world.begin(&secret).await.unwrap();
-    // The bytes of a secret may be written with any number of underscores.
+    // The base64url of a secret can contain underscores.
     let sql = "update api_keys set secret_hash = sha256(decode(repeat('ff', 32), 'hex')) where id = $1::uuid";
     sqlx::query(sql).bind(&made.id).execute(&testing::pool(&world.platform)).await.unwrap();
     world.begin(&format!("{prefix}_{}8", "_".repeat(42))).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_session_that_is_revoked_gets_no_more() {
+async fn a_revoked_session_is_not_refreshed() {
     let world = World::new().await;
     let (_, secret) = world.key("acme", &["memory:read"]).await;
     let (session, credentials) = world.begin(&secret).await.unwrap();
@@ -170,7 +170,7 @@ async fn a_session_that_is_revoked_gets_no_more() {
     assert_eq!(revoked.revoke_time, Some(world.hands.time(0)));
     assert_eq!(told(&world.refresh(&credentials.refresh_token).await.unwrap_err()), UNKNOWN);
     world.hands.pass(1);
-    assert_eq!(world.revoke_session("acme", &session.id).await.unwrap(), revoked, "it stays as it is");
+    assert_eq!(world.revoke_session("acme", &session.id).await.unwrap(), revoked, "it is unchanged");
 }
 
 #[tokio::test]
@@ -206,9 +206,9 @@ async fn all_sessions_of_a_subject_are_revoked_and_no_others() {
     }
 }
 
-/// Where there is no authentication, or only public keys, keys can be made and no session be begun.
+/// Without authentication, or with only public keys, API keys can be created but sessions cannot.
 #[tokio::test]
-async fn without_signing_keys_no_session_is_begun() {
+async fn without_signing_keys_no_session_is_created() {
     let platform = testing::platform().await;
     let mut client = Client::new(testing::serve_on(&platform, &SERVICE).await);
     let api_key = Some(key("ada", &["identity:write"]));

@@ -16,7 +16,7 @@ use tonic::{Request, Status, transport::Channel};
 
 pub type Client = IdentityServiceClient<Channel>;
 
-/// The service with authentication, on a new database and a clock of the test's own.
+/// The service with authentication, on a new database and with its own clock.
 pub struct World {
     pub hands: Hands,
     pub platform: Platform,
@@ -39,12 +39,12 @@ impl World {
         Self { hands, platform, client: Client::new(channel), identity }
     }
 
-    /// A message from whoever may do everything in this workspace.
+    /// A request from a caller with all scopes in this workspace.
     pub fn admin<T>(&self, workspace: &str, message: T) -> Request<T> {
         self.from(workspace, &ADMIN, message)
     }
 
-    /// A message from whoever has these scopes in this workspace.
+    /// A request from a caller with these scopes in this workspace.
     pub fn from<T>(&self, workspace: &str, scopes: &[&str], message: T) -> Request<T> {
         let key = self.platform.signing_keys.as_ref().unwrap().private().unwrap();
         let now = platform::now(&self.platform.clock);
@@ -52,12 +52,12 @@ impl World {
         bearer(&token.token, message)
     }
 
-    /// Makes a key with these scopes. The key and its secret.
+    /// Creates a key with these scopes. Returns the key and its secret.
     pub async fn key(&self, workspace: &str, scopes: &[&str]) -> (ApiKey, String) {
         self.make(workspace, key("ada", scopes)).await.unwrap()
     }
 
-    /// Makes a key as on the machine itself, with no session.
+    /// Creates a key without a session, as `quire keys bootstrap` does.
     pub async fn make(&self, workspace: &str, api_key: ApiKey) -> Result<(ApiKey, String), Status> {
         let mut request = Request::new(CreateApiKeyRequest { api_key: Some(api_key) });
         request.extensions_mut().insert(caller(workspace, &ADMIN));
@@ -65,14 +65,14 @@ impl World {
         Ok((made.api_key.unwrap(), made.secret))
     }
 
-    /// Begins a session with a key's secret.
+    /// Creates a session with a key's secret.
     pub async fn begin(&self, secret: &str) -> Result<(Session, Credentials), Status> {
         let request = CreateSessionRequest { secret: secret.to_owned(), scopes: Vec::new() };
         let begun = self.client.clone().create_session(request).await?.into_inner();
         Ok((begun.session.unwrap(), begun.credentials.unwrap()))
     }
 
-    /// Makes a key with the access token of a session.
+    /// Creates a key with the access token of a session.
     pub async fn make_as(&self, credentials: &Credentials, api_key: ApiKey) -> Result<ApiKey, Status> {
         let request = bearer(&credentials.access_token, CreateApiKeyRequest { api_key: Some(api_key) });
         Ok(self.client.clone().create_api_key(request).await?.into_inner().api_key.unwrap())
@@ -90,7 +90,7 @@ impl World {
         Ok(self.client.clone().revoke_session(request).await?.into_inner().session.unwrap())
     }
 
-    /// Requires that neither this secret begins a session nor this refresh token goes on with one.
+    /// Asserts that the secret cannot create a session, and that the refresh token is refused.
     pub async fn assert_unknown(&self, secret: &str, refresh_token: &str) {
         assert_eq!(told(&self.begin(secret).await.unwrap_err()), UNKNOWN);
         assert_eq!(told(&self.refresh(refresh_token).await.unwrap_err()), UNKNOWN);
@@ -111,24 +111,24 @@ impl World {
 
 const ADMIN: [&str; 4] = ["identity:read", "identity:write", "memory:read", "memory:write"];
 
-/// Whoever has these scopes in this workspace, in no session.
+/// A caller with these scopes in this workspace, without a session.
 fn caller(workspace: &str, scopes: &[&str]) -> Caller {
     let scopes = Arc::new(scopes.iter().map(|scope| Scope((*scope).to_owned())).collect());
     Caller { workspace: workspace.to_owned(), subject: "admin".to_owned(), scopes, session: None }
 }
 
-/// A key of this subject, with these scopes.
+/// A key for this subject, with these scopes.
 pub fn key(subject: &str, scopes: &[&str]) -> ApiKey {
     let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
     ApiKey { name: "a key".to_owned(), subject: subject.to_owned(), scopes, ..Default::default() }
 }
 
-/// A message with an access token.
+/// A request with an access token.
 pub fn bearer<T>(token: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     request
 }
 
-/// The one answer that everybody gets who is not known.
+/// The answer that every unknown caller gets.
 pub const UNKNOWN: &str = "Unauthenticated: a valid credential is required";

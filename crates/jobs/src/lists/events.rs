@@ -29,11 +29,11 @@ pub static EVENTS: Listing = Listing {
     ..Listing::DEFAULT
 };
 
-/// The most bytes, and the most files, of a result: those of all hosts together fit in an `int8`.
+/// The maximum number of bytes, and of files, in a result. The sums over all hosts fit in an `int8`.
 const MAX_AMOUNT: i64 = 1_000_000_000_000_000;
-/// The most hosts that a job has: they are in one answer.
+/// The maximum number of hosts of a job, because all of them are in one answer.
 const MAX_HOSTS: i64 = 5_000;
-/// The most events that a job has: they are read whenever one is recorded.
+/// The maximum number of events of a job, because all of them are read when an event is recorded.
 const MAX_EVENTS: i64 = 50_000;
 
 /// The fields of an event that callers write.
@@ -52,10 +52,10 @@ pub fn event_fields(event: &JobEvent) -> Vec<Field<'_>> {
     ]
 }
 
-/// An event to be recorded.
+/// An event to insert.
 #[derive(Debug, Clone)]
 pub(crate) struct NewEvent {
-    /// The path of the event in its request, with the dot behind it, as in `events[3].`.
+    /// The path of the event in its request, with a trailing dot, as in `events[3].`.
     pub(crate) path: String,
     /// Whether the request contains the time.
     pub(crate) is_occur_time_given: bool,
@@ -66,14 +66,14 @@ pub(crate) struct NewEvent {
 }
 
 impl NewEvent {
-    /// Whether an event that is there is as this one was to be.
+    /// Whether the existing event is identical to this one, as far as requests can tell.
     pub(crate) fn is_as(&self, existing: &JobEvent) -> bool {
         let JobEvent { occur_time, create_time, .. } = *existing;
         let occur_time = if self.is_occur_time_given { self.event.occur_time } else { occur_time };
         JobEvent { occur_time, create_time, ..self.event.clone() } == *existing
     }
 
-    /// The event, as one whose id another one has.
+    /// The event, as errors name it.
     pub(crate) fn resource(&self) -> Resource {
         Resource { kind: EVENTS.message, field: format!("{}id", self.path), name: self.event.id.clone() }
     }
@@ -83,27 +83,28 @@ impl NewEvent {
     }
 }
 
-/// Events to be recorded, all or none. No two have the same id.
+/// Events to insert, all or none. Their ids are distinct.
 #[derive(Debug)]
 pub(crate) struct Append {
     pub(crate) events: Vec<NewEvent>,
-    /// The etag of each job that changes.
+    /// The new etag of each job that changes.
     pub(crate) etag: Uuid,
-    /// When they are recorded.
+    /// The time at which the events are recorded.
     pub(crate) time: OffsetDateTime,
 }
 
 impl Append {
-    /// Records events and works out what they come to for their jobs. How many were recorded; the others were there already.
+    /// Inserts the events and updates the outcomes of their jobs. Returns how many events were inserted; the others
+    /// existed already.
     ///
-    /// The jobs are locked first, so that each statement after that sees what others have recorded of the same jobs before.
-    /// Jobs, events and counters are each taken in the order of their keys, and in this order: of two who have some in
-    /// common, one waits for the other, and never both.
+    /// The jobs are locked first, so that each later statement sees all events that other calls have recorded for the
+    /// same jobs. Every call locks jobs, then events, then counters, each in the order of their keys, so that calls do
+    /// not deadlock.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] for a job that is not there, [`Error::AlreadyExists`] for an event whose id another one has,
-    /// [`Error::FailedPrecondition`] when a job would have too many hosts or events.
+    /// [`Error::NotFound`] for a job that does not exist, [`Error::AlreadyExists`] for an event whose id belongs to a
+    /// different event, [`Error::FailedPrecondition`] when a job would have too many hosts or events.
     pub(crate) async fn run(self, service: &Jobs, workspace: &str) -> Result<usize, Error> {
         let (list, workspace, slot) =
             (service.events.clone(), workspace.to_owned(), service.platform.slots.next_slot());
@@ -148,7 +149,7 @@ impl Append {
         }
     }
 
-    /// Records the events that are not there yet. Their ids.
+    /// Inserts the events that do not exist yet. Returns their ids.
     async fn record(&self, connection: &mut PgConnection, workspace: &str) -> sqlx::Result<HashSet<String>> {
         let rows = Rows::new(self.events.iter().map(|new| {
             let mut fields = event_fields(&new.event);
@@ -165,7 +166,8 @@ impl Append {
         recorded.iter().map(|row| row.try_get("id")).collect()
     }
 
-    /// Works out how jobs are from their events, and counts them anew. They are locked: what is at a `ctid` stays there.
+    /// Computes the outcomes of the changed jobs from their events, and updates the counters. The jobs are locked, so
+    /// their `ctid`s do not change.
     async fn settle(
         &self,
         connection: &mut PgConnection,
@@ -228,14 +230,14 @@ impl Append {
     }
 }
 
-/// A job that is locked, and how it was then.
+/// A locked job, with its status at that time.
 #[derive(Debug, FromRow)]
 struct LockedRow {
     id: Uuid,
     status: String,
 }
 
-/// The most hosts, and the most events, that one of several jobs has.
+/// The maximum numbers of hosts and of events among several jobs.
 #[derive(Debug, FromRow)]
 struct Amounts {
     host_count: i64,
@@ -254,7 +256,7 @@ impl Amounts {
     }
 }
 
-/// That the events which are there already are as they were to be.
+/// Checks that the existing events are identical to the new ones.
 async fn check_same(
     connection: &mut PgConnection,
     list: &List,
@@ -282,7 +284,7 @@ async fn check_same(
         let event: JobEvent = list.message(&row)?;
         by_id.insert(event.id.clone(), event);
     }
-    // One that is not there is of another job.
+    // An id that is not found belongs to an event of another job.
     match new.iter().find(|new| by_id.get(&new.event.id).is_none_or(|existing| !new.is_as(existing))) {
         Some(new) => Err(Error::AlreadyExists(new.resource())),
         None => Ok(()),

@@ -59,13 +59,13 @@ const INDEXED: &[&[&str]] = &[&["statuses"], &["operation_type"], &["target"]];
 /// A retry of a job.
 #[derive(Debug)]
 pub(crate) struct Retry {
-    /// The job that is retried.
+    /// The job to retry.
     pub(crate) id: Uuid,
-    /// The job that is made.
+    /// The id of the new job.
     pub(crate) new_id: Uuid,
-    /// The event that tells of it.
+    /// The id of the event that records the retry.
     pub(crate) event_id: Uuid,
-    /// The etag of both.
+    /// The new etag of both jobs.
     pub(crate) etag: Uuid,
     pub(crate) create_time: OffsetDateTime,
 }
@@ -76,8 +76,8 @@ pub(crate) async fn get(service: &Jobs, workspace: &str, id: Uuid) -> Result<Opt
     Ok(service.jobs.first(&rows)?)
 }
 
-/// Makes a job like one that has ended. What decides is in the row that the statement locks. Nothing when there is no
-/// such job, or it has not ended, or was retried before.
+/// Creates a copy of a job that has ended. The conditions are checked on the job's row, which the statement locks.
+/// Returns `None` if the job does not exist, has not ended, or was retried before.
 pub(crate) async fn retry(service: &Jobs, workspace: &str, retry: &Retry) -> Result<Option<Job>, Error> {
     let sql = concat!(
         "
@@ -123,10 +123,10 @@ pub(crate) async fn retry(service: &Jobs, workspace: &str, retry: &Retry) -> Res
     Ok(service.jobs.first(&service.database.write_rows(statement).await?)?)
 }
 
-/// Deletes a job and its events. Whether there was one.
+/// Deletes a job and its events. Returns whether the job existed.
 ///
-/// It is locked first, so that all its events are seen, and counted last, so that nobody waits for the counters while they
-/// are deleted.
+/// The job is locked first, so that no events are added meanwhile. The counters are updated last, so that no other call
+/// waits for them while the events are deleted.
 pub(crate) async fn delete(service: &Jobs, workspace: &str, id: Uuid) -> Result<bool, Error> {
     let slot = service.platform.slots.next_slot();
     let of = workspace.to_owned();
@@ -135,14 +135,14 @@ pub(crate) async fn delete(service: &Jobs, workspace: &str, id: Uuid) -> Result<
         .transaction(BEGIN, move |connection| Box::pin(async move { delete_in(connection, &of, id, slot).await }));
     let operation_type: Option<String> = deleted.await?;
     let Some(operation_type) = operation_type else { return Ok(false) };
-    // The job is deleted, whatever becomes of this.
-    if let Err(error) = forget_type(&service.database, workspace, &operation_type).await {
-        tracing::warn!(%error, "what counts an operation type that no job has is still there");
+    // The job is deleted even if this fails.
+    if let Err(error) = delete_counters(&service.database, workspace, &operation_type).await {
+        tracing::warn!(%error, "cannot delete the counters of an operation type without jobs");
     }
     Ok(true)
 }
 
-/// The operation type of the job that was deleted, if there was one.
+/// Returns the operation type of the deleted job, or `None` if the job does not exist.
 async fn delete_in(
     connection: &mut PgConnection,
     workspace: &str,
@@ -153,7 +153,7 @@ async fn delete_in(
     let lock = sqlx::query_scalar(lock).bind(workspace).bind(id);
     let operation_type: Option<String> = lock.fetch_optional(&mut *connection).await?;
     if operation_type.is_none() {
-        // One that is made from now on is not the one that was meant.
+        // A job that is created after this point must not be deleted.
         return Ok(None);
     }
     let events = "delete from job_events where workspace_id = $1 and job_id = $2";
@@ -176,9 +176,9 @@ async fn delete_in(
     Ok(operation_type)
 }
 
-/// Removes the counters of a type of operation that no job has any more, which all pages of such types would pass over.
-/// What is added to one of them meanwhile waits, and then makes it anew.
-async fn forget_type(database: &Database, workspace: &str, operation_type: &str) -> sqlx::Result<()> {
+/// Deletes the counters of an operation type without jobs, which every page of operation types would otherwise read and
+/// skip. A concurrent update of such a counter waits, and then creates the counter again.
+async fn delete_counters(database: &Database, workspace: &str, operation_type: &str) -> sqlx::Result<()> {
     let sql = "
         with locked as (
             select slot, row_count from job_operation_type_counts
@@ -193,7 +193,7 @@ async fn forget_type(database: &Database, workspace: &str, operation_type: &str)
     Ok(())
 }
 
-/// A host: its name, its state, its error, and when it was submitted, acknowledged, started and ended.
+/// A host: its name, state and error, and the times at which it was submitted, acknowledged, started and ended.
 type HostRow = (
     String,
     String,
@@ -204,8 +204,8 @@ type HostRow = (
     Option<OffsetDateTime>,
 );
 
-/// A job, and what became of it on each host, at one moment. The errors of all hosts together are cut to what fits in an
-/// answer: 375,000 characters, which are at most 1.5 MB.
+/// A job and the state of each of its hosts, read in one snapshot. The errors of the hosts are truncated so that they
+/// fit in an answer: 375,000 characters in total, which are at most 1.5 MB.
 pub(crate) async fn get_with_hosts(service: &Jobs, workspace: &str, id: Uuid) -> Result<Option<GetJobResponse>, Error> {
     let sql = concat!(
         "select ",
@@ -233,7 +233,7 @@ pub(crate) async fn get_with_hosts(service: &Jobs, workspace: &str, id: Uuid) ->
     Ok(Some(GetJobResponse { job: Some(service.jobs.message(row)?), hosts: hosts.collect() }))
 }
 
-/// A job to be made.
+/// A job to insert.
 #[derive(Debug, Clone)]
 pub(crate) struct NewJob {
     /// The path of its request in a batch, with a trailing dot, as in `requests[3].`; empty outside a batch.
@@ -241,11 +241,11 @@ pub(crate) struct NewJob {
     pub(crate) id: Uuid,
     pub(crate) etag: Uuid,
     pub(crate) create_time: OffsetDateTime,
-    /// Its operation is there.
+    /// The job. Its operation is always set.
     pub(crate) job: Job,
 }
 
-/// A job that exists, as far as a new one is compared with it.
+/// An existing job, with the fields that are compared with a new one.
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct ExistingJob {
     id: Uuid,
@@ -316,8 +316,8 @@ impl NewRow for NewJob {
         Ok(())
     }
 
-    /// Data that has another length than that asked for is other data, whatever it is, and is left out: what is read is no
-    /// more than what was sent.
+    /// Existing data that differs in length from the new data is not read, because the jobs differ anyway. So the
+    /// database returns no more bytes of data than the request contains.
     async fn find(service: &Jobs, workspace: &str, new: &[Self]) -> Result<Vec<Option<ExistingJob>>, Error> {
         let sql = "
             select job.id, operation_type, case when octet_length(operation_data) = given.bytes then operation_data else '' end

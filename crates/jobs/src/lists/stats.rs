@@ -6,7 +6,7 @@ use sqlx::FromRow;
 
 use super::STATUSES;
 
-/// The types of operation that a workspace's jobs have. A page sums up the slots of its own types, and of no others.
+/// The operation types of a workspace's jobs, with their counts. A page sums only the counter slots of its own types.
 pub static OPERATION_TYPES: Listing = Listing {
     name: "jobs.v1.OperationTypes",
     from: "(
@@ -20,7 +20,7 @@ pub static OPERATION_TYPES: Listing = Listing {
     ..Listing::DEFAULT
 };
 
-/// How many jobs have a status.
+/// The number of jobs with a status.
 #[derive(Debug, FromRow)]
 struct StatusRow {
     status: String,
@@ -28,7 +28,7 @@ struct StatusRow {
     unretried_count: i64,
 }
 
-/// The numbers of a workspace's jobs, by the counters.
+/// The numbers of a workspace's jobs, read from the counters.
 pub(crate) async fn stats(database: &Database, workspace: &str) -> Result<QueueStats, Error> {
     let sql = "
         select status, sum(row_count)::int8 as job_count,

@@ -10,10 +10,11 @@ use uuid::Uuid;
 use super::SCOPES;
 use crate::Memories;
 
-/// The confidence in a memory that gives none.
+/// The default confidence.
 const DEFAULT_CONFIDENCE: f64 = 1.0;
 
-/// The columns of a memory, and what stands before the name of each in a message that it is part of.
+/// The columns of a memory. The argument is the prefix of their names, for a message that contains the memory in a
+/// field.
 macro_rules! columns {
     ($path:literal) => {
         columns!(
@@ -47,7 +48,7 @@ pub static MEMORIES: Listing = Listing {
     ..Listing::DEFAULT
 };
 
-/// What memories are filtered by, listed or recalled.
+/// The filters of ListMemories and RecallMemories.
 pub(super) const FILTERS: &[Filter] = &[
     Filter::equal("agent", "agent"),
     Filter::equal("user_id", "user_id"),
@@ -62,10 +63,10 @@ pub(super) const FILTERS: &[Filter] = &[
 
 const INDEXED: &[&[&str]] = &[&["agent"], &["user_id"], &["project_id"]];
 
-/// The content, and 12 KiB, which is as much as all the other fields can have together.
+/// The size of the content plus 12 KiB, the maximum size of all other fields together.
 pub(super) const WEIGHT: &str = "octet_length(content) + 12288";
 
-/// Memories, as callers write them.
+/// The fields of memories that callers write.
 pub static MEMORY: Declaration<Memory> = Declaration {
     listing: &MEMORIES,
     field: "memory",
@@ -99,7 +100,7 @@ pub(crate) fn fill(memory: &mut Memory) {
     memory.confidence.get_or_insert(DEFAULT_CONFIDENCE);
 }
 
-/// A memory to be made.
+/// A memory to insert.
 #[derive(Debug, Clone)]
 pub(crate) struct NewMemory {
     /// The path of its request in a batch, with a trailing dot, as in `requests[3].`; empty outside a batch.
@@ -129,8 +130,8 @@ impl NewRow for NewMemory {
         Ok(())
     }
 
-    /// A content that has another length than the one asked for is another one, whatever it is, and its memory is left out
-    /// but for its id: what is read is no more than what was sent.
+    /// If the existing content differs in length from the new content, only the id is returned, because the memories
+    /// differ anyway. So the database returns no more bytes of content than the request contains.
     async fn find(service: &Memories, workspace: &str, new: &[Self]) -> Result<Vec<Option<Memory>>, Error> {
         let sql = concat!(
             "

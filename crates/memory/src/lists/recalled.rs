@@ -2,10 +2,10 @@ use keyset::{Listing, Order, desc};
 
 use super::memories::{FILTERS, WEIGHT, columns};
 
-/// The memories of a workspace that hold words, the best 200 of them.
+/// The best 200 of the memories of a workspace that match a query of words.
 ///
-/// What leads to them is the index of the words, whatever other indexes there are: `offset 0` keeps the filters from being
-/// looked up in those. A query without words matches nothing.
+/// Memories are always found by the index of the words: `offset 0` prevents Postgres from using the indexes of the
+/// filters instead. A query without words matches nothing.
 pub static RECALLED: Listing = Listing {
     name: "memory.v1.RecalledMemories",
     from: "(

@@ -5,7 +5,7 @@ use memory::{MEMORIES, RECALLED};
 use platform::testing;
 use quire_proto::memory::v1::Memory;
 
-/// Makes memories, in two workspaces that cannot be told apart otherwise.
+/// Inserts memories in two workspaces. Except for the workspace, they are the same.
 const ROWS: &str = "
     insert into memories (workspace_id, id, scope, content, type, source, confidence, pinned, policy, user_id, team_id,
         project_id, repository, agent, tags, metadata, etag, create_time, update_time)
@@ -16,7 +16,7 @@ const ROWS: &str = "
     from generate_series($1, $2) as n, (values ('default'), ('other')) as workspaces (workspace),
         lateral (select case when n % $3 = 0 then 'rare' else 'common' end as rarity) as rarities";
 
-/// Holds a list to its promises, with every filter.
+/// Runs the conformance tests of a list, with every filter.
 async fn check(listing: &'static Listing, parameters: &[&str]) {
     let platform = testing::platform().await;
     let list = platform.paging.open(listing).await.unwrap();

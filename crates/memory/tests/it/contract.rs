@@ -17,7 +17,7 @@ const BATCH: &str = r#"{"requests": [
         "pinned": true, "policy": true, "user_id": "ben", "team_id": "api", "project_id": "pages",
         "repository": "quire/pages", "agent": "reviewer", "tags": ["coffee"], "metadata": {"room": "6"}}}]}"#;
 
-/// Of a memory that is neither pinned nor a policy.
+/// Updates a memory that is neither pinned nor a policy.
 const UPDATE: &str = r#"{"memory": {"id": "01934f6e-8a3b-7c21-9d55-0242ac120004", "scope": "MEMORY_SCOPE_TEAM",
     "content": "Cocoa", "type": "rule", "source": "mail", "confidence": 0.125, "pinned": true, "policy": true,
     "user_id": "eve", "team_id": "ops", "project_id": "tokens", "repository": "quire/tokens", "agent": "pager",

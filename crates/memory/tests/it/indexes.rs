@@ -2,7 +2,7 @@
 use memory::SERVICE;
 use platform::testing::{Many, id};
 
-/// 20,000 memories in five workspaces, which have their words in common, and 12,000 in another.
+/// 20,000 memories in five workspaces that share their words, and 12,000 in another workspace.
 const SEED: [&str; 4] = [
     // Reads by autovacuum would be counted as reads by the calls.
     "alter table memories set (autovacuum_enabled = off)",
@@ -36,7 +36,7 @@ async fn no_call_scans_a_table() {
         ("GetMemory", 1, by_id(2_000)),
         ("UpdateMemory", 4, vec![memory(&id(2_001), "changed"), memory(&id(9_999), "changed")]),
         ("DeleteMemory", 1, by_id(2_002)),
-        // Each is put in its place in seven indexes, and the pages on the way there count.
+        // Each memory is inserted into seven indexes, and the index pages on the path count.
         ("BatchStoreMemories", 3_000, vec![batch(5_001..6_001, false), batch(3_000..4_000, false)]),
         ("BatchStoreMemories", 1_000, vec![batch(5_001..6_001, true)]),
     ];
@@ -58,17 +58,17 @@ async fn no_list_scans_a_table() {
         }
         calls.push(("RecallMemories", 200, recall("rare", &format!(r#", "{filter}": "{value}""#))));
     }
-    // A page looks at no more than 2,000 rows for a tag that none has.
+    // A page examines at most 2,000 rows for a tag that no memory has.
     calls.push(("ListMemories", 4_000, vec![page(r#""tag": "none""#)]));
-    // A hundred memories in each workspace have it: as many are read for each page, and none of another workspace.
+    // A hundred memories in each workspace match. Each page reads these, and none of another workspace.
     calls.push(("RecallMemories", 200, recall("rare words", "")));
     calls.push(("RecallMemories", 200, recall("rare", r#", "pinned": false"#)));
-    // What many have, and what few have not.
+    // Queries that match many memories.
     for query in ["common", "\"common words\"", "common -rare", "-rare", "rare or -common"] {
         calls.push(("RecallMemories", 8_000, recall(query, "")));
     }
     let many = Many::new(&SEED).await;
     many.assert_calls(&SERVICE, "w1", calls).await;
-    // More than are looked at.
+    // More memories match than a query examines.
     many.assert_calls(&SERVICE, "plenty", vec![("RecallMemories", 20_000, recall("common words", ""))]).await;
 }

@@ -1,4 +1,4 @@
-//! Memories: what is left out, changes made at once, and pages of large ones.
+//! Memories: defaults, concurrent updates, and pages of large memories.
 use crate::support::{Client, ORDERS, by, full, list_in, make, recalled, start, store, text, there_and_back, words};
 use quire_proto::{
     memory::v1::{DeleteMemoryRequest, ListMemoriesRequest, Memory, UpdateMemoryRequest},
@@ -13,7 +13,7 @@ async fn update(client: &Client, memory: Memory, mask: &[&str]) -> Result<Memory
 }
 
 #[tokio::test]
-async fn what_is_left_out_is_empty_and_sure() {
+async fn omitted_fields_are_empty_and_the_default_confidence_is_1() {
     let (_platform, client) = start().await;
     let made = store(&client, text("x")).await.unwrap();
     let Memory { id, etag, create_time, update_time, .. } = made.clone();
@@ -33,7 +33,7 @@ async fn a_confidence_of_0_is_given_and_one_that_is_cleared_is_1() {
 }
 
 #[tokio::test]
-async fn what_is_changed_or_deleted_is_recalled_as_it_is() {
+async fn updates_and_deletes_take_effect_in_recall() {
     let (_platform, client) = start().await;
     let ids = make(&client, "default", &["green tea", "black tea", "white tea"].map(text)).await;
     update(&client, Memory { id: ids[0].clone(), ..text("cocoa") }, &["content"]).await.unwrap();
@@ -43,9 +43,9 @@ async fn what_is_changed_or_deleted_is_recalled_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_list_ends_before_it_outgrows_what_a_client_reads() {
+async fn a_page_of_a_list_stays_below_the_limit_of_clients() {
     let (_platform, client) = start().await;
-    // As large as memories can be in all else.
+    // All other fields have their maximum size.
     let large = |bytes: usize| Memory {
         r#type: "x".repeat(64),
         source: "x".repeat(256),

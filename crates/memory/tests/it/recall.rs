@@ -1,4 +1,4 @@
-//! RecallMemories: which words find what, in which order, and what can be asked.
+//! RecallMemories: which memories a query finds, in which order, and which queries are valid.
 use crate::support::{make, recall_in, recalled, start, store, text, there_and_back, told, words};
 use platform::testing;
 use proptest::{
@@ -14,7 +14,7 @@ use quire_proto::{
 use tonic::Code;
 
 #[tokio::test]
-async fn words_find_what_holds_them_the_best_first() {
+async fn words_find_memories_that_contain_them_best_first() {
     let (_platform, client) = start().await;
     let contents = [
         "Deploys run on Tuesdays",
@@ -30,7 +30,7 @@ async fn words_find_what_holds_them_the_best_first() {
     let [runs, running, ada, green, black, link, code, other] = contents;
     let cases: [(&str, &[&str]); 23] = [
         ("deploy", &[running, runs]),
-        // In any inflection, and in any case.
+        // Inflection and case are ignored.
         ("RUN Deploys", &[running, runs]),
         ("run", &[running, runs]),
         ("tea", &[black, green, ada]),
@@ -44,13 +44,13 @@ async fn words_find_what_holds_them_the_best_first() {
         ("coffee or cocoa", &[]),
         ("quire.example", &[link]),
         ("quire.example/tea?kind=black", &[link]),
-        // What looks like a tag is text.
+        // Text that looks like a tag is searched too.
         ("string", &[code]),
         ("früher", &[other]),
         ("日本語", &[other]),
         ("☕", &[other]),
         ("te", &[]),
-        // Words that say nothing, and what is no word.
+        // Stop words, and text without words.
         ("the of and", &[]),
         ("!? <>", &[]),
         ("-the", &[]),
@@ -63,13 +63,13 @@ async fn words_find_what_holds_them_the_best_first() {
         expected.sort();
         assert_eq!(found, expected, "{query}");
     }
-    // What says it more often comes first, and what has the words closer together.
+    // More matches rank higher, and so do matches that are closer together.
     assert_eq!(recalled(&client, &words("run")).await, [running, runs]);
     assert_eq!(recalled(&client, &words("run deploy")).await, [runs, running]);
 }
 
 #[tokio::test]
-async fn the_rank_is_what_orders() {
+async fn memories_are_ordered_by_rank() {
     let (_platform, client) = start().await;
     let contents = (1..=9).map(|times| text("tea ".repeat(times)));
     make(&client, "default", &contents.collect::<Vec<_>>()).await;
@@ -94,7 +94,7 @@ async fn workspaces_do_not_see_each_other() {
         make(&client, "ours", &[text(format!("tea {place}"))]).await;
         make(&client, "theirs", &[text(format!("tea {place} of theirs")), text("workspace ours tea")]).await;
     }
-    // Among the words looked for are those by which the index tells the workspaces apart.
+    // The queries include the words by which the index separates workspaces.
     for (workspace, query, count) in [
         ("ours", "tea", 20),
         ("theirs", "tea", 40),
@@ -117,7 +117,7 @@ async fn workspaces_do_not_see_each_other() {
 #[tokio::test]
 async fn the_best_200_are_recalled_and_no_more() {
     let (_platform, client) = start().await;
-    // The best are those that were made neither first nor last.
+    // The best memories were created neither first nor last.
     let memory =
         |place: usize| text(format!("{}{place}", "tea ".repeat(if (50..250).contains(&place) { 2 } else { 1 })));
     make(&client, "default", &(0..500).map(memory).collect::<Vec<_>>()).await;
@@ -136,7 +136,7 @@ async fn the_best_200_are_recalled_and_no_more() {
                 && (precision == TotalCountPrecision::Estimate || page.total_count == Some(200))
         );
     }
-    // A skip passes over rows, up to the last.
+    // A skip can reach the last row.
     let skip = async |skip| {
         let page = Some(PageRequest { page_size: 10, skip, ..Default::default() });
         recall_in(&client, "default", &RecallMemoriesRequest { page, ..words("tea") }).await.unwrap().0.len()
@@ -145,7 +145,7 @@ async fn the_best_200_are_recalled_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_page_ends_before_it_outgrows_what_a_client_reads() {
+async fn a_page_stays_below_the_limit_of_clients() {
     let (_platform, client) = start().await;
     let large: Vec<_> = (0..20).map(|_| text("tea ".repeat(64 << 10))).collect();
     make(&client, "default", &large).await;
@@ -157,10 +157,10 @@ async fn a_page_ends_before_it_outgrows_what_a_client_reads() {
 }
 
 #[tokio::test]
-async fn whatever_a_content_is_it_is_kept_and_its_beginning_found() {
+async fn any_content_is_stored_and_its_beginning_is_found() {
     let (platform, client) = start().await;
     const CHARACTERS: usize = 65_536;
-    // Han characters that are four bytes long, each another word.
+    // Han characters of four bytes, each a different word.
     let han = |number: usize| char::from_u32(0x2_0000 + number as u32 % 40_000).unwrap();
     let repeated = |text: &str| text.repeat(CHARACTERS / text.chars().count());
     let joined = |between: &str, length: usize| {
@@ -170,17 +170,17 @@ async fn whatever_a_content_is_it_is_kept_and_its_beginning_found() {
         parts.join(between)
     };
     let contents = [
-        // A word as long as can be, and one that is longer than Postgres keeps.
+        // A word of the maximum length, and a word that is too long for Postgres.
         "x".repeat((256 << 10) - "zebra ".len()),
         format!("tea {} coffee", "y".repeat(3_000)),
-        // As many words as there can be, and as long ones.
+        // The maximum number of words, and words of the maximum length.
         joined(" ", 1),
         joined("-", 1),
         joined("-", 2),
         joined(" ", 2),
         (0..8_000).map(|number| format!("{number:x}.de/{number:x} ")).collect(),
         (0..4_000).map(|number| format!("{number:x}@quire-{number:x}.example ")).collect(),
-        // What Postgres would take the square of its length for.
+        // Text for which Postgres would need quadratic time.
         repeated("a_"),
         repeated("~/"),
         repeated("1-a-"),
@@ -193,9 +193,9 @@ async fn whatever_a_content_is_it_is_kept_and_its_beginning_found() {
     }
     assert_eq!(recalled(&client, &words("zebra")).await.len(), contents.len());
     assert_eq!(recalled(&client, &words("tea coffee")).await.len(), 1);
-    // A long word is found by its parts.
+    // A long word is split, and found by its parts.
     assert_eq!(recalled(&client, &words(&"y".repeat(200))).await.len(), 1);
-    // The words of the first 65,536 characters and none behind them; of one in the middle, its part.
+    // Only the first 65,536 characters are searched. Of a word across the boundary, the first part is found.
     let front = format!("{}walrus", " ".repeat(CHARACTERS - 6));
     let behind = format!("{}badger", " ".repeat(CHARACTERS));
     let han_front = format!("{} otter ermine", han(1).to_string().repeat(CHARACTERS - 6));
@@ -220,7 +220,7 @@ async fn a_query_has_at_most_16_words() {
     ");
 }
 
-/// What means something to the parser of queries, and what means something to those below it.
+/// Text with a meaning for the parser of queries, or for the parsers below it.
 const PARTS: [&str; 32] = [
     "tea",
     "the",
@@ -257,7 +257,7 @@ const PARTS: [&str; 32] = [
 ];
 
 #[test]
-fn whatever_is_asked_is_answered() {
+fn any_query_is_answered() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (_platform, client) = runtime.block_on(start());
     runtime.block_on(make(&client, "default", &[text("tea"), text("no words of a query")]));

@@ -28,12 +28,12 @@ pub async fn start_on(platform: &Platform) -> Client {
     MemoryServiceClient::new(testing::serve_on(platform, &SERVICE).await)
 }
 
-/// A memory of which nothing is given but what it must have.
+/// A memory with only the required fields.
 pub fn text(content: impl Into<String>) -> Memory {
     Memory { scope: MemoryScope::User.into(), content: content.into(), ..Default::default() }
 }
 
-/// A memory of which everything is given but what the service sets and, unless it is not empty, the id.
+/// A memory with every field set that the service does not set. The id can be empty.
 pub fn full(id: &str, content: &str) -> Memory {
     Memory {
         id: id.into(),
@@ -55,22 +55,22 @@ pub fn full(id: &str, content: &str) -> Memory {
     }
 }
 
-/// Asks for this memory.
+/// A request that stores this memory.
 pub fn with(memory: Memory) -> StoreMemoryRequest {
     StoreMemoryRequest { memory: Some(memory) }
 }
 
-/// Asks for a memory to be made, as a caller of the workspace `default`.
+/// Stores a memory, as a caller of the workspace `default`.
 pub async fn store(client: &Client, memory: Memory) -> Result<Memory, Status> {
     Ok(client.clone().store_memory(with(memory)).await?.into_inner().memory.unwrap())
 }
 
-/// Asks for memories to be made in one batch.
+/// A request that stores memories in one batch.
 pub fn batch(memories: &[Memory]) -> BatchStoreMemoriesRequest {
     BatchStoreMemoriesRequest { requests: memories.iter().cloned().map(with).collect(), ..Default::default() }
 }
 
-/// Makes memories in one batch, and gives their ids.
+/// Stores memories in one batch, and returns their ids.
 pub async fn make(client: &Client, workspace: &str, memories: &[Memory]) -> Vec<String> {
     client.clone().batch_store_memories(from(workspace, batch(memories))).await.unwrap().into_inner().ids
 }
@@ -85,12 +85,12 @@ pub async fn list_in(
     Ok((response.memories, response.page.unwrap()))
 }
 
-/// Asks for memories in an order.
+/// A request for memories in this order.
 pub fn by(order_by: &str) -> ListMemoriesRequest {
     ListMemoriesRequest { order_by: order_by.to_owned(), ..Default::default() }
 }
 
-/// A page of recalled memories and where it stands, as a caller of this workspace.
+/// A page of recalled memories and its `PageResponse`, as a caller of this workspace.
 pub async fn recall_in(
     client: &Client,
     workspace: &str,
@@ -100,7 +100,7 @@ pub async fn recall_in(
     Ok((response.memories, response.page.unwrap()))
 }
 
-/// Asks for the memories that hold these words.
+/// A request for the memories that match these words.
 pub fn words(query: &str) -> RecallMemoriesRequest {
     RecallMemoriesRequest { query: query.to_owned(), ..Default::default() }
 }

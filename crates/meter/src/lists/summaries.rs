@@ -4,10 +4,10 @@ use super::{DIMENSIONS, usage::FILTERS};
 
 /// The sums of a workspace's usage.
 ///
-/// What is not grouped by is null in all groups, and sorts nothing. All dimensions together are one key, since an order has
-/// at most four. Each page reads the range of an index that the times and the filters name, and sums it up hashed by group.
-/// Postgres takes the seek, which asks for nothing that is summed, below the GROUP BY: of groups on the pages before,
-/// nothing is summed again.
+/// Dimensions that are not grouped by are null in all groups. All dimensions together are one key, because an order has
+/// at most four keys. Each page reads the index range of its times and filters, and sums it with a hash aggregate. The
+/// seek condition uses only dimensions, so Postgres pushes it below the GROUP BY: the groups of earlier pages are not
+/// summed again.
 pub static SUMMARIES: Listing = Listing {
     name: "meter.v1.UsageSummaries",
     from: "(
@@ -39,12 +39,12 @@ pub static SUMMARIES: Listing = Listing {
     ..Listing::DEFAULT
 };
 
-/// What usage is summed up by: those of the parameters that are true.
+/// The dimensions to group by, as the list parameters that are true.
 #[derive(Debug)]
 pub(crate) struct Dimensions(pub(crate) Vec<&'static str>);
 
 impl Dimensions {
-    /// The query with the parameters.
+    /// Sets the parameters of a query.
     pub(crate) fn of<'a>(&self, query: Query<'a>) -> Query<'a> {
         let parameters = DIMENSIONS.in_service.iter().map(|(_, parameter)| (parameter, self.0.contains(parameter)));
         parameters.fold(query, |query, (parameter, is_asked)| query.parameter(parameter, is_asked))

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::Meter;
 
-/// The most tokens of a kind in a record.
+/// The maximum number of tokens of one kind in a record.
 const MAX_TOKENS: i64 = 1_000_000_000_000;
 
 macro_rules! columns {
@@ -32,7 +32,7 @@ pub static USAGE: Listing = Listing {
     ..Listing::DEFAULT
 };
 
-/// What usage is filtered by, listed or summed up.
+/// The filters of ListUsage and SummarizeUsage.
 pub(super) const FILTERS: &[Filter] = &[
     Filter::equal("agent_id", "agent_id"),
     Filter::equal("team_id", "team_id"),
@@ -45,7 +45,7 @@ pub(super) const FILTERS: &[Filter] = &[
 
 const INDEXED: &[&[&str]] = &[&["agent_id"], &["team_id"], &["model"]];
 
-/// The fields of a record that are stored as they come.
+/// The fields of a record that are stored unchanged.
 pub fn usage_fields(record: &UsageRecord) -> Vec<Field<'_>> {
     vec![
         Field::text("request_id", &record.request_id, 1..=128),
@@ -63,10 +63,10 @@ pub fn usage_fields(record: &UsageRecord) -> Vec<Field<'_>> {
     ]
 }
 
-/// A use to be recorded.
+/// A usage record to insert.
 #[derive(Debug, Clone)]
 pub(crate) struct NewUsage {
-    /// The path of the record in its request, with the dot behind it, as in `records[3].`.
+    /// The path of the record in its request, with a trailing dot, as in `records[3].`.
     pub(crate) path: String,
     /// Whether the request contains the time.
     pub(crate) is_occur_time_given: bool,

@@ -6,7 +6,7 @@ use platform::testing;
 use quire_proto::meter::v1::UsageRecord;
 use time::OffsetDateTime;
 
-/// Makes uses. The times of those that are rare are before and after all others.
+/// Inserts usage records. The times of rare records are before and after all others.
 const ROWS: &str = "
     insert into usage_records (workspace_id, id, request_id, team_id, agent_id, surface, event_type, model, provider,
         input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, metadata, occur_time, create_time)
@@ -22,7 +22,7 @@ fn year(year: i32) -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH.replace_year(year).unwrap()
 }
 
-/// A list of usage, with what all its filters are tried with.
+/// The conformance tests of a list of usage, with values for all filters.
 fn of(list: &List) -> Conformance<'_> {
     let equal = ["agent_id", "team_id", "model", "event_type", "provider"];
     let conformance = equal.iter().fold(Conformance::of(list).scope("default"), |conformance, filter| {
@@ -45,7 +45,7 @@ async fn summaries_conform() {
     let platform = testing::platform().await;
     let list = platform.paging.open(&SUMMARIES).await.unwrap();
     let pool = &testing::pool(&platform);
-    // By day, model and surface: some forty groups of the first rows, and of all of them.
+    // Grouped by day, model and surface: about forty groups, both of the first rows and of all rows.
     let parameters = [true, false, false, true, false, true, false];
     let conformance = parameters.into_iter().fold(of(&list), Conformance::parameter);
     conformance.check(async |numbers| testing::insert(pool, ROWS, numbers).await).await;

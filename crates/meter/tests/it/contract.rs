@@ -2,7 +2,7 @@
 use meter::SERVICE;
 use platform::testing::contract::Contract;
 
-/// Two uses that all filters of [`FILTERS`] find, and one that none but those by time finds.
+/// Two records that all filters of [`FILTERS`] find, and one that only the filters by time find.
 const RECORD: &str = r#"{"records": [
     {"request_id": "r-1", "team_id": "search", "agent_id": "crawler-7", "surface": "ci", "event_type": "completion",
         "model": "large-2", "provider": "acme", "input_tokens": 1000000000000, "output_tokens": 1, "cache_read_tokens": 2,
@@ -20,7 +20,7 @@ const FILTERS: &str = r#""agent_id": "crawler-7", "team_id": "search", "model": 
 
 const COSTS: [&str; 5] = ["0.0125", "0.000000000001", "999999999.999999999999", "100", "007"];
 
-/// More texts, that may be a cost or not, are tried in `cost.rs`.
+/// Texts that are not costs. `cost.rs` tries more texts.
 const NO_COSTS: [&str; 10] = [".5", "5.", "-1", "+1", "1e3", "1_000", " 1", "\u{661}", "1\0", "0.0000000000001"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +49,7 @@ async fn every_method_fulfils_the_contract() {
         .number("UsageRecord.cache_read_tokens", tokens.clone())
         .number("UsageRecord.cache_write_tokens", tokens)
         .form("UsageRecord.cost_usd", "must be 1 to 9 digits", &COSTS, &NO_COSTS)
-        // One that is left out is not compared.
+        // An omitted time is not compared.
         .volatile("UsageRecord.occur_time")
         .parameter("SummarizeUsageRequest.group_by")
         .parameter("SummarizeUsageRequest.start_time")

@@ -1,4 +1,4 @@
-//! Costs are exact: which texts are one, and that neither keeping nor summing them rounds.
+//! Costs: which texts are valid, and that costs are stored and summed exactly.
 use crate::support::{Client, costing, grouped, list, record, start, summarize};
 use platform::testing;
 use proptest::{prelude::*, test_runner::Config};
@@ -9,8 +9,8 @@ use tokio::runtime::Runtime;
 const TEXTS: &str = "0 000000000.000000000000 0.0125 1.50 100 007 0.000000000001 999999999.999999999999 0000000001
     900719925.474099299999 1000000000 . -0 1E-3 1,5 0x1 NaN Infinity 1.2.3 1.0000000000000";
 
-/// Requires a text to be accepted if it is such a number, and then to be kept and answered as the number that Postgres
-/// takes it for, without needless zeros.
+/// Asserts that a text is accepted exactly if it is a valid number, and that it is then stored and returned as the
+/// number that Postgres reads, without trailing zeros.
 async fn check(client: &Client, pool: &PgPool, text: &str) {
     let recorded = record(client, &[UsageRecord { agent_id: text.to_owned(), ..costing(text, text) }]).await;
     let sql = "select case when $1 ~ '^[0-9]{1,9}([.][0-9]{1,12})?$' then trim_scale($1::numeric)::text end,
@@ -25,7 +25,7 @@ async fn check(client: &Client, pool: &PgPool, text: &str) {
 }
 
 #[test]
-fn a_cost_is_the_number_that_postgres_takes_it_for() {
+fn a_cost_is_the_number_that_postgres_reads() {
     let runtime = Runtime::new().unwrap();
     let (platform, client) = runtime.block_on(start());
     let pool = runtime.block_on(async { testing::pool(&platform) });

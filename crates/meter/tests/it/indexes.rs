@@ -2,7 +2,7 @@
 use meter::SERVICE;
 use platform::testing::Many;
 
-/// 20,000 uses in four workspaces, each workspace's a second apart.
+/// 20,000 usage records in four workspaces. The records of a workspace are a second apart.
 const SEED: [&str; 3] = [
     // Reads by autovacuum would be counted as reads by the calls.
     "alter table usage_records set (autovacuum_enabled = off)",
@@ -16,7 +16,7 @@ const SEED: [&str; 3] = [
 
 #[tokio::test]
 async fn no_call_scans_a_table() {
-    // The uses with these numbers in the workspace `w1`, of which the first 5,000 exist.
+    // The records with these numbers in the workspace `w1`. The first 5,000 exist.
     let batch = |numbers: std::ops::Range<u32>| {
         let record = |number: u32| {
             let n = number * 4 + 1;
@@ -43,17 +43,17 @@ async fn no_call_scans_a_table() {
     let groups = r#", "group_by": ["USAGE_DIMENSION_TEAM", "USAGE_DIMENSION_AGENT"]"#;
     let sums = |filter: &str| vec![page(&(range(20, 23) + groups + filter))];
     let mut calls = vec![
-        // Each that is written looks at some pages of six indexes.
+        // Each inserted record reads some pages of six indexes.
         ("RecordUsage", 200, vec![batch(5_000..5_100), different]),
         ("RecordUsage", 200, vec![batch(4_900..5_100)]),
         ("RecordUsage", 2_000, vec![batch(2_000..3_000)]),
-        // A page looks at no more than 2,000 rows for what nobody provides.
+        // A page examines at most 2,000 rows for a provider without records.
         ("ListUsage", 4_000, vec![page(r#", "provider": "x""#)]),
-        // Of the workspace's 5,000 uses, those of the range, once for each page.
+        // Each page reads only the records in the range, of the workspace's 5,000.
         ("SummarizeUsage", 400, sums("")),
     ];
     calls.extend(filters.iter().map(|filter| ("ListUsage", 44, orders(filter).into())));
-    // The uses of one agent, or by time those of all.
+    // Each reads the records of one agent, or the records of all agents in the time range.
     calls.extend([agent, team, model].iter().map(|filter| ("SummarizeUsage", 200, sums(filter))));
     Many::new(&SEED).await.assert_calls(&SERVICE, "w1", calls).await;
 }

@@ -1,4 +1,4 @@
-//! RecordUsage: what is kept, and that a use is recorded once, however often and in whatever company it is sent.
+//! RecordUsage: what is stored, and that a record is inserted once, even if it is sent again or in another batch.
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::support::{Client, at, costing, grouped, list, named, record, start, start_on, sums};
@@ -10,7 +10,7 @@ async fn rows(platform: &Platform) -> Vec<String> {
     testing::rows(platform, &["usage_records"]).await
 }
 
-/// A use of which everything is given.
+/// A record with every field set.
 fn full(request_id: &str) -> UsageRecord {
     UsageRecord {
         id: "not read".into(),
@@ -40,12 +40,12 @@ async fn start_at_rest() -> (Platform, Client) {
 }
 
 #[tokio::test]
-async fn a_record_is_answered_as_it_is_kept_in_the_order_of_the_ids() {
+async fn records_are_returned_as_stored_in_the_order_of_their_ids() {
     let (_platform, client) = start_at_rest().await;
     let all = ["z", "m", "a"].map(named);
     assert_eq!(record(&client, &[&[full("x")], &all[..]].concat()).await.unwrap(), (4, 0));
     let id = |number: usize| testing::id(number as u128);
-    // To the microsecond, which is what the database keeps.
+    // Times are truncated to microseconds, the precision of the database.
     let now = Some(Timestamp { seconds: 1_800_000_000, nanos: 123_456_000 });
     let occur_time = Some(Timestamp { nanos: 123_456_000, ..at(0).unwrap() });
     let mut kept = vec![UsageRecord { id: id(1), cost_usd: "12.34".into(), occur_time, create_time: now, ..full("x") }];
@@ -60,14 +60,14 @@ async fn a_record_is_answered_as_it_is_kept_in_the_order_of_the_ids() {
 }
 
 #[tokio::test]
-async fn a_use_occurs_at_most_an_hour_in_the_future() {
+async fn occur_time_is_at_most_an_hour_in_the_future() {
     let (_platform, client) = start_at_rest().await;
     let occurring = |(seconds, nanos)| UsageRecord {
         occur_time: Some(Timestamp { seconds, nanos }),
         ..named(format!("{seconds}.{nanos:09}"))
     };
     let hour = 1_800_003_600;
-    // Digits below a microsecond are cut off.
+    // Times are truncated to microseconds.
     let times = [(-62_135_596_800, 0), (hour - 1, 999_999_999), (hour, 0), (hour, 123_456_999)];
     assert_eq!(record(&client, &times.map(occurring)).await.unwrap(), (4, 0));
     let late = [(hour, 123_457_000), (253_402_300_799, 0)];
@@ -75,16 +75,16 @@ async fn a_use_occurs_at_most_an_hour_in_the_future() {
 }
 
 #[tokio::test]
-async fn a_use_that_is_sent_again_is_skipped() {
+async fn a_resent_record_is_skipped() {
     let (platform, client) = start().await;
     assert_eq!(record(&client, &[full("a"), named("b")]).await.unwrap(), (2, 0));
-    // What another workspace has recorded is not in the way.
+    // Records of another workspace do not conflict.
     let theirs = RecordUsageRequest { records: vec![costing("a", "1"), named("b")] };
     let theirs = client.clone().record_usage(testing::from("other", theirs)).await.unwrap().into_inner();
     assert_eq!((theirs.recorded_count, theirs.passed_over_count), (2, 0));
     let before = rows(&platform).await;
     let nanos = |nanos| Some(Timestamp { nanos, ..at(0).unwrap() });
-    // A cost is compared as a number, a time as it is kept; one that is left out is not compared.
+    // Costs are compared as numbers, and times as they are stored. An omitted time is not compared.
     let same = [
         UsageRecord { cost_usd: "12.34".into(), ..full("a") },
         UsageRecord { occur_time: nanos(123_456_000), ..full("a") },
@@ -96,7 +96,8 @@ async fn a_use_that_is_sent_again_is_skipped() {
     for again in same {
         assert_eq!(record(&client, std::slice::from_ref(&again)).await.unwrap(), (0, 1), "{again:?}");
     }
-    // One that is different is refused, and nothing beside it is recorded; the first of several is named.
+    // A record that differs is refused, and nothing of its batch is inserted. If several differ, the error names the
+    // first.
     let mut shorter = full("a");
     shorter.metadata.pop_first();
     let later = UsageRecord { occur_time: nanos(123_457_000), ..full("a") };
@@ -105,7 +106,7 @@ async fn a_use_that_is_sent_again_is_skipped() {
         vec![named("new"), later],
         vec![full("b"), shorter],
         vec![named("new"), costing("new", "1")],
-        // The first is recorded now, which is not when the second says.
+        // The first record gets the current time, which differs from the time of the second.
         vec![left_out.clone(), full("c")],
     ];
     let mut answers = Vec::new();
@@ -119,14 +120,14 @@ async fn a_use_that_is_sent_again_is_skipped() {
     meter.v1.UsageRecord with records[1].request_id "new" already exists
     meter.v1.UsageRecord with records[1].request_id "c" already exists
     "#);
-    // What stands twice in a call is recorded once.
+    // A record that is twice in a call is inserted once.
     let twice = [full("c"), named("0"), left_out, full("c"), named("0"), named("b")];
     assert_eq!(record(&client, &twice).await.unwrap(), (2, 4));
     assert_eq!(rows(&platform).await.len(), 6);
 }
 
 #[tokio::test]
-async fn a_call_that_is_sent_again_waits_for_the_end_of_the_first() {
+async fn a_resent_call_waits_for_the_first_to_end() {
     let (platform, client) = start().await;
     let pool = testing::pool(&platform);
     record(&client, &[named("b")]).await.unwrap();
@@ -145,10 +146,10 @@ async fn a_call_that_is_sent_again_waits_for_the_end_of_the_first() {
     }
 }
 
-/// Batches are sent at once, in other orders and in part, and sent again. They take what they have in common in the same
-/// order, so that none waits for another that waits for it.
+/// Concurrent batches contain the same records in different orders and selections, and are sent again. They insert
+/// common records in the same order, so that they do not deadlock.
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_sent_again_and_again_are_recorded_once_and_summed_exactly() {
+async fn ten_thousand_resent_records_are_inserted_once_and_summed_exactly() {
     let (_platform, client) = start().await;
     let use_of = |number: i64| UsageRecord {
         input_tokens: 1_000_000_000_000,

@@ -1,4 +1,4 @@
-//! SummarizeUsage: the groups, their sums, and what is refused.
+//! SummarizeUsage: the groups, their sums, and invalid requests.
 use std::collections::BTreeMap;
 
 use crate::support::{Client, at, costing, grouped, list, record, start, summarize, sums};
@@ -25,7 +25,8 @@ const DIMENSIONS: [UsageDimension; 7] = [
 
 const NAMES: [&str; 5] = ["", "a", "B", "é", "a b"];
 
-/// Uses whose dimensions meet in many ways; some names a language would sort otherwise than bytes do.
+/// Records with many combinations of dimensions. A language's collation would sort some of the names differently from
+/// bytes.
 fn mixed() -> Vec<UsageRecord> {
     let record = |place: usize| UsageRecord {
         team_id: NAMES[place % 3].into(),
@@ -44,7 +45,8 @@ fn mixed() -> Vec<UsageRecord> {
     (0..60).map(record).collect()
 }
 
-/// Hours from the beginning of 2026 in UTC, some of them, midnights too, less a microsecond; and once the first time of all.
+/// Hours from the beginning of 2026 in UTC. Some of them, including midnights, are a microsecond earlier, and one is
+/// the earliest valid time.
 fn occur_time(place: i64) -> Option<Timestamp> {
     let early = place / 4 % 2;
     let seconds = at(place * 7_919 % 60 * 3_600 - early).unwrap().seconds;
@@ -52,7 +54,7 @@ fn occur_time(place: i64) -> Option<Timestamp> {
     Some(Timestamp { seconds, nanos: early as i32 * 999_999_000 })
 }
 
-/// What the uses that a request lists are summed up to.
+/// The expected sums, computed from the listed records.
 async fn expected(client: &Client, request: SummarizeUsageRequest) -> Vec<UsageSummary> {
     let SummarizeUsageRequest { agent_id, team_id, model, event_type, provider, start_time, end_time, .. } = request;
     let (page, order_by) = Default::default();
@@ -74,7 +76,7 @@ async fn expected(client: &Client, request: SummarizeUsageRequest) -> Vec<UsageS
         sums.output_tokens += record.output_tokens;
         sums.cache_read_tokens += record.cache_read_tokens;
         sums.cache_write_tokens += record.cache_write_tokens;
-        // Each cost has nine digits behind its point.
+        // Each cost has nine decimal places.
         *billionths += record.cost_usd.replace('.', "").parse::<u64>().unwrap();
     }
     let summary = |(key, (sums, cost)): ([_; 7], (_, u64))| {
@@ -87,7 +89,7 @@ async fn expected(client: &Client, request: SummarizeUsageRequest) -> Vec<UsageS
 }
 
 #[test]
-fn any_groups_page_by_page_are_those_of_a_plain_sum() {
+fn pages_of_any_groups_equal_plain_sums() {
     let runtime = Runtime::new().unwrap();
     let (_platform, client) = runtime.block_on(start());
     runtime.block_on(record(&client, &mixed())).unwrap();
@@ -133,7 +135,7 @@ async fn groups_of_the_longest_values_are_walked_counted_and_skipped() {
 }
 
 #[tokio::test]
-async fn the_order_of_dimensions_does_not_matter_and_none_is_given_twice() {
+async fn the_order_of_dimensions_is_ignored_and_duplicates_are_refused() {
     use UsageDimension::{Agent, Team};
     let (_platform, client) = start().await;
     record(&client, &mixed()).await.unwrap();

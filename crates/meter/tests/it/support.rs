@@ -28,36 +28,36 @@ pub async fn start_on(platform: &Platform) -> Client {
     MeterServiceClient::new(testing::serve_on(platform, &SERVICE).await)
 }
 
-/// A use of which nothing is given but what it must have.
+/// A record with only the required fields.
 pub fn named(request_id: impl Into<String>) -> UsageRecord {
     UsageRecord { request_id: request_id.into(), ..Default::default() }
 }
 
-/// A use that cost this.
+/// A record with this cost.
 pub fn costing(request_id: impl Into<String>, cost_usd: &str) -> UsageRecord {
     UsageRecord { cost_usd: cost_usd.to_owned(), ..named(request_id) }
 }
 
-/// A time: so many seconds since the beginning of 2026.
+/// A time, in seconds since the beginning of 2026.
 pub fn at(seconds: i64) -> Option<Timestamp> {
     Some(Timestamp { seconds: 1_767_225_600 + seconds, nanos: 0 })
 }
 
-/// Records uses: how many were recorded, and how many skipped.
+/// Records usage. Returns how many records were inserted, and how many were skipped.
 pub async fn record(client: &Client, records: &[UsageRecord]) -> Result<(i32, i32), Status> {
     let request = RecordUsageRequest { records: records.to_vec() };
     let response = client.clone().record_usage(request).await?.into_inner();
     Ok((response.recorded_count, response.passed_over_count))
 }
 
-/// The first 200 uses that a request lists, the earliest first.
+/// Lists the first 200 records, earliest first.
 pub async fn list(client: &Client, request: ListUsageRequest) -> Vec<UsageRecord> {
     let page = Some(PageRequest { page_size: 200, ..Default::default() });
     let request = ListUsageRequest { page, order_by: "occur_time".to_owned(), ..request };
     client.clone().list_usage(request).await.unwrap().into_inner().records
 }
 
-/// Asks for the sums of all usage by these groups.
+/// A request for the sums of all usage, grouped by these dimensions.
 pub fn grouped(group_by: &[UsageDimension]) -> SummarizeUsageRequest {
     SummarizeUsageRequest {
         group_by: group_by.iter().map(|&dimension| dimension.into()).collect(),
@@ -67,7 +67,7 @@ pub fn grouped(group_by: &[UsageDimension]) -> SummarizeUsageRequest {
     }
 }
 
-/// A page of sums and where it stands.
+/// A page of sums, and its `PageResponse`.
 pub async fn summarize(
     client: &Client,
     request: SummarizeUsageRequest,
@@ -76,7 +76,7 @@ pub async fn summarize(
     Ok((response.summaries, response.page.unwrap()))
 }
 
-/// All sums that a request asks for.
+/// All sums of a request.
 pub async fn sums(client: &Client, request: &SummarizeUsageRequest, page_size: i32) -> Vec<UsageSummary> {
     let fetch =
         async |page| summarize(client, SummarizeUsageRequest { page: Some(page), ..request.clone() }).await.unwrap();

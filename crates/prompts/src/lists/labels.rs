@@ -24,7 +24,7 @@ pub static LABELS: Listing = Listing {
     ..Listing::DEFAULT
 };
 
-/// A label to be pointed at a version.
+/// The assignment of a label to a version.
 #[derive(Debug, Clone)]
 pub(crate) struct NewLabel {
     pub(crate) prompt_id: Uuid,
@@ -32,15 +32,15 @@ pub(crate) struct NewLabel {
     pub(crate) version: i32,
     pub(crate) assigned_by: String,
     pub(crate) assign_time: OffsetDateTime,
-    /// The id under which the deployment is recorded.
+    /// The id of the new deployment.
     pub(crate) deployment_id: Uuid,
 }
 
-/// Points the label at its version and records the deployment: both or neither, and neither where it points there already.
-/// The label as it is kept; nothing when there is no such version.
+/// Points the label at a version and records the deployment, both or neither. If the label points at the version
+/// already, nothing is written. Returns the stored label, or `None` if the version does not exist.
 ///
-/// The version is locked before the label, as when a prompt is deleted. A label is moved later than the time before also
-/// where the clocks of those who move it say otherwise.
+/// The version is locked before the label, in the same order as when a prompt is deleted. The time of an assignment is
+/// always later than that of the previous one, even if the servers' clocks differ.
 pub(crate) async fn assign(service: &Prompts, workspace: &str, new: &NewLabel) -> Result<Option<Label>, Error> {
     let sql = concat!(
         "
@@ -70,11 +70,11 @@ pub(crate) async fn assign(service: &Prompts, workspace: &str, new: &NewLabel) -
     if assigned.is_some() {
         return Ok(assigned);
     }
-    let kept = kept(service, workspace, new).await?;
-    if kept.is_some() || !versions::exists(service, workspace, *prompt_id, *version).await? {
-        return Ok(kept);
+    let existing = existing(service, workspace, new).await?;
+    if existing.is_some() || !versions::exists(service, workspace, *prompt_id, *version).await? {
+        return Ok(existing);
     }
-    // It pointed there, and was moved since.
+    // The label pointed at the version, and was moved since.
     Err(Error::Aborted(Resource {
         kind: LABELS.message,
         field: "label".to_owned(),
@@ -82,8 +82,8 @@ pub(crate) async fn assign(service: &Prompts, workspace: &str, new: &NewLabel) -
     }))
 }
 
-/// The label where it points at its version already.
-async fn kept(service: &Prompts, workspace: &str, new: &NewLabel) -> Result<Option<Label>, Error> {
+/// The label, if it points at this version.
+async fn existing(service: &Prompts, workspace: &str, new: &NewLabel) -> Result<Option<Label>, Error> {
     let sql = concat!(
         "select ",
         columns!(),

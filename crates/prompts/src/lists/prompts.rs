@@ -35,7 +35,7 @@ pub static PROMPTS: Listing = Listing {
     ..Listing::DEFAULT
 };
 
-/// Prompts, as callers write them.
+/// The fields of prompts that callers write.
 pub static PROMPT: Declaration<Prompt> = Declaration {
     listing: &PROMPTS,
     field: "prompt",
@@ -55,7 +55,7 @@ pub(crate) fn fields(prompt: &Prompt) -> Vec<Field<'_>> {
     ]
 }
 
-/// A prompt to be made, and its version 1.
+/// A prompt to insert, and its version 1.
 #[derive(Debug, Clone)]
 pub(crate) struct NewPrompt {
     /// The path of its request in a batch, with a trailing dot, as in `requests[3].`; empty outside a batch.
@@ -150,7 +150,7 @@ impl NewRow for NewPrompt {
     }
 }
 
-/// A prompt that exists, with what its version 1 was made of.
+/// An existing prompt, with the fields of its version 1 that are compared.
 #[derive(Debug, Clone)]
 pub(crate) struct ExistingPrompt {
     pub(crate) prompt: Prompt,

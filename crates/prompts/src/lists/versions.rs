@@ -20,12 +20,12 @@ pub static VERSIONS: Listing = Listing {
     columns: columns!(),
     scope: &["workspace_id", "prompt_id"],
     orders: &[Order { name: "version desc", keys: &[desc("version")], indexed: &[] }],
-    // Each variable costs two bytes besides its own, as each of these spaces does.
+    // The encoding of each variable needs two more bytes, hence the two spaces of the separator.
     weight: Some("octet_length(content) + octet_length(array_to_string(variables, '  '))"),
     ..Listing::DEFAULT
 };
 
-/// A version to be made.
+/// A version to insert.
 #[derive(Debug, Clone)]
 pub(crate) struct NewVersion {
     pub(crate) prompt_id: Uuid,
@@ -43,7 +43,7 @@ pub fn version_fields(version: &PromptVersion) -> Vec<Field<'_>> {
 }
 
 impl NewVersion {
-    /// Its row.
+    /// The fields of the version's row.
     pub(crate) fn row(&self) -> Vec<Field<'_>> {
         let mut fields = version_fields(&self.version);
         fields.extend([
@@ -57,10 +57,10 @@ impl NewVersion {
     }
 }
 
-/// Adds the version behind the latest one, whatever its own number says, unless that has the same content. The prompt's
-/// row is locked by what it says of its latest version, so that writers wait for each other and each sees the one before;
-/// a version is made later than the one before also where the writers' clocks say otherwise.
-/// Nothing when there is no such prompt.
+/// Adds the version after the latest one; the number in `new` is ignored. If the latest version has the same content,
+/// nothing is added, and the existing version is returned. Returns `None` if the prompt does not exist. The update of
+/// the prompt's row locks it, so concurrent writers wait for each other, and each sees the version before. A version's
+/// creation time is always later than that of the previous version, even if the servers' clocks differ.
 pub(crate) async fn add(
     service: &Prompts,
     workspace: &str,
@@ -89,12 +89,12 @@ pub(crate) async fn add(
     let added = service.database.write_rows(statement.bind(&version.variables)).await?;
     match service.versions.first(&added)? {
         Some(added) => Ok(Some(added)),
-        None => kept(service, workspace, *prompt_id, &version.content_hash).await,
+        None => with_content(service, workspace, *prompt_id, &version.content_hash).await,
     }
 }
 
-/// The latest version that has this content.
-async fn kept(
+/// The latest version with this content.
+async fn with_content(
     service: &Prompts,
     workspace: &str,
     prompt_id: Uuid,

@@ -1,4 +1,4 @@
-//! BatchCreatePrompts beside others that want the same prompts, and the size of its answer.
+//! BatchCreatePrompts: concurrent calls for the same prompts, and the size of the answer.
 use crate::support::{Client, add, get, named, start, text, told, with};
 use platform::{Platform, testing};
 use quire_proto::prompts::v1::{
@@ -16,21 +16,21 @@ fn shuffled(count: usize) -> Vec<CreatePromptRequest> {
     (0..count).map(|place| named(format!("{:05}", place * 7_919 % 10_007))).collect()
 }
 
-/// How many prompts, and how many versions, there are in all.
+/// The total number of prompts and of versions.
 async fn counts(platform: &Platform) -> (i64, i64) {
     let sql = "select (select count(*) from prompts), (select count(*) from prompt_versions)";
     sqlx::query_as(sql).fetch_one(&testing::pool(platform)).await.unwrap()
 }
 
 #[tokio::test]
-async fn batches_that_want_the_same_names_at_once_are_made_whole_or_not_at_all() {
+async fn concurrent_batches_with_the_same_names_are_created_whole_or_not_at_all() {
     let (platform, client) = start().await;
     let batch = async |place: usize| {
         let mut requests = shuffled(50);
         requests.rotate_left(place);
         create(&client, requests).await.map(|made| made.len()).map_err(|status| status.code())
     };
-    // In other sequences, so that each may hold what another waits for: a deadlock is for the caller to try again.
+    // The batches have different orders, so they can deadlock; then the caller must retry.
     let answers = futures_util::future::join_all((0..4).map(|place| batch(place * 12))).await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
     let refused = |answer: &Result<_, Code>| matches!(answer, Err(Code::AlreadyExists | Code::Unavailable));
@@ -50,7 +50,7 @@ async fn the_answer_to_a_batch_is_limited() {
     assert_eq!(made.unwrap().len(), 400);
 }
 
-/// Asks for prompts of which those that exist are passed over.
+/// Creates prompts and skips existing ones.
 async fn make_missing(client: &Client, requests: &[CreatePromptRequest]) -> Result<Vec<Prompt>, Status> {
     let request = BatchCreatePromptsRequest { requests: requests.to_vec(), pass_over_existing: true };
     Ok(client.clone().batch_create_prompts(request).await?.into_inner().prompts)
@@ -77,14 +77,14 @@ fn full(id: &str, name: &str) -> CreatePromptRequest {
 }
 
 #[tokio::test]
-async fn a_prompt_that_has_come_further_is_still_the_one_asked_for() {
+async fn a_prompt_with_more_versions_is_skipped_as_identical() {
     let (platform, client) = start().await;
     let request = full("", "a");
     let id = make_missing(&client, std::slice::from_ref(&request)).await.unwrap().remove(0).id;
     for content in ["Bye", "Hello", "Bye"] {
         add(&client, "default", text(&id, content)).await.unwrap();
     }
-    // A change that leaves all as it was but the etag.
+    // An update that changes only the etag.
     let same = Prompt { id: id.clone(), surface: "chat".into(), ..Default::default() };
     client.clone().update_prompt(UpdatePromptRequest { prompt: Some(same), update_mask: None }).await.unwrap();
     let kept = get(&client, &id).await.unwrap();
@@ -95,14 +95,14 @@ async fn a_prompt_that_has_come_further_is_still_the_one_asked_for() {
 }
 
 #[tokio::test]
-async fn a_call_sent_again_while_it_is_being_done_passes_over_what_that_makes() {
+async fn a_call_that_is_resent_while_it_runs_skips_its_rows() {
     let (platform, client) = start().await;
     let pool = testing::pool(&platform);
     let call = |mut client: Client| async move {
         let request = BatchCreatePromptsRequest { requests: vec![named("a")], pass_over_existing: true };
         client.batch_create_prompts(request).await.map(|response| response.into_inner().prompts)
     };
-    // The first call is held at its end by a trigger that waits for a lock.
+    // A trigger that waits for a lock holds the first call before its end.
     let hold = "create function hold() returns trigger language plpgsql as
             $$ begin perform pg_advisory_xact_lock_shared(1); return new; end $$;
         create trigger hold after insert on prompt_versions for each row execute function hold()";
@@ -119,7 +119,7 @@ async fn a_call_sent_again_while_it_is_being_done_passes_over_what_that_makes() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_others_make_and_delete_meanwhile_is_no_error_inside() {
+async fn a_name_that_others_create_and_delete_is_no_internal_error() {
     let (_platform, client) = start().await;
     let writer = async |mut client: Client| {
         for _ in 0..60 {

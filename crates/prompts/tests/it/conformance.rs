@@ -31,7 +31,7 @@ async fn prompts_conform() {
         .await;
 }
 
-/// Two prompts in each of two workspaces, for which other rows can be made.
+/// Inserts two prompts in each of two workspaces, for other rows to refer to.
 async fn seed_prompts(pool: &PgPool) {
     let sql = "
         insert into prompts (workspace_id, id, name, surface, tags, metadata, latest_version, etag, create_time, update_time)

@@ -1,4 +1,4 @@
-//! ListDeployments; and a label's move and its deployment, which are both written or neither, whoever hangs up.
+//! ListDeployments. A label's move and its deployment are both written or neither, even if the caller hangs up.
 use std::time::Duration;
 
 use crate::support::{
@@ -16,7 +16,7 @@ async fn list(client: &Client, request: ListDeploymentsRequest) -> Result<ListDe
     Ok(client.clone().list_deployments(request).await?.into_inner())
 }
 
-/// The deployments that a request asks for, in pages of this size.
+/// Lists all deployments, in pages of this size.
 async fn pages(client: &Client, request: &ListDeploymentsRequest, page_size: i32) -> Vec<Vec<Deployment>> {
     let fetch = async |page| {
         let response = list(client, ListDeploymentsRequest { page: Some(page), ..request.clone() }).await.unwrap();
@@ -30,7 +30,7 @@ fn filter(prompt_id: Option<&str>, label: Option<&str>) -> ListDeploymentsReques
     ListDeploymentsRequest { prompt_id, label, ..Default::default() }
 }
 
-/// Makes a prompt with two versions, and gives its id.
+/// Creates a prompt with two versions, and returns its id.
 async fn make_two(client: &Client, name: &str) -> String {
     let id = one(client, name).await.id;
     add(client, "default", text(&id, "2")).await.unwrap();
@@ -50,7 +50,7 @@ async fn deployments_outlive_the_prompt() {
     for request in [filter(None, None), filter(Some(&id), None), filter(Some(&id), Some("production"))] {
         assert_eq!(pages(&client, &request, 1).await.concat(), before.concat());
     }
-    // A prompt made anew with the id has its history, and its label is new all the same.
+    // A new prompt with the same id has the old history, but its label is new.
     make(&client, "default", &[with(Prompt { id: id.clone(), name: "x".into(), ..Default::default() })]).await;
     assign(&client, "default", label(&id, "production", 1)).await.unwrap();
     let after = deployments(&client, "default", filter(Some(&id), None)).await;
@@ -58,7 +58,7 @@ async fn deployments_outlive_the_prompt() {
     assert_eq!(after[1..], before.concat());
 }
 
-/// Waits until nothing is being done for a caller.
+/// Waits until no call is running.
 async fn wait_until_idle(pool: &PgPool) {
     let sql = "select count(*) from pg_stat_activity
         where datname = current_database() and application_name = 'quire' and pid <> pg_backend_pid() and state <> 'idle'";
@@ -68,7 +68,7 @@ async fn wait_until_idle(pool: &PgPool) {
 }
 
 #[tokio::test]
-async fn a_caller_who_hangs_up_before_the_deployment_is_written_has_moved_no_label() {
+async fn no_label_moves_if_the_caller_hangs_up_before_the_deployment_is_written() {
     let options = testing::new_database().await;
     let client = start_on(&testing::platform_on(connect(options.clone(), testing::MAX_CONNECTIONS))).await;
     let pool = PgPool::connect_lazy_with(options);
@@ -78,7 +78,7 @@ async fn a_caller_who_hangs_up_before_the_deployment_is_written_has_moved_no_lab
         let labels = async || -> Vec<(String, i32)> {
             sqlx::query_as("select label, version from labels").fetch_all(&pool).await.unwrap()
         };
-        // Whoever writes a deployment waits, whatever has been written of the label by then.
+        // Writers of deployments wait, whether the label is already written or not.
         let mut transaction = pool.begin().await.unwrap();
         sqlx::query("lock table deployments in share mode").execute(&mut *transaction).await.unwrap();
         let call = tokio::spawn({
@@ -96,23 +96,23 @@ async fn a_caller_who_hangs_up_before_the_deployment_is_written_has_moved_no_lab
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wherever_callers_hang_up_each_move_is_on_record() {
+async fn every_move_is_recorded_even_if_callers_hang_up() {
     let (platform, client) = start().await;
     let id = &make_two(&client, "x").await;
     for place in 0..300_u64 {
         let assign = assign(&client, "default", label(id, "production", place as i32 % 2 + 1));
         if place % 7 == 0 {
-            // What is being done for a caller who has hung up may move the label meanwhile, and that is told.
+            // The call of a caller who has hung up can still move the label. Then this call is aborted.
             assert!(assign.await.map_or_else(|status| status.code() == Code::Aborted, |_| true));
         } else {
-            // What the label and the deployments must be does not depend on when the call ends.
+            // The assertions hold no matter when the call ends.
             let _ = tokio::time::timeout(Duration::from_micros(place % 30 * 100), assign).await;
         }
     }
-    // Both as they are at one moment, since something may be done still.
+    // Both are read in one snapshot, because calls may still be running.
     let sql = "select labels.version, deployments.previous_version, deployments.version from labels, deployments";
     let rows: Vec<(i32, i32, i32)> = sqlx::query_as(sql).fetch_all(&testing::pool(&platform)).await.unwrap();
-    assert!(rows.len() > 1, "those who did not hang up moved it");
+    assert!(rows.len() > 1, "the callers who did not hang up moved the label");
     let moved = |(_, previous_version, version)| Deployment { previous_version, version, ..Default::default() };
     assert_lead_to(rows[0].0, &rows.iter().copied().map(moved).collect::<Vec<_>>());
 }

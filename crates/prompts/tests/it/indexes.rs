@@ -2,8 +2,8 @@
 use platform::testing::{Many, id};
 use prompts::SERVICE;
 
-/// 20,000 prompts in five workspaces, three versions and two labels of each; and of the prompt number 1 in each workspace
-/// 2,000 more of both.
+/// 20,000 prompts in five workspaces, with three versions and two labels each. Prompt number 1 of each workspace has
+/// 2,000 more versions and labels.
 const SEED: [&str; 6] = [
     // Reads by autovacuum would be counted as reads by the calls.
     "alter table prompts set (autovacuum_enabled = off); alter table prompt_versions set (autovacuum_enabled = off);
@@ -74,7 +74,7 @@ async fn no_call_scans_a_table() {
         ("ListLabels", 22, vec![page_of(1)]),
         ("ListDeployments", 22, vec![page("")]),
         ("ListDeployments", 22, vec![page_of(1)]),
-        // A page looks at no more than 2,000 rows for a label that few have.
+        // A page examines at most 2,000 rows for a rare label.
         ("ListDeployments", 4_000, vec![page(r#", "label": "label 1000""#)]),
     ];
     Many::new(&SEED).await.assert_calls(&SERVICE, "w1", calls).await;

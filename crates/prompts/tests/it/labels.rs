@@ -1,4 +1,4 @@
-//! AssignLabel and ListLabels: a label's move and its deployment are one.
+//! AssignLabel and ListLabels: a label's move and its deployment are atomic.
 use std::collections::{BTreeSet, HashMap};
 
 use crate::support::{
@@ -13,7 +13,7 @@ use quire_proto::prompts::v1::{
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-/// Makes a prompt with so many versions in the workspace `default`, and gives its id.
+/// Creates a prompt with this many versions in the workspace `default`, and returns its id.
 async fn make_versions(client: &Client, name: &str, count: i32) -> String {
     let id = one(client, name).await.id;
     for version in 2..=count {
@@ -45,7 +45,7 @@ async fn history(client: &Client) -> Vec<Deployment> {
 }
 
 #[tokio::test]
-async fn a_label_is_made_and_moved_and_each_move_is_on_record() {
+async fn each_move_of_a_label_is_recorded() {
     let (_platform, client) = start_ticking().await;
     let id = &make_versions(&client, "x", 3).await;
     let steps =
@@ -80,7 +80,7 @@ async fn a_label_is_made_and_moved_and_each_move_is_on_record() {
 }
 
 #[tokio::test]
-async fn a_label_that_points_there_already_writes_nothing() {
+async fn assigning_the_current_version_writes_nothing() {
     let (platform, client) = start().await;
     let id = &make_versions(&client, "x", 2).await;
     for version in [1, 2, 1] {
@@ -88,14 +88,14 @@ async fn a_label_that_points_there_already_writes_nothing() {
         let before = testing::rows(&platform, &["labels", "deployments"]).await;
         for actor in ["ada", "bob", ""] {
             let again = assign(&client, "default", by(actor, label(id, "production", version))).await.unwrap();
-            assert_eq!(again, assigned, "who moved it stays");
+            assert_eq!(again, assigned, "assigned_by is unchanged");
         }
         assert_eq!(testing::rows(&platform, &["labels", "deployments"]).await, before);
     }
 }
 
 #[tokio::test]
-async fn what_does_not_exist_is_not_pointed_at() {
+async fn a_label_cannot_point_at_a_missing_version() {
     let (platform, client) = start().await;
     let [id, other] = [Uuid::from_u128(1).to_string(), Uuid::from_u128(2).to_string()];
     let request = |id: &str, name: &str| with(Prompt { id: id.into(), name: name.into(), ..Default::default() });
@@ -106,7 +106,7 @@ async fn what_does_not_exist_is_not_pointed_at() {
     assign(&client, "default", label(&id, "production", 1)).await.unwrap();
     let before = testing::rows(&platform, &["labels", "deployments"]).await;
 
-    // Version 2 is one of another prompt, and of the prompt with this id in another workspace.
+    // Version 2 exists for another prompt, and for the prompt with this id in another workspace.
     let nowhere = Uuid::from_u128(3).to_string();
     let refused = [("production", 2, &id), ("canary", 2, &id), ("canary", i32::MAX, &id), ("canary", 1, &nowhere)];
     let mut answers = Vec::new();
@@ -132,7 +132,7 @@ async fn what_does_not_exist_is_not_pointed_at() {
     assert_eq!(testing::rows(&platform, &["labels", "deployments"]).await, before);
 }
 
-/// The moves of a label in the sequence in which they were made: each from where the one before went, the first from 0.
+/// The moves of a label in order: the first starts at 0, and each other starts where the previous one ended.
 fn chain(deployments: &[Deployment]) -> Vec<i32> {
     let moves: HashMap<_, _> = deployments.iter().map(|moved| (moved.previous_version, moved.version)).collect();
     assert_eq!(moves.len(), deployments.len(), "no two moves are from the same version");
@@ -140,7 +140,7 @@ fn chain(deployments: &[Deployment]) -> Vec<i32> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_of_many_moves_at_once_begins_where_another_ended() {
+async fn each_of_many_concurrent_moves_starts_where_another_ended() {
     let (_platform, client) = start().await;
     let id = &make_versions(&client, "x", 50).await;
     for name in ["a", "b", "c"] {
@@ -158,7 +158,7 @@ async fn each_of_many_moves_at_once_begins_where_another_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_that_point_a_label_at_few_versions_those_are_on_record_that_moved_it() {
+async fn only_assignments_that_move_the_label_are_recorded() {
     let (_platform, client) = start().await;
     let id = &make_versions(&client, "x", 3).await;
     for round in 0..5 {
@@ -168,7 +168,7 @@ async fn of_many_that_point_a_label_at_few_versions_those_are_on_record_that_mov
             let answer = assign(&client, "default", by(&actor, label(id, name, place % 3 + 1))).await;
             match answer {
                 Ok(label) => (label.version == place % 3 + 1, label.assigned_by == actor),
-                // It pointed there when it was looked at, and had been moved away when it was to be answered.
+                // The label pointed at the version, and was moved away before the answer was read.
                 Err(status) => (status.code() == Code::Aborted, false),
             }
         };
@@ -186,7 +186,7 @@ async fn of_many_that_point_a_label_at_few_versions_those_are_on_record_that_mov
     }
 }
 
-/// Whoever is second waits for the first: neither waits for the other.
+/// The second call waits for the first, without a deadlock.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prompt_is_deleted_while_its_label_is_moved() {
     let (_platform, client) = start().await;

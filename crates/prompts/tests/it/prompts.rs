@@ -1,4 +1,4 @@
-//! Prompts: how one is kept, what goes with it, and changes made at once.
+//! Prompts: how they are stored, what is deleted with them, and concurrent updates.
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::support::{Client, add, assign, from, get, label, make, one, start, start_on, text, with};
@@ -13,7 +13,7 @@ use quire_proto::{
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-/// A prompt of which every field that can change is given.
+/// A prompt with every mutable field set.
 fn full(name: &str) -> Prompt {
     Prompt {
         name: name.into(),
@@ -35,7 +35,7 @@ async fn list(client: &Client, request: ListPromptsRequest) -> Result<Vec<Prompt
 }
 
 #[tokio::test]
-async fn a_new_prompt_and_its_version_1_come_back_as_they_are_kept() {
+async fn a_new_prompt_and_its_version_1_are_returned_as_stored() {
     let platform = Platform {
         clock: platform::Clock::new(|| UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789)),
         ids: testing::counting(),
@@ -47,7 +47,7 @@ async fn a_new_prompt_and_its_version_1_come_back_as_they_are_kept() {
     let request = CreatePromptRequest { prompt: Some(full("greeting")), version: Some(version.clone()) };
     let made = client.clone().create_prompt(request).await.unwrap().into_inner();
     let id = Uuid::from_u128(1).to_string();
-    // To the microsecond, which is what the database keeps.
+    // Times are truncated to microseconds, the precision of the database.
     let create_time = made.prompt.as_ref().unwrap().create_time;
     assert_eq!(create_time.map(|time| (time.seconds, time.nanos)), Some((1_700_000_000, 123_456_000)));
     let etag = Uuid::from_u128(2).to_string();
@@ -63,7 +63,7 @@ async fn a_new_prompt_and_its_version_1_come_back_as_they_are_kept() {
 }
 
 #[tokio::test]
-async fn versions_and_labels_go_with_the_prompt_and_deployments_stay() {
+async fn versions_and_labels_are_deleted_with_the_prompt_but_deployments_are_not() {
     let (platform, client) = start().await;
     let ids = [Uuid::from_u128(1).to_string(), Uuid::from_u128(2).to_string()];
     for (workspace, id) in [("ours", &ids[0]), ("ours", &ids[1]), ("theirs", &ids[0])] {

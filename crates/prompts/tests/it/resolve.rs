@@ -6,7 +6,7 @@ use quire_proto::prompts::v1::{
 };
 use tonic::{Code, Status};
 
-/// What a label, or the default one, of a prompt with this name points at, in the workspace `default`.
+/// Resolves a label, or the default label, of the prompt with this name, in the workspace `default`.
 async fn resolve(client: &Client, name: &str, label: Option<&str>) -> Result<PromptVersion, Status> {
     let request = ResolvePromptRequest { name: name.into(), label: label.map(str::to_owned) };
     let response = client.clone().resolve_prompt(request).await?;
@@ -14,7 +14,7 @@ async fn resolve(client: &Client, name: &str, label: Option<&str>) -> Result<Pro
 }
 
 #[tokio::test]
-async fn a_label_that_is_left_out_is_production() {
+async fn the_default_label_is_production() {
     let (_platform, client) = start().await;
     let id = &one(&client, "x").await.id;
     let asked = PromptVersion { model: "m".into(), author: "ada".into(), ..text(id, "Hello {{name}}") };
@@ -35,25 +35,25 @@ async fn a_label_that_is_left_out_is_production() {
 }
 
 #[tokio::test]
-async fn what_a_label_points_at_now_is_what_it_resolves_to() {
+async fn a_label_resolves_to_its_current_version() {
     let (_platform, client) = start().await;
     let made = make(&client, "default", &[named("x"), named("y")]).await;
     let id = &made[0].id;
     for version in 2..=4 {
         add(&client, "default", text(id, version.to_string())).await.unwrap();
     }
-    // Another prompt's label of the same name is another label.
+    // A label with the same name of another prompt is a different label.
     assign(&client, "default", label(&made[1].id, "production", 1)).await.unwrap();
     for version in [1, 4, 2, 3, 1] {
         assign(&client, "default", label(id, "production", version)).await.unwrap();
         assert_eq!(resolve(&client, "x", None).await.unwrap().version, version);
-        // A version that no label points at is served to nobody.
+        // A version without a label is not resolved.
         add(&client, "default", text(id, format!("after {version}"))).await.unwrap();
         assert_eq!(resolve(&client, "x", None).await.unwrap().version, version);
     }
     assert_eq!(resolve(&client, "y", None).await.unwrap().prompt_id, made[1].id);
 
-    // The name is the one that the prompt has now.
+    // The prompt is found by its current name.
     let prompt = Prompt { id: id.clone(), name: "z".into(), ..Default::default() };
     client.clone().update_prompt(UpdatePromptRequest { prompt: Some(prompt), update_mask: None }).await.unwrap();
     assert_eq!(resolve(&client, "x", None).await.unwrap_err().code(), Code::NotFound);
@@ -68,13 +68,13 @@ async fn each_call_runs_one_statement() {
     let database = &platform.database;
     let id = &one(&client, "x").await.id;
     assign(&client, "default", label(id, "production", 1)).await.unwrap();
-    // From here on there is one connection, on which nothing has been run.
+    // From here on there is one connection, which has run no statement yet.
     database.forget_connections();
     for _ in 0..10 {
         resolve(&client, "x", None).await.unwrap();
         resolve(&client, "x", Some("canary")).await.unwrap_err();
     }
-    // Each statement that was run on it has been prepared, and is counted each time.
+    // Every statement on the connection is prepared, and Postgres counts its runs.
     let runs =
         "select generic_plans + custom_plans from pg_prepared_statements where statement not like '%generic_plans%'";
     let runs: Vec<(i64,)> = database.read(Statement::new(runs)).await.unwrap();

@@ -28,31 +28,31 @@ pub async fn start_on(platform: &Platform) -> Client {
     PromptServiceClient::new(testing::serve_on(platform, &SERVICE).await)
 }
 
-/// The service on a new database, by a clock that is a second later each time it is asked.
+/// The service on a new database, with a clock that advances by a second at each reading.
 pub async fn start_ticking() -> (Platform, Client) {
     let platform = Platform { clock: testing::ticking(), ..testing::platform().await };
     let client = start_on(&platform).await;
     (platform, client)
 }
 
-/// Asks for this prompt, with some content.
+/// A request that creates this prompt, with some content.
 pub fn with(prompt: Prompt) -> CreatePromptRequest {
     let version = PromptVersion { content: "Hello".to_owned(), ..Default::default() };
     CreatePromptRequest { prompt: Some(prompt), version: Some(version) }
 }
 
-/// Asks for a prompt of which nothing is given but what it must have.
+/// A request with only the required fields.
 pub fn named(name: impl Into<String>) -> CreatePromptRequest {
     with(Prompt { name: name.into(), ..Default::default() })
 }
 
-/// Makes prompts, at most 1,000.
+/// Creates prompts in one batch, at most 1,000.
 pub async fn make(client: &Client, workspace: &str, requests: &[CreatePromptRequest]) -> Vec<Prompt> {
     let request = BatchCreatePromptsRequest { requests: requests.to_vec(), ..Default::default() };
     client.clone().batch_create_prompts(from(workspace, request)).await.unwrap().into_inner().prompts
 }
 
-/// Makes a prompt with this name in the workspace `default`.
+/// Creates a prompt with this name in the workspace `default`.
 pub async fn one(client: &Client, name: &str) -> Prompt {
     make(client, "default", &[named(name)]).await.remove(0)
 }
@@ -68,7 +68,7 @@ pub fn text(prompt_id: &str, content: impl Into<String>) -> PromptVersion {
     PromptVersion { prompt_id: prompt_id.to_owned(), content: content.into(), ..Default::default() }
 }
 
-/// Asks for a version to be added, as a caller of this workspace.
+/// Adds a version, as a caller of this workspace.
 pub async fn add(client: &Client, workspace: &str, version: PromptVersion) -> Result<PromptVersion, Status> {
     let request = CreatePromptVersionRequest { version: Some(version) };
     let response = client.clone().create_prompt_version(from(workspace, request)).await?;
@@ -80,22 +80,22 @@ pub async fn assign(client: &Client, workspace: &str, request: AssignLabelReques
     Ok(client.clone().assign_label(from(workspace, request)).await?.into_inner().label.unwrap())
 }
 
-/// Asks for a label to point at a version.
+/// A request that points a label at a version.
 pub fn label(prompt_id: &str, label: &str, version: i32) -> AssignLabelRequest {
     AssignLabelRequest { prompt_id: prompt_id.to_owned(), label: label.to_owned(), version, ..Default::default() }
 }
 
-/// The deployments that a request asks for, up to 200, as a caller of this workspace.
+/// Lists up to 200 deployments, as a caller of this workspace.
 pub async fn deployments(client: &Client, workspace: &str, request: ListDeploymentsRequest) -> Vec<Deployment> {
     let request =
         ListDeploymentsRequest { page: Some(PageRequest { page_size: 200, ..Default::default() }), ..request };
     client.clone().list_deployments(from(workspace, request)).await.unwrap().into_inner().deployments
 }
 
-/// Holds the moves of one label to leading from nowhere to this version: each begins where another ended.
+/// Asserts that the moves of one label lead from no version to this version, and that each starts where another ended.
 pub fn assert_lead_to(version: i32, moves: &[Deployment]) {
     assert!(moves.iter().all(|moved| moved.version != moved.previous_version), "{moves:?}");
-    // It came to a version as often as it left it, but for where it began and where it is.
+    // The label reached every version as often as it left it, except the start and the end.
     let mut balance = BTreeMap::from([(0, 1), (version, -1)]);
     for moved in moves {
         *balance.entry(moved.version).or_default() += 1;

@@ -1,4 +1,5 @@
-//! CreatePromptVersion, GetPromptVersion and ListPromptVersions: numbers without gaps whoever writes, and pages that fit.
+//! CreatePromptVersion, GetPromptVersion and ListPromptVersions: numbers without gaps despite concurrent writers, and
+//! the size of pages.
 use std::collections::BTreeSet;
 
 use crate::support::{Client, add, from, get, one, start, start_ticking, text, there_and_back, told};
@@ -44,7 +45,7 @@ async fn pages(client: &Client, prompt_id: &str, page_size: i32) -> Vec<Vec<Prom
     there_and_back(page_size, fetch).await
 }
 
-/// All versions of a prompt of the workspace `default`, the first one first.
+/// All versions of a prompt of the workspace `default`, oldest first.
 async fn versions(client: &Client, prompt_id: &str) -> Vec<PromptVersion> {
     let mut versions = pages(client, prompt_id, MAX_PAGE_SIZE as i32).await.concat();
     versions.reverse();
@@ -55,7 +56,7 @@ fn numbers(versions: &[PromptVersion]) -> Vec<i32> {
     versions.iter().map(|version| version.version).collect()
 }
 
-/// Makes the prompts be as the previous release made them.
+/// Changes the prompts to the form in which the previous release stored them.
 async fn age(platform: &Platform) {
     let sql = "update prompts set latest_content_hash = null";
     sqlx::query(sql).execute(&testing::pool(platform)).await.unwrap();
@@ -79,7 +80,7 @@ async fn variables_are_names_in_double_braces() {
 }
 
 #[tokio::test]
-async fn versions_are_numbered_as_they_come() {
+async fn versions_are_numbered_in_order() {
     let (_platform, client) = start_ticking().await;
     let mut prompt = one(&client, "x").await;
     for number in 2..=6 {
@@ -116,13 +117,13 @@ async fn versions_are_numbered_as_they_come() {
 }
 
 #[tokio::test]
-async fn the_content_of_the_latest_adds_nothing() {
+async fn the_content_of_the_latest_version_is_not_added_again() {
     let (platform, client) = start().await;
     for aged in [false, true] {
         let id = one(&client, &format!("aged: {aged}")).await.id;
         let by_ada = |content: &str| PromptVersion { author: "ada".into(), ..text(&id, content) };
         let by_bob = |content: &str| PromptVersion { author: "bob".into(), model: "m".into(), ..text(&id, content) };
-        // `Hello` is the content of version 1, and again of version 3, behind another.
+        // `Hello` is the content of version 1 and of version 3, with another version between them.
         for (version, content) in [(1, "Hello"), (2, "Bye"), (3, "Hello")] {
             if aged {
                 age(&platform).await;
@@ -148,7 +149,7 @@ async fn the_content_of_the_latest_adds_nothing() {
 }
 
 #[tokio::test]
-async fn a_prompt_that_changed_otherwise_still_knows_its_latest_content() {
+async fn an_update_of_the_prompt_keeps_the_latest_content() {
     let (platform, client) = start().await;
     for aged in [false, true] {
         let prompt = one(&client, &format!("aged: {aged}")).await;
@@ -165,8 +166,8 @@ async fn a_prompt_that_changed_otherwise_still_knows_its_latest_content() {
     }
 }
 
-/// Has 50 writers add these contents to a prompt at once, and gives the number that each was answered. Whatever the
-/// contents are, each is answered its own, and no version follows one of the same content.
+/// Adds these contents to a prompt with 50 concurrent writers, and returns the number in each answer. Asserts that each
+/// answer has the content of its request, and that no two consecutive versions have the same content.
 async fn write_at_once(client: &Client, id: &str, content: impl Fn(usize) -> String) -> Vec<i32> {
     let answers = join_all((0..50).map(|place| add(client, "default", text(id, content(place))))).await;
     let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
@@ -179,8 +180,8 @@ async fn write_at_once(client: &Client, id: &str, content: impl Fn(usize) -> Str
     assert_eq!(get(client, id).await.unwrap().latest_version as usize, all.len());
     assert!(all.windows(2).all(|two| two[0].content_hash != two[1].content_hash));
     let times = all.iter().map(|version| version.create_time.map(|time| (time.seconds, time.nanos)));
-    assert!(times.is_sorted_by(|earlier, later| earlier < later), "each is made later than the one before");
-    // None was added that nobody was told of, but for version 1.
+    assert!(times.is_sorted_by(|earlier, later| earlier < later), "each version is created later than the one before");
+    // Every version except version 1 was returned by a call.
     let mut told: BTreeSet<_> = numbers(&answers).into_iter().collect();
     told.insert(1);
     assert_eq!(told.into_iter().collect::<Vec<_>>(), numbers(&all));
@@ -188,7 +189,7 @@ async fn write_at_once(client: &Client, id: &str, content: impl Fn(usize) -> Str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_writers_at_once_leave_no_gap_and_no_double() {
+async fn concurrent_writers_leave_no_gap_and_no_duplicate() {
     let (platform, client) = start().await;
     for round in 0..6 {
         let mut ids = Vec::new();
@@ -220,14 +221,14 @@ async fn the_versions_of_a_prompt_that_is_deleted_are_gone() {
         told(&add(&client, "default", text(&id, "x")).await.unwrap_err()),
         told(&get_version(&client, "default", &id, 1).await.unwrap_err()),
         told(&list(&client, "default", of(&id)).await.unwrap_err()),
-        // In the middle of a walk as at its beginning.
+        // In the middle of a walk, and at its beginning.
         told(&list(&client, "default", ListPromptVersionsRequest { page: page(token), ..of(&id) }).await.unwrap_err()),
     ];
     assert!(answers.iter().all(|answer| answer.starts_with("NotFound: ")), "{answers:?}");
     assert_eq!(answers[2], answers[3]);
 }
 
-/// 1 MiB of nothing but names in braces, none twice, of which this many come last.
+/// 1 MiB of distinct names in braces. The first `last` of them are moved to the end, so that the texts differ.
 fn all_variables(last: usize) -> String {
     let first = ('a'..='z').chain('A'..='F');
     let names = first.flat_map(|first| (0..4_096).map(move |rest| format!("{{{{{first}{rest:03x}}}}}")));
@@ -236,10 +237,10 @@ fn all_variables(last: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_page_of_large_versions_ends_before_a_client_refuses_it() {
+async fn a_page_of_large_versions_stays_below_the_limit_of_clients() {
     let (_platform, client) = start().await;
     let id = one(&client, "x").await.id;
-    // Three of 1 MiB fit; of those that are all variables, which say each name twice, two.
+    // Three versions of 1 MiB fit, but only two that consist of variables, because these contain each name twice.
     let large = |place: usize| format!("{place:x}").repeat(1 << 20);
     for content in (0..8).map(large).chain((0..5).map(all_variables)) {
         add(&client, "default", text(&id, content)).await.unwrap();

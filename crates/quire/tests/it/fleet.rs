@@ -1,4 +1,4 @@
-//! Several servers on one database, and what their clients can rely upon when connections break and servers die.
+//! Several servers on one database: the guarantees for clients when connections break and servers die.
 use std::net::SocketAddr;
 
 use crate::support::{Server, database, eventually};
@@ -18,14 +18,14 @@ use tokio::{
 };
 use tonic::transport::{Channel, Endpoint};
 
-/// The backends that hold an advisory lock of one key: the sweep's.
+/// The backends that hold the sweep's advisory lock.
 async fn sweepers(pool: &PgPool) -> Vec<i32> {
     let sql = "select pid from pg_locks where locktype = 'advisory' and granted
         and database = (select oid from pg_database where datname = current_database())";
     sqlx::query_scalar(sql).fetch_all(pool).await.unwrap()
 }
 
-/// How many agents are of a status.
+/// How many agents have this status.
 async fn count(client: &RegistryServiceClient<Channel>, status: AgentStatus) -> i64 {
     let page = PageRequest { page_size: 1, total_count: TotalCount::Exact.into(), ..Default::default() };
     let request = ListAgentsRequest { page: Some(page), status: status.into(), ..Default::default() };
@@ -33,7 +33,7 @@ async fn count(client: &RegistryServiceClient<Channel>, status: AgentStatus) -> 
     page.unwrap().total_count.unwrap()
 }
 
-/// Makes agents that live for a second, and gives their ids.
+/// Registers agents with a time to live of one second, and returns their ids.
 async fn register(client: &RegistryServiceClient<Channel>, generation: &str, count: usize) -> Vec<String> {
     let requests = (0..count).map(|number| {
         let name = format!("{generation}/{number}");
@@ -46,10 +46,10 @@ async fn register(client: &RegistryServiceClient<Channel>, generation: &str, cou
 }
 
 #[tokio::test]
-async fn silent_agents_become_offline_also_when_the_server_that_sweeps_dies() {
+async fn another_server_sweeps_when_the_sweeping_server_dies() {
     let (options, url) = database().await;
     let pool = PgPool::connect_lazy_with(options);
-    // The first to run is the one that sweeps.
+    // The server that starts first sweeps.
     let mut first = Server::on_database(&url, &["--services", "registry"]);
     let mut clients = vec![RegistryServiceClient::new(first.connect().await)];
     let holder = eventually("a server swept", async || sweepers(&pool).await.first().copied()).await;
@@ -63,7 +63,7 @@ async fn silent_agents_become_offline_also_when_the_server_that_sweeps_dies() {
         async move { client.heartbeat(HeartbeatRequest { id, load: Some(1), ..Default::default() }).await }
     };
     register(&clients[0], "first", 1_000).await;
-    eventually("those of the first were offline", async || {
+    eventually("the first server's agents were offline", async || {
         beat(&clients[1]).await.unwrap();
         assert!(sweepers(&pool).await.len() <= 1, "one sweeps at a time");
         (count(&clients[1], AgentStatus::Offline).await == 1_000).then_some(())
@@ -73,23 +73,23 @@ async fn silent_agents_become_offline_also_when_the_server_that_sweeps_dies() {
     first.program.kill();
     let survivor = &clients[2];
     register(survivor, "second", 1_000).await;
-    eventually("those of the second were offline", async || {
+    eventually("the second server's agents were offline", async || {
         beat(survivor).await.unwrap();
         let sweepers = sweepers(&pool).await;
         assert!(sweepers.len() <= 1 && !sweepers.contains(&holder));
         (count(survivor, AgentStatus::Offline).await == 2_000).then_some(())
     })
     .await;
-    assert_eq!(count(survivor, AgentStatus::Active).await, 1, "the one that was heard of lives");
+    assert_eq!(count(survivor, AgentStatus::Active).await, 1, "the agent with a heartbeat is alive");
 }
 
-/// Forwards connections to a server, and ends each of them behind so many bytes of what the server answers: all that was
-/// asked reaches it, and not all of what it answers is heard of.
+/// Forwards connections to a server, and closes each after a number of bytes of the server's answers. All requests
+/// reach the server, but some answers are lost.
 async fn breaking_proxy(server: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
-        // A connection that is lost before anything is answered, ones that are lost around an answer, and good ones.
+        // Connections that break before an answer, connections that break around an answer, and a good connection.
         for budget in [9, 90, 130, 200, 100_000].into_iter().cycle() {
             let (mut client, _) = listener.accept().await.unwrap();
             tokio::spawn(async move {
@@ -129,19 +129,19 @@ fn record(number: i64) -> UsageRecord {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn usage_that_is_sent_twice_over_connections_that_break_is_counted_once() {
+async fn usage_that_is_resent_over_breaking_connections_is_counted_once() {
     const RECORDS: i64 = 10_000;
     let (_, url) = database().await;
     let mut server = Server::on_database(&url, &["--services", "meter"]);
     let direct = server.connect().await;
     let endpoint = Endpoint::from_shared(format!("http://{}", breaking_proxy(server.address).await)).unwrap();
     let mut lost = 0;
-    // The second time in batches that are cut elsewhere.
+    // The second time the batches have other boundaries.
     for batch in [1_000, 700] {
         let records: Vec<_> = (0..RECORDS).map(record).collect();
         for records in records.chunks(batch) {
             let request = RecordUsageRequest { records: records.to_vec() };
-            // As a client does that does not know whether it was done.
+            // A client resends a request if it does not know whether the request succeeded.
             while MeterServiceClient::new(endpoint.connect_lazy()).record_usage(request.clone()).await.is_err() {
                 lost += 1;
             }

@@ -121,13 +121,17 @@ async fn of_a_batch_with_a_bad_line_nothing_is_written() {
     ");
     let many = file((0..20).map(|_| r#"{"prompt": {"name": "x"}}"#.to_owned()));
     let output = run(import(&server, &many)).await;
-    assert!(told(&output, &many).contains("FILE:20: and perhaps more up to here"), "{}", told(&output, &many));
+    assert!(
+        told(&output, &many).contains("FILE:20: there may be more problems up to this line"),
+        "{}",
+        told(&output, &many)
+    );
 
     let differs = file([line(3_000), line(7).replace("Hello", "Goodbye")]);
     let output = run(import(&server, &differs)).await;
     assert_eq!((output.status.code(), total(&client).await), (Some(1), 1_008));
     assert_snapshot!(told(&output, &differs), @"
-    FILE:2: prompt.name: is that of another that is there already
+    FILE:2: prompt.name: is used by an existing record that differs
     quire: the import stopped at lines 1 to 2, after 0 prompts; run it again
     ");
 }

@@ -292,7 +292,7 @@ fn help_names_every_setting_and_no_secret() {
           --data-dir <DATA_DIR>          Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire] [env: QUIRE_DATA_DIR=]
           --workspace <WORKSPACE>        The workspace [env: QUIRE_WORKSPACE=] [default: default]
           --name <NAME>                  The name of the key, for people [default: bootstrap]
-          --subject <SUBJECT>            Who calls with it [default: admin]
+          --subject <SUBJECT>            The subject of the key: the program or person that uses it [default: admin]
           --log <LOG>                    What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
       -h, --help                         Print help
       -V, --version                      Print version
@@ -310,7 +310,7 @@ fn help_names_every_setting_and_no_secret() {
           --tls-cert <TLS_CERT>    A PEM file with the client's certificate, if the server requires one [env: QUIRE_TLS_CERT=]
           --tls-key <TLS_KEY>      A PEM file with the private key of the certificate [env: QUIRE_TLS_KEY=]
           --name <NAME>            The name of the key, for people
-          --subject <SUBJECT>      Who calls with it
+          --subject <SUBJECT>      The subject of the key: the program or person that uses it
           --scopes <SCOPES>        The scopes of the key, as in `memory:read,memory:write`
           --expire-in <EXPIRE_IN>  How long the key is valid, as in `90d`. Without it, the key does not expire
           --log <LOG>              What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]

@@ -1,14 +1,14 @@
-//! Outside its own folders, a service is a dependency and a line in the list of services. Nothing else names it.
+//! Outside its own folders, a service is named only in a dependency and in the list of services.
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 const LIST: &str = "crates/quire/src/services.rs";
 const DEPENDENCIES: &str = "crates/quire/Cargo.toml";
 
-/// Files that name a service for what it is: API keys and sessions are the program's own commands and credentials.
+/// Files that may name a service: API keys and sessions are part of the program's own commands and credentials.
 const EXCEPTIONS: [(&str, &str); 2] =
     [("identity", "crates/quire/src/client.rs"), ("identity", "crates/quire/src/keys.rs")];
 
-/// The tracked files that make up the program and its libraries, without tests, benchmarks and examples.
+/// The tracked files of the program and its libraries, without tests, benchmarks and examples.
 fn sources(root: &Path) -> Vec<String> {
     let mut command = Command::new("git");
     command.current_dir(root).args(["ls-files", "--", "*.rs", "*Cargo.toml", ".ci/run"]);
@@ -20,7 +20,7 @@ fn sources(root: &Path) -> Vec<String> {
     files.lines().filter(|file| !is_other(file)).map(str::to_owned).collect()
 }
 
-/// Whether a line names a service in its code.
+/// Whether the code on a line names a service.
 fn names(line: &str, service: &str) -> bool {
     let line = line.trim();
     let is_comment = line.starts_with("//") || line.starts_with("# ");

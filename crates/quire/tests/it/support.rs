@@ -1,4 +1,4 @@
-//! The program as its users have it: a process of its own, called over a socket.
+//! Runs the program as its users do: as a process that is called over a socket.
 pub mod admin;
 pub mod postgres;
 pub mod raw;
@@ -40,7 +40,7 @@ use tonic_health::pb::{
 pub type Client = PromptServiceClient<Channel>;
 pub type HealthClient = GeneratedHealthClient<Channel>;
 
-/// What a test waits for at most: long enough for a busy machine, and never the reason why a test passes.
+/// How long a test waits at most. It is long enough for a busy machine, and no test passes because of it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until an attempt succeeds.
@@ -56,12 +56,12 @@ pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<
     within(what, attempts).await
 }
 
-/// Waits for what is to come by itself.
+/// Waits for a future, at most for [`PATIENCE`].
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} until {what}"))
 }
 
-/// The program with these arguments, and with no settings of whoever runs the tests.
+/// The program with these arguments, without the environment of the user who runs the tests.
 pub fn quire<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quire"));
     for (name, _) in std::env::vars_os() {
@@ -74,7 +74,7 @@ pub fn quire<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
     command
 }
 
-/// A process that is killed when a test is done with it.
+/// A process that is killed when it is dropped.
 pub struct Program {
     process: Child,
     stderr: NamedTempFile,
@@ -82,7 +82,7 @@ pub struct Program {
 
 impl Program {
     pub fn start(mut command: Command) -> Self {
-        // A file, which unlike a pipe is never full.
+        // A file never blocks the writer, unlike a full pipe.
         let stderr = NamedTempFile::new().unwrap();
         let process = command.stdout(Stdio::null()).stderr(stderr.reopen().unwrap()).spawn().unwrap();
         Self { process, stderr }
@@ -101,13 +101,13 @@ impl Program {
         kill(Pid::from_raw(self.process.id().try_into().unwrap()), signal).unwrap();
     }
 
-    /// Asks it to stop, and answers its exit code.
+    /// Stops the process, and returns its exit code.
     pub async fn stop(&mut self) -> Option<i32> {
         self.signal(Signal::SIGTERM);
         self.exit_code().await
     }
 
-    /// Ends it with no chance to clean up.
+    /// Kills the process without a chance to clean up.
     pub fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
@@ -131,7 +131,7 @@ impl Drop for Program {
     }
 }
 
-/// A process that is to serve.
+/// A server process.
 pub struct Server {
     pub program: Program,
     pub address: SocketAddr,
@@ -145,7 +145,7 @@ impl Server {
         Self::start(command)
     }
 
-    /// Serves the database that a URL names, which it is told by its environment.
+    /// Serves the database that a URL in the environment names.
     pub fn on_database(url: &str, arguments: &[&str]) -> Self {
         let mut command = quire(&["serve"]);
         command.args(arguments).env("DATABASE_URL", url).env("QUIRE_TOKEN_KEYS", testing::TOKEN_KEYS);
@@ -156,7 +156,7 @@ impl Server {
         Self::start_at(free_address(), command)
     }
 
-    /// Serves a private Postgres where another served it before.
+    /// Serves a private Postgres again, on the address of an earlier server.
     pub fn start_again(data_dir: &DataDir, address: SocketAddr) -> Self {
         let mut command = quire(&["serve"]);
         command.arg("--data-dir").arg(data_dir.path());
@@ -168,7 +168,7 @@ impl Server {
         Self { program: Program::start(command), address }
     }
 
-    /// Connects once it serves.
+    /// Connects once the server is serving.
     pub async fn connect(&mut self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
         let channel = eventually("the server listened", async || {
@@ -186,14 +186,14 @@ impl Server {
     }
 }
 
-/// A file with keys of access tokens.
+/// A file with keys for access tokens.
 pub struct KeyFile {
     pub pem: String,
     file: NamedTempFile,
 }
 
 impl KeyFile {
-    /// With a new key.
+    /// Creates a file with a new key.
     pub fn new() -> Self {
         Self::with(&testing::new_signing_key())
     }
@@ -229,7 +229,7 @@ pub async fn health(channel: &Channel, service: &str) -> ServingStatus {
     answer.unwrap().into_inner().status()
 }
 
-/// What health tells of the server from the moment when this is made.
+/// The changes of the server's health since this value was created.
 pub struct HealthWatch(Streaming<HealthCheckResponse>);
 
 impl HealthWatch {
@@ -240,14 +240,14 @@ impl HealthWatch {
         watch
     }
 
-    /// Waits until the next thing told is this.
+    /// Waits for the next status, which must be this one.
     pub async fn tells(&mut self, status: ServingStatus) {
         let told = within(&format!("health told {status:?}"), self.0.message()).await;
         assert_eq!(told.unwrap().unwrap().status(), status);
     }
 }
 
-/// Where a private Postgres is to keep its data. Declare it before the server on it, so that it is removed after.
+/// The data directory of a private Postgres. Declare it before its server, so that it is removed after the server.
 pub struct DataDir {
     path: PathBuf,
     _directory: TempDir,
@@ -258,12 +258,12 @@ impl DataDir {
         Self::called("data")
     }
 
-    /// One whose path is too long for a socket, so that each Postgres on it has its socket elsewhere.
+    /// A directory with a path that is too long for a socket, so that Postgres creates its socket elsewhere.
     pub fn with_long_path() -> Self {
         Self::called(&"data".repeat(30))
     }
 
-    /// A directory that the first server has to make.
+    /// A directory that does not exist yet. The first server creates it.
     fn called(name: &str) -> Self {
         let directory = TempDir::new().unwrap();
         Self { path: directory.path().join(name), _directory: directory }
@@ -277,7 +277,8 @@ impl DataDir {
         self.path().join(name)
     }
 
-    /// Whether any process of Postgres is left: each has the log as its standard error, and holds its lock.
+    /// Whether any process of Postgres is left. The standard error of each is the log, which each therefore keeps
+    /// locked.
     pub fn is_in_use(&self) -> bool {
         let log = File::open(self.file("postgres.log")).unwrap();
         let is_in_use = log.try_lock().is_err();
@@ -288,7 +289,7 @@ impl DataDir {
 
 impl Drop for DataDir {
     fn drop(&mut self) {
-        // What a Postgres that is still ending writes would stay behind.
+        // Files that a stopping Postgres still writes would not be removed.
         for _ in 0..500 {
             if !self.file("postgres.log").exists() || !self.is_in_use() {
                 return;
@@ -298,14 +299,14 @@ impl Drop for DataDir {
     }
 }
 
-/// A new database with nothing in it: how to connect to it, and its URL.
+/// A new empty database: its connection options and its URL.
 pub async fn database() -> (PgConnectOptions, String) {
     let options = testing::empty_database().await;
     let url = options.to_url_lossy().to_string();
     (options, url)
 }
 
-/// Makes a prompt of this name, and answers its id.
+/// Creates a prompt with this name, and returns its id.
 pub async fn make(client: &Client, name: &str) -> Result<String, Status> {
     let prompt = Prompt { name: name.to_owned(), ..Default::default() };
     let version = PromptVersion { content: "Hello".to_owned(), ..Default::default() };
@@ -313,7 +314,7 @@ pub async fn make(client: &Client, name: &str) -> Result<String, Status> {
     Ok(client.clone().create_prompt(request).await?.into_inner().prompt.unwrap().id)
 }
 
-/// The names on a page of fifteen, and where the page stands. All prompts are counted.
+/// The names on a page of fifteen prompts, and the page's tokens and exact total.
 pub async fn list(client: &Client, page_token: &str) -> Result<(Vec<String>, PageResponse), Status> {
     let page = PageRequest {
         page_size: 15,
@@ -327,7 +328,7 @@ pub async fn list(client: &Client, page_token: &str) -> Result<(Vec<String>, Pag
     Ok((names, response.page.unwrap()))
 }
 
-/// The names of all prompts, each page by the token of the one before.
+/// The names of all prompts. Each page is fetched with the token of the previous page.
 pub async fn names(client: &Client) -> Vec<String> {
     let (mut names, mut page) = list(client, "").await.unwrap();
     while !page.next_page_token.is_empty() {
