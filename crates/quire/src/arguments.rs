@@ -13,7 +13,7 @@ use crate::{imports::Import, services::SERVICES};
 /// The maximum number of connections to the database, unless the arguments say otherwise.
 pub(crate) const MAX_CONNECTIONS: u16 = 16;
 
-/// gRPC services over Postgres whose every list is paged the same way.
+/// gRPC services over Postgres; all their lists are paged the same way.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 pub(crate) struct Arguments {

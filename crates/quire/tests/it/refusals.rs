@@ -329,7 +329,7 @@ fn help_names_every_setting_and_no_secret() {
       -V, --version                      Print version
     ");
     insta::assert_snapshot!(help(&["--help"]), @"
-    gRPC services over Postgres whose every list is paged the same way
+    gRPC services over Postgres; all their lists are paged the same way
 
     Usage: quire [OPTIONS] <COMMAND>
 

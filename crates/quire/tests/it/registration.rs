@@ -20,13 +20,15 @@ fn sources(root: &Path) -> Vec<String> {
     files.lines().filter(|file| !is_other(file)).map(str::to_owned).collect()
 }
 
-/// Whether the code on a line names a service.
+/// Whether the code on a line names a service: its crate or module, its package, or its name as a text.
 fn names(line: &str, service: &str) -> bool {
     let line = line.trim();
     let is_comment = line.starts_with("//") || line.starts_with("# ");
     let code = line.split(" // ").next().unwrap_or_default().split(" # ").next().unwrap_or_default();
-    let mut words = code.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
-    !is_comment && words.any(|word| word.eq_ignore_ascii_case(service))
+    let is_part_of_word = |before: &str| before.ends_with(|char: char| char.is_alphanumeric() || char == '_');
+    let forms = ["::", ".v1", "/v1", " = {", "\""].map(|end| format!("{service}{end}"));
+    let is_named = |form: &String| code.match_indices(form).any(|(place, _)| !is_part_of_word(&code[..place]));
+    !is_comment && forms.iter().any(is_named)
 }
 
 #[test]
