@@ -1,4 +1,4 @@
-//! Who may call: nobody without a caller, and no workspace without a valid name.
+//! Calls without a caller, or from a workspace with an invalid name, are refused.
 
 use tonic::{Code, service::Routes};
 
@@ -9,7 +9,7 @@ use super::{
 use crate::{Platform, testing};
 
 impl Run<'_> {
-    /// Calls every method without a caller, and from workspaces that cannot be.
+    /// Calls every method without a caller, and from workspaces with invalid names.
     pub async fn check_callers(&self, open: &impl AsyncFn(&Platform) -> Routes) {
         let platform = testing::platform().await;
         let bare = testing::serve_bare(open(&platform).await).await;
