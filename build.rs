@@ -8,7 +8,7 @@ use std::{
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let include = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("proto");
     println!("cargo::metadata=include={}", include.display());
-    // A further proto is compiled as well.
+    // New protos are compiled too.
     println!("cargo::rerun-if-changed={}", include.display());
 
     let mut protos = vec![include.join("pagination/v1/pagination.proto")];

@@ -6,24 +6,24 @@ use prost::{
 
 use crate::pagination::v1::PageResponse;
 
-/// The field of the rows, in this message and in each that it stands for.
+/// The field number of the rows.
 const ROWS: u32 = 1;
-/// The field of the [`PageResponse`].
+/// The field number of the [`PageResponse`].
 const PAGE: u32 = 2;
 
 /// A page whose rows are already encoded: the response of every list on the server.
 ///
 /// It encodes to the same bytes as each response that has exactly two fields, `repeated <message> rows = 1` and
 /// `pagination.v1.PageResponse page = 2`, whatever their names. Clients decode it as the response that the proto
-/// declares. The crate `pagination-build` generates servers that answer with it.
+/// declares. The crate `pagination-build` generates servers that return it.
 ///
-/// Decoding it gives the rows in encoded form. Fields other than these two are skipped, and a page that was absent
-/// becomes the default one, which encodes as a present field without content.
+/// Decoding keeps the rows encoded. Other fields are skipped. An absent page becomes the default page, which is encoded
+/// as a present field without content.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EncodedPage {
     /// The rows, one after the other: each as field 1, with its key and length before its content.
     pub rows: Bytes,
-    /// Where the page stands in its list.
+    /// The page's tokens and total.
     pub page: PageResponse,
 }
 
@@ -32,7 +32,7 @@ impl EncodedPage {
     ///
     /// # Errors
     ///
-    /// When [`rows`](Self::rows) does not consist of fields, or a row is not an `M`.
+    /// When [`rows`](Self::rows) is not a sequence of fields, or a row is not a valid `M`.
     pub fn rows<M: Message + Default>(&self) -> Result<Vec<M>, DecodeError> {
         let mut rows = Vec::new();
         let mut left = self.rows.clone();
@@ -66,7 +66,7 @@ impl Message for EncodedPage {
             ROWS => {
                 let mut row = Bytes::new();
                 encoding::bytes::merge(wire_type, &mut row, buf, context)?;
-                // Without a copy of the rows before it, unless they are shared.
+                // Appends without copying the earlier rows, unless they are shared.
                 let mut rows = BytesMut::from(std::mem::take(&mut self.rows));
                 encoding::bytes::encode(ROWS, &row, &mut rows);
                 self.rows = rows.freeze();

@@ -1,11 +1,13 @@
-//! Quire's gRPC contract as a crate: the messages, clients and server traits made from the files beside this one.
+//! Quire's gRPC contract as a crate: the messages, clients and server traits that are generated from the protos in this
+//! folder.
 //!
-//! Each package is a module of its own name, as in `jobs::v1`. `pagination::v1` is always there; the services are behind
-//! the feature `services`. The contract's rules (page sizes, page tokens, errors) are in the crate `pagination`, not here.
+//! Each package is a module with the same name, as in `jobs::v1`. `pagination::v1` is always included; the services
+//! require the feature `services`. The contract's rules (page sizes, page tokens, errors) are in the crate
+//! `pagination`.
 //!
 //! Server methods whose response is a page return [`EncodedPage`](pagination::v1::EncodedPage); clients get the typed
-//! response. The crate `pagination-build` generates both, here and for crates that import
-//! `pagination/v1/pagination.proto` into protos of their own.
+//! response. The crate `pagination-build` generates both, here and for crates whose own protos import
+//! `pagination/v1/pagination.proto`.
 
 mod encoded_page;
 
@@ -26,5 +28,5 @@ pub mod pagination {
     }
 }
 
-/// The compiled descriptors of these protos, with comments: what gRPC reflection answers from.
+/// The compiled descriptors of these protos, with comments, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("descriptors");

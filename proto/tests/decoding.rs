@@ -16,7 +16,7 @@ fn jobs() -> impl Strategy<Value = ListJobsResponse> {
 const UNKNOWN: [u8; 10] = [0x18, 0x07, 0x23, 0x08, 0x01, 0x24, 0x2a, 0x02, b'h', b'i'];
 
 proptest! {
-    /// Several messages one after the other are one, in protobuf: rows add up, and the page is merged.
+    /// Concatenated protobuf messages are one message: the rows are concatenated, and the pages are merged.
     #[test]
     fn bytes_are_decoded_as_the_typed_response_decodes_them(
         parts in vec(jobs(), 1..4),
@@ -43,7 +43,7 @@ proptest! {
         let encoded = EncodedPage::decode(&*bytes).and_then(|page| Ok((page.rows::<Job>()?, page.page)));
         match (typed, encoded) {
             (Ok(typed), Ok((jobs, page))) => {
-                // As bytes, since a NaN is not equal to itself.
+                // Compared as bytes, because NaN is not equal to itself.
                 let encoded = ListJobsResponse { jobs, page: typed.page.is_some().then_some(page.clone()) };
                 prop_assert_eq!(encoded.encode_to_vec(), typed.encode_to_vec());
                 prop_assert!(typed.page.is_some() || page == PageResponse::default());
@@ -55,7 +55,7 @@ proptest! {
 }
 
 #[test]
-fn rows_that_are_shared_stay_as_they_are() {
+fn shared_rows_are_not_changed() {
     let one = ListJobsResponse { jobs: vec![Job { id: "1".into(), ..Job::default() }], page: None }.encode_to_vec();
     let mut page = EncodedPage::decode(&*one).unwrap();
     let before = page.clone();
@@ -74,9 +74,9 @@ fn a_page_without_content_is_still_present() {
 }
 
 #[test]
-fn rows_that_are_no_rows_are_an_error() {
+fn invalid_rows_are_an_error() {
     let page = |rows: &'static [u8]| EncodedPage { rows: Bytes::from_static(rows), ..EncodedPage::default() };
-    // A length beyond the end, a varint in the place of a row, and a row that is not the message's.
+    // A length beyond the end, a varint instead of a row, and a row of another message.
     for rows in [&[0x0a, 0x05][..], &[0x08, 0x01], &[0x0a, 0x02, 0x08, 0x01]] {
         assert!(page(rows).rows::<Job>().is_err(), "{rows:?}");
     }

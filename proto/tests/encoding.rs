@@ -4,8 +4,8 @@ use quire_proto::pagination::v1::EncodedPage;
 
 use crate::{page, rows::rows};
 
-/// For each response: encoded as it is, and as an `EncodedPage` of the same rows, it is the same bytes, and each is
-/// decoded from the other's.
+/// For each response: the response and an `EncodedPage` of the same rows encode to the same bytes, and each decodes
+/// from the other's bytes.
 macro_rules! same_bytes {
     ($($test:ident: $package:ident $response:ident { $rows:ident: $row:ident },)*) => {$(
         proptest! {

@@ -1,4 +1,4 @@
-//! The contract's pages: which methods answer with one, and that `EncodedPage` is the same bytes as each of them.
+//! The contract's pages: which methods return pages, and that `EncodedPage` has the same bytes as each response.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod decoding;

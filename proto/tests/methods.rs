@@ -4,7 +4,7 @@ use prost::Message;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto};
 use quire_proto::FILE_DESCRIPTOR_SET;
 
-/// What a method of a package's server trait returns, in the code that was generated.
+/// The return type of a method of a package's server trait, in the generated code.
 fn returned(package: &str, method: &MethodDescriptorProto) -> String {
     let code = fs::read_to_string(format!("{}/{package}.rs", env!("OUT_DIR"))).unwrap();
     let (_, server) = code.split_once("pub trait ").unwrap();

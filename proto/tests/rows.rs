@@ -1,4 +1,4 @@
-//! Rows of any message with any content, by its descriptor.
+//! Random rows of any message, by its descriptor.
 
 use std::fmt::Debug;
 
@@ -24,7 +24,7 @@ pub fn rows<M: Message + Default + Debug>(response: &str) -> impl Strategy<Value
     })
 }
 
-/// A message whose fields are decided by the numbers; those that come after the last number are left out.
+/// A message with fields that are derived from the numbers. Fields after the last number are omitted.
 fn filled(of: &MessageDescriptor, numbers: &mut impl Iterator<Item = u16>, depth: u32) -> DynamicMessage {
     let mut message = DynamicMessage::new(of.clone());
     for field in of.fields() {

@@ -1,4 +1,4 @@
-//! For the tests of services: a Postgres of the test binary's own, a migrated database for each test, and a service behind
+//! For the tests of services: a Postgres for each test binary, a migrated database for each test, and a service behind
 //! a real socket.
 #![expect(
     clippy::unwrap_used,
@@ -54,12 +54,12 @@ use crate::{Clock, Error, Platform, now};
 /// The text of the token keys in tests: one key, with the id `test`.
 pub const TOKEN_KEYS: &str = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
-/// The most connections that a service under test has.
+/// The maximum number of connections of a service under test.
 pub const MAX_CONNECTIONS: usize = 16;
 
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
-/// How to connect to a database of the test binary's server, which stops when the test binary ends.
+/// The connection options of a database on the test binary's Postgres, which stops when the test binary ends.
 pub fn options(database: &str) -> PgConnectOptions {
     static SERVER: OnceLock<Server> = OnceLock::new();
     options_on(SERVER.get_or_init(|| Server::temporary().unwrap()), database)
@@ -73,7 +73,7 @@ fn options_on(server: &Server, database: &str) -> PgConnectOptions {
         .database(database)
 }
 
-/// How to connect to a new database that has been migrated.
+/// The connection options of a new, migrated database.
 pub async fn new_database() -> PgConnectOptions {
     static TEMPLATE: OnceCell<()> = OnceCell::const_new();
     TEMPLATE
@@ -85,7 +85,7 @@ pub async fn new_database() -> PgConnectOptions {
     next_database("template").await
 }
 
-/// How to connect to a new database with nothing in it.
+/// The connection options of a new, empty database.
 pub async fn empty_database() -> PgConnectOptions {
     next_database("template0").await
 }
@@ -103,20 +103,19 @@ async fn create(name: &str, template: &str) {
     connection.close().await.unwrap();
 }
 
-/// What a service is opened with: a new database, tokens sealed by [`TOKEN_KEYS`], the system's clock, and no
-/// authentication.
+/// A platform with a new database, page tokens sealed with [`TOKEN_KEYS`], the system's clock, and no authentication.
 pub async fn platform() -> Platform {
     platform_on(connect(new_database().await, MAX_CONNECTIONS))
 }
 
-/// The same on a database that is there already.
+/// The same as [`platform`], on this database.
 pub fn platform_on(database: Database) -> Platform {
     let clock = Clock::system();
     let tokens = PageTokens::new(TOKEN_KEYS.parse().unwrap());
     Platform::new(database, tokens, clock, None)
 }
 
-/// The same on a server of the test's own, for what the transactions of other tests would change.
+/// The same as [`platform`], on the test's own Postgres, for tests that the transactions of other tests would disturb.
 pub async fn platform_alone() -> (Server, Platform) {
     let server = Server::temporary().unwrap();
     let options = options_on(&server, "postgres");
@@ -130,18 +129,18 @@ pub fn new_signing_key() -> String {
     pem::encode(&Pem::new("PRIVATE KEY", key.as_ref()))
 }
 
-/// Keys for access tokens: one new private key.
+/// A new private key for access tokens, parsed.
 pub fn new_signing_keys() -> SigningKeys {
     new_signing_key().parse().unwrap()
 }
 
-/// A pool of connections to the platform's database for what a test itself asks it.
+/// A pool of connections to the platform's database, for the test's own statements.
 pub fn pool(platform: &Platform) -> PgPool {
     PgPool::connect_lazy_with(platform.database.options())
 }
 
-/// Serves a service to everybody, on a free port of the loopback interface for as long as the test's runtime lives, and
-/// connects to it.
+/// Serves a service without authentication on a free port of the loopback interface, and connects to it. The server
+/// runs as long as the test's runtime.
 pub async fn serve<S>(service: S) -> Channel
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
@@ -155,8 +154,8 @@ where
     serve_routes(Routes::new(service)).await
 }
 
-/// Serves a service to callers with an access token, which is checked by this platform's keys and clock. The methods with
-/// the paths in `open` need none.
+/// Serves a service to callers with an access token, which is verified with this platform's keys and clock. The methods
+/// with the paths in `open` require no token.
 pub async fn serve_to<S>(platform: &Platform, open: &[&str], service: S) -> Channel
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
@@ -171,12 +170,12 @@ where
     serve_by(access, platform.clock.clone(), Routes::new(service)).await
 }
 
-/// Opens a service and serves it to everybody.
+/// Opens a service and serves it without authentication.
 pub async fn serve_on(platform: &Platform, service: &crate::Service) -> Channel {
     serve_routes((service.open)(platform).await.unwrap().routes).await
 }
 
-/// Serves any number of services to everybody.
+/// Serves any number of services without authentication.
 pub async fn serve_routes(routes: Routes) -> Channel {
     serve_by(Access::new(Methods::of_contract(&[]).unwrap(), None), Clock::system(), routes).await
 }
@@ -186,7 +185,7 @@ async fn serve_by(access: Access, clock: Clock, routes: Routes) -> Channel {
     serve_bare(routes.into_axum_router().route_layer(layer).into()).await
 }
 
-/// Serves any number of services without finding out who calls.
+/// Serves any number of services without [`Access`], so that calls have no caller.
 pub async fn serve_bare(routes: Routes) -> Channel {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,7 +1,7 @@
-//! ListPrompts as it is written by hand: what the benchmark `pages` measures beside Quire.
+//! A hand-written ListPrompts, which the benchmark `pages` compares with Quire.
 //!
-//! It serves the one call by `create_time desc`, with `page_size` and `page_token` and without filters and totals. All
-//! settings are those that the libraries have by themselves. It is started as `quire serve` is:
+//! It serves only this method, ordered by `create_time desc`, with `page_size` and `page_token` but without filters and
+//! totals. All libraries have their default settings. It has the same arguments as `quire serve`:
 //!
 //! ```sh
 //! DATABASE_URL=postgres://… cargo run --release -p quire --example by_hand -- --listen 127.0.0.1:50051
@@ -71,7 +71,7 @@ fn timestamp(time: OffsetDateTime) -> Timestamp {
     Timestamp { seconds: time.unix_timestamp(), nanos: time.nanosecond().cast_signed() }
 }
 
-/// The keys of the row behind which a page begins.
+/// The keys of the row after which a page begins.
 fn token(row: &PromptRow) -> String {
     let time = row.create_time.unix_timestamp_nanos().to_be_bytes();
     URL_SAFE_NO_PAD.encode([time, row.id.into_bytes()].concat())
@@ -97,12 +97,12 @@ impl ListPrompts {
             0 => 50,
             size => usize::try_from(size.min(200)).unwrap_or_default(),
         };
-        // One row more, which tells whether there is a next page.
+        // One more row, which shows whether there is a next page.
         let limit = i64::try_from(size + 1).unwrap_or_default();
         let query = if page.page_token.is_empty() {
             sqlx::query_as(FIRST).bind(workspace).bind(limit)
         } else {
-            let keys = keys(&page.page_token).ok_or_else(|| Status::invalid_argument("page_token is not one"))?;
+            let keys = keys(&page.page_token).ok_or_else(|| Status::invalid_argument("page_token is invalid"))?;
             sqlx::query_as(NEXT).bind(workspace).bind(limit).bind(keys.0).bind(keys.1)
         };
         let rows: Result<Vec<PromptRow>, _> = query.fetch_all(&self.0).await;
@@ -116,7 +116,7 @@ impl ListPrompts {
     }
 }
 
-/// As tonic generates it for a method.
+/// The same as the code that tonic generates for a method.
 impl UnaryService<ListPromptsRequest> for ListPrompts {
     type Response = ListPromptsResponse;
     type Future = BoxFuture<Response<ListPromptsResponse>, Status>;

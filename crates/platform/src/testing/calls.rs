@@ -6,19 +6,19 @@ use tonic_types::StatusExt;
 
 use crate::WORKSPACE_METADATA;
 
-/// A message from a caller of this workspace.
+/// A request from a caller of this workspace.
 pub fn from<T>(workspace: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert(WORKSPACE_METADATA, workspace.parse().unwrap());
     request
 }
 
-/// So many rows to a page, behind this token.
+/// A request for a page of this size, with this token.
 pub fn page(page_size: i32, page_token: &str) -> Option<PageRequest> {
     Some(PageRequest { page_size, page_token: page_token.to_owned(), ..Default::default() })
 }
 
-/// The rows of each page of any list, from the first to the last; the way back has brought the same rows.
+/// Walks a list to its end and back. Returns the rows of each page, and asserts that the way back has the same rows.
 pub async fn there_and_back<T: PartialEq + Clone>(
     page_size: i32,
     fetch: impl AsyncFn(PageRequest) -> (Vec<T>, PageResponse),
@@ -45,13 +45,13 @@ pub async fn there_and_back<T: PartialEq + Clone>(
         back.push(rows);
     }
     back.reverse();
-    // Pages that are cut by weight are cut elsewhere on the way back.
+    // Pages that are limited by weight have other boundaries on the way back.
     let all_but_last = there.split_last().map(|(_, pages)| pages.concat());
     assert!(Some(back.concat()) == all_but_last, "the way back has the same rows");
     there
 }
 
-/// What a caller is told: the code and the message, then what the details say of fields, reasons and resources.
+/// A status as text: the code and the message, then the fields, reasons and resources in its details.
 pub fn told(status: &Status) -> String {
     let details = status.get_error_details();
     let mut lines = vec![format!("{:?}: {}", status.code(), status.message())];

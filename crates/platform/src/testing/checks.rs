@@ -5,10 +5,10 @@ use sqlx::{AssertSqlSafe, PgPool};
 use super::pool;
 use crate::{Field, Platform, Rule, validation::MAX_WORDS};
 
-/// Holds the rules of a message's fields and the CHECK constraints of their table to each other: what a rule allows at its
-/// ends, the constraint of the column allows, and what is just beyond them, it does not.
+/// Asserts that the rules of a message's fields and the CHECK constraints of the table agree: each constraint accepts
+/// the limits of the column's rule, and refuses the values just beyond them.
 ///
-/// Metadata has a rule only, as has what a service checks by itself.
+/// Metadata, and fields that a service checks itself, have no constraint.
 pub async fn assert_checks(platform: &Platform, table: &str, fields: &[Field<'_>]) {
     let pool = pool(platform);
     for field in fields {
@@ -26,7 +26,7 @@ pub async fn assert_checks(platform: &Platform, table: &str, fields: &[Field<'_>
     }
 }
 
-/// The constraints of a column alone, as one expression.
+/// The constraints on this column only, as one expression.
 async fn checks(pool: &PgPool, table: &str, column: &str) -> String {
     let sql = "
         select coalesce(string_agg(pg_get_expr(conbin, conrelid), ' and '), '') from pg_constraint
@@ -36,7 +36,7 @@ async fn checks(pool: &PgPool, table: &str, column: &str) -> String {
     sqlx::query_scalar(sql).bind(table).bind(column).fetch_one(pool).await.unwrap()
 }
 
-/// SQL for values at the ends of a rule, and just beyond them.
+/// SQL expressions for the values at the limits of a rule, and for the values just beyond them.
 fn values(rule: &Rule) -> Option<(Vec<String>, Vec<String>)> {
     match rule {
         Rule::Bytes(bytes) => Some(beyond(bytes, |bytes| format!("repeat('x', {bytes})"))),
@@ -46,7 +46,7 @@ fn values(rule: &Rule) -> Option<(Vec<String>, Vec<String>)> {
         Rule::Integer(range) => {
             let text = |number: i64| format!("{number}::int8");
             let refused = [range.start().checked_sub(1), range.end().checked_add(1)];
-            // Beyond the last int4 there is nothing that the column could hold.
+            // No value beyond the maximum int4 fits in the column.
             let refused = refused
                 .into_iter()
                 .flatten()

@@ -1,4 +1,4 @@
-//! The contract kit: one call in a service's tests that holds each of its methods to what all methods promise.
+//! The contract kit: one call in a service's tests that checks each method against the rules of all methods.
 //!
 //! ```no_run
 //! # use platform::testing::contract::Contract;
@@ -14,21 +14,21 @@
 //! # }
 //! ```
 //!
-//! That calls find their rows by an index is for [`Many::assert_calls`](super::Many::assert_calls) to show.
+//! [`Many::assert_calls`](super::Many::assert_calls) checks that calls find their rows by an index.
 //!
-//! The kit reads the service's descriptor and finds by itself which methods there are and what their fields are. A method
-//! is tested in workspaces in which the examples before its own have been called, through a real socket:
+//! The kit finds the methods and their fields in the service's descriptor. It tests each method through a real socket,
+//! in workspaces in which the examples before the method's own have been called:
 //!
 //! - `callers`: a call without a caller is `UNAUTHENTICATED`; a workspace must have a valid name.
-//! - `refusals`: each field of each request refuses each value that is wrong for its type, by its own name; all that is
-//!   wrong is named at once; nothing is written. Values at the limits are accepted. A field that the example does not
-//!   give is one that the method does not read: any value of it changes nothing.
-//! - `answers`: what a method answers is what it was asked for, and what a later Get or List answers.
-//! - `isolation`: whatever a workspace has, another workspace gets the answers that it would get without it.
+//! - `refusals`: each field of each request refuses invalid values with an error that names the field; one error names
+//!   everything that is wrong; nothing is written. Values at the limits are accepted. A field that the example omits is
+//!   not read: its value has no effect.
+//! - `answers`: the answer of a method matches its request, and a later Get or List returns the same.
+//! - `isolation`: the answers in a workspace do not depend on other workspaces.
 //! - `updates`: masks as in AIP-134, etags, and times that only move forward.
 //! - `batches`: all or nothing, 1 to 1,000 requests, no duplicates; existing records are refused or skipped.
-//! - `tokens`: each filter takes effect, and a page token opens only for the query that it was made for.
-#![expect(clippy::wildcard_enum_match_arm, reason = "a value that the kit does not know is no value of the contract")]
+//! - `tokens`: each filter has an effect, and a page token opens only for its own query.
+#![expect(clippy::wildcard_enum_match_arm, reason = "the contract has no other types of values")]
 
 mod answers;
 mod batches;
@@ -54,7 +54,7 @@ use prost_reflect::ServiceDescriptor;
 use self::{method::Method, paths::Path, run::Run};
 use crate::Service;
 
-/// A service under test, with what its descriptor does not say.
+/// A service under test, with the rules that are not in its descriptor.
 #[derive(Debug, Clone)]
 pub struct Contract {
     registration: &'static Service,
@@ -70,7 +70,7 @@ pub struct Contract {
     exceptions: Vec<(String, String)>,
 }
 
-/// Texts that are right and texts that are wrong for a field, and what a refusal says.
+/// Valid and invalid texts for a field, and the error for the invalid ones.
 #[derive(Debug, Clone)]
 struct Form {
     says: &'static str,
@@ -96,9 +96,10 @@ impl Contract {
         }
     }
 
-    /// Gives a request of a method, in JSON, that succeeds once the examples before it have been called. It gives every
-    /// field that the method reads (but `page`, `order_by`, `update_mask` and `etag`), with ids as UUIDs in lower case.
-    /// Further examples of a method make rows: a list must find two with all of its filters.
+    /// Adds a request of a method, in JSON, that succeeds after the examples before it have been called. It must
+    /// contain every field that the method reads, except `page`, `order_by`, `update_mask` and `etag`, with ids as
+    /// UUIDs in lower case. Further examples of a method create more rows: a list must find two rows with all of its
+    /// filters.
     pub fn example(mut self, method: &str, json: &str) -> Self {
         let found = self.service.methods().find(|descriptor| descriptor.name() == method);
         let descriptor = found.unwrap_or_else(|| panic!("{} has no method {method}", self.service.name()));
@@ -107,63 +108,64 @@ impl Contract {
         self
     }
 
-    /// Names a field, as in `Prompt.name`, that no two rows of a workspace have in common. An id that is unique may be
-    /// left out when a row is made.
+    /// Names a field that is unique in a workspace, as in `Prompt.name`. A unique id can be omitted when a row is
+    /// created.
     pub fn unique(mut self, field: &str) -> Self {
         self.unique.push(field.to_owned());
         self
     }
 
-    /// Names a field that must be given, where neither its range nor its being an id says so: as in `Memory.scope`, or for
-    /// one method as in `UpdateAgent agent.status`.
+    /// Names a required field, as in `Memory.scope`, or as in `UpdateAgent agent.status` for one method. Ids, and
+    /// fields whose range excludes the empty value, are required anyway.
     pub fn required(mut self, field: &str) -> Self {
         self.required.push(field.to_owned());
         self
     }
 
-    /// Names a field, as in `Agent.load`, that other calls change: a row that exists is as asked for whatever it is.
+    /// Names a field that other calls change, as in `Agent.load`. Existing rows that differ only in this field are
+    /// identical.
     pub fn volatile(mut self, field: &str) -> Self {
         self.volatile.push(field.to_owned());
         self
     }
 
-    /// Names a field of a list's request that says what its rows are, and does not narrow them down.
+    /// Names a field of a list's request that defines the rows instead of filtering them.
     pub fn parameter(mut self, field: &str) -> Self {
         self.parameters.push(field.to_owned());
         self
     }
 
-    /// Gives the range of a text's length in bytes.
+    /// Sets the range of a text's length in bytes.
     pub fn text(mut self, field: &str, bytes: RangeInclusive<usize>) -> Self {
         self.texts.insert(field.to_owned(), bytes);
         self
     }
 
-    /// Gives texts that are right and texts that are wrong for a field whose texts have a form of their own, or for each
-    /// element of a repeated field, and what a refusal says.
+    /// Sets valid and invalid texts for a field with its own format, or for each element of a repeated field, and the
+    /// error for the invalid ones.
     pub fn form(mut self, field: &str, says: &'static str, right: &[&str], wrong: &[&str]) -> Self {
         let [right, wrong] = [right, wrong].map(|texts| texts.iter().map(|&text| text.to_owned()).collect());
         self.forms.insert(field.to_owned(), Form { says, right, wrong });
         self
     }
 
-    /// Gives the range of a number, or of a duration in seconds.
+    /// Sets the range of a number, or of a duration in seconds.
     pub fn number(mut self, field: &str, range: RangeInclusive<f64>) -> Self {
         self.numbers.insert(field.to_owned(), range);
         self
     }
 
-    /// Expects the problems whose report begins with this text, for a reason. That none is found is a problem as well.
+    /// Expects the problems whose report begins with this text, for a reason. If none is found, that is a problem too.
     pub fn except(mut self, problem: &str, reason: &str) -> Self {
         self.exceptions.push((problem.to_owned(), reason.to_owned()));
         self
     }
 
-    /// Tests the service, opened on a database of the test's own.
+    /// Tests the service on a new database.
     ///
     /// # Panics
     ///
-    /// When anything is not as it should be, with a report of all problems.
+    /// When there are problems, with a report of all of them.
     pub async fn check(self) {
         let run = Run::new(&self).await;
         self.check_examples(&run);

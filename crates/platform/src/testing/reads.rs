@@ -9,8 +9,8 @@ use sqlx::{
 use super::{MAX_CONNECTIONS, new_database, platform_on};
 use crate::Platform;
 
-/// What was read of each table: how many sequential scans there were, how many rows an index led to, and how many pages of
-/// its indexes were looked at, which tells of entries that were passed over.
+/// The reads of each table: the number of sequential scans, of rows found by an index, and of index pages read, which
+/// also shows skipped entries.
 async fn reads(pool: &PgPool) -> BTreeMap<String, [i64; 3]> {
     let sql = "select relname::text, seq_scan, idx_tup_fetch, idx_blks_read + idx_blks_hit
         from pg_stat_user_tables join pg_statio_user_tables using (relid, relname) where idx_scan is not null";
@@ -18,10 +18,10 @@ async fn reads(pool: &PgPool) -> BTreeMap<String, [i64; 3]> {
     rows.into_iter().map(|(table, scans, rows, pages)| (table, [scans, rows, pages])).collect()
 }
 
-/// A database with many rows, and what looks at it.
+/// A database with many rows, for counting reads.
 #[derive(Debug)]
 pub struct Many {
-    /// Where it is.
+    /// The connection options.
     pub options: PgConnectOptions,
     pool: PgPool,
 }
@@ -34,7 +34,7 @@ impl Many {
         for &sql in seed {
             sqlx::raw_sql(sql).execute(&pool).await.unwrap();
         }
-        // What a connection has read is certain to be counted when it has ended.
+        // Postgres counts all reads of a connection at the latest when the connection ends.
         pool.close().await;
         let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
         let many = Self { options, pool };
@@ -42,7 +42,7 @@ impl Many {
         many
     }
 
-    /// Waits until no connection but this one is left.
+    /// Waits until all other connections have ended.
     async fn wait(&self) {
         let sql = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
             and backend_type = 'client backend'";
@@ -52,10 +52,10 @@ impl Many {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("a connection stays");
+        panic!("another connection is still open");
     }
 
-    /// Holds calls to reading at most so many rows in all, each by an index.
+    /// Asserts that calls read at most `most` rows in total, each by an index.
     pub async fn assert_reads(&self, what: &str, most: i64, calls: impl AsyncFn(&Platform)) {
         let before = reads(&self.pool).await;
         let platform = platform_on(connect(self.options.clone(), MAX_CONNECTIONS));

@@ -7,18 +7,19 @@ use uuid::Uuid;
 use super::pool;
 use crate::Platform;
 
-/// The id that a test gives to a row of this number.
+/// The id of the row with this number.
 pub fn id(number: u128) -> String {
     Uuid::from_u128(number).to_string()
 }
 
-/// Makes rows with these numbers, by a statement to which they are `$1` to `$2`; `$3` divides the rare ones.
+/// Inserts rows with these numbers. The statement gets the first and the last number as `$1` and `$2`; the numbers of
+/// rare rows are multiples of `$3`.
 pub async fn insert(pool: &PgPool, sql: &'static str, numbers: Range<u32>) {
     let [first, end, rare] = [numbers.start, numbers.end, RARE].map(i64::from);
     sqlx::query(sql).bind(first).bind(end - 1).bind(rare).execute(pool).await.unwrap();
 }
 
-/// Every row of these tables, each table's in their order as text, and the transaction that wrote it.
+/// All rows of these tables as text, each with the transaction that wrote it, sorted within each table.
 pub async fn rows(platform: &Platform, tables: &[&str]) -> Vec<String> {
     let pool = pool(platform);
     let mut rows = Vec::new();
@@ -29,7 +30,7 @@ pub async fn rows(platform: &Platform, tables: &[&str]) -> Vec<String> {
     rows
 }
 
-/// Waits until so many connections wait for a lock.
+/// Waits until this many connections wait for a lock.
 pub async fn wait_for_waiting(pool: &PgPool, count: i64) {
     let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     while sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await.unwrap() != count {

@@ -1,4 +1,4 @@
-//! The rules that every table keeps, so that the same migrations run on Citus: see the README of the migrations.
+//! The rules for all tables that let the same migrations run on Citus: see the README of the migrations.
 use database::migrate;
 use platform::testing;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -11,7 +11,7 @@ const TABLES: &str = "select oid, relname from pg_class where relnamespace = 'pu
     and relname <> '_sqlx_migrations'";
 
 #[tokio::test]
-async fn the_workspace_comes_first_everywhere() {
+async fn every_key_begins_with_the_workspace() {
     let pool = PgPool::connect_lazy_with(testing::new_database().await);
     let tables = violations(&pool, &format!("select relname::text from ({TABLES}) t")).await;
     assert!(tables.len() >= 4, "{tables:?}");
@@ -34,7 +34,7 @@ async fn the_workspace_comes_first_everywhere() {
 }
 
 #[tokio::test]
-async fn nothing_that_citus_refuses_is_there() {
+async fn nothing_that_citus_refuses_is_used() {
     let pool = PgPool::connect_lazy_with(testing::new_database().await);
     let triggers = format!(
         "select tgname::text from ({TABLES}) t join pg_trigger g on g.tgrelid = t.oid where not g.tgisinternal"
@@ -49,7 +49,7 @@ async fn nothing_that_citus_refuses_is_there() {
 }
 
 #[tokio::test]
-async fn several_migrate_at_once_and_again() {
+async fn concurrent_and_repeated_migrations_succeed() {
     let options = testing::empty_database().await;
     let pool = PgPool::connect_lazy_with(options.clone());
     let migrations = (0..4).map(|_| migrate(&options));

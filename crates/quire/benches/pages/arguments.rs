@@ -4,7 +4,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::{controls::ControlKind, measure::Measurement};
 
-/// What a page of Quire costs, measured against Postgres itself.
+/// The cost of a page of Quire, measured against Postgres itself.
 #[derive(Debug, Parser)]
 #[command(name = "pages")]
 pub(crate) struct Arguments {
@@ -12,23 +12,26 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(10_000..=100_000_000))]
     pub(crate) rows: u64,
 
-    /// How many jobs without events there are in a workspace of their own, besides as many as rows with three events each
+    /// The number of jobs without events, in their own workspace. Another workspace has as many jobs as rows, with
+    /// three events each
     #[arg(long, value_parser = clap::value_parser!(u64).range(10_000..=100_000_000))]
     pub(crate) jobs: Option<u64>,
 
-    /// Where the database is, and stays for the next run with as many rows; without it, in a temporary directory
+    /// The directory of the database, which is kept for the next run with as many rows. Without it, a temporary
+    /// directory is used
     #[arg(long)]
     pub(crate) data_dir: Option<PathBuf>,
 
-    /// Where to write a plot of the time of a page by its depth, as SVG; cargo runs this in crates/quire
+    /// The file for a plot of the time of a page by its depth, as SVG. Relative paths start in crates/quire, where
+    /// cargo runs this
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
 
-    /// Programs that serve the same list, to compare the CPU time and the rate of pages with
+    /// Programs that serve the same list, for comparing the CPU time and the rate of pages
     #[arg(long, value_enum, value_delimiter = ',', default_value = "by-hand")]
     pub(crate) control: Vec<ControlKind>,
 
-    /// Another build of quire, to compare the CPU time and the rate of pages, and the storm, with
+    /// Another build of quire, for comparing the CPU time, the rate of pages, and the storm
     #[arg(long, value_name = "QUIRE")]
     pub(crate) before: Option<PathBuf>,
 
@@ -40,16 +43,16 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) verbose: bool,
 
-    /// What `cargo bench` gives to every benchmark
+    /// `cargo bench` passes this to every benchmark
     #[arg(long, hide = true)]
     pub(crate) bench: bool,
 }
 
 impl Arguments {
-    /// What is to be measured, in the order in which it is.
+    /// The selected measurements, in order.
     pub(crate) fn measurements(&self) -> impl Iterator<Item = Measurement> {
         let is_wanted = |measurement: &Measurement| self.only.is_empty() || self.only.contains(measurement);
-        // The plot shows it.
+        // The plot needs it.
         let is_plotted = |measurement: &Measurement| self.plot.is_some() && *measurement == Measurement::Offset;
         let all = Measurement::value_variants().iter().copied();
         all.filter(move |measurement| is_wanted(measurement) || is_plotted(measurement))

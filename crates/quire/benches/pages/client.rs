@@ -1,4 +1,4 @@
-//! The list, as its clients call it.
+//! The list, as clients call it.
 
 use prost::bytes::Bytes;
 use quire_proto::{
@@ -14,10 +14,10 @@ use crate::{
     timing::{Stopwatch, Time},
 };
 
-/// The rows of the page that all measurements are about.
+/// The size of the pages in all measurements.
 pub(crate) const PAGE: usize = 50;
 
-/// A page that can be asked for. Whatever is not said is left to the server.
+/// A request for a page. Other fields have their defaults.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ask {
     pub(crate) size: usize,
@@ -27,7 +27,7 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
-    /// The page of 50 rows that begins where a token says.
+    /// The page of 50 rows at this token.
     pub(crate) fn page(token: &str) -> Self {
         Self { size: PAGE, token: token.to_owned(), tag: None }
     }
@@ -40,7 +40,7 @@ pub(crate) struct Page {
     pub(crate) next: String,
 }
 
-/// The response as it is on the wire, whose rows nobody looks into.
+/// The response with encoded rows.
 #[derive(Clone, PartialEq, prost::Message)]
 struct UnreadPage {
     #[prost(bytes = "bytes", repeated, tag = "1")]
@@ -49,10 +49,10 @@ struct UnreadPage {
     page: Option<PageResponse>,
 }
 
-/// A client with a connection of its own, which has one call in flight at a time.
+/// A client with its own connection, and one call in flight at a time.
 pub(crate) struct Client {
     stub: PromptServiceClient<Channel>,
-    /// For calls whose rows are not looked into.
+    /// For calls whose rows are not decoded.
     wire: Grpc<Channel>,
 }
 
@@ -62,13 +62,13 @@ impl Client {
         Ok(Self { stub: PromptServiceClient::new(channel.clone()), wire: Grpc::new(channel) })
     }
 
-    /// Asks for a page by `create_time desc`, newest first.
+    /// Fetches a page by `create_time desc`, newest first.
     pub(crate) async fn page(&mut self, ask: Ask) -> Result<Page> {
         let response = self.stub.list_prompts(request(ask)?).await?.into_inner();
         Ok(Page { prompts: response.prompts, next: response.page.unwrap_or_default().next_page_token })
     }
 
-    /// Asks for a page of 50 rows, of which there must be as many, and leaves them as they came, as pgbench does.
+    /// Fetches a page, which must have 50 rows, and does not decode the rows, like pgbench.
     pub(crate) async fn unread_page(&mut self, token: &str) -> Result<()> {
         let path = PathAndQuery::from_static("/prompts.v1.PromptService/ListPrompts");
         self.wire.ready().await?;

@@ -1,4 +1,4 @@
-//! Programs that serve the same list as the server, to be measured beside it. Each is started as `quire serve` is.
+//! Other programs that serve the same list, for comparison. Each is started like `quire serve`.
 
 use std::ffi::OsStr;
 
@@ -14,7 +14,7 @@ use crate::{
     walk::Walk,
 };
 
-/// Programs that this repository has beside Quire.
+/// The controls in this repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ControlKind {
     /// Written by hand: sqlx, a row value, structs (examples/by_hand.rs)
@@ -23,15 +23,15 @@ pub(crate) enum ControlKind {
     SeaOrm,
 }
 
-/// A program that serves the list.
+/// A program that serves the list, with its page tokens.
 pub(crate) struct Control {
     pub(crate) name: &'static str,
     pub(crate) server: Server,
-    /// Its page tokens open at no other program.
+    /// No other program accepts its page tokens.
     pub(crate) walk: Walk,
 }
 
-/// Starts the programs that were asked for.
+/// Starts the programs that the arguments name.
 pub(crate) async fn start(arguments: &Arguments, database: &Database) -> Result<Vec<Control>> {
     let url = database.url();
     let mut controls = Vec::new();
@@ -60,7 +60,7 @@ impl ControlKind {
         }
     }
 
-    /// The arguments that tell Cargo which program it is.
+    /// The arguments with which Cargo builds the program.
     fn target(self) -> &'static [&'static str] {
         match self {
             Self::ByHand => &["--package", "quire", "--example", "by_hand"],

@@ -11,21 +11,21 @@ use tempfile::TempDir;
 
 use crate::Result;
 
-/// A database of its own, so that a data directory that is used for something else as well comes to no harm.
+/// The benchmark has its own database, so that other databases in the data directory are not changed.
 const NAME: &str = "pages";
 
-/// Settings of all of Postgres.
+/// Settings of the whole server.
 const EXTRA: [(&str, &str); 4] = [
-    // The statement of a page is read where Postgres shows what a connection runs, which is cut at 1,024 bytes.
+    // The statement of a page is read from pg_stat_activity, which truncates it at 1,024 bytes by default.
     ("track_activity_query_size", "16384"),
-    // It counts the statements of those connections alone that ask for it.
+    // It counts statements only for connections that enable it.
     ("shared_preload_libraries", "pg_stat_statements"),
     ("pg_stat_statements.track", "none"),
-    // Connections are counted in its log.
+    // Connections are counted in the log.
     ("log_connections", "on"),
 ];
 
-/// The settings of the server's connections that decide how a page's statement is run.
+/// The settings of Quire's connections that affect the plan of a page's statement.
 const PLANNING: [(&str, &str); 4] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_sort", "off"),
@@ -33,9 +33,10 @@ const PLANNING: [(&str, &str); 4] = [
     ("jit", "off"),
 ];
 
-/// A running Postgres, as durable as one that serves: its directory is removed when it is dropped, unless it was named.
+/// A running Postgres, with the same durability as in production. Its directory is removed when it is dropped, unless
+/// the arguments name it.
 pub(crate) struct Database {
-    // The first to be dropped, which stops it before its directory goes.
+    // Dropped first, so that Postgres stops before its directory is removed.
     server: private_postgres::Server,
     data_dir: PathBuf,
     _directory: Option<TempDir>,
@@ -51,7 +52,7 @@ impl Database {
         Ok(Self { server, data_dir, _directory: directory })
     }
 
-    /// Makes the database that is measured, unless an earlier run did.
+    /// Creates the database, unless an earlier run has created it.
     pub(crate) async fn create(&self) -> Result<()> {
         let mut connection = self.options().database("postgres").connect().await?;
         let exists = "select exists (select from pg_database where datname = $1)";
@@ -61,7 +62,7 @@ impl Database {
         Ok(connection.close().await?)
     }
 
-    /// How to connect, with no settings beyond Postgres's own.
+    /// The connection options, with Postgres's default settings.
     pub(crate) fn options(&self) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
             .socket(self.server.socket_dir())
@@ -70,7 +71,7 @@ impl Database {
             .database(NAME)
     }
 
-    /// How to connect so that a page's statement is run as it is for the server.
+    /// The connection options with Quire's settings for a page's statement.
     pub(crate) fn options_for_pages(&self) -> PgConnectOptions {
         self.options().options(PLANNING)
     }
@@ -79,7 +80,7 @@ impl Database {
         self.options().to_url_lossy().to_string()
     }
 
-    /// The same for connections whose statements are counted.
+    /// The URL for connections whose statements are counted.
     pub(crate) fn url_for_counting(&self) -> String {
         format!("{}&options[pg_stat_statements.track]=top", self.url())
     }
@@ -88,7 +89,7 @@ impl Database {
         Ok(self.options().connect().await?)
     }
 
-    /// How many connections Postgres has accepted, each by a process of its own.
+    /// How many connections Postgres has accepted. Each has its own process.
     pub(crate) fn connections_made(&self) -> Result<usize> {
         let log = fs::read(self.data_dir.join("postgres.log"))?;
         Ok(String::from_utf8_lossy(&log).matches("connection received: ").count())
@@ -99,7 +100,7 @@ impl Database {
         self.server.process_id()
     }
 
-    /// The pgbench that came with this Postgres, which stands beside it.
+    /// The pgbench in the same directory as this Postgres.
     pub(crate) fn pgbench(&self) -> Result<PathBuf> {
         let postgres = std::fs::read_link(format!("/proc/{}/exe", self.process_id()))?;
         let pgbench = postgres.with_file_name("pgbench");

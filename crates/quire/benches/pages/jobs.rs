@@ -1,4 +1,4 @@
-//! Jobs: the workspaces that have them, and the calls of those who list them and tell of them.
+//! Jobs: their workspaces, and the calls that list jobs and record events.
 
 use quire_proto::{
     jobs::v1::{
@@ -19,23 +19,23 @@ use crate::{
 
 /// The jobs of the smallest workspace.
 pub(crate) const LEAST_JOBS: u64 = 10_000;
-/// One in so many jobs has a status that no other has.
+/// One in this many jobs has the rare status.
 pub(crate) const RARE: u64 = 100_000;
-/// That status, and its name in the database.
+/// The rare status, and its name in the database.
 pub(crate) const RARE_STATUS: (JobStatus, &str) = (JobStatus::Skipped, "skipped");
 
-/// The workspaces that are written to, with and without the counters.
+/// The workspaces for writes, with and without counters.
 pub(crate) const COUNTED: &str = "jobs-counted";
 pub(crate) const UNCOUNTED: &str = "jobs-uncounted";
 
-/// The most jobs that a call makes.
+/// The maximum number of jobs that a call creates.
 const BATCH: usize = 1_000;
 
 /// A workspace that is only read.
 pub(crate) struct Workspace {
     pub(crate) name: String,
     pub(crate) jobs: u64,
-    /// Three for each job, or none.
+    /// Whether each job has three events, or none.
     pub(crate) has_events: bool,
 }
 
@@ -64,7 +64,7 @@ impl Read {
         Ok(Self::Page(Box::new(ListJobsRequest { page: Some(page), ..Default::default() })))
     }
 
-    /// Whether it tells how many jobs there are, exactly.
+    /// Whether the answer contains the exact number of jobs.
     pub(crate) fn tells_total(&self) -> bool {
         match self {
             Self::Page(request) => request.page.as_ref().is_some_and(|page| page.total_count() == TotalCount::Exact),
@@ -72,7 +72,7 @@ impl Read {
         }
     }
 
-    /// The first page of jobs in the status that few have.
+    /// The first page of jobs with the rare status.
     pub(crate) fn page_of_rare(page_size: u64) -> Result<Self> {
         let page = PageRequest { page_size: page_size.try_into()?, ..Default::default() };
         let statuses = vec![RARE_STATUS.0.into()];
@@ -80,18 +80,18 @@ impl Read {
     }
 }
 
-/// What a call read.
+/// The answer to a call.
 pub(crate) struct Answer {
     /// How long the call took.
     pub(crate) time: Time,
     pub(crate) rows: u64,
-    /// How many jobs there are, if the call tells it exactly.
+    /// The exact number of jobs, if the answer contains it.
     pub(crate) total: Option<i64>,
     /// The token of the next page.
     pub(crate) next: String,
 }
 
-/// A caller with a connection of its own, which has one call in flight at a time.
+/// A caller with its own connection, and one call in flight at a time.
 pub(crate) struct Jobs {
     stub: JobServiceClient<Channel>,
 }
@@ -124,7 +124,7 @@ impl Jobs {
         }
     }
 
-    /// Makes so many jobs. Their ids.
+    /// Creates this many jobs, and returns their ids.
     pub(crate) async fn create(&mut self, workspace: &str, count: usize) -> Result<Vec<String>> {
         let operation = JobOperation { r#type: "deploy".to_owned(), data: r#"{"version": 7}"#.to_owned() };
         let job = Job { operation: Some(operation), target: "fleet".to_owned(), ..Default::default() };

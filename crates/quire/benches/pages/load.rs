@@ -1,4 +1,4 @@
-//! The rows.
+//! Loads the rows.
 
 mod jobs;
 
@@ -9,8 +9,8 @@ use crate::{Result, arguments::Arguments, database::Database, jobs::workspaces};
 
 const CHUNK: u64 = 20_000;
 
-/// The rows with the numbers $1 to $2, as the service would have made them: an id by time (UUIDv7), and four rows with one
-/// time, as those of a batch have. Everything follows from the number, so each run has the same rows.
+/// Inserts the rows with the numbers $1 to $2, as the service would create them: with an id by time (UUIDv7), and with
+/// the same time in four rows, as in a batch. The number determines all columns, so each run has the same rows.
 const INSERT: &str = "
     insert into prompts (workspace_id, id, name, surface, tags, metadata, latest_version, etag, create_time, update_time)
     select 'default',
@@ -27,8 +27,8 @@ const INSERT: &str = "
 
 const VACUUM: &str = "vacuum analyze prompts, jobs, job_events, job_status_counts, job_operation_type_counts";
 
-/// Loads as many rows, or as many as are missing where an earlier run was interrupted, and leaves Postgres with nothing to
-/// do in the background.
+/// Loads the rows, or the missing rows if an earlier run was interrupted, and vacuums, so that Postgres has no
+/// background work.
 pub(crate) async fn load(database: &Database, arguments: &Arguments) -> Result<()> {
     let rows = arguments.rows;
     let mut connection = database.connect().await?;
@@ -61,7 +61,7 @@ async fn insert(connection: &mut PgConnection, loaded: u64, rows: u64) -> Result
     Ok(())
 }
 
-/// How far something has come; it shows on a terminal and nowhere else.
+/// A progress bar, which is shown only on a terminal.
 pub(crate) fn progress_bar(what: &'static str, length: u64) -> Result<ProgressBar> {
     let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos} of {human_len} rows, {eta} to go")?;
     Ok(ProgressBar::new(length).with_style(style).with_message(what))

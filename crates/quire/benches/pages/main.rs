@@ -1,4 +1,5 @@
-//! What a page costs, as ratios: each is measured in this one run on this one machine, and stands beside its target.
+//! The cost of a page, as ratios. Both numbers of a ratio are measured in the same run on the same machine, and the
+//! report shows the target of each ratio.
 //!
 //! ```sh
 //! cargo bench -p quire --bench pages
@@ -7,11 +8,12 @@
 //! cargo bench -p quire --bench pages -- --data-dir DIR --only cpu,rate,storm --before OLD_QUIRE
 //! ```
 //!
-//! It knows of Quire what a user knows: the binary, started as a process of its own on a private Postgres that writes
-//! durably, and its gRPC API. Beside it stand `pgbench`, which sends the same statement to the same Postgres and does
-//! nothing with the rows, and others that serve the same list: a program written by hand (`examples/by_hand.rs`), one by
-//! SeaORM's cursor (`--control by-hand,sea-orm`), an earlier build of Quire (`--before`). It needs Linux, for `/proc`, and Postgres's own `pg_stat_statements`, and leaves nothing behind
-//! but what `--data-dir` and `--plot` name.
+//! The benchmark uses Quire as a user does: it starts the binary on a private Postgres with durable writes, and calls
+//! its gRPC API. It compares Quire with `pgbench`, which sends the same statement to the same Postgres and ignores the
+//! rows, and with other programs that serve the same list: a hand-written program (`examples/by_hand.rs`), a program
+//! with SeaORM's cursor (`--control by-hand,sea-orm`), and an earlier build of Quire (`--before`). It requires Linux,
+//! for `/proc`, and Postgres's extension `pg_stat_statements`. It leaves no files except those of `--data-dir` and
+//! `--plot`.
 
 mod arguments;
 mod client;
@@ -46,7 +48,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // Whichever way this ends, what was started is dropped before the process exits, and ends with that.
+    // All started processes are dropped, and so killed, before this process exits.
     let done = tokio::select! {
         done = run(&arguments) => done,
         stopped = told_to_stop() => stopped.and(Err("it was told to stop".into())),

@@ -1,5 +1,4 @@
-//! The measurements, in the order in which they are made: first those with one call in flight, for which the server has
-//! one connection to Postgres.
+//! The measurements, in order. The first have one call in flight, and the server has one connection to Postgres.
 
 mod cpu;
 mod depth;
@@ -31,7 +30,7 @@ use crate::{
     walk::{STEP, Walk, middle},
 };
 
-/// What can be measured, in the order in which it is.
+/// All measurements, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Measurement {
     Depth,
@@ -54,7 +53,7 @@ struct Subject<'a> {
     walk: &'a Walk,
 }
 
-/// What the measurements are made with.
+/// The programs and data for the measurements.
 pub(crate) struct Bench<'a> {
     database: &'a Database,
     server: &'a Server,
@@ -75,7 +74,7 @@ impl<'a> Bench<'a> {
         let mut client = Client::connect(server).await?;
         let walk = Walk::through(&mut client, rows).await?;
 
-        // The row before the middle, behind which the page in the middle begins.
+        // The row after which the page in the middle begins.
         let before = walk.token(middle(rows) - STEP)?.to_owned();
         let before = client.page(Ask { size: STEP.try_into()?, token: before, tag: None }).await?;
         let behind = &before.prompts.last().ok_or("there is no row before the middle")?.id;
@@ -85,14 +84,14 @@ impl<'a> Bench<'a> {
         }
         let pgbench = Pgbench::new(database, &statement)?;
         let (before, workspaces) = (arguments.before.clone(), workspaces(arguments));
-        // They start after the statement was found, which is looked for among all that connections have run.
+        // The controls start only after the statement was found, because their statements would be found too.
         let is_compared = |measurement| matches!(measurement, Measurement::Cpu | Measurement::Rate);
         let is_needed = arguments.measurements().any(is_compared);
         let controls = if is_needed { controls::start(arguments, database).await? } else { Vec::new() };
         Ok(Self { database, server, rows, walk, pgbench, controls, before, workspaces })
     }
 
-    /// Makes the measurements. Answers the times of a page by its depth, if they are among these.
+    /// Runs the measurements. Returns the times of a page by its depth, if they are measured.
     pub(crate) async fn measure(&self, arguments: &Arguments, report: &mut Report) -> Result<Vec<Depth>> {
         let mut depths = Vec::new();
         for measurement in arguments.measurements() {

@@ -1,4 +1,4 @@
-//! pgbench, which sends the statement of a page and does nothing with its rows.
+//! pgbench, which sends the statement of a page and ignores its rows.
 
 use std::{io::Write, path::PathBuf, process::Stdio, time::Duration};
 
@@ -16,9 +16,9 @@ pub(crate) struct Pgbench {
     variables: Vec<String>,
 }
 
-/// What a run of pgbench tells.
+/// The result of a run of pgbench.
 pub(crate) struct Run {
-    /// Pages a second.
+    /// Pages per second.
     pub(crate) rate: f64,
     /// The CPU time that pgbench itself used.
     pub(crate) cpu: Duration,
@@ -27,7 +27,7 @@ pub(crate) struct Run {
 impl Pgbench {
     pub(crate) fn new(database: &Database, statement: &PageStatement) -> Result<Self> {
         let numbers = 1..=statement.values.len();
-        // From the last to the first, since $1 is how $10 begins.
+        // From the last to the first, because $10 begins with $1.
         let text = numbers.clone().rev().fold(statement.text.clone(), |text, number| {
             text.replace(&format!("${number}"), &format!(":value_{number}"))
         });
@@ -42,12 +42,12 @@ impl Pgbench {
         })
     }
 
-    /// Sends so many pages, one after the other.
+    /// Fetches this many pages, one after the other.
     pub(crate) async fn pages(&self, count: usize) -> Result<Run> {
         self.run(&["--client=1", &format!("--transactions={count}")]).await
     }
 
-    /// Sends pages on so many connections for so many seconds.
+    /// Fetches pages on this many connections for this many seconds.
     pub(crate) async fn for_seconds(&self, connections: usize, seconds: u64) -> Result<Run> {
         self.run(&[&format!("--client={connections}"), "--jobs=2", &format!("--time={seconds}")]).await
     }
@@ -67,7 +67,7 @@ impl Pgbench {
             .env("PGOPTIONS", self.connection.get_options().unwrap_or_default())
             .stdin(Stdio::null())
             .kill_on_drop(true);
-        // No other child of this process ends meanwhile.
+        // No other child of this process ends during the run.
         let before = cpu_time_of_own_children()?;
         let output = command.output().await?;
         let cpu = cpu_time_of_own_children()?.saturating_sub(before);
@@ -78,9 +78,9 @@ impl Pgbench {
     }
 }
 
-/// From the line `tps = 4711.123456 (without initial connection time)`.
+/// Parses the line `tps = 4711.123456 (without initial connection time)`.
 fn rate(output: &str) -> Result<f64> {
     let value = output.lines().rev().find_map(|line| line.strip_prefix("tps = "));
     let value = value.and_then(|value| value.split_whitespace().next());
-    Ok(value.ok_or("pgbench has not said how many transactions it made a second")?.parse()?)
+    Ok(value.ok_or("pgbench has not printed its transactions per second")?.parse()?)
 }

@@ -7,12 +7,12 @@ use plotters::prelude::*;
 use crate::{Result, measure::Depth, report::thousands, timing::Time};
 
 const SIZE: (u32, u32) = (760, 420);
-/// Nothing is painted behind the lines, so the colours have to be seen on white and on black.
+/// The background is transparent, so the colours must be visible on white and on black.
 const TEXT: RGBColor = RGBColor(125, 130, 138);
 const BY_OFFSET: RGBColor = RGBColor(217, 95, 60);
 const BY_TOKEN: RGBColor = RGBColor(40, 150, 160);
 
-/// Writes the plot as SVG: two lines, over a scale of time by powers of ten.
+/// Writes the plot as SVG: two lines, with a logarithmic time axis.
 pub(crate) fn write(file: &Path, depths: &[Depth], rows: u64) -> Result<()> {
     let by_offset: Vec<_> = depths.iter().map(|depth| (depth.rows, in_milliseconds(depth.by_offset))).collect();
     let by_token: Vec<_> = depths.iter().map(|depth| (depth.rows, in_milliseconds(depth.by_token))).collect();

@@ -1,4 +1,4 @@
-//! What the kernel knows of other processes, from `/proc`.
+//! CPU time and memory of other processes, from `/proc`.
 
 use std::{fs, time::Duration};
 
@@ -24,10 +24,10 @@ struct Usage {
 impl Usage {
     fn of(process: u32) -> Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-        // What stands before is the number and, in parentheses, the name, which may have any character.
+        // The text before it is the process id and, in parentheses, the name, which can contain any character.
         let (_, fields) = stat.rsplit_once(')').ok_or("/proc/…/stat has another form")?;
         let fields: Vec<&str> = fields.split_whitespace().collect();
-        // By proc(5), the state, which comes first here, is field 3.
+        // According to proc(5), the state, which comes first here, is field 3.
         let field = |number: usize| -> Result<u64> {
             Ok(fields.get(number - 3).ok_or("/proc/…/stat has fewer fields")?.parse()?)
         };
@@ -44,13 +44,13 @@ pub(crate) fn cpu_time(process: u32) -> Result<Duration> {
     ticks(Usage::of(process)?.own)
 }
 
-/// The CPU time that a process and its children have used, those that have ended among them.
+/// The CPU time that a process and its children have used, including children that have ended.
 pub(crate) fn cpu_time_with_children(parent: u32) -> Result<Duration> {
     let usage = Usage::of(parent)?;
     let mut sum = usage.own + usage.ended_children;
     for entry in fs::read_dir("/proc")? {
         let Some(process) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // One that ends in this moment is no longer there to be read.
+        // A process can end before it is read.
         if let Ok(usage) = Usage::of(process)
             && usage.parent == parent
         {
@@ -74,7 +74,7 @@ fn ticks(ticks: u64) -> Result<Duration> {
     Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
 }
 
-/// Waits until a process and its children have next to nothing to do, and so until those that were to end have ended.
+/// Waits until a process and its children are almost idle, so that children that were about to end have ended.
 pub(crate) async fn settle(parent: u32) -> Result<()> {
     let mut before = cpu_time_with_children(parent)?;
     for _ in 0..300 {
@@ -88,7 +88,7 @@ pub(crate) async fn settle(parent: u32) -> Result<()> {
     Err("Postgres has not come to rest in a minute".into())
 }
 
-/// The memory of a process, in KiB: `VmRSS`, what is resident now, or `VmHWM`, the most that ever was.
+/// The memory of a process, in KiB: `VmRSS` is resident now, and `VmHWM` is the maximum so far.
 pub(crate) fn memory(process: u32, name: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));

@@ -1,4 +1,4 @@
-//! The table.
+//! The table of results.
 #![expect(clippy::print_stdout, reason = "the table is what the benchmark is for")]
 
 use std::fmt;
@@ -7,13 +7,13 @@ use sqlx::Connection;
 
 use crate::{Result, database::Database};
 
-/// What a number is to be.
+/// The target of a number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target {
     AtMost(f64),
     AtLeast(f64),
     Below(f64),
-    /// There is no target: the number is for the reader.
+    /// No target: the number is only shown.
     Shown,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// What was measured, in the order in which it was.
+/// The results, in the order of their measurement.
 pub(crate) struct Report {
     title: String,
     lines: Vec<Line>,
@@ -50,7 +50,7 @@ pub(crate) struct Report {
 struct Line {
     what: String,
     value: f64,
-    /// The same of others, by their names.
+    /// The values of other programs, by name.
     beside: Vec<(&'static str, f64)>,
     unit: &'static str,
     target: Target,
@@ -77,7 +77,7 @@ impl Report {
         self.lines.push(Line { what, value, beside: Vec::new(), unit, target, from });
     }
 
-    /// What was measured of several, by their names; the first is the server.
+    /// Adds the values of several programs, by name. The first is the server.
     pub(crate) fn compared(
         &mut self,
         what: &str,
@@ -106,7 +106,7 @@ impl Report {
         println!();
     }
 
-    /// The names of all others, in the order in which they were first measured.
+    /// The names of all other programs, in the order of their first measurement.
     fn columns(&self) -> Vec<&'static str> {
         let mut columns = Vec::new();
         for (name, _) in self.lines.iter().flat_map(|line| &line.beside) {
@@ -118,7 +118,7 @@ impl Report {
     }
 }
 
-/// With commas, as in `900,000`.
+/// A number with commas, as in `900,000`.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! The binary, as its users have it.
+//! The binary, run as users run it.
 
 use std::{
     ffi::OsStr,
@@ -18,19 +18,19 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::Result;
 
-/// How long it may take until the server listens, and until it has stopped.
+/// How long the server may take to start, and to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The build that is measured.
 pub(crate) const THIS_BUILD: &str = env!("CARGO_BIN_EXE_quire");
 
-/// Brings the schema up to date.
+/// Migrates the schema.
 pub(crate) async fn migrate(url: &str) -> Result<()> {
     let status = quire(Path::new(THIS_BUILD), &["migrate"], url).status().await?;
     if status.success() { Ok(()) } else { Err(format!("quire migrate: {status}").into()) }
 }
 
-/// `quire serve`, or a program that is started like it, which is killed when it is dropped.
+/// `quire serve`, or a program that is started like it. It is killed when it is dropped.
 pub(crate) struct Server {
     process: Child,
     process_id: u32,
@@ -48,7 +48,7 @@ impl Server {
         Self::of_program(command).await
     }
 
-    /// The program is told by `--listen` on which address to serve.
+    /// Starts the program with an address in `--listen`.
     pub(crate) async fn of_program(mut command: Command) -> Result<Self> {
         let address = free_address()?;
         let process = command.args(["--listen", &address.to_string()]).spawn()?;
@@ -69,7 +69,7 @@ impl Server {
         Ok(())
     }
 
-    /// A connection of its own.
+    /// Opens a new connection.
     pub(crate) async fn connect(&self) -> Result<Channel> {
         Ok(self.endpoint.connect().await?)
     }
@@ -92,8 +92,8 @@ pub(crate) fn quire(build: &Path, subcommand: &[&str], url: &str) -> Command {
     command
 }
 
-/// Prefixes of environment variables that a program does not inherit. With another package's variables of Cargo, build scripts
-/// would run again.
+/// Prefixes of environment variables that a program does not inherit. Another package's Cargo variables would make
+/// build scripts run again.
 const SETTINGS: [&str; 4] = ["QUIRE_", "PG", "CARGO_MANIFEST_", "CARGO_PKG_"];
 
 /// A program that uses the database.

@@ -1,4 +1,4 @@
-//! The statement of a page, found as an administrator would find it: in what Postgres shows of its connections.
+//! The statement of a page, read from pg_stat_activity.
 
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, types::Uuid};
 
@@ -8,21 +8,21 @@ use crate::{
     database::Database,
 };
 
-/// The statement that the server sends for a page, and the values that it sends with it for one page.
+/// The statement that the server sends for a page, and its values for one page.
 pub(crate) struct PageStatement {
-    /// With `$1` and so on where the values go.
+    /// The text with placeholders, such as `$1`.
     pub(crate) text: String,
     pub(crate) values: Vec<String>,
-    /// Postgres's plan for it, as it ran.
+    /// Postgres's plan for the statement, with actual row counts.
     pub(crate) plan: String,
 }
 
 impl PageStatement {
-    /// The statement for the page of 50 rows that the token names, which begins behind the row with this id.
+    /// Finds the statement for the page of 50 rows at this token, which begins after the row with this id.
     ///
-    /// It is run once, and must give the rows that the page has.
+    /// The statement is run once, and must return the rows of the page.
     pub(crate) async fn of_page(database: &Database, client: &mut Client, token: &str, behind: &str) -> Result<Self> {
-        // What is known of a connection is what it ran last, so there is one call, and nothing else goes on.
+        // Postgres shows only the last statement of a connection, so there is one call, and no other activity.
         let page = client.full_page(token).await?;
         let text = last_statement(database).await?;
 
@@ -35,7 +35,7 @@ impl PageStatement {
         let rows = sqlx::raw_sql(AssertSqlSafe(execute.clone())).fetch_all(&mut connection).await?;
         let ids: Vec<String> =
             rows.iter().map(|row| Ok(row.try_get::<Uuid, _>("id")?.to_string())).collect::<Result<_>>()?;
-        // It fetches one row more than the page has, to see whether there are more.
+        // It fetches one more row than the page has, to see whether there is a next page.
         if !page.prompts.iter().map(|prompt| &prompt.id).eq(ids.iter().take(PAGE)) {
             return Err("the statement with these values gives other rows than the page".into());
         }
@@ -48,7 +48,8 @@ impl PageStatement {
     }
 }
 
-/// What the server last ran on the list's table. It has connections that run other things, or nothing, as well.
+/// The last statement of the server on the list's table. The server also has connections that run other statements, or
+/// none.
 async fn last_statement(database: &Database) -> Result<String> {
     let mut connection = database.connect().await?;
     let sql = "
@@ -60,8 +61,8 @@ async fn last_statement(database: &Database) -> Result<String> {
     Ok(text)
 }
 
-/// The values for the statement that is prepared as `page`, each told by its type: no two parameters mean different things
-/// and have the same one.
+/// The values for the statement that is prepared as `page`. Each follows from the parameter's type, because parameters
+/// with different meanings have different types.
 async fn values(connection: &mut PgConnection, behind: &str) -> Result<Vec<String>> {
     let sql = "select parameter_types::text[] from pg_prepared_statements where name = 'page'";
     let types: Vec<String> = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
@@ -72,7 +73,7 @@ async fn values(connection: &mut PgConnection, behind: &str) -> Result<Vec<Strin
         "timestamp with time zone" => Ok(create_time.clone()),
         "uuid" => Ok(behind.to_owned()),
         "bigint" => Ok((PAGE + 1).to_string()),
-        _ => Err(format!("the statement has a parameter of type {name}, of which nothing is known here").into()),
+        _ => Err(format!("the statement has a parameter of type {name}, for which there is no value").into()),
     };
     types.iter().map(value).collect()
 }

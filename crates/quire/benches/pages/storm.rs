@@ -1,4 +1,4 @@
-//! Callers that cancel their calls or set short deadlines, and one that does neither.
+//! Callers that cancel their calls or set short deadlines, and a caller that does neither.
 
 use std::{
     path::Path,
@@ -33,14 +33,14 @@ use crate::{
     timing::{Stopwatch, Time},
 };
 
-/// Callers of ListPrompts, and the deadline of each call.
+/// The number of callers of ListPrompts, and the deadline of each call.
 const CALLERS: usize = 8;
 const DEADLINE: Time = Time::from_millis(10);
-/// Calls of CreateSession with a made-up key: how many at once, how often, and how long each is waited for.
+/// Calls of CreateSession with a forged key: how many at once, how often, and how long to wait for each.
 const LOGINS: u64 = 16;
 const LOGIN_INTERVAL: Time = Time::from_millis(20);
 const LOGIN_TIMEOUT: Time = Time::from_millis(1);
-/// How long the caller that is measured waits for an answer.
+/// How long the measured caller waits for an answer.
 const CALL_TIMEOUT: Time = Time::from_secs(5);
 
 /// A session in one workspace.
@@ -50,7 +50,7 @@ pub(crate) struct Tenant {
 }
 
 impl Tenant {
-    /// Makes an API key, and begins a session with it.
+    /// Creates an API key, and a session with it.
     pub(crate) async fn begin(build: &Path, url: &str, server: &Server, workspace: &str) -> Result<Self> {
         let mut keys = quire(build, &["keys", "bootstrap", "--workspace", workspace], url);
         let output = keys.stdout(Stdio::piped()).output().await?;
@@ -70,7 +70,7 @@ impl Tenant {
         request
     }
 
-    /// Pages through the jobs, one call after the other, again from the beginning when it comes to the end.
+    /// Walks through the jobs, one call after the other, and starts again at the end.
     pub(crate) async fn page(&self, server: &Server, time: Time) -> Result<Paged> {
         let mut stub = JobServiceClient::new(server.connect().await?);
         let (mut paged, mut page_token) = (Paged::default(), String::new());
@@ -97,17 +97,17 @@ impl Tenant {
 pub(crate) struct Paged {
     /// How long each page took.
     pub(crate) times: Vec<Time>,
-    /// Calls that were answered with an error, or not in time.
+    /// The number of calls that failed or timed out.
     pub(crate) refused: u64,
 }
 
-/// The callers that cancel, until this is dropped.
+/// The callers that cancel. They stop when this is dropped.
 pub(crate) struct Storm {
     _tasks: JoinSet<()>,
     listed: Arc<Listed>,
 }
 
-/// How many calls of ListPrompts were made, and how many were answered with a page.
+/// The numbers of ListPrompts calls, and of those that were answered with a page.
 #[derive(Default)]
 struct Listed {
     called: AtomicU64,
@@ -132,7 +132,7 @@ impl Storm {
     }
 }
 
-/// Calls ListPrompts without a pause, for the first page, of 50 rows.
+/// Calls ListPrompts in a loop, for the first page of 50 rows.
 async fn list(channel: Channel, tenant: Tenant, listed: Arc<Listed>) {
     let mut stub = PromptServiceClient::new(channel);
     loop {
@@ -157,14 +157,14 @@ async fn log_in(channel: Channel) {
         let calls = (number..number + LOGINS).map(|number| {
             let mut stub = stub.clone();
             async move {
-                // A well-formed key of 32 bytes, so that it is looked up in the database.
+                // The key is well-formed, so the server looks it up in the database.
                 let secret = format!("quire-key_default_{number:032x}_{}", "A".repeat(43));
                 let mut request = Request::new(CreateSessionRequest { secret, scopes: Vec::new() });
                 let is_reset = number.is_multiple_of(2);
                 if !is_reset {
                     request.metadata_mut().insert("grpc-timeout", MetadataValue::from_static("1m"));
                 }
-                // However it ends, nobody waits for it.
+                // The result is ignored.
                 drop(
                     timeout(if is_reset { LOGIN_TIMEOUT } else { LOGIN_INTERVAL }, stub.create_session(request)).await,
                 );

@@ -1,4 +1,4 @@
-//! Usage records: as a call of RecordUsage brings them, and as COPY does.
+//! Usage records, written by RecordUsage and by COPY.
 
 use std::fmt::Write;
 
@@ -23,7 +23,7 @@ pub(crate) const BATCH: u64 = 1_000;
 /// When the first record occurred.
 const BEGIN: i64 = 1_750_000_000;
 
-/// The record with a number; everything follows from that.
+/// The record with this number, which determines all fields.
 fn record(number: u64) -> UsageRecord {
     UsageRecord {
         request_id: format!("request-{number:012}"),
@@ -54,7 +54,8 @@ impl Meter {
         Ok(Self { stub: MeterServiceClient::new(server.connect().await?), workspace })
     }
 
-    /// Records a call's worth from a number on. How long it took, the making of the records not counted.
+    /// Records one batch that starts with this number. Returns the time of the call, without the time to build the
+    /// records.
     pub(crate) async fn record(&mut self, first: u64) -> Result<Time> {
         let records = (first..first + BATCH).map(record).collect();
         let request = in_workspace(self.workspace, RecordUsageRequest { records })?;
@@ -64,7 +65,7 @@ impl Meter {
         if recorded == BATCH as i32 { Ok(time) } else { Err(format!("recorded {recorded} of {BATCH}").into()) }
     }
 
-    /// A page behind a token. How long it took, and the token of the next.
+    /// Fetches the page at this token. Returns its time and the token of the next page.
     pub(crate) async fn page(&mut self, page_token: String) -> Result<(Time, String)> {
         let page = PageRequest { page_size: PAGE as i32, page_token, ..Default::default() };
         let request = in_workspace(self.workspace, ListUsageRequest { page: Some(page), ..Default::default() })?;
@@ -79,8 +80,8 @@ impl Meter {
     }
 }
 
-/// Writes as many records as a call does by COPY, into the same table and a workspace of its own. How long it took, the
-/// making of the text not counted.
+/// Writes one batch of records by COPY into the same table, in its own workspace. Returns the time, without the time to
+/// build the text.
 pub(crate) async fn copy(connection: &mut PgConnection, first: u64) -> Result<Time> {
     let mut text = String::new();
     for number in first..first + BATCH {
@@ -90,7 +91,7 @@ pub(crate) async fn copy(connection: &mut PgConnection, first: u64) -> Result<Ti
         writeln!(
             text,
             "copied\t{:032x}\t{}\t{}\t{}\tchat\tcompletion\t{}\t{}\t{}\t{}\t0\t0\t{}\t{{\"ticket\": \"{ticket}\"}}\t{}\t{}",
-            // By time, as those that the service makes.
+            // Ordered by time, like the ids of the service.
             u128::from(number) << 80 | 0x7000_8000_0000_0000_0000,
             record.request_id,
             record.team_id,

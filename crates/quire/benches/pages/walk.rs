@@ -1,4 +1,4 @@
-//! The way to any depth of the list: page tokens.
+//! Page tokens for any depth of the list.
 
 use crate::{
     Result,
@@ -6,12 +6,12 @@ use crate::{
     load::progress_bar,
 };
 
-/// Rows of a page on the way: as many as a page can have.
+/// The number of rows between tokens: the maximum page size.
 pub(crate) const STEP: u64 = 200;
 
-/// A token for every two hundredth row of the list, from the beginning to 90 % of it.
+/// A token for every 200th row of the first 90 % of the list.
 pub(crate) struct Walk {
-    /// The first is empty, which is the token of the beginning.
+    /// The first is the empty token, for the beginning.
     pub(crate) tokens: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ impl Walk {
         Ok(Self { tokens })
     }
 
-    /// The token of the page that begins behind so many rows, a multiple of 200.
+    /// The token of the page that begins after `depth` rows, a multiple of 200.
     pub(crate) fn token(&self, depth: u64) -> Result<&str> {
         let token = self.tokens.get(usize::try_from(depth / STEP)?).filter(|_| depth.is_multiple_of(STEP));
         Ok(token.ok_or_else(|| format!("the walk has no token for depth {depth}"))?)

@@ -1,4 +1,4 @@
-//! Who may call what: every method of every service, with every credential that is wrong.
+//! Authorization: every method of every service, with every kind of wrong credential.
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::support::{KeyFile, Server, database, quire};
@@ -39,12 +39,12 @@ async fn call(channel: &Channel, path: &str, authorization: &[&str]) -> Result<(
     grpc.unary(request, path, ProstCodec::<(), ()>::default()).await.map(|_| ())
 }
 
-/// The token of whoever has these scopes, signed by the keys of a file as a server does.
+/// A token with these scopes, signed with the keys of a file as by a server.
 fn token(keys: &str, workspace: &str, subject: &str, scopes: BTreeSet<Scope>) -> String {
     token_of(keys, Duration::ZERO, workspace, subject, scopes)
 }
 
-/// A token that was signed so long ago.
+/// A token that was signed `age` ago.
 fn token_of(keys: &str, age: Duration, workspace: &str, subject: &str, scopes: BTreeSet<Scope>) -> String {
     let (workspace, subject) = (workspace.to_owned(), subject.to_owned());
     let caller = Caller { workspace, subject, scopes: Arc::new(scopes), session: Some(Uuid::nil()) };
@@ -57,13 +57,13 @@ fn scopes() -> BTreeSet<Scope> {
     Methods::of_contract(SERVICE.open_methods).unwrap().scopes()
 }
 
-/// Methods that need a scope, and that.
+/// The methods that require a scope, each with its scope.
 fn guarded() -> Vec<(String, Scope)> {
     let methods = Methods::of_contract(SERVICE.open_methods).unwrap();
     methods.iter().filter_map(|(path, scope)| Some((path.to_owned(), scope?.clone()))).collect()
 }
 
-/// A token in which something is other than a server writes it.
+/// A token with a changed header or changed claims.
 fn forged(pem: &str, key_id: Option<&str>, change: impl FnOnce(&mut Value, &mut Value)) -> String {
     let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pem::parse(pem).unwrap().contents()).unwrap();
     signed(|message| key.sign(message).as_ref().to_vec(), key_id, change)
@@ -90,19 +90,19 @@ fn signed(
     format!("{message}.{signature}")
 }
 
-/// The public half of a key, in all the ways that a forger may take it for a secret; and its id.
+/// The public half of a key in all forms that a forger could use as an HMAC secret, and the key's id.
 fn public(pem: &str) -> (Vec<Vec<u8>>, String) {
     let keys = serde_json::to_value(pem.parse::<SigningKeys>().unwrap().public()).unwrap();
     let key = &keys["keys"][0];
     let (x, public) = (key["x"].as_str().unwrap(), KeyFile::with(pem).public());
     let der = pem::parse(&public).unwrap().into_contents();
-    // The last 32 bytes are what signatures are checked with.
+    // The last 32 bytes are the raw public key.
     let raw = der[der.len() - 32..].to_vec();
     let secrets = vec![raw, der, public.clone().into_bytes(), public.trim().into(), x.into(), key.to_string().into()];
     (secrets, key["kid"].as_str().unwrap().to_owned())
 }
 
-/// Everything that is not the credential it says it is, by what is wrong with it.
+/// Wrong credentials, each with a description.
 fn wrong_credentials(pem: &str) -> Vec<(&'static str, Vec<String>)> {
     let right = token(pem, "acme", "ada", scopes());
     let (secrets, key_id) = public(pem);
@@ -154,7 +154,7 @@ async fn every_method_refuses_every_wrong_credential_in_the_same_words() {
     let keys = KeyFile::new();
     let mut server = Server::on_database(&url, &["--signing-keys", keys.path()]);
     let channel = server.connect().await;
-    // The forgeries are wrong for what they change, and for nothing else.
+    // An unchanged forgery is accepted, so each forgery is wrong only in its change.
     let (_, key_id) = public(&keys.pem);
     let right = format!("Bearer {}", forged(&keys.pem, Some(&key_id), |_, _| {}));
     call(&channel, "/prompts.v1.PromptService/ListPrompts", &[&right]).await.unwrap();
@@ -167,7 +167,7 @@ async fn every_method_refuses_every_wrong_credential_in_the_same_words() {
             assert_eq!(told(&status), UNKNOWN, "{path} with a credential that is {what}");
         }
     }
-    // Metadata that names a workspace is no credential.
+    // Metadata that names a workspace is not a credential.
     let mut request = Request::new(ListPromptsRequest::default());
     request.metadata_mut().insert("quire-workspace", "acme".parse().unwrap());
     let status = PromptServiceClient::new(channel).list_prompts(request).await.unwrap_err();
@@ -175,7 +175,7 @@ async fn every_method_refuses_every_wrong_credential_in_the_same_words() {
 }
 
 #[tokio::test]
-async fn every_method_asks_for_its_scope_and_no_other() {
+async fn every_method_requires_its_scope_and_no_other() {
     let (_, url) = database().await;
     let keys = KeyFile::new();
     let mut server = Server::on_database(&url, &["--signing-keys", keys.path()]);
@@ -192,13 +192,13 @@ async fn every_method_asks_for_its_scope_and_no_other() {
         assert!(matches!(code, Code::Ok | Code::InvalidArgument), "{path} answers {code:?}");
     }
     for open in ["CreateSession", "RefreshSession"] {
-        // It is reached without a credential: an empty message has no secret.
+        // The method is called without a credential, and refuses the message because it has no secret.
         let status = call(&channel, &format!("/identity.v1.IdentityService/{open}"), &[]).await.unwrap_err();
         assert_eq!(told(&status), UNKNOWN);
     }
 }
 
-/// A method that is added shows up here, with the scope that it needs.
+/// A new method appears here, with its scope.
 #[test]
 fn the_scope_of_each_method() {
     let methods = Methods::of_contract(SERVICE.open_methods).unwrap();
@@ -267,7 +267,7 @@ fn list(token: &str, page: PageRequest) -> Request<ListPromptsRequest> {
 }
 
 #[tokio::test]
-async fn a_page_token_is_of_a_workspace_and_not_of_a_subject() {
+async fn a_page_token_is_bound_to_a_workspace_but_not_to_a_subject() {
     let (_, url) = database().await;
     let keys = KeyFile::new();
     let mut server = Server::on_database(&url, &["--signing-keys", keys.path(), "--sample"]);
@@ -296,9 +296,9 @@ async fn a_page_token_is_of_a_workspace_and_not_of_a_subject() {
 }
 
 #[tokio::test]
-async fn services_that_run_apart_take_the_same_tokens() {
+async fn separate_processes_accept_the_same_tokens() {
     let (keys, (_, one), (_, two)) = (KeyFile::new(), database().await, database().await);
-    // One gives out tokens; the other has nothing but the public key.
+    // One process issues tokens; the other has only the public key.
     let public = KeyFile::with(&keys.public());
     let identity = ["--signing-keys", keys.path(), "--services", "identity"];
     let mut identity = Server::on_database(&one, &identity);

@@ -1,4 +1,4 @@
-//! Access tokens and their keys by themselves, without a server: what is signed, for how long, and what is refused.
+//! Access tokens and their keys, without a server: claims, lifetimes, and refused tokens.
 use std::sync::Arc;
 
 use access::{Access, Caller, Error, Methods, Scope, SigningKeys};
@@ -34,13 +34,13 @@ fn caller(scope: &str) -> Caller {
     }
 }
 
-/// The token of a caller with this scope, whose session ends so much later.
+/// The token of a caller with this scope. The session ends after `session_end`.
 fn token(scope: &str, session_end: Duration) -> String {
     let keys = keys();
     keys.private().unwrap().sign(&caller(scope), now(), now() + session_end).unwrap().token
 }
 
-/// What comes of a call of this method: whether it has a caller, or what it is refused with.
+/// Calls this method: returns whether the call has a caller, or the error.
 fn admitted(path: &str, authorization: Option<&str>) -> Result<bool, String> {
     let access = Access::new(Methods::of_contract(SERVICE.open_methods).unwrap(), Some(keys()));
     let mut request = http::Request::builder().uri(path);
@@ -53,7 +53,7 @@ fn admitted(path: &str, authorization: Option<&str>) -> Result<bool, String> {
 }
 
 #[test]
-fn a_key_and_what_it_signs_are_as_other_programs_have_them() {
+fn keys_and_tokens_follow_the_standards() {
     let public = serde_json::to_string(&keys().public()).unwrap();
     // The thumbprint is that of appendix A.3.
     assert_snapshot!(public, @r#"{"keys":[{"use":"sig","alg":"EdDSA","kid":"kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k","kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#);
@@ -88,7 +88,7 @@ fn a_call_is_admitted_by_its_path_and_its_token() {
     }
 }
 
-/// A service that is served by mistake without [`Access`] knows no caller.
+/// A service without [`Access`] refuses calls, because they have no caller.
 #[test]
 fn a_call_that_was_not_admitted_has_no_caller() {
     let status = Caller::of(&Request::new(())).unwrap_err();

@@ -17,7 +17,7 @@ use tonic::{
 };
 
 #[tokio::test]
-async fn what_is_served_is_counted() {
+async fn served_calls_and_rows_are_counted() {
     let (_, url) = database().await;
     let address = free_address();
     let mut server = Server::on_database(&url, &["--sample", "--admin-listen", &address.to_string()]);
@@ -40,7 +40,7 @@ async fn what_is_served_is_counted() {
     assert_eq!(pages(&text) - pages(&before), 2.0);
     let prompts = r#"list="prompts.v1.Prompts""#;
     for (name, labels, expected) in [
-        // The samples were looked for once.
+        // Loading the samples has listed the prompts once.
         ("keyset_rows_total", vec![prompts], 15.0),
         ("keyset_rows_examined_total", vec![prompts], 16.0),
         ("keyset_counts_total", vec![prompts, "TOTAL_COUNT_PRECISION_EXACT"], 1.0),
@@ -58,7 +58,7 @@ async fn what_is_served_is_counted() {
 }
 
 #[tokio::test]
-async fn callers_make_up_no_labels() {
+async fn callers_create_no_labels() {
     let (_, url) = database().await;
     let address = free_address();
     let mut server = Server::on_database(&url, &["--admin-listen", &address.to_string()]);
@@ -77,7 +77,7 @@ async fn callers_make_up_no_labels() {
 }
 
 #[tokio::test]
-async fn the_number_of_connections_is_the_operators() {
+async fn the_operator_sets_the_number_of_connections() {
     let data_dir = DataDir::new();
     let address = free_address();
     let arguments = ["--admin-listen", &address.to_string(), "--max-connections", "200"];
@@ -85,7 +85,7 @@ async fn the_number_of_connections_is_the_operators() {
     server.connect().await;
     let text = get(address, "/metrics").1;
     assert_eq!(metric(&text, "database_connections_max", &[]), Some(200.0));
-    // Its own Postgres has room for them.
+    // The private Postgres accepts this many connections.
     let options = std::fs::read_to_string(data_dir.file("postgres/postmaster.opts")).unwrap();
     assert!(options.contains(r#""max_connections=284""#), "{options}");
 
@@ -126,6 +126,6 @@ async fn probes_and_public_keys() {
     let key = &jwks["keys"][0];
     assert_eq!(jwks["keys"].as_array().unwrap().len(), 1);
     assert_eq!([&key["kty"], &key["crv"], &key["alg"], &key["use"]], ["OKP", "Ed25519", "EdDSA", "sig"]);
-    assert_eq!(key.get("d"), None, "the private half stays where it is");
+    assert_eq!(key.get("d"), None, "the private half is not published");
     assert_eq!(get(address, "/").0, "HTTP/1.1 404 Not Found");
 }

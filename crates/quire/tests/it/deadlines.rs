@@ -23,7 +23,7 @@ use tonic::{
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_reflection::pb::v1::{ServerReflectionRequest, server_reflection_client::ServerReflectionClient};
 
-/// A request that makes a prompt, named after its deadline.
+/// A request that creates a prompt, named after its deadline.
 fn create(timeout: &'static str) -> tonic::Request<CreatePromptRequest> {
     let prompt = Prompt { name: format!("within {timeout}"), ..Default::default() };
     let version = PromptVersion { content: "Hello".to_owned(), ..Default::default() };
@@ -35,7 +35,7 @@ fn assert_exceeded<T: std::fmt::Debug>(answer: Result<T, Status>, what: &str) {
     assert_eq!((status.code(), status.message()), (Code::DeadlineExceeded, "the call's deadline has passed"), "{what}");
 }
 
-/// How many calls that make a prompt were answered with this code.
+/// How many CreatePrompt calls were counted with this code.
 fn counted(admin: std::net::SocketAddr, code: &str) -> f64 {
     let labels = [
         r#"grpc_service="prompts.v1.PromptService""#,
@@ -69,7 +69,7 @@ async fn a_deadline_that_passes_is_exceeded_and_a_caller_who_hangs_up_has_cancel
     eventually("it was counted", async || (counted(admin, "Cancelled") == 1.0).then_some(())).await;
     assert_eq!(counted(admin, "DeadlineExceeded"), timeouts.len() as f64);
 
-    // In time, and none that is as gRPC has it.
+    // A deadline that is met, and an invalid deadline.
     drop(lock);
     for timeout in ["1M", "99999999H", "soon", "-1S", "1s"] {
         patient.create_prompt(create(timeout)).await.unwrap();
@@ -78,7 +78,7 @@ async fn a_deadline_that_passes_is_exceeded_and_a_caller_who_hangs_up_has_cancel
 }
 
 #[tokio::test]
-async fn a_call_whose_deadline_is_over_does_nothing() {
+async fn a_call_after_its_deadline_does_nothing() {
     let (_, url) = database().await;
     let mut server = Server::on_database(&url, &[]);
     let client = server.client().await;
@@ -106,7 +106,7 @@ async fn a_deadline_may_pass_while_the_message_is_on_its_way() {
     server.connect().await;
     let mut raw = Raw::connect(server.address).await;
     for path in ["/prompts.v1.PromptService/CreatePrompt", "/grpc.health.v1.Health/Check"] {
-        // The head of a message of five bytes.
+        // The header of a message of five bytes.
         let begun = stream::iter([Ok::<_, Infallible>(Bytes::from_static(&[0, 0, 0, 0, 5]))]);
         let body = Body::from_stream(futures_util::StreamExt::chain(begun, stream::pending()));
         let request = http::Request::post(format!("http://{}{path}", server.address))
@@ -122,9 +122,9 @@ async fn a_deadline_may_pass_while_the_message_is_on_its_way() {
     }
 }
 
-/// A connection of which a call's deadline has passed serves the others.
+/// A connection with a call whose deadline has passed serves other calls.
 #[tokio::test]
-async fn what_is_late_does_not_hold_up_the_rest() {
+async fn late_calls_do_not_block_the_others() {
     let (options, url) = database().await;
     let mut server = Server::on_database(&url, &[]);
     let id = make(&server.client().await, "any").await.unwrap();
@@ -141,7 +141,7 @@ async fn what_is_late_does_not_hold_up_the_rest() {
     }
 }
 
-/// The processes of Postgres that serve the server.
+/// The Postgres processes of the server's connections.
 async fn backends(options: &PgConnectOptions) -> BTreeSet<i32> {
     let mut connection: PgConnection = options.connect().await.unwrap();
     let sql = "select pid from pg_stat_activity where datname = current_database() and application_name = 'quire'";
@@ -153,9 +153,9 @@ async fn connect(address: SocketAddr) -> PromptServiceClient<Raw> {
     PromptServiceClient::with_origin(Raw::connect(address).await, origin)
 }
 
-/// Abandoned calls, whenever and however they are abandoned, lose no connection and fail nobody else's call.
+/// Abandoned calls close no connection and fail no other call, no matter when and how they are abandoned.
 #[tokio::test]
-async fn calls_that_are_given_up_cost_nobody_else_a_call() {
+async fn abandoned_calls_do_not_fail_other_calls() {
     let (options, url) = database().await;
     let mut server = Server::on_database(&url, &["--max-connections", "4"]);
     let client = server.client().await;
@@ -177,7 +177,7 @@ async fn calls_that_are_given_up_cost_nobody_else_a_call() {
                     let created = tokio::time::timeout(reset, patient.create_prompt(create("1S"))).await;
                     created.ok().and_then(Result::err)
                 };
-                // HTTP/2 ends a connection on which too many streams are reset.
+                // HTTP/2 closes a connection on which too many streams are reset.
                 if status.is_some_and(|status| status.source().is_some()) {
                     patient = connect(address).await;
                 }

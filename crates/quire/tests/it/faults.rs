@@ -1,5 +1,5 @@
-//! What goes wrong under 32 walkers and 8 writers: nothing that was acknowledged is lost, no walk skips or doubles a row,
-//! and all go on by themselves.
+//! Failures under 32 walkers and 8 writers: no acknowledged write is lost, no walk skips or repeats a row, and all
+//! continue without intervention.
 use std::time::Duration;
 
 use crate::support::{
@@ -20,7 +20,7 @@ async fn a_private_postgres_that_is_killed() {
     let mut storm = Storm::begin(&channel, is_unavailable).await;
     for _ in 0..2 {
         let killed = postmaster(&data_dir).unwrap();
-        // Who is to notice is held up, so that there is none for as long as it takes health to tell.
+        // The process that restarts Postgres is stopped, so that Postgres is down long enough for health to report it.
         let keeper = Frozen::parent_of(killed);
         kill_process(killed);
         health.tells(NotServing).await;
@@ -37,7 +37,7 @@ async fn a_postgres_that_recovers_from_a_crash() {
     let postgres = Postgres::start(&[]);
     let mut server = Server::on_database(&postgres.url(), &[]);
     let mut storm = Storm::begin(&server.connect().await, is_unavailable).await;
-    // Callers wait for as long as the recovery takes: only a call that was in flight is refused.
+    // Calls wait until the recovery is done. Only calls in flight fail.
     for _ in 0..2 {
         let resumed = storm.resumed();
         eventually("a walk was interrupted and went on", async || {
@@ -50,7 +50,7 @@ async fn a_postgres_that_recovers_from_a_crash() {
     storm.end().await;
 }
 
-/// Kills a connection of the server. Postgres ends all others, this one too, and goes back to what it has on disk.
+/// Kills a backend of the server. Postgres then closes all connections, including this one, and recovers from disk.
 async fn crash(postgres: &Postgres) {
     let mut connection: PgConnection = postgres.options().connect().await.unwrap();
     let sql = "select pid from pg_stat_activity where application_name = 'quire' order by state <> 'active' limit 1";
@@ -83,7 +83,7 @@ async fn a_postgres_that_hangs() {
     let frozen = postgres.freeze();
     health.tells(NotServing).await;
     let refused = storm.refused();
-    // Calls are answered meanwhile, again and again.
+    // Calls are answered during this time.
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(storm.refused() > refused + 100);
     drop(frozen);
@@ -106,9 +106,9 @@ async fn a_server_that_is_killed() {
     storm.end().await;
 }
 
-/// A volume that is not there any more must not come back as an empty database.
+/// A missing volume must not be replaced by an empty database.
 #[tokio::test]
-async fn a_private_postgres_whose_data_is_gone_is_not_made_anew() {
+async fn a_private_postgres_with_missing_data_is_not_recreated() {
     let data_dir = DataDir::new();
     let mut server = Server::on_data_dir(&data_dir, &["--sample"]);
     let channel = server.connect().await;
@@ -126,7 +126,7 @@ async fn a_private_postgres_whose_data_is_gone_is_not_made_anew() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_told_to_stop_twice_ends_at_once() {
+async fn a_second_stop_signal_ends_the_server_at_once() {
     let data_dir = DataDir::new();
     let mut server = Server::on_data_dir(&data_dir, &[]);
     server.connect().await;

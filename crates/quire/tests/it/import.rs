@@ -1,4 +1,4 @@
-//! `quire prompts import`: prompts out of a file, by a server that runs.
+//! `quire prompts import`: imports prompts from a file into a running server.
 use std::{
     fmt::Write,
     fs,
@@ -10,7 +10,7 @@ use crate::support::{Client, Program, Server, database, eventually, list, quire}
 use insta::assert_snapshot;
 use tempfile::NamedTempFile;
 
-/// A server on a database of its own.
+/// A server on its own database.
 async fn serve() -> (Server, Client) {
     let (_, url) = database().await;
     let mut server = Server::on_database(&url, &[]);
@@ -40,7 +40,7 @@ fn import(server: &Server, file: &NamedTempFile) -> Command {
     command
 }
 
-/// What the program wrote, with the file called by a name of its own.
+/// The standard error of the program, with `FILE` for the name of the file.
 fn told(output: &Output, file: &NamedTempFile) -> String {
     let text = String::from_utf8(output.stderr.clone()).unwrap();
     text.replace(&file.path().display().to_string(), "FILE").trim_end().to_owned()
@@ -55,7 +55,7 @@ async fn run(mut command: Command) -> Output {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_import_that_is_cut_off_is_run_again() {
+async fn an_interrupted_import_can_be_run_again() {
     let (server, client) = serve().await;
     let file = file((0..6_000).map(line));
     for least in [1, 2_500] {
@@ -66,14 +66,14 @@ async fn an_import_that_is_cut_off_is_run_again() {
     let output = run(import(&server, &file)).await;
     assert!(output.status.success(), "{}", told(&output, &file));
     assert_eq!(total(&client).await, 6_000);
-    // Once more changes nothing.
+    // Another import changes nothing.
     let (before, _) = list(&client, "").await.unwrap();
     assert!(run(import(&server, &file)).await.status.success());
     assert_eq!((total(&client).await, list(&client, "").await.unwrap().0), (6_000, before));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_batch_with_a_bad_line_nothing_is_written() {
+async fn a_batch_with_an_invalid_line_writes_nothing() {
     let (server, client) = serve().await;
     let mut lines: Vec<_> = (0..1_500).map(line).collect();
     lines[1_010] = r#"{"prompt": {"name": 5}}"#.to_owned();
@@ -109,7 +109,8 @@ async fn of_a_batch_with_a_bad_line_nothing_is_written() {
     quire: the import stopped at lines 1 to 4, after 0 prompts; run it again
     ");
 
-    // A line that is too large is told by its own number, after those before it; and the server tells eight mistakes.
+    // A line that is too large is reported with its number, after the lines before it. The server reports up to eight
+    // problems.
     let heavy = |number: usize| line(number).replace("Hello", &"x".repeat(1_000_000));
     let too_large = line(4_100).replace("Hello", &"x".repeat(10_000_000));
     let mixed = file((4_000..4_008).map(heavy).chain([too_large]));
@@ -136,7 +137,7 @@ async fn of_a_batch_with_a_bad_line_nothing_is_written() {
     ");
 }
 
-/// Batches are cut by their bytes as well: these would be more than a call takes.
+/// The size of batches is limited too: together, these prompts are too large for one call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_prompts_and_standard_input_are_imported() {
     let (server, client) = serve().await;
@@ -153,7 +154,7 @@ async fn large_prompts_and_standard_input_are_imported() {
     assert_eq!(total(&client).await, 700);
 }
 
-/// Each sample twice, since what is there already is passed over.
+/// Each sample is imported twice, because existing records are skipped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_kind_is_imported_by_its_own_command() {
     let (server, _) = serve().await;
@@ -176,7 +177,7 @@ async fn every_kind_is_imported_by_its_own_command() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_keeps_an_import_from_beginning_is_told_in_a_line() {
+async fn errors_before_an_import_starts_are_one_line() {
     let (mut server, _) = serve().await;
     let file = file([line(1)]);
     let refusal = async |arguments: &[&str]| {

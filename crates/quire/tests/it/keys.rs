@@ -1,4 +1,4 @@
-//! `quire keys`, and the program as a client of a server that has authentication.
+//! `quire keys`, and the program as a client of a server with authentication.
 use std::process::{Command, Output};
 
 use crate::support::{DataDir, KeyFile, Server, database, quire};
@@ -10,14 +10,14 @@ async fn run(mut command: Command) -> Output {
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
-/// What a command that succeeds writes to standard output.
+/// The standard output of a command that must succeed.
 async fn written(command: Command) -> String {
     let output = run(command).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
 }
 
-/// The last line of what a command that fails says.
+/// The last line of standard error of a command that must fail.
 async fn refusal(command: Command) -> String {
     let output = run(command).await;
     assert_eq!(output.status.code(), Some(1));
@@ -38,9 +38,9 @@ async fn bootstrap(url: &str, workspace: &str) -> String {
 }
 
 #[tokio::test]
-async fn keys_from_the_first_to_the_last() {
+async fn keys_are_bootstrapped_created_listed_and_revoked() {
     let (_, url) = database().await;
-    // Before there is a schema.
+    // The database has no schema yet.
     let admin = bootstrap(&url, "acme").await;
     let keys = KeyFile::new();
     let mut server = Server::on_database(&url, &["--signing-keys", keys.path()]);
@@ -56,7 +56,7 @@ async fn keys_from_the_first_to_the_last() {
     let stderr = String::from_utf8(denied.stderr).unwrap();
     assert!(stderr.contains("the scope memory:write is required"), "{stderr}");
 
-    // No key makes one that may do more.
+    // No key creates a key with more scopes.
     let create = ["keys", "create", "--name", "x", "--subject", "x", "--scopes", "identity:write,prompts:read"];
     let maker = written(call(&server, &admin, &create)).await;
     let create = ["keys", "create", "--name", "y", "--subject", "y", "--scopes", "prompts:write"];
@@ -83,7 +83,7 @@ async fn keys_from_the_first_to_the_last() {
 }
 
 #[tokio::test]
-async fn the_first_key_of_a_private_postgres_while_it_runs_and_while_it_does_not() {
+async fn bootstrap_works_whether_or_not_the_private_postgres_runs() {
     let data_dir = DataDir::with_long_path();
     let path = data_dir.path().display().to_string();
     let bootstrap = |workspace: &str| quire(&["keys", "bootstrap", "--data-dir", &path, "--workspace", workspace]);
@@ -101,7 +101,7 @@ async fn the_first_key_of_a_private_postgres_while_it_runs_and_while_it_does_not
 }
 
 #[tokio::test]
-async fn a_key_that_ends_after_time_does() {
+async fn an_expiry_that_is_out_of_range_is_refused() {
     let arguments =
         ["keys", "create", "--name", "x", "--subject", "x", "--scopes", "x", "--expire-in", "500000000000y"];
     let (_, url) = database().await;
@@ -112,7 +112,7 @@ async fn a_key_that_ends_after_time_does() {
     assert_eq!(refusal(command).await, "--expire-in is too far in the future");
 }
 
-/// The most that can be logged has neither an API key nor what is made of it.
+/// Even the most verbose log contains neither an API key nor a token that was created with it.
 #[tokio::test]
 async fn no_secret_is_logged() {
     let (_, url) = database().await;
@@ -136,7 +136,7 @@ async fn no_secret_is_logged() {
 }
 
 #[tokio::test]
-async fn a_workspace_that_is_none() {
+async fn an_invalid_workspace_is_refused() {
     let (_, url) = database().await;
     assert_eq!(
         refusal(quire(&["keys", "bootstrap", "--workspace", "Acme", "--database-url", &url])).await,

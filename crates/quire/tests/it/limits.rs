@@ -1,4 +1,4 @@
-//! A database that has nothing left, and callers who do not wait for it.
+//! Databases without free connections, and callers who hang up.
 use std::collections::BTreeSet;
 
 use crate::support::{
@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::health_check_response::ServingStatus::{NotServing, Serving};
 
-/// How many connections the server has at most.
+/// The maximum number of the server's connections.
 const POOL: usize = 16;
 
-/// Holds up all writes to the prompts that are there, until it is closed.
+/// Blocks updates of all existing prompts until the connection is closed.
 async fn lock_prompts(options: &PgConnectOptions) -> PgConnection {
     let mut lock: PgConnection = options.connect().await.unwrap();
     lock.execute(sqlx::raw_sql("begin; select from prompts for update")).await.unwrap();
@@ -38,7 +38,7 @@ fn code<T>(answer: Result<T, Status>) -> Code {
     answer.err().map_or(Code::Ok, |status| status.code())
 }
 
-/// The processes of the server's connections.
+/// The Postgres processes of the server's connections.
 async fn backends(connection: &mut PgConnection) -> BTreeSet<i32> {
     let sql = "select pid from pg_stat_activity where datname = current_database() and application_name = 'quire'";
     sqlx::query_scalar(sql).fetch_all(connection).await.unwrap().into_iter().collect()
@@ -53,7 +53,7 @@ async fn end_connections(connection: &mut PgConnection) {
 }
 
 #[tokio::test]
-async fn a_pool_whose_connections_all_wait() {
+async fn calls_fail_while_all_connections_of_the_pool_wait() {
     let (options, url) = database().await;
     let mut server = Server::on_database(&url, &[]);
     let channel = server.connect().await;
@@ -73,7 +73,7 @@ async fn a_pool_whose_connections_all_wait() {
         code(list(&client, "").await),
     ];
     assert_eq!(refused, [Code::ResourceExhausted; 4]);
-    // It is the pool that is full; the database is well.
+    // Only the pool is exhausted; the database is available.
     assert_eq!(health(&channel, "").await, Serving);
 
     drop(lock);
@@ -84,7 +84,7 @@ async fn a_pool_whose_connections_all_wait() {
 }
 
 #[tokio::test]
-async fn a_postgres_whose_connections_others_have() {
+async fn other_clients_use_all_connections_of_postgres() {
     let postgres = Postgres::start(&[("max_connections", "20")]);
     let mut server = Server::on_database(&postgres.url(), &[]);
     let channel = server.connect().await;
@@ -100,7 +100,7 @@ async fn a_postgres_whose_connections_others_have() {
     };
     take_all().await;
 
-    // The connections that the server has wait for the lock, and it gets no more. Calls wait for one of those.
+    // All connections of the server wait for the lock, and it cannot open more. Calls wait for a connection.
     let mut waiting = JoinSet::new();
     eventually("there were none left", async || {
         waiting.spawn(update(client.clone(), id.clone(), "chat"));
@@ -111,7 +111,7 @@ async fn a_postgres_whose_connections_others_have() {
     assert_eq!(code(get(&client, &id).await), Code::ResourceExhausted);
     assert_eq!(health(&channel, "").await, Serving);
 
-    // The server has none at all.
+    // The server has no connections at all.
     let mut watch = HealthWatch::begin(&channel).await;
     eventually("the server was left without", async || {
         end_connections(&mut connection).await;
@@ -138,7 +138,7 @@ async fn writes_succeed_after_connections_were_ended_unnoticed() {
     for round in 0..3 {
         let old = backends(&mut connection).await;
         end_connections(&mut connection).await;
-        // The server itself asks whether its database is there; no call has told it that it was gone.
+        // The server itself checks the database; no call has noticed that it was gone.
         eventually("the server was back", async || {
             backends(&mut connection).await.difference(&old).next().is_some().then_some(())
         })
@@ -156,11 +156,11 @@ async fn the_statement_of_a_caller_who_hangs_up_is_stopped() {
     let client = server.client().await;
     let id = make(&client, "any").await.unwrap();
     let lock = lock_prompts(&options).await;
-    // More often than the pool has places.
+    // In total, more calls than the pool has connections.
     for _ in 0..3 {
         let updates: JoinSet<_> = (0..8).map(|_| update(client.clone(), id.clone(), "given up")).collect();
         wait_for_locked(&options, 8).await;
-        // Each call is taken back; the connection stays.
+        // Each call is cancelled; the connection stays open.
         drop(updates);
         wait_for_locked(&options, 0).await;
     }
@@ -195,7 +195,7 @@ async fn a_server_that_is_killed_leaves_no_statement() {
     wait_for_locked(&options, 0).await;
 }
 
-/// Calls that are refused before their messages were read end no connection, however many there are.
+/// Calls that are refused before their messages are read close no connection, even if there are many.
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_calls_leave_their_connection_to_the_others() {
     let (_, url) = database().await;

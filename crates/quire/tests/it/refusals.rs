@@ -1,4 +1,4 @@
-//! What the program refuses: one line that says what to do, and exit code 1. And the help that says it beforehand.
+//! Errors of the program: one line that says what to do, and exit code 1. Also the help texts.
 use std::{
     fs,
     net::TcpListener,
@@ -9,7 +9,7 @@ use std::{
 use crate::support::{DataDir, KeyFile, Program, Server, free_address, quire};
 use platform::testing::TOKEN_KEYS;
 
-/// The one line that the program ends with.
+/// The error line of a command that must fail.
 async fn refusal(command: Command) -> String {
     let mut program = Program::start(command);
     assert_eq!(program.exit_code().await, Some(1));
@@ -26,7 +26,7 @@ fn serve(arguments: &[&str]) -> Command {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken() {
+async fn a_port_in_use_is_refused() {
     let data_dir = DataDir::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
@@ -35,11 +35,11 @@ async fn a_port_that_is_taken() {
     let expected =
         format!("{address} is in use: stop the program that listens there, or choose another address with --listen");
     assert_eq!(refusal(command).await, expected);
-    assert!(!data_dir.path().exists(), "nothing is made before the port is known to be free");
+    assert!(!data_dir.path().exists(), "nothing is created before the port is bound");
 }
 
 #[tokio::test]
-async fn an_address_that_others_reach() {
+async fn a_public_address_requires_authentication() {
     let loopback = free_address().to_string();
     for (address, arguments) in [
         ("0.0.0.0:50051", ["--listen", "0.0.0.0:50051"].as_slice()),
@@ -57,7 +57,7 @@ async fn an_address_that_others_reach() {
 }
 
 #[tokio::test]
-async fn signing_keys_that_are_none() {
+async fn invalid_signing_keys_are_refused() {
     let missing = refusal(serve(&["--signing-keys", "/nowhere/at/all"])).await;
     assert_eq!(missing, "cannot use /nowhere/at/all: No such file or directory (os error 2)");
     let key = KeyFile::new();
@@ -91,7 +91,7 @@ async fn a_data_directory_in_use() {
         server.program.id()
     );
     assert_eq!(refusal(serve(&["--data-dir", &path])).await, expected);
-    // Nothing happened to the server that was first.
+    // The first server is still running.
     server.connect().await;
 }
 
@@ -123,7 +123,7 @@ async fn a_data_directory_of_something_else() {
 
 #[tokio::test]
 async fn a_machine_without_postgres() {
-    // PATH can be emptied, a directory that is searched in any case cannot.
+    // PATH can be emptied, but these directories are always searched.
     let always = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt", "/Applications/Postgres.app"];
     let is_empty = |dir: &str| fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
     if always.iter().any(|dir| Path::new(dir).exists() && !is_empty(dir)) {
@@ -167,15 +167,15 @@ async fn assert_is_no_database_url(url: &str) {
 }
 
 #[tokio::test]
-async fn a_database_url_that_is_none() {
+async fn an_invalid_database_url_is_refused() {
     for url in ["", "hidden/name", "postgres://user:hidden@127.0.0.1:port/name"] {
         assert_is_no_database_url(url).await;
     }
 }
 
 #[tokio::test]
-async fn the_url_of_something_else() {
-    // Without a look at the scheme, each would lead to a Postgres, the second to the one on this machine.
+async fn the_url_of_another_database_system_is_refused() {
+    // If the scheme were not checked, both would connect to a Postgres, the second to the one on this machine.
     assert_is_no_database_url(&format!("mysql://user:hidden@{}/name", free_address())).await;
     assert_is_no_database_url("user:hidden@host").await;
 }
@@ -185,7 +185,7 @@ async fn a_file_that_does_not_hold_token_keys() {
     let data_dir = DataDir::new();
     fs::create_dir_all(data_dir.path()).unwrap();
     fs::write(data_dir.file("token-keys"), "1:aGlkZGVu\n").unwrap();
-    // What is logged on the way there would be lines of its own.
+    // Log lines would not be part of the error.
     let mut command = serve(&["--log", "error", "--data-dir"]);
     command.arg(data_dir.path());
     let expected = format!(
@@ -194,12 +194,12 @@ async fn a_file_that_does_not_hold_token_keys() {
         data_dir.path().display()
     );
     assert_eq!(refusal(command).await, expected);
-    assert!(!data_dir.is_in_use(), "Postgres was started, and is to be stopped");
+    assert!(!data_dir.is_in_use(), "Postgres is stopped");
     assert_eq!(fs::read_to_string(data_dir.file("token-keys")).unwrap(), "1:aGlkZGVu\n");
 }
 
 #[test]
-fn token_keys_that_are_none() {
+fn invalid_token_keys_are_refused() {
     let zero = format!("a:{}=", "A".repeat(43));
     let twice = format!("{TOKEN_KEYS},{TOKEN_KEYS}");
     let long_id = TOKEN_KEYS.replace("test", "seventeen_letters");
@@ -214,7 +214,7 @@ fn token_keys_that_are_none() {
     ] {
         let secret = keys.split([':', ',']).rfind(|part| part.len() > 4);
         for is_argument in [false, true] {
-            // An address that is refused as well, so that keys that are let through fail the test and serve nothing.
+            // The address is refused too, so that if the keys were accepted, the test would fail instead of serving.
             let mut command = quire(&["serve", "--listen", "0.0.0.0:50051"]);
             if is_argument {
                 command.arg("--token-keys").arg(keys);
@@ -224,7 +224,7 @@ fn token_keys_that_are_none() {
             let Output { status, stderr, .. } = command.output().unwrap();
             let stderr = String::from_utf8(stderr).unwrap();
             assert!(!status.success() && stderr.contains(reason), "{keys}: {stderr}");
-            // A log would keep it.
+            // The secret could end up in a log.
             assert!(secret.is_none_or(|secret| !stderr.contains(secret)), "{keys} is secret: {stderr}");
         }
     }

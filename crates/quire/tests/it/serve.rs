@@ -1,4 +1,4 @@
-//! `quire serve` and `quire migrate`: what they do when all is well, and how they end.
+//! `quire serve` and `quire migrate`: normal operation and shutdown.
 use std::{collections::BTreeSet, fs, net::TcpStream, os::unix::fs::PermissionsExt};
 
 use crate::support::{
@@ -32,21 +32,21 @@ async fn a_data_directory_survives_a_restart() {
     assert!(data_dir.is_in_use());
     assert_eq!(server.program.stop().await, Some(0));
     assert!(!data_dir.is_in_use());
-    // It shut down, as opposed to having been killed.
+    // Postgres was shut down, not killed.
     assert!(!data_dir.file("postgres/postmaster.pid").exists());
 
     let mut server = Server::on_data_dir(&data_dir, &["--sample"]);
     let client = server.client().await;
     assert_eq!(names(&client).await, samples);
-    // The token of a page before the restart. Tokens are sealed anew each time, so they differ.
+    // A token from before the restart is valid. Each token has a new nonce, so the tokens are not compared.
     let (names, page) = list(&client, &first_page.next_page_token).await.unwrap();
     assert_eq!((names, page.total_count), (second_page.0, second_page.1.total_count));
     assert_eq!(fs::read_to_string(data_dir.file("token-keys")).unwrap(), keys);
 }
 
-/// Some servers of a fleet write the version of tokens before, as while it is upgraded or rolled back.
+/// Some servers of a fleet write the previous version of tokens, as during an upgrade or a rollback.
 #[tokio::test]
-async fn a_walk_goes_on_at_servers_that_write_other_versions_of_tokens() {
+async fn a_walk_continues_at_servers_that_write_other_versions_of_tokens() {
     let (_, url) = database().await;
     let mut servers = [
         Server::on_database(&url, &["--token-version", "1", "--sample"]),
@@ -74,11 +74,11 @@ async fn a_walk_goes_on_at_servers_that_write_other_versions_of_tokens() {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_survives_a_kill() {
+async fn acknowledged_writes_survive_a_kill() {
     let data_dir = DataDir::new();
     let mut server = Server::on_data_dir(&data_dir, &[]);
     let client = server.client().await;
-    assert!(names(&client).await.is_empty(), "samples come only when asked for");
+    assert!(names(&client).await.is_empty(), "samples are loaded only if requested");
     let id = make(&client, "kept").await.unwrap();
     server.program.kill();
 
@@ -88,10 +88,10 @@ async fn what_was_acknowledged_survives_a_kill() {
 }
 
 #[tokio::test]
-async fn a_start_can_be_stopped() {
+async fn a_server_can_be_stopped_while_it_starts() {
     let data_dir = DataDir::new();
     let mut server = Server::on_data_dir(&data_dir, &[]);
-    // Made just before the database is.
+    // The log is created just before the database.
     eventually("Postgres was about to start", async || data_dir.file("postgres.log").exists().then_some(())).await;
     assert_eq!(server.program.stop().await, Some(0));
     assert!(!data_dir.is_in_use());
@@ -110,8 +110,8 @@ async fn the_service_is_healthy() {
     assert_eq!(server.program.exit_code().await, Some(0));
 }
 
-/// What one version of the reflection service answers: the services that it lists, and the number of files in which the
-/// prompt service is described.
+/// The answers of one version of the reflection service: the services that it lists, and the number of files that
+/// describe the prompt service.
 macro_rules! reflection {
     ($version:ident, $channel:expr) => {{
         use tonic_reflection::pb::$version::{
@@ -143,7 +143,7 @@ async fn reflection_describes_the_service_in_both_versions() {
 }
 
 #[tokio::test]
-async fn servers_that_start_at_once_share_a_database() {
+async fn servers_that_start_concurrently_share_a_database() {
     let (_, url) = database().await;
     let mut servers = [(); 3].map(|()| Server::on_database(&url, &["--sample"]));
     let mut clients = Vec::new();
@@ -160,7 +160,7 @@ async fn servers_that_start_at_once_share_a_database() {
     }
 }
 
-/// Waits until so many calls wait to write to the prompts.
+/// Waits until this many calls wait to write prompts.
 async fn wait_until_held_up(database: &PgConnectOptions, calls: i64) {
     let mut connection: PgConnection = database.connect().await.unwrap();
     let sql = "select count(*) from pg_locks where not granted and relation = 'prompts'::regclass";
@@ -172,12 +172,12 @@ async fn wait_until_held_up(database: &PgConnectOptions, calls: i64) {
 }
 
 #[tokio::test]
-async fn samples_that_three_servers_load_at_once_are_there_once() {
+async fn three_servers_that_load_samples_concurrently_load_them_once() {
     let (database, url) = database().await;
     database::migrate(&database).await.unwrap();
     let lock = hold_up_writes(&database).await;
     let mut servers = [(); 3].map(|()| Server::on_database(&url, &["--sample"]));
-    // Each has seen that there are no prompts yet.
+    // Each server has seen that no prompts exist yet.
     wait_until_held_up(&database, 3).await;
     drop(lock);
     for server in &mut servers {
@@ -236,7 +236,7 @@ async fn a_database_is_migrated_once() {
     let first = migrations().await;
     assert!(!first.is_empty());
     assert_eq!(migrations().await, first);
-    // The schema is the one that is served.
+    // The schema is the one that the server needs.
     let mut server = Server::on_database(&url, &[]);
     make(&server.client().await, "any").await.unwrap();
 }

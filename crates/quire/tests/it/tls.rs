@@ -21,7 +21,7 @@ use tokio_rustls::{
 };
 use tonic::{Code, codegen::http::Uri};
 
-/// An authority, and files with what it has signed.
+/// An authority, and files with the certificates that it has signed.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     dir: TempDir,
@@ -37,7 +37,7 @@ impl Authority {
         Self { issuer, dir }
     }
 
-    /// Signs a certificate and keeps it, and its key, under a name.
+    /// Signs a certificate, and writes it and its key to files with this name.
     fn sign(&self, name: &str, purpose: ExtendedKeyUsagePurpose) {
         let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
         params.extended_key_usages = vec![purpose];
@@ -64,7 +64,7 @@ fn import_from(server: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// What a command that fails says last.
+/// The last line of standard error of a command that must fail.
 async fn refusal(mut command: Command) -> String {
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -75,7 +75,7 @@ async fn succeeds(mut command: Command) -> bool {
     tokio::task::spawn_blocking(move || command.output().unwrap().status.success()).await.unwrap()
 }
 
-/// Waits until the server listens, which it does once it serves.
+/// Waits until the server accepts connections.
 async fn listens(server: &mut Server) {
     eventually("the server served", async || {
         assert!(server.program.is_running(), "the server has ended");
@@ -85,7 +85,7 @@ async fn listens(server: &mut Server) {
 }
 
 #[tokio::test]
-async fn a_certificate_is_shown_and_plain_text_is_not_spoken() {
+async fn the_server_has_a_certificate_and_refuses_plain_text() {
     let (_, url) = database().await;
     let (authority, stranger) = (Authority::new(), Authority::new());
     authority.sign("server", ExtendedKeyUsagePurpose::ServerAuth);
@@ -107,7 +107,7 @@ async fn a_certificate_is_shown_and_plain_text_is_not_spoken() {
 }
 
 #[tokio::test]
-async fn a_client_must_show_a_certificate_where_one_is_asked_for() {
+async fn a_client_needs_a_certificate_if_the_server_requires_one() {
     let (_, url) = database().await;
     let (authority, clients, stranger) = (Authority::new(), Authority::new(), Authority::new());
     authority.sign("server", ExtendedKeyUsagePurpose::ServerAuth);
@@ -138,7 +138,7 @@ async fn a_client_must_show_a_certificate_where_one_is_asked_for() {
     assert!(!succeeds(with(&clients)).await, "without a credential");
 }
 
-/// Connects as tonic does not: to wait whatever deadline is sent.
+/// Connects with a client that ignores its own deadlines.
 async fn connect(server: &Server, authority: &Authority) -> Raw {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(authority.file("ca.pem")).unwrap()).unwrap();
@@ -154,7 +154,7 @@ async fn connect(server: &Server, authority: &Authority) -> Raw {
 }
 
 #[tokio::test]
-async fn deadlines_and_addresses_are_known_over_tls() {
+async fn deadlines_and_addresses_work_over_tls() {
     let (_, url) = database().await;
     let (authority, keys) = (Authority::new(), KeyFile::new());
     authority.sign("server", ExtendedKeyUsagePurpose::ServerAuth);
@@ -175,7 +175,7 @@ async fn deadlines_and_addresses_are_known_over_tls() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_is_not_finished_holds_up_nobody() {
+async fn an_unfinished_handshake_blocks_no_other_connection() {
     let (_, url) = database().await;
     let authority = Authority::new();
     authority.sign("server", ExtendedKeyUsagePurpose::ServerAuth);
@@ -190,7 +190,7 @@ async fn a_handshake_that_is_not_finished_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn files_that_are_no_certificate_and_no_key() {
+async fn invalid_certificate_and_key_files_are_refused() {
     let authority = Authority::new();
     authority.sign("server", ExtendedKeyUsagePurpose::ServerAuth);
     let listen = free_address().to_string();

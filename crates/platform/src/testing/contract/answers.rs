@@ -1,4 +1,4 @@
-//! What a method answers is what it was asked for, and what a later Get or List answers.
+//! The answer of a method matches its request, and a later Get or List returns the same.
 
 use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage, Value};
 use tonic::Code;
@@ -12,7 +12,7 @@ use super::{
 };
 
 impl Run<'_> {
-    /// Calls the example and compares its answer with what is kept.
+    /// Calls the example and compares its answer with the stored rows.
     pub async fn check_answers(&self, method: &Method) {
         let workspace = self.workspace_for(method).await;
         let request = method.base();
@@ -25,7 +25,7 @@ impl Run<'_> {
         }
     }
 
-    /// What is deleted is gone from every Get and List, and can be made again.
+    /// A deleted row is not returned by any Get or List, and can be created again.
     pub async fn check_deletes(&self, method: &Method) {
         if !method.deletes() {
             return;
@@ -44,7 +44,7 @@ impl Run<'_> {
         self.hold_about(&again, Code::NotFound, &method.request, || format!("{} again", method.name()));
         for gone in resource.iter().flat_map(messages) {
             let is_gone = self.get(&workspace, &gone).await.is_none();
-            self.hold(is_gone, || format!("{}: what is deleted can be read", method.name()));
+            self.hold(is_gone, || format!("{}: a deleted row can be read", method.name()));
             for list in self
                 .contract
                 .methods()
@@ -54,7 +54,7 @@ impl Run<'_> {
                 let rows = answer.iter().flat_map(|answer| messages_of(&answer.get_field(&list.rows().unwrap())));
                 let id = gone.get_field_by_name("id");
                 let is_listed = rows.into_iter().any(|row| row.get_field_by_name("id") == id);
-                self.hold(!is_listed, || format!("{}: what is deleted is in {}", method.name(), list.name()));
+                self.hold(!is_listed, || format!("{}: a deleted row is in {}", method.name(), list.name()));
             }
         }
         let first = &self.contract.examples[0];
@@ -62,7 +62,7 @@ impl Run<'_> {
         self.hold_ok(&again, || format!("{}: {} again", method.name(), first.name()));
     }
 
-    /// What a request asked for is what the answer says is kept, and what can be read.
+    /// The answer matches the request, and the stored rows match the answer.
     pub async fn check_kept(
         &self,
         workspace: &str,
@@ -81,7 +81,7 @@ impl Run<'_> {
         }
     }
 
-    /// What a request asked for is what the answer says is kept.
+    /// The answer matches the request.
     pub async fn hold_kept(
         &self,
         workspace: &str,
@@ -102,7 +102,7 @@ impl Run<'_> {
                 let (value, kept) = (leaf.path.get(&given), leaf.path.get(&kept));
                 let is_right = match value.as_str() {
                     _ if leaf.path.field().name() == "etag" => true,
-                    // An id that is left out is made; one that is given in capitals is the same.
+                    // An omitted id is generated. An id in capitals is the same id.
                     Some("") if self.contract.is_unique(&leaf.path) => is_new_id(&kept),
                     Some(id) if is_id(&value) => kept.as_str() == Some(&id.to_lowercase()),
                     _ => !leaf.is_given || value == kept,
@@ -113,7 +113,7 @@ impl Run<'_> {
         }
     }
 
-    /// The messages that a request gives, each with the same of the answer, or with what Get answers for its id there.
+    /// The messages in a request, each with the matching message of the answer, or of Get for the id in the answer.
     pub async fn kept(
         &self,
         workspace: &str,
@@ -149,7 +149,7 @@ impl Run<'_> {
         pairs
     }
 
-    /// Requires a message to be as Get answers it, or else as a list has it.
+    /// Requires Get to return the same message, or a list if there is no Get.
     async fn check_get(&self, workspace: &str, method: &Method, made: &DynamicMessage) {
         let kind = made.descriptor();
         let what = || format!("{}: {}", method.name(), kind.name());
@@ -168,11 +168,11 @@ impl Run<'_> {
         let rows = answer.as_ref().map(|answer| messages_of(&answer.get_field(&list.rows().unwrap())));
         let is_listed = rows.is_ok_and(|rows| rows.contains(made));
         self.hold(is_listed, || {
-            format!("{} is {}, and {} has none such", what(), shorten(&made.to_string()), list.name())
+            format!("{} is {}, and {} does not contain it", what(), shorten(&made.to_string()), list.name())
         });
     }
 
-    /// The method that reads a message of this type by fields that it has.
+    /// The method that reads a message of this type by fields of the message.
     fn getter(&self, kind: &MessageDescriptor) -> Option<&Method> {
         self.contract.methods().find(|method| {
             let answers = method
@@ -190,7 +190,7 @@ impl Run<'_> {
         })
     }
 
-    /// Reads what this message is.
+    /// Reads the current state of this message.
     pub async fn get(&self, workspace: &str, message: &DynamicMessage) -> Option<DynamicMessage> {
         let kind = message.descriptor();
         let getter = self.getter(&kind)?;
@@ -208,7 +208,7 @@ fn names(method: &Method) -> Vec<String> {
     method.descriptor.input().fields().map(|field| field.name().to_owned()).collect()
 }
 
-/// What a message gives of the fields of another.
+/// Converts a message to another type, by the names of its fields.
 fn as_message(message: &DynamicMessage, kind: &MessageDescriptor) -> DynamicMessage {
     let mut other = DynamicMessage::new(kind.clone());
     for field in message.descriptor().fields().filter(|field| message.has_field(field)) {
@@ -218,12 +218,12 @@ fn as_message(message: &DynamicMessage, kind: &MessageDescriptor) -> DynamicMess
     other
 }
 
-/// Whether this is an id that is made by the time.
+/// Whether this is a generated id, of UUID version 7.
 fn is_new_id(value: &Value) -> bool {
     value.as_str().and_then(|id| id.parse::<Uuid>().ok()).is_some_and(|id| id.get_version_num() == 7)
 }
 
-/// The messages of the contract that a message has, also in its repeated fields.
+/// The messages of the contract in a message, including those in repeated fields.
 pub fn messages(message: &DynamicMessage) -> Vec<DynamicMessage> {
     let is_message = |field: &prost_reflect::FieldDescriptor| {
         message_of(field)
@@ -234,7 +234,7 @@ pub fn messages(message: &DynamicMessage) -> Vec<DynamicMessage> {
     fields.iter().flat_map(|field| messages_of(&message.get_field(field))).collect()
 }
 
-/// The messages that a value is.
+/// The messages in a value.
 pub fn messages_of(value: &Value) -> Vec<DynamicMessage> {
     match value {
         Value::Message(message) => vec![message.clone()],

@@ -1,4 +1,4 @@
-//! What exists already is refused or skipped, and a batch is made whole or not at all.
+//! Existing rows are refused or skipped, and a batch is created whole or not at all.
 
 use std::collections::BTreeSet;
 
@@ -13,11 +13,11 @@ use super::{
     run::{Run, is_id},
 };
 
-/// The most requests of a batch.
+/// The maximum number of requests in a batch.
 const MOST: usize = 1_000;
 
 impl Run<'_> {
-    /// Holds a method that makes rows to what it says of rows that exist, and of batches.
+    /// Checks a method that creates rows: existing rows, and batches.
     pub async fn check_batches(&self, method: &Method) {
         if !method.creates(self.contract) {
             return;
@@ -40,7 +40,7 @@ impl Run<'_> {
         }
     }
 
-    /// A batch has 1 to 1,000 requests. However many of them are wrong, the answer can be read.
+    /// A batch has 1 to 1,000 requests. The answer can be read even if all of them are invalid.
     async fn check_sizes(&self, workspace: &str, method: &Method, field: &FieldDescriptor) {
         let fields = BTreeSet::from([field.name().to_owned()]);
         let before = self.rows(workspace).await;
@@ -67,7 +67,7 @@ impl Run<'_> {
         self.hold_kept(&other, method, &most, &answer, &format!("{} of 1,000", method.name())).await;
     }
 
-    /// The example with so many elements, which all differ.
+    /// The example with `count` distinct elements.
     pub fn sized(&self, method: &Method, field: &FieldDescriptor, count: usize) -> DynamicMessage {
         let mut request = method.request.clone();
         let elements = messages_of(&request.get_field(field)).into_iter().cycle().take(count);
@@ -75,7 +75,7 @@ impl Run<'_> {
         self.fresh(&request)
     }
 
-    /// No two of a batch have the same value where no two rows may.
+    /// A batch must not repeat a value of a unique field.
     async fn check_duplicates(&self, workspace: &str, method: &Method, field: &FieldDescriptor) {
         if always_skips(method) {
             return;
@@ -99,7 +99,7 @@ impl Run<'_> {
         self.hold(self.rows(workspace).await == before, || format!("{}: duplicates are written", method.name()));
     }
 
-    /// Whatever else is asked for, a value that a row has is ALREADY_EXISTS.
+    /// The value of a unique field of an existing row is ALREADY_EXISTS, whatever the other fields are.
     async fn check_existing(&self, workspace: &str, method: &Method) {
         let before = self.rows(workspace).await;
         if !always_skips(method) {
@@ -112,7 +112,7 @@ impl Run<'_> {
                 let mut request = self.fresh(&method.request);
                 leaf.path.set(&mut request, Some(value));
                 if always_skips(method) {
-                    // What else an element may give can depend on an enum of it.
+                    // The valid values of other fields can depend on an enum.
                     let is_other = |(leaf, _): &(Leaf, _)| !matches!(leaf.path.field().kind(), Kind::Enum(_));
                     let Some((other, value)) = self.differences(method).into_iter().find(is_other) else { return };
                     other.path.set(&mut request, value);
@@ -126,7 +126,7 @@ impl Run<'_> {
         self.check_alike(workspace, method).await;
     }
 
-    /// Texts are compared byte by byte: what only looks like a value that exists is another.
+    /// Texts are compared byte by byte: a value that only looks like an existing one is a different value.
     async fn check_alike(&self, workspace: &str, method: &Method) {
         for leaf in self.unique(method) {
             let value = leaf.path.get(&method.request);
@@ -140,7 +140,7 @@ impl Run<'_> {
         }
     }
 
-    /// Existing records that are as asked for are skipped, and those that are different are refused.
+    /// Identical existing records are skipped, and different ones are refused.
     async fn check_skipped(&self, workspace: &str, method: &Method, request: &DynamicMessage) {
         let before = self.rows(workspace).await;
         let again = self.call(workspace, method, request).await;
@@ -153,7 +153,7 @@ impl Run<'_> {
             leaf.path.set(&mut request, None);
             let without = self.call(workspace, method, &request).await;
             let is_same = again.as_ref().ok() == without.as_ref().ok();
-            self.hold(is_same, || format!("{} {}: without it another answer", method.name(), leaf.path));
+            self.hold(is_same, || format!("{} {}: the answer differs if it is omitted", method.name(), leaf.path));
         }
         for (leaf, value) in self.differences(method).into_iter().chain(self.mismatches(method)) {
             let mut request = self.fresh_but_last(request, &unique);
@@ -172,7 +172,7 @@ impl Run<'_> {
         self.check_partly_skipped(workspace, method, request).await;
     }
 
-    /// A batch of which only the last element exists.
+    /// A batch in which only the last element exists.
     fn fresh_but_last(&self, request: &DynamicMessage, unique: &[Leaf]) -> DynamicMessage {
         let mut fresh = self.fresh(request);
         unique.iter().for_each(|leaf| leaf.path.set(&mut fresh, Some(leaf.path.get(request))));
@@ -190,7 +190,7 @@ impl Run<'_> {
         self.check_kept(workspace, method, &request, &answer, &format!("{} in reverse", method.name())).await;
     }
 
-    /// Where a row has several values that no other may have: for each, a new one, and that of another row.
+    /// For rows with several unique fields: for each field, a new value and the value of another row.
     fn mismatches(&self, method: &Method) -> Vec<(Leaf, Option<Value>)> {
         let unique = self.unique(method);
         if unique.len() < 2 {
@@ -206,7 +206,7 @@ impl Run<'_> {
         unique.into_iter().flat_map(values).collect()
     }
 
-    /// What exists is skipped beside what is made.
+    /// Existing rows of a batch are skipped, and the others are created.
     async fn check_partly_skipped(&self, workspace: &str, method: &Method, request: &DynamicMessage) {
         let mut request = request.clone();
         for leaf in self.unique(method) {
@@ -218,19 +218,19 @@ impl Run<'_> {
         self.check_kept(workspace, method, &request, &answer, &format!("{} in part", method.name())).await;
     }
 
-    /// The leaves of the last element that no two rows may have in common.
+    /// The unique leaves of the last element.
     fn unique(&self, method: &Method) -> Vec<Leaf> {
         method.leaves().into_iter().filter(|leaf| leaf.is_given && self.contract.is_unique(&leaf.path)).collect()
     }
 
-    /// For each leaf in which rows may differ, a value that is right and not that of the example.
+    /// For each leaf that is not unique, a valid value that differs from the example.
     fn differences(&self, method: &Method) -> Vec<(Leaf, Option<Value>)> {
         let is_compared =
             |leaf: &Leaf| !self.contract.is_unique(&leaf.path) && !self.contract.volatile.contains(&leaf.path.key());
         self.others(method, &is_compared)
     }
 
-    /// Values that are right and not those of the example, for some leaves of the last element.
+    /// Valid values that differ from the example, for some leaves of the last element.
     fn others(&self, method: &Method, is_wanted: &dyn Fn(&Leaf) -> bool) -> Vec<(Leaf, Option<Value>)> {
         let leaves = method.leaves().into_iter();
         let leaves = leaves.filter(|leaf| leaf.is_given && leaf.path.element().is_some() && is_wanted(leaf));
@@ -250,7 +250,7 @@ pub fn flag(method: &Method) -> Option<FieldDescriptor> {
     method.descriptor.input().fields().find(|field| field.kind() == Kind::Bool)
 }
 
-/// Whether existing rows that are as asked for are skipped without being asked to.
+/// Whether the method always skips identical existing rows, without a flag.
 pub fn always_skips(method: &Method) -> bool {
     method.elements().is_some() && flag(method).is_none()
 }

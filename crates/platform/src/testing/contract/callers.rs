@@ -1,4 +1,4 @@
-//! Who may call: nobody without a caller, and no workspace without a valid name.
+//! Calls without a caller, or from a workspace with an invalid name, are refused.
 
 use tonic::Code;
 
@@ -9,7 +9,7 @@ use super::{
 use crate::testing;
 
 impl Run<'_> {
-    /// Calls every method without a caller, and from workspaces that cannot be.
+    /// Calls every method without a caller, and from workspaces with invalid names.
     pub async fn check_callers(&self) {
         let platform = testing::platform().await;
         let bare = testing::serve_bare((self.contract.registration.open)(&platform).await.unwrap().routes).await;

@@ -1,4 +1,4 @@
-//! Calls of any method, by its descriptor.
+//! Calls any method, by its descriptor.
 
 use std::sync::LazyLock;
 
@@ -15,7 +15,7 @@ use tonic::{
 
 use crate::testing::from;
 
-/// What a method answers.
+/// The answer of a method.
 pub type Answer = Result<DynamicMessage, Status>;
 
 /// A service of the contract, by its full name.
@@ -25,7 +25,7 @@ pub fn service(name: &str) -> ServiceDescriptor {
     POOL.get_service_by_name(name).unwrap_or_else(|| panic!("the contract has no service {name}"))
 }
 
-/// The request of a method that this JSON is.
+/// Parses JSON as the request of a method.
 pub fn request(method: &MethodDescriptor, json: &str) -> DynamicMessage {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     DynamicMessage::deserialize(method.input(), &mut deserializer)
@@ -42,7 +42,7 @@ pub async fn call(channel: &Channel, workspace: &str, method: &MethodDescriptor,
     Ok(DynamicMessage::decode(method.output(), response.into_inner()).unwrap())
 }
 
-/// Messages as they are on the wire.
+/// A codec for encoded messages.
 struct Raw;
 
 impl Codec for Raw {

@@ -1,4 +1,4 @@
-//! What narrows a list down.
+//! The filters of lists.
 
 use prost_reflect::{DynamicMessage, Kind, Value};
 
@@ -10,7 +10,7 @@ use super::{
 };
 
 impl Contract {
-    /// Whether a list can be asked for without this.
+    /// Whether a leaf of a list's request is an optional filter.
     pub fn is_filter(&self, method: &Method, leaf: &Leaf) -> bool {
         let field = leaf.path.field();
         let can_be_left_out = field.supports_presence() || field.is_list() || matches!(field.kind(), Kind::Enum(_));
@@ -18,12 +18,12 @@ impl Contract {
         leaf.is_given && can_be_left_out && !is_parameter
     }
 
-    /// Whether a list cannot be asked for without this.
+    /// Whether a leaf of a list's request is a parameter, which cannot be omitted.
     pub fn is_parameter(&self, method: &Method, leaf: &Leaf) -> bool {
         leaf.is_given && !self.is_filter(method, leaf) && leaf.path.field().name() != "order_by"
     }
 
-    /// A list's example without what narrows it down, for the most rows.
+    /// A list's example without filters, with the maximum page size.
     pub fn without_filters(&self, list: &Method) -> DynamicMessage {
         let mut request = list.request.clone();
         for leaf in paths::leaves(&list.request).iter().filter(|leaf| self.is_filter(list, leaf)) {
@@ -35,12 +35,12 @@ impl Contract {
     }
 }
 
-/// Whether a filter takes any text.
+/// Whether a filter accepts any text.
 pub fn is_text(value: &Value) -> bool {
     value.as_str().is_some() && !is_id(value)
 }
 
-/// Values that are right and not that of the example.
+/// Valid values that differ from the example.
 pub fn other_values(kind: &Kind, value: &Value) -> Vec<Value> {
     match (kind, value) {
         (Kind::Bool, Value::Bool(value)) => vec![Value::Bool(!value)],
@@ -54,7 +54,7 @@ pub fn other_values(kind: &Kind, value: &Value) -> Vec<Value> {
             vec![Value::List(others)]
         }
         (Kind::Message(message), value) if message.full_name() == "google.protobuf.Timestamp" => {
-            // The first and the last second of the years that there are.
+            // The first and the last second of the valid years.
             let times = [-62_135_596_800_i64, 253_402_300_799].into_iter().map(|seconds| {
                 let mut time = DynamicMessage::new(message.clone());
                 time.set_field_by_name("seconds", Value::I64(seconds));

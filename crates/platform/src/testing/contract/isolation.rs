@@ -1,4 +1,4 @@
-//! A workspace gets the answers that it would get if there were no other, and changes no other.
+//! The answers in a workspace do not depend on other workspaces, and calls change no other workspace.
 
 use prost_reflect::{DynamicMessage, ReflectMessage};
 use tonic::Code;
@@ -10,12 +10,12 @@ use super::{
     run::{Run, describe},
 };
 
-/// The name of a method, and what it answers but for what differs each time.
+/// The name of a method and its answer, without the values that differ each time.
 type Told = (String, Answer);
 
 impl Run<'_> {
-    /// Compares the answers in a workspace, after each number of examples, while no other workspace has anything and while
-    /// another has all of it.
+    /// After each number of examples, compares the answers in a workspace while all other workspaces are empty with the
+    /// answers while another workspace has the same rows.
     pub async fn check_isolation(&self) {
         for count in 0..=self.contract.examples.len() {
             let alone = self.writes(count, None).await;
@@ -27,11 +27,11 @@ impl Run<'_> {
             let (kept, deleting): (Vec<_>, Vec<_>) =
                 self.contract.examples.iter().cloned().partition(|example| !example.deletes());
             self.fill(&theirs, &kept).await;
-            self.compare(&reads, &self.reads(&ours).await, "makes what is");
+            self.compare(&reads, &self.reads(&ours).await, "creates the same rows");
             let beside = self.writes(count, Some(&theirs)).await;
-            self.compare(&alone, &beside, "has what is");
+            self.compare(&alone, &beside, "has the same rows");
             self.fill(&theirs, &deleting).await;
-            self.compare(&reads, &self.reads(&ours).await, "deletes what is");
+            self.compare(&reads, &self.reads(&ours).await, "deletes the same rows");
             self.hold(self.rows(&ours).await == rows, || "a workspace changes the rows of another".to_owned());
             self.hold(count == 0 || !rows.is_empty(), || "the examples make no rows".to_owned());
         }
@@ -41,13 +41,13 @@ impl Run<'_> {
         for ((method, alone), (_, beside)) in alone.iter().zip(beside) {
             let answers = || format!("{} becomes {}", describe(alone), describe(beside));
             self.hold(is_same(alone, beside), || {
-                format!("{method}: another workspace {what} asked for, and {}", answers())
+                format!("{method}: changes if another workspace {what}: {}", answers())
             });
         }
     }
 
-    /// What each method that writes answers, each in a workspace of its own, after so many examples. The rows of the other
-    /// workspace stay as they are.
+    /// The answers of all methods that write, each in its own workspace, after this number of examples. The rows of the
+    /// other workspace must not change.
     async fn writes(&self, count: usize, other: Option<&str>) -> Vec<Told> {
         let mut answers = Vec::new();
         for method in self.contract.methods().filter(|method| !method.only_reads()) {
@@ -63,14 +63,14 @@ impl Run<'_> {
             if count == 0 {
                 self.check_nothing(method, &answer);
             }
-            // What is made differs each time.
+            // Created rows differ each time.
             let answer = answer.map(|message| DynamicMessage::new(message.descriptor()));
             answers.push((method.name().to_owned(), answer));
         }
         answers
     }
 
-    /// What each method that only reads answers.
+    /// The answers of all methods that only read.
     async fn reads(&self, workspace: &str) -> Vec<Told> {
         let is_empty = self.rows(workspace).await.is_empty();
         let mut answers = Vec::new();
@@ -89,7 +89,7 @@ impl Run<'_> {
         answers
     }
 
-    /// Where there is nothing, a list is empty or about nothing, and everything else that makes nothing is NOT_FOUND.
+    /// In an empty workspace a list is empty or NOT_FOUND, and every other method that creates nothing is NOT_FOUND.
     fn check_nothing(&self, method: &Method, answer: &Answer) {
         let what = || format!("{}: in an empty workspace", method.name());
         if method.creates(self.contract) && !method.refers(self.contract) {

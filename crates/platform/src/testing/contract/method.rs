@@ -1,4 +1,4 @@
-//! What kind of method a method is.
+//! The kinds of methods.
 
 use prost_reflect::{Cardinality, DynamicMessage, FieldDescriptor, MethodDescriptor};
 use prost_types::{MethodOptions, method_options::IdempotencyLevel};
@@ -15,7 +15,7 @@ use super::{
 pub struct Method {
     pub descriptor: MethodDescriptor,
     pub request: DynamicMessage,
-    /// Its place among the examples.
+    /// Its index among the examples.
     pub place: usize,
 }
 
@@ -24,23 +24,23 @@ impl Method {
         self.descriptor.name()
     }
 
-    /// The field of a list's request that says which page is wanted.
+    /// The field of a list's request that selects the page.
     pub fn page(&self) -> Option<FieldDescriptor> {
         self.descriptor.input().fields().find(paths::is_page)
     }
 
-    /// The field of an update that says what to change.
+    /// The mask field of an update.
     pub fn mask(&self) -> Option<FieldDescriptor> {
         let is_mask = |message: prost_reflect::MessageDescriptor| message.full_name() == "google.protobuf.FieldMask";
         self.descriptor.input().fields().find(|field| message_of(field).is_some_and(is_mask))
     }
 
-    /// The repeated messages of a batch's request.
+    /// The field with the elements of a batch's request.
     pub fn elements(&self) -> Option<FieldDescriptor> {
         self.descriptor.input().fields().find(|field| field.is_list() && message_of(field).is_some())
     }
 
-    /// The repeated messages of a page.
+    /// The field with the rows of a page.
     pub fn rows(&self) -> Option<FieldDescriptor> {
         self.page()?;
         self.descriptor.output().fields().find(|field| field.is_list() && message_of(field).is_some())
@@ -52,24 +52,25 @@ impl Method {
         options.is_some_and(|options| options.idempotency_level() == IdempotencyLevel::NoSideEffects)
     }
 
-    /// Whether the method deletes something: it has nothing to answer.
+    /// Whether the method deletes something, which means that its answer is empty.
     pub fn deletes(&self) -> bool {
         self.descriptor.output().fields().len() == 0
     }
 
-    /// Whether the method makes rows: it gives what only one row has.
+    /// Whether the method creates rows, which means that its request has a unique field.
     pub fn creates(&self, contract: &Contract) -> bool {
         let is_unique = |leaf: &Leaf| leaf.is_given && contract.is_unique(&leaf.path);
         !self.only_reads() && self.mask().is_none() && paths::leaves(&self.request).iter().any(is_unique)
     }
 
-    /// Whether the method needs a row that is there already: it gives an id of another than those that it makes.
+    /// Whether the method needs an existing row, which means that its request has an id of a row that it does not
+    /// create.
     pub fn refers(&self, contract: &Contract) -> bool {
         let is_other = |leaf: &Leaf| is_id(&leaf.path.get(&self.request)) && !contract.is_unique(&leaf.path);
         self.leaves().iter().any(is_other)
     }
 
-    /// The leaves of the example; of a batch, those of its last element.
+    /// The leaves of the example, or of the last element of a batch.
     pub fn leaves(&self) -> Vec<Leaf> {
         let leaves = paths::leaves(&self.request);
         let last = leaves.iter().filter_map(|leaf| leaf.path.element()).max();
@@ -84,7 +85,7 @@ impl Method {
         self.leaves().into_iter().filter(is_mutable).collect()
     }
 
-    /// The example; of an update, with a mask that names all that it gives.
+    /// The example. An update gets a mask with all fields that the example contains.
     pub fn base(&self) -> DynamicMessage {
         let mut request = self.request.clone();
         if self.mask().is_some() {
@@ -101,7 +102,7 @@ impl Method {
         request.set_field(&field, mask(&message_of(&field).unwrap(), names));
     }
 
-    /// Fields that mean the same everywhere need not be given by an example.
+    /// Fields with the same meaning in all methods can be omitted in an example.
     fn with_known(&self, leaf: Leaf) -> Leaf {
         let name = leaf.path.field().name();
         let is_known = name == "order_by" || self.mask().is_some() && ["etag", "update_mask"].contains(&name);
@@ -109,7 +110,7 @@ impl Method {
     }
 }
 
-/// Whether a field can hold several values that are no messages of the contract.
+/// Whether a field is a list of values that are not messages of the contract.
 pub fn is_list_of_values(field: &FieldDescriptor) -> bool {
     field.cardinality() == Cardinality::Repeated && message_of(field).is_none() && !field.is_map()
 }

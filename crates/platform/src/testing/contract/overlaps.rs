@@ -1,4 +1,4 @@
-//! Batches that have rows in common.
+//! Concurrent batches with common rows.
 
 use futures_util::future::join_all;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Value};
@@ -10,12 +10,12 @@ use super::{
 };
 
 const ROUNDS: usize = 6;
-/// The rows of a batch, enough that two batches meet.
+/// The number of rows in a batch: enough that concurrent batches overlap in time.
 const ROWS: usize = 400;
 
 impl Run<'_> {
-    /// Batches that skip existing rows are sent at the same time, with the same rows in different orders. They insert rows in
-    /// the order of a key, so none of them waits for one that waits for it, and all succeed.
+    /// Sends batches that skip existing rows concurrently, with the same rows in different orders. Services insert rows
+    /// in the order of a key, so the batches do not deadlock, and all succeed.
     pub async fn check_overlaps(&self, method: &Method, field: &FieldDescriptor) {
         if flag(method).is_none() && !always_skips(method) {
             return;

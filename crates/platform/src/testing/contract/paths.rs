@@ -4,14 +4,14 @@ use std::fmt;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value};
 
-/// One step into a message: a field, and for a repeated field the place of the element.
+/// One step into a message: a field, and for a repeated field the index of the element.
 #[derive(Debug, Clone, PartialEq)]
 struct Step {
     field: FieldDescriptor,
     place: Option<usize>,
 }
 
-/// Where a field is in a request, as in `requests[3].prompt.name`.
+/// The path of a field in a request, as in `requests[3].prompt.name`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Path(Vec<Step>);
 
@@ -43,22 +43,22 @@ impl Path {
         format!("{}.{}", self.field().parent_message().name(), self.field().name())
     }
 
-    /// The place of the element of a batch that the path leads into.
+    /// The index of the batch's element that contains the field.
     pub fn element(&self) -> Option<usize> {
         self.0[0].place
     }
 
-    /// Whether the path leads into a message that the request has.
+    /// Whether the field is in a message inside the request.
     pub fn is_nested(&self) -> bool {
         self.0.len() > 1
     }
 
-    /// Whether the path leads into this message of the request.
+    /// Whether the field is in this message of the request.
     pub fn is_in(&self, field: &FieldDescriptor) -> bool {
         self.is_nested() && self.0[0].field == *field
     }
 
-    /// The value in a message; the field's default when it is not given.
+    /// The value in a message, or the field's default if it is omitted.
     pub fn get(&self, message: &DynamicMessage) -> Value {
         get(&self.0, message)
     }
@@ -93,16 +93,16 @@ fn get(steps: &[Step], message: &DynamicMessage) -> Value {
     }
 }
 
-/// A field of a request that is no message with fields of its own.
+/// A field of a request that is not itself a message with fields.
 #[derive(Debug, Clone)]
 pub struct Leaf {
     /// Where it is.
     pub path: Path,
-    /// Whether the request gives it.
+    /// Whether the request contains it.
     pub is_given: bool,
 }
 
-/// Every leaf of a message, also those that are not given. The field `page` has rules of its own and is left out.
+/// All leaves of a message, including omitted ones. The field `page` has its own rules, and is excluded.
 pub fn leaves(message: &DynamicMessage) -> Vec<Leaf> {
     let mut leaves = Vec::new();
     add_leaves(&mut leaves, &Path(Vec::new()), message);
@@ -127,17 +127,17 @@ fn add_leaves(leaves: &mut Vec<Leaf>, above: &Path, message: &DynamicMessage) {
     }
 }
 
-/// Whether a field is that of a list's request for a page.
+/// Whether a field is the `page` of a list's request.
 pub fn is_page(field: &FieldDescriptor) -> bool {
     message_of(field).is_some_and(|message| message.full_name() == "pagination.v1.PageRequest")
 }
 
-/// Whether the fields of a message are looked at one by one: those of times, durations and masks are not.
+/// Whether the fields of a message are leaves. Times, durations and masks are leaves themselves.
 pub fn has_fields(message: &MessageDescriptor) -> bool {
     message.package_name() != "google.protobuf"
 }
 
-/// The message that a field, or each of its elements, is.
+/// The message type of a field or of its elements.
 pub fn message_of(field: &FieldDescriptor) -> Option<MessageDescriptor> {
     if let Kind::Message(message) = field.kind() { Some(message).filter(|_| !field.is_map()) } else { None }
 }

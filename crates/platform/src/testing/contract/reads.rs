@@ -1,4 +1,4 @@
-//! What calls read of the database.
+//! How many rows calls read.
 
 use std::borrow::Cow;
 
@@ -10,12 +10,12 @@ use crate::{
     testing::{self, Many},
 };
 
-/// Calls of one method: its name, the most rows that they may read in all, and the requests in JSON.
+/// Calls of one method: its name, the maximum number of rows that they may read in total, and the requests in JSON.
 pub type Calls = (&'static str, i64, Vec<String>);
 
 impl Many {
-    /// Holds calls of a service's methods to reading few rows, each by an index. Of a list, the second page is read as well.
-    /// A call may end in an error about a row.
+    /// Asserts that calls of a service's methods read few rows, each by an index. For lists, the second page is read
+    /// too. A call may fail with an error about a row.
     pub async fn assert_calls(&self, service: &'static Service, workspace: &str, calls: Vec<Calls>) {
         let methods: Vec<_> = client::service(service.grpc_name).methods().collect();
         for (name, most, requests) in calls {
@@ -37,7 +37,7 @@ impl Many {
     }
 }
 
-/// The token of the page behind a page.
+/// The token of the next page.
 fn next_page_token(answer: &DynamicMessage) -> Option<Value> {
     answer.get_field_by_name("page")?.as_message()?.get_field_by_name("next_page_token").map(Cow::into_owned)
 }

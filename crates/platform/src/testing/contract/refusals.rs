@@ -1,4 +1,4 @@
-//! Every field refuses what is wrong for its type, by its own name, and accepts what is at its limits.
+//! Every field refuses invalid values with an error that names the field, and accepts the values at its limits.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use super::{
 };
 
 impl Run<'_> {
-    /// Holds each field of a method's request to its type and its range.
+    /// Checks the type and the range of each field of a method's request.
     pub async fn check_refusals(&self, method: &Method) {
         let workspace = self.workspace_for(method).await;
         let before = self.rows(&workspace).await;
@@ -29,7 +29,7 @@ impl Run<'_> {
         self.check_page(&workspace, method).await;
         self.check_too_large(&workspace, method).await;
         let is_same = self.rows(&workspace).await == before;
-        self.hold(is_same, || format!("{}: a call that was refused has written", method.name()));
+        self.hold(is_same, || format!("{}: a refused call has written", method.name()));
         self.check_right(&workspace, method).await;
         for number in [-7, 77] {
             self.check_not_read(&self.workspace_for(method).await, method, number).await;
@@ -50,7 +50,7 @@ impl Run<'_> {
         }
     }
 
-    /// An id of nothing is NOT_FOUND, unless rows are made or filtered by it.
+    /// An unknown id is NOT_FOUND, unless the method creates rows with it or filters by it.
     async fn check_missing(&self, workspace: &str, method: &Method, leaf: &Leaf) {
         let value = leaf.path.get(&method.request);
         let is_filter = method.page().is_some() && leaf.path.field().supports_presence();
@@ -63,7 +63,7 @@ impl Run<'_> {
         self.hold_about(&answer, Code::NotFound, &request, || format!("{} {} of nothing", method.name(), leaf.path));
     }
 
-    /// All that is wrong is named by one answer, which carries a limited number of violations.
+    /// One answer names everything that is wrong, up to a limited number of violations.
     async fn check_everything_wrong(&self, workspace: &str, method: &Method) {
         let leaves: Vec<_> = method.leaves().into_iter().filter(|leaf| leaf.is_given).collect();
         for leaves in leaves.chunks(MAX_VIOLATIONS) {
@@ -83,7 +83,7 @@ impl Run<'_> {
         }
     }
 
-    /// A list may stop at the first that is wrong.
+    /// A list may stop at the first violation.
     async fn check_all_wrong(
         &self,
         workspace: &str,
@@ -103,7 +103,7 @@ impl Run<'_> {
         }
     }
 
-    /// A request without its messages is refused by the names of the fields in them that must be given.
+    /// A request without its messages is refused, and the error names the required fields of these messages.
     async fn check_left_out(&self, workspace: &str, method: &Method) {
         if method.elements().is_some() || method.page().is_some() {
             return;
@@ -174,7 +174,7 @@ impl Run<'_> {
         }
     }
 
-    /// A message that is too large is refused, and the connection goes on.
+    /// A message that is too large is refused, and the connection stays open.
     async fn check_too_large(&self, workspace: &str, method: &Method) {
         let leaves = method.leaves();
         let is_text = |leaf: &&Leaf| leaf.is_given && leaf.path.get(&method.request).as_str().is_some();
@@ -185,9 +185,9 @@ impl Run<'_> {
         self.hold_code(&answer, Code::OutOfRange, || format!("{} of 16 MiB", method.name()));
     }
 
-    /// Values at the limits are accepted, and kept.
+    /// Values at the limits are accepted and stored.
     async fn check_right(&self, workspace: &str, method: &Method) {
-        // What a method adds to something may depend on what was added before.
+        // The effect of a method that adds to a row can depend on what was added before.
         let adds = !method.only_reads() && !method.creates(self.contract) && method.mask().is_none();
         for leaf in method.leaves().iter().filter(|leaf| leaf.is_given) {
             for Trial { what, value, .. } in self.contract.trials(method, leaf).right {
@@ -211,7 +211,7 @@ impl Run<'_> {
         }
     }
 
-    /// A field that the example does not give is not read, whatever its value.
+    /// A field that the example omits is not read, whatever its value is.
     async fn check_not_read(&self, workspace: &str, method: &Method, number: i32) {
         let (mut request, mut not_read) = (method.base(), Vec::new());
         for leaf in method.leaves().into_iter().filter(|leaf| !leaf.is_given) {
@@ -238,7 +238,7 @@ impl Run<'_> {
         }
     }
 
-    /// Whether the example of a method gives this field.
+    /// Whether the example of a method contains this field.
     fn is_read(&self, method: &Method, leaf: &Leaf) -> bool {
         method.leaves().iter().any(|read| read.is_given && read.path.key() == leaf.path.key())
     }

@@ -1,4 +1,4 @@
-//! A service that is being tested: calls, what is in the database, and the problems found.
+//! A running test of a service: its calls, the rows in the database, and the problems found.
 
 use std::{
     collections::BTreeSet,
@@ -26,7 +26,7 @@ use crate::{
     testing::{self, Hands, told},
 };
 
-/// A service that is being tested.
+/// A running test of a service.
 pub struct Run<'a> {
     pub contract: &'a Contract,
     pub hands: Hands,
@@ -40,7 +40,8 @@ impl<'a> Run<'a> {
     /// Opens the service on a new database.
     pub async fn new(contract: &'a Contract) -> Self {
         let hands = Hands::at_present();
-        // Finer than what the database keeps, so that an answer which says more than a later one differs from it.
+        // More precise than the times in the database, so that an answer with an untruncated time differs from a later
+        // answer.
         let seconds = hands.clock();
         let clock = Clock::new(move || seconds.now() + Duration::from_nanos(123_456_789));
         let platform = Platform { clock, ..testing::platform().await };
@@ -54,21 +55,21 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Requires something to be so; otherwise reports this problem.
+    /// Requires a condition to hold; otherwise reports this problem.
     pub fn hold(&self, is_so: bool, problem: impl FnOnce() -> String) {
         if !is_so {
             self.problems.lock().unwrap().push(problem());
         }
     }
 
-    /// Panics if there are problems that are not expected, or expected problems that are not there.
+    /// Panics if there are unexpected problems, or if an expected problem was not found.
     pub fn report(&self) {
         let mut problems = self.problems.lock().unwrap().clone();
         for (expected, reason) in &self.contract.exceptions {
             let count = problems.len();
             problems.retain(|problem| !problem.starts_with(expected));
             if problems.len() == count {
-                problems.push(format!("{expected}: this is expected ({reason}), and is not so"));
+                problems.push(format!("{expected}: this problem is expected ({reason}), but was not found"));
             }
         }
         assert!(problems.is_empty(), "{} problems:\n\n{}", problems.len(), problems.join("\n\n"));
@@ -78,9 +79,9 @@ impl<'a> Run<'a> {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A workspace in which nothing has been made.
+    /// The name of a new, empty workspace.
     pub fn new_workspace(&self) -> String {
-        // The longest name there is.
+        // The longest valid name.
         format!("{:->63}", self.number())
     }
 
@@ -104,7 +105,7 @@ impl<'a> Run<'a> {
         client::call(&self.channel, workspace, &method.descriptor, request).await
     }
 
-    /// Requires an answer to be no error.
+    /// Requires an answer not to be an error.
     pub fn hold_ok(&self, answer: &Answer, what: impl FnOnce() -> String) {
         self.hold(answer.is_ok(), || format!("{}: {}", what(), describe(answer)));
     }
@@ -115,7 +116,7 @@ impl<'a> Run<'a> {
         self.hold(is_so, || format!("{}: is not {code:?} but {}", what(), describe(answer)));
     }
 
-    /// Requires an answer to be INVALID_ARGUMENT that names these fields and no others, each with this in its description.
+    /// Requires an answer to be INVALID_ARGUMENT with exactly these fields, each with this text in its description.
     pub fn hold_refused(&self, answer: &Answer, fields: &BTreeSet<String>, says: &str, what: impl Fn() -> String) {
         self.hold_code(answer, Code::InvalidArgument, &what);
         let Err(status) = answer else { return };
@@ -129,7 +130,8 @@ impl<'a> Run<'a> {
         self.hold(is_in_message, || format!("{}: the message does not say all of it: {}", what(), describe(answer)));
     }
 
-    /// Requires an answer to be an error about a resource, which names its kind and a field of the request with its value.
+    /// Requires an answer to be an error about a resource that has the resource's kind, and a field of the request with
+    /// its value.
     pub fn hold_about(&self, answer: &Answer, code: Code, request: &DynamicMessage, what: impl Fn() -> String) {
         self.hold_code(answer, code, &what);
         let Err(status) = answer else { return };
@@ -141,14 +143,14 @@ impl<'a> Run<'a> {
         let field = named_field(status);
         let mut leaves = paths::leaves(request).into_iter();
         let leaf = leaves.find(|leaf| leaf.path.to_string() == field);
-        // A value that is left out has a default, which the request cannot show.
+        // An omitted value has a default, which is not in the request.
         let is_value = leaf.is_some_and(|leaf| !leaf.is_given || name.contains(&text(&leaf.path.get(request))));
         self.hold(is_value, || {
             format!("{}: the name does not say the value of {field:?}: {}", what(), describe(answer))
         });
     }
 
-    /// Every row that a workspace has, and the transaction that wrote it.
+    /// All rows of a workspace, each with the transaction that wrote it.
     pub async fn rows(&self, workspace: &str) -> Vec<String> {
         let mut rows = Vec::new();
         for table in self.tables().await {
@@ -162,7 +164,7 @@ impl<'a> Run<'a> {
 
     /// Deletes everything of every workspace.
     pub async fn clear(&self) {
-        // Without a look at foreign keys, so that the tables can come in any order.
+        // Foreign keys are not checked, so that the order of the tables does not matter.
         let mut sql = "set session_replication_role = replica;".to_owned();
         self.tables().await.iter().for_each(|table| sql += &format!("delete from {table};"));
         sqlx::raw_sql(AssertSqlSafe(sql + "reset session_replication_role")).execute(&self.pool).await.unwrap();
@@ -174,7 +176,7 @@ impl<'a> Run<'a> {
         sqlx::query_scalar(sql).fetch_all(&self.pool).await.unwrap()
     }
 
-    /// The request with other values where no two rows may have the same.
+    /// The request with new values in all unique fields.
     pub fn fresh(&self, request: &DynamicMessage) -> DynamicMessage {
         let mut request = request.clone();
         for leaf in paths::leaves(&request) {
@@ -186,7 +188,7 @@ impl<'a> Run<'a> {
         request
     }
 
-    /// Another value like this id or text.
+    /// A new id or text of the same form.
     pub fn fresh_value(&self, value: &Value) -> Value {
         let number = self.number();
         let id = Uuid::from_u128(0x0193_4f6e_8a3b_7c21_9d55_0000_0000_0000 + u128::from(number));
@@ -200,12 +202,12 @@ pub fn named_field(status: &Status) -> String {
     info.error_info().and_then(|info| info.metadata.get("field").cloned()).unwrap_or_default()
 }
 
-/// Whether an example gives this value as an id.
+/// Whether a value in an example is an id.
 pub fn is_id(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.len() == 36 && text.parse::<Uuid>().is_ok())
 }
 
-/// A value as an error names it.
+/// A value as text in an error.
 fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.to_lowercase(),
@@ -213,7 +215,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// An answer in a report.
+/// An answer as text in a report.
 pub fn describe(answer: &Answer) -> String {
     match answer {
         Ok(message) => format!("OK {}", shorten(&message.to_string())),
@@ -221,7 +223,7 @@ pub fn describe(answer: &Answer) -> String {
     }
 }
 
-/// The beginning of what may be long.
+/// The beginning of a text, if it is long.
 pub fn shorten(text: &str) -> String {
     text.chars().take(300).collect()
 }

@@ -1,4 +1,4 @@
-//! Each filter takes effect, pages lead through all rows, and a page token opens only for the query that it was made for.
+//! Each filter has an effect, pages lead through all rows, and a page token opens only for its own query.
 
 use prost_reflect::{DynamicMessage, ReflectMessage, Value};
 use tonic::Code;
@@ -15,7 +15,7 @@ use super::{
 const CHANGED: &[&str] = &["PAGE_TOKEN_QUERY_CHANGED"];
 const BROKEN: &[&str] = &["PAGE_TOKEN_MALFORMED", "PAGE_TOKEN_UNTRUSTED", "PAGE_TOKEN_UNSUPPORTED_VERSION"];
 
-/// A request of a list, and what it is for a report.
+/// A request of a list, and its description in a report.
 #[derive(Debug, Clone)]
 struct Query {
     what: String,
@@ -23,7 +23,7 @@ struct Query {
 }
 
 impl Run<'_> {
-    /// Holds a list's filters, orders, totals and tokens to what they promise.
+    /// Checks a list's filters, orders, totals and tokens.
     pub async fn check_tokens(&self, method: &Method) {
         if method.page().is_none() {
             return;
@@ -48,7 +48,7 @@ impl Run<'_> {
         }
     }
 
-    /// Each filter alone finds some rows by the example's value, and others or none by another.
+    /// Each filter alone finds some rows with the example's value, and other rows or none with another value.
     async fn check_filters(&self, workspace: &str, method: &Method, all: &Query) -> Vec<Query> {
         let mut queries = Vec::new();
         let everything = self.page(workspace, method, &all.request).await;
@@ -68,7 +68,7 @@ impl Run<'_> {
             let found = self.page(workspace, method, &with(value.clone())).await;
             let what = || format!("{} {}", method.name(), leaf.path);
             let is_part = found.iter().all(|row| everything.contains(row));
-            self.hold(is_part, || format!("{}: finds what the list does not have", what()));
+            self.hold(is_part, || format!("{}: finds a row that the list does not contain", what()));
             self.hold(found.len() >= 2, || format!("{}: finds {} rows; two are needed", what(), found.len()));
             let mut differs = false;
             for other in other_values(&leaf.path.field().kind(), &value) {
@@ -79,20 +79,20 @@ impl Run<'_> {
             }
             self.hold(differs, || format!("{}: has no effect", what()));
             if is_text(&value) {
-                // What is empty is a value like any other, and the beginning of all.
+                // The empty text is a value like any other, and a prefix of every text.
                 let request = with(Value::String(String::new()));
                 let rows = self.page(workspace, method, &request).await;
                 queries.push(Query { what: format!("with an empty {}", leaf.path), request });
                 let is_prefix = leaf.path.field().name().ends_with("_prefix");
                 let is_right = if is_prefix { rows == everything } else { rows.iter().all(|row| !found.contains(row)) };
-                self.hold(is_right, || format!("{}: an empty one is not looked for", what()));
+                self.hold(is_right, || format!("{}: the empty value is ignored", what()));
             }
             queries.push(Query { what: format!("with {}", leaf.path), request: with(value) });
         }
         queries
     }
 
-    /// Each order has the same rows, and the first is the default.
+    /// All orders have the same rows, and the first order is the default.
     async fn check_orders(&self, workspace: &str, method: &Method, all: &Query) -> Vec<Query> {
         let mut queries = Vec::new();
         let Some(field) = method.descriptor.input().get_field_by_name("order_by") else { return queries };
@@ -122,7 +122,7 @@ impl Run<'_> {
         queries
     }
 
-    /// A total is that of all rows, and only there when it is asked for.
+    /// A total counts all rows, and is returned only if it is requested.
     async fn check_totals(&self, workspace: &str, method: &Method, all: &Query) {
         let rows = self.page(workspace, method, &all.request).await;
         for (number, expected) in [(0, None), (1, Some(rows.len() as i64)), (2, Some(rows.len() as i64))] {
@@ -148,7 +148,7 @@ impl Run<'_> {
                 rows.extend(rows_of(method, &answer));
                 let next = of_page(&answer, which).unwrap_or(Value::String(String::new()));
                 if next.as_str().is_none_or(str::is_empty) {
-                    // The way back begins with the page before the last.
+                    // The way back starts with the page before the last.
                     token = of_page(&answer, "previous_page_token").unwrap_or(next);
                     break;
                 }
@@ -171,7 +171,8 @@ impl Run<'_> {
         of_page(&answer, "next_page_token")?.as_str().map(str::to_owned).filter(|token| !token.is_empty())
     }
 
-    /// A token opens with another size and count, but not in another workspace, for another list, or when it is changed.
+    /// A token opens with another page size and total, but not in another workspace, for another list, or if it was
+    /// changed.
     async fn check_elsewhere(&self, workspace: &str, method: &Method, query: &Query, token: &str) {
         let text = |token: &str| Value::String(token.to_owned());
         let wanted = [("page_token", text(token)), ("page_size", Value::I32(7)), ("total_count", Value::EnumNumber(1))];
@@ -188,7 +189,7 @@ impl Run<'_> {
                 let mut request = query.clone();
                 leaf.path.set(&mut request.request, Some(other));
                 let answer = self.call(workspace, method, &request.request).await;
-                // A time behind that of another field is refused as such.
+                // A start time after the end time is refused as invalid.
                 if answer.is_ok() || answer.is_err_and(|status| status.code() != Code::InvalidArgument) {
                     is_checked = true;
                     self.check_token(workspace, method, &request, token, CHANGED, &format!("another {}", leaf.path))
@@ -200,7 +201,7 @@ impl Run<'_> {
         self.check_broken(workspace, method, query, token).await;
     }
 
-    /// A token that is changed or cut anywhere is refused.
+    /// A token that was changed or truncated anywhere is refused.
     async fn check_broken(&self, workspace: &str, method: &Method, query: &Query, token: &str) {
         for place in (0..token.len()).step_by(5) {
             let (begin, end) = token.split_at(place);
@@ -214,7 +215,7 @@ impl Run<'_> {
         }
     }
 
-    /// Requires a token to be refused for one of these reasons.
+    /// Requires a token to be refused with one of these reasons.
     async fn check_token(
         &self,
         workspace: &str,
@@ -233,7 +234,7 @@ impl Run<'_> {
         self.hold(is_reason, || format!("{}: is not {reasons:?}: {}", what(), describe(&answer)));
     }
 
-    /// The answer to a list's request with these fields of its page.
+    /// Calls a list with these fields in its `page`.
     async fn ask(
         &self,
         workspace: &str,
@@ -248,7 +249,7 @@ impl Run<'_> {
         self.call(workspace, method, &request).await
     }
 
-    /// The rows of the first page. A list of what does not exist has none.
+    /// The rows of the first page. If the answer is NOT_FOUND, there are none.
     async fn page(&self, workspace: &str, method: &Method, request: &DynamicMessage) -> Vec<DynamicMessage> {
         match self.call(workspace, method, request).await {
             Ok(answer) => rows_of(method, &answer),
@@ -264,7 +265,7 @@ fn rows_of(method: &Method, answer: &DynamicMessage) -> Vec<DynamicMessage> {
     method.rows().map(|rows| messages_of(&answer.get_field(&rows))).unwrap_or_default()
 }
 
-/// A field of where a page stands.
+/// A field of the `PageResponse`.
 fn of_page(answer: &DynamicMessage, name: &str) -> Option<Value> {
     let page = answer.get_field_by_name("page")?.into_owned();
     let page = page.as_message()?;

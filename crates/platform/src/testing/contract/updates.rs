@@ -1,4 +1,4 @@
-//! An update changes what its mask names and nothing else, as AIP-134 has it.
+//! An update changes the fields that its mask names and no others, as in AIP-134.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use super::{
 };
 
 impl Run<'_> {
-    /// Holds an update to its mask, its etag and its times.
+    /// Checks the mask, the etag and the times of an update.
     pub async fn check_updates(&self, method: &Method) {
         if method.mask().is_none() {
             return;
@@ -31,8 +31,8 @@ impl Run<'_> {
         self.check_taken(method).await;
     }
 
-    /// A mask of some fields changes these, though the rest is given, and wrong; and the same without a mask when only
-    /// these are given.
+    /// A mask of some fields changes only these, even if the request also contains the other fields with invalid
+    /// values. Without a mask, the update changes the fields that the request contains.
     async fn check_mask(&self, method: &Method, named: &[&Leaf]) {
         let names: Vec<_> = named.iter().map(|leaf| leaf.path.field().name()).collect();
         let is_named = |leaf: &Leaf| names.contains(&leaf.path.field().name());
@@ -50,7 +50,7 @@ impl Run<'_> {
         }
     }
 
-    /// `*` names all, alone or among others; a mask without a path is none.
+    /// `*` names all fields, alone or with other paths. A mask without paths is the same as no mask.
     async fn check_masks_of_all(&self, method: &Method) {
         let mutable = method.mutable();
         let names: Vec<_> = mutable.iter().map(|leaf| leaf.path.field().name()).collect();
@@ -61,7 +61,7 @@ impl Run<'_> {
         }
     }
 
-    /// A field that the mask names and the resource leaves out is cleared, or refused when it must be given.
+    /// A field that the mask names and the resource omits is cleared, or refused if it is required.
     async fn check_cleared(&self, method: &Method, leaf: &Leaf) {
         let name = leaf.path.field().name();
         let mut request = method.request.clone();
@@ -76,11 +76,12 @@ impl Run<'_> {
         self.hold_refused(&answer, &BTreeSet::from([leaf.path.to_string()]), "must", || what.clone());
     }
 
-    /// An update changes the fields with these names to what it gives, its etag, and its time, which is later.
+    /// An update changes the fields with these names to the request's values, changes the etag, and sets a later update
+    /// time.
     async fn check_change(&self, method: &Method, request: &DynamicMessage, names: &[&str], what: &str) {
         let workspace = self.workspace_for(method).await;
         let Some(before) = self.resource(&workspace, method).await else { return };
-        // A clock that goes back does not take the time back.
+        // The update time does not go back if the clock does.
         self.hands.go_back(3_600);
         let answer = self.call(&workspace, method, request).await;
         self.hands.pass(3_600);
@@ -101,7 +102,7 @@ impl Run<'_> {
             self.hold(is_right, || format!("{what}: {} {}", field.name(), change()));
         }
         let kept = self.resource(&workspace, method).await;
-        self.hold(kept.as_ref() == Some(&after), || format!("{what}: Get answers something else"));
+        self.hold(kept.as_ref() == Some(&after), || format!("{what}: Get returns something else"));
     }
 
     async fn check_nothing_to_change(&self, method: &Method) {
@@ -113,7 +114,7 @@ impl Run<'_> {
         self.hold_refused(&self.call(&workspace, method, &request).await, &fields, "must name fields to change", what);
     }
 
-    /// An etag that is given must be the current one.
+    /// The etag in a request must be the current one.
     async fn check_etag(&self, method: &Method) {
         let workspace = self.workspace_for(method).await;
         let leaves = method.leaves();
@@ -130,7 +131,7 @@ impl Run<'_> {
         let first = current().await;
         let what = |what: &str| format!("{} with {what} etag", method.name());
         self.hold_ok(&self.call(&workspace, method, &with(first.clone())).await, || what("the current"));
-        // The same change again is a change too.
+        // The same update again also changes the etag.
         let second = current().await;
         self.hold_ok(&self.call(&workspace, method, &with(second.clone())).await, || what("the next"));
         let before = self.rows(&workspace).await;
@@ -145,7 +146,7 @@ impl Run<'_> {
         self.hold(self.rows(&workspace).await == before, || what("a stale") + " writes");
     }
 
-    /// A value that another row has, where no two may have the same, is refused; one's own is not.
+    /// The value of another row in a unique field is refused; the row's own value is accepted.
     async fn check_taken(&self, method: &Method) {
         let unique: Vec<_> = method.mutable().into_iter().filter(|leaf| self.contract.is_unique(&leaf.path)).collect();
         for leaf in unique {
@@ -166,7 +167,7 @@ impl Run<'_> {
         }
     }
 
-    /// What the examples give another row for this field.
+    /// The value of this field in another row of the examples.
     fn other_value(&self, method: &Method, leaf: &Leaf, own: &DynamicMessage) -> Option<Value> {
         let own = own.get_field(leaf.path.field()).into_owned();
         let examples = &self.contract.examples[..method.place];
@@ -179,7 +180,7 @@ impl Run<'_> {
         other
     }
 
-    /// The resource that an update's example is of, as it is now.
+    /// The current state of the resource that an update's example changes.
     async fn resource(&self, workspace: &str, method: &Method) -> Option<DynamicMessage> {
         let found = self.get(workspace, &messages(&method.request)[0]).await;
         self.hold(found.is_some(), || format!("{}: nothing reads its resource", method.name()));

@@ -1,4 +1,4 @@
-//! Values to try fields with, by their types.
+//! Test values for fields, by type.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use super::{
     wrong::Trials,
 };
 
-/// A number of a field's type, if it can hold it.
+/// A number of a field's type, if it fits.
 pub fn number(kind: &Kind, value: f64) -> Option<Value> {
     match kind {
         Kind::Double => Some(Value::F64(value)),
@@ -26,14 +26,14 @@ pub fn text(text: &str) -> Value {
     Value::String(text.to_owned())
 }
 
-/// Orders that no list has.
+/// Invalid orders.
 pub fn order(trials: &mut Trials) {
     for wrong in ["nonsense", "id; drop", "create_time desc, id", "\0", "NAME"] {
         trials.wrong(format!("{wrong:?}"), text(wrong), "must be one of");
     }
 }
 
-/// Texts that are no ids.
+/// Invalid ids.
 pub fn id(trials: &mut Trials) {
     let id = "01934f6e-8a3b-7c21-9d55-0242ac120002";
     let bare = id.replace('-', "");
@@ -44,7 +44,7 @@ pub fn id(trials: &mut Trials) {
     }
 }
 
-/// Words such as tags: at most 32, each 1 to 64 bytes, none twice.
+/// Words such as tags: at most 32, each of 1 to 64 bytes, without duplicates.
 pub fn words(trials: &mut Trials) {
     let words = |words: &[String]| Value::List(words.iter().map(|word| text(word)).collect());
     let of = |word: &str| words(&["a".to_owned(), word.to_owned()]);
@@ -59,7 +59,7 @@ pub fn words(trials: &mut Trials) {
     trials.right("in the order given", words(&["z".to_owned(), "a".to_owned(), "日本語 ,\"{}".to_owned()]));
 }
 
-/// Metadata: at most 64 entries, with limits for each and for all of them.
+/// Metadata: at most 64 entries, with limits for each entry and for the total size.
 pub fn metadata(trials: &mut Trials) {
     let map = |entries: Vec<(String, String)>| {
         let entries = entries.into_iter().map(|(key, value)| (MapKey::String(key), Value::String(value)));
@@ -117,7 +117,7 @@ pub fn messages(trials: &mut Trials, message: &MessageDescriptor) {
 pub fn time(message: &MessageDescriptor, seconds: i64, nanos: i32) -> Value {
     let mut value = DynamicMessage::new(message.clone());
     for (name, part) in [("seconds", Value::I64(seconds)), ("nanos", Value::I32(nanos))] {
-        // A part that is 0 is left out, as in an answer.
+        // A part that is 0 is omitted, as in an answer.
         if !part.is_default(&Kind::Int64) && !part.is_default(&Kind::Int32) {
             value.set_field_by_name(name, part);
         }
@@ -132,7 +132,7 @@ pub fn mask(message: &MessageDescriptor, paths: &[&str]) -> Value {
     Value::Message(value)
 }
 
-/// A value that no method would keep, for a field that it does not read; numbers are this one.
+/// An invalid value for a field that a method does not read. `number` is the value of numeric fields.
 pub fn garbage(leaf: &Leaf, number: i32) -> Option<Value> {
     let field = leaf.path.field();
     let value = match field.kind() {

@@ -1,4 +1,4 @@
-//! Values that are wrong for a field, and values at its limits, by the field's type.
+//! Invalid values for a field, and values at its limits, by type.
 
 use prost_reflect::{Kind, MessageDescriptor, Value};
 
@@ -10,27 +10,27 @@ use super::{
     values::{id, messages, metadata, number, order, text, time, words},
 };
 
-/// A value to try a field with.
+/// A test value for a field.
 #[derive(Debug, Clone)]
 pub struct Trial {
-    /// What it is, for a report.
+    /// Its description in a report.
     pub what: String,
-    /// The value; nothing to leave the field out.
+    /// The value; `None` to omit the field.
     pub value: Option<Value>,
-    /// What a refusal names behind the field's path, as in `[2]`.
+    /// The suffix of the field's path in the error, as in `[2]`.
     pub at: String,
-    /// What a refusal says.
+    /// The text that the error must contain.
     pub says: String,
 }
 
-/// The values to try a field with.
+/// The test values for a field.
 #[derive(Debug, Default)]
 pub struct Trials {
-    /// Those that must be refused.
+    /// Values that must be refused.
     pub wrong: Vec<Trial>,
-    /// Those that must be accepted.
+    /// Values that must be accepted.
     pub right: Vec<Trial>,
-    /// Why there are none: what the kit must be told first.
+    /// Why there are no values: what the test must tell the kit first.
     pub missing: Option<&'static str>,
 }
 
@@ -40,7 +40,7 @@ impl Trials {
         self.wrong_at("", what, value, says);
     }
 
-    /// Adds a value that must be refused by a name behind the path.
+    /// Adds a value that must be refused with this suffix of the path.
     pub fn wrong_at(&mut self, at: &str, what: impl Into<String>, value: Value, says: impl Into<String>) {
         self.wrong.push(Trial { what: what.into(), value: Some(value), at: at.to_owned(), says: says.into() });
     }
@@ -53,7 +53,7 @@ impl Trials {
 }
 
 impl Contract {
-    /// The values to try a leaf of a method's request with.
+    /// The test values for a leaf of a method's request.
     pub fn trials(&self, method: &Method, leaf: &Leaf) -> Trials {
         let mut trials = Trials::default();
         let field = leaf.path.field();
@@ -96,7 +96,7 @@ impl Contract {
         trials
     }
 
-    /// Leaving the field out: whether that is wrong depends on what an empty one means.
+    /// Omits the field. Whether that is an error depends on the field.
     fn leave_out(&self, trials: &mut Trials, method: &Method, leaf: &Leaf) {
         let is_wrong = self.is_required(method, leaf);
         let trial = Trial { what: "left out".to_owned(), value: None, at: String::new(), says: "must".to_owned() };
@@ -134,7 +134,7 @@ impl Contract {
         };
         let (least, most) = (*bytes.start(), *bytes.end());
         let says = format!("must have {least} to {most} bytes");
-        // What is made of letters of two bytes tells bytes from characters.
+        // Letters of two bytes distinguish a limit in bytes from a limit in characters.
         trials.wrong("a byte too long", text(&("é".repeat(most / 2) + &"x".repeat(most % 2 + 1))), &says);
         trials.wrong("2 MiB", text(&"x".repeat((2 << 20).max(most + 1))), &says);
         if least > 0 {

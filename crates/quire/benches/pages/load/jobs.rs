@@ -8,8 +8,8 @@ use crate::{
     load::{CHUNK, progress_bar},
 };
 
-/// The jobs with the numbers $2 to $3 of the workspace $1 and, where $4 says so, what three events have told of each. One in
-/// $5 has the status $6.
+/// Inserts the jobs with the numbers $2 to $3 into the workspace $1, and three events for each if $4 is true. One in $5
+/// has the status $6.
 const INSERT: &str = "
     with jobs_by_number as (
         select n, to_timestamp(1700000000 + n * 0.1) as time,
@@ -36,7 +36,7 @@ const INSERT: &str = "
     from jobs_by_number cross join (values (1, 'submitted'), (2, 'started'), (3, null)) as told (place, kind)
     where $4";
 
-/// The counters of the workspace $1: all slots are used, as after much writing.
+/// Inserts the counters of the workspace $1. All slots are used, as after many writes.
 const COUNT: &str = "
     with types as (
         insert into job_operation_type_counts (workspace_id, operation_type, slot, row_count)
@@ -51,7 +51,8 @@ const COUNT: &str = "
         cross join generate_series(0, 15) as slot
     on conflict (workspace_id, status, retried, slot) do update set row_count = excluded.row_count";
 
-/// Loads what is missing of the workspaces that are only read, and empties those that an earlier run has written to.
+/// Loads the missing rows of the workspaces that are only read, and empties the workspaces to which an earlier run has
+/// written.
 pub(super) async fn load(connection: &mut PgConnection, workspaces: &[Workspace]) -> Result<()> {
     for table in ["jobs", "job_events", "job_operation_type_counts", "job_status_counts"] {
         let sql = format!("delete from {table} where workspace_id = any($1)");

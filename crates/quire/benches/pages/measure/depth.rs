@@ -1,5 +1,5 @@
-//! The time of a page: deep in the list, and under a filter that no index serves. Both kinds of call are made in turn, so
-//! that whatever else the machine does meets both alike.
+//! The time of a page: deep in the list, and with a filter that no index serves. Compared calls alternate, so that
+//! other load on the machine affects both alike.
 
 use crate::{
     Result,
@@ -48,7 +48,7 @@ impl Bench<'_> {
     }
 }
 
-/// The medians of the times of two calls that are made in turn.
+/// The medians of the times of two alternating calls.
 async fn medians(client: &mut Client, [first, second]: [Ask; 2], times: usize) -> Result<(Time, Time)> {
     for _ in 0..UNMEASURED_CALLS {
         client.time(&first).await?;

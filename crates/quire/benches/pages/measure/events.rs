@@ -1,4 +1,4 @@
-//! Events that many writers record at once, with and without the counters.
+//! The rate of events from many concurrent writers, with and without the counters.
 
 use std::sync::Arc;
 
@@ -15,29 +15,29 @@ use crate::{
 };
 
 const WRITERS: usize = 16;
-/// Rounds of each kind, in turn.
+/// The number of rounds of each kind. The kinds alternate.
 const ROUNDS: usize = 9;
-/// In a round each writer takes so many sets of jobs through the same three states, a call and an event of each job for
-/// each state.
+/// The number of sets of jobs per writer and round. Each set goes through three states, with one call for each state
+/// and one event for each job in a call.
 const SETS: usize = 20;
 const STATES: [JobEventKind; 3] = [JobEventKind::Submitted, JobEventKind::Started, JobEventKind::Completed];
-/// The jobs of a set: those that nobody else tells of, and those that all writers tell of, each for a host of its own.
+/// The jobs of a set: those of one writer only, and those that all writers share, each writer with its own host.
 const OWN: usize = 8;
 const SHARED: usize = 2;
 
-/// Takes the counting of jobs by status out of one workspace. What a call does without it is all else: it also works out
-/// what is to be counted, and Postgres calls this function, for one or two rows, where it would write them.
+/// Disables the counting of jobs by status in one workspace. Calls still compute the changes of the counters, but for
+/// each of the one or two rows Postgres calls this function instead of writing the row.
 ///
-/// What is left out is what could make writers wait for each other: the rows of the counters, their locks and their new
-/// versions in the table and in the log. A build without counters would save the working out as well, which is no more than
-/// a sum over the call's jobs.
+/// So the work that could make writers wait for each other is omitted: the counters' rows, their locks, and their new
+/// versions in the table and in the WAL. A build without counters would also save the computation, which is only a sum
+/// over the call's jobs.
 const TAKE_OUT: &str = "
     create function pages_uncounted() returns trigger language plpgsql as 'begin return null; end';
     create trigger pages_uncounted before insert on job_status_counts for each row
         when (new.workspace_id = 'jobs-uncounted') execute function pages_uncounted()";
 const PUT_BACK: &str = "drop function if exists pages_uncounted() cascade";
 
-/// Whether the counters are right in the one workspace, and empty in the other.
+/// Whether the counters are correct in one workspace, and empty in the other.
 const IS_AS_MEANT: &str = "
     select not exists (select from job_status_counts where workspace_id = $2) and not exists (
         select status, count(*) from jobs where workspace_id = $1 group by status
@@ -52,7 +52,7 @@ impl Bench<'_> {
         for sql in [PUT_BACK, TAKE_OUT] {
             sqlx::raw_sql(sql).execute(&mut connection).await?;
         }
-        // Has the server open its connections to Postgres, and each of them prepare the statements.
+        // Makes the server open its connections to Postgres and prepare the statements on each.
         self.round_of_events(COUNTED, 0).await?;
         let (mut counted, mut uncounted) = (Vec::new(), Vec::new());
         for round in 1..=ROUNDS {
@@ -72,7 +72,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Events a second. The jobs are made before.
+    /// Returns events per second. The jobs are created before the measurement.
     async fn round_of_events(&self, workspace: &'static str, round: usize) -> Result<f64> {
         let mut maker = Jobs::connect(self.server).await?;
         let shared: Arc<[String]> = maker.create(workspace, SETS * SHARED).await?.into();
@@ -102,7 +102,7 @@ impl Bench<'_> {
 struct Writer {
     jobs: Jobs,
     workspace: &'static str,
-    /// Unlike that of any other in any round.
+    /// Unique among all writers of all rounds.
     name: String,
     number: usize,
     own: Vec<String>,
@@ -112,7 +112,7 @@ struct Writer {
 impl Writer {
     async fn write(mut self) -> Result<()> {
         for set in 0..SETS {
-            // Each begins at another place, so that two seldom tell of the same job at the same time.
+            // Each writer starts at a different job, so that two writers rarely write to the same job at the same time.
             let shared = self.shared.iter().cycle().skip((set + self.number) * SHARED).take(SHARED);
             let ids: Vec<String> = self.own.iter().skip(set * OWN).take(OWN).chain(shared).cloned().collect();
             for kind in STATES {
@@ -138,5 +138,5 @@ impl Writer {
 
 async fn check(connection: &mut PgConnection) -> Result<()> {
     let is_as_meant: bool = sqlx::query_scalar(IS_AS_MEANT).bind(COUNTED).bind(UNCOUNTED).fetch_one(connection).await?;
-    if is_as_meant { Ok(()) } else { Err("the counters are not as they were meant to be".into()) }
+    if is_as_meant { Ok(()) } else { Err("the counters are wrong".into()) }
 }

@@ -1,5 +1,5 @@
-//! The time of a page of jobs with its exact total, of the numbers of all jobs, and of a page of jobs in a status that few
-//! have. All calls that are compared are made in turn.
+//! The times of a page of jobs with its exact total, of the counts of all jobs, and of a page of jobs with a rare
+//! status. Compared calls alternate.
 
 use quire_proto::pagination::v1::TotalCount;
 
@@ -42,7 +42,7 @@ impl Bench<'_> {
         self.by_size(report, "GetQueueStats", &times)
     }
 
-    /// Each larger workspace beside the smallest.
+    /// Compares each larger workspace with the smallest.
     fn by_size(&self, report: &mut Report, what: &str, times: &[Time]) -> Result<()> {
         let mut sizes = self.workspaces.iter().zip(times.iter().copied());
         let (smallest, least) = sizes.next().ok_or("there are no workspaces")?;
@@ -53,7 +53,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Beside a page with as many rows.
+    /// Compares a page of the rare status with a page of the same size.
     pub(super) async fn rare_status(&self, report: &mut Report) -> Result<()> {
         let mut jobs = Jobs::connect(self.server).await?;
         for workspace in self.workspaces.iter().filter(|workspace| workspace.jobs >= RARE) {
@@ -73,7 +73,7 @@ impl Bench<'_> {
     }
 }
 
-/// The medians of the times of calls that are made in turn, in their order.
+/// The medians of the times of alternating calls, in the same order.
 async fn medians(jobs: &mut Jobs, calls: &[(&Workspace, Read)]) -> Result<Vec<Time>> {
     let mut times = vec![Vec::new(); calls.len()];
     for turn in 0..UNMEASURED_CALLS + CALLS {

@@ -30,7 +30,7 @@ impl Bench<'_> {
         while let Some(walk) = walks.join_next().await {
             walk??;
         }
-        // The kernel's own mark misses no peak, and counts all that the server did before.
+        // The kernel's high-water mark includes every peak, and also everything that the server did before.
         let most = memory(self.server.process_id(), "VmHWM")?;
         let mebibytes = |kibibytes: u64| kibibytes as f64 / 1024.0;
         report.value(
@@ -43,7 +43,7 @@ impl Bench<'_> {
     }
 }
 
-/// Walks the list, again from the beginning when it comes to the end, until the time is up.
+/// Walks the list until the time is up, and starts again at the end.
 async fn walk(mut client: Client) -> Result<()> {
     let stopwatch = Stopwatch::start();
     let mut token = String::new();

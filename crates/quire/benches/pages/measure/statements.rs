@@ -1,4 +1,4 @@
-//! The statements that a page of jobs takes, as Postgres counts them.
+//! The number of statements for a page of jobs, as Postgres counts them.
 
 use quire_proto::pagination::v1::TotalCount;
 use sqlx::Connection;
@@ -12,11 +12,11 @@ use crate::{
 };
 
 const SIZES: [u64; 3] = [1, 50, 200];
-/// Pages of a walk through each workspace.
+/// The number of pages of a walk through each workspace.
 const PAGES: u32 = 40;
 
 impl Bench<'_> {
-    /// In a server of its own that serves jobs and nothing else, so that all that is counted is theirs.
+    /// Uses a server that serves only jobs, so that all counted statements belong to jobs.
     pub(super) async fn statements(&self, report: &mut Report) -> Result<()> {
         let server = Server::start(&self.database.url_for_counting(), &["--services", "jobs"]).await?;
         let mut connection = self.database.connect().await?;
@@ -27,7 +27,7 @@ impl Bench<'_> {
         {
             let mut counts = Vec::new();
             for size in SIZES {
-                // Has the connections opened, and the statement prepared.
+                // Opens the connections and prepares the statement.
                 walk(&mut jobs, &self.workspaces, size, total).await?;
                 sqlx::raw_sql("select pg_stat_statements_reset()").execute(&mut connection).await?;
                 let pages = walk(&mut jobs, &self.workspaces, size, total).await?;
@@ -49,7 +49,7 @@ impl Bench<'_> {
     }
 }
 
-/// The number of pages.
+/// Returns the number of pages.
 async fn walk(jobs: &mut Jobs, workspaces: &[Workspace], size: u64, total: TotalCount) -> Result<u32> {
     let mut pages = 0;
     for workspace in workspaces {

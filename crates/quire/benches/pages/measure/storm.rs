@@ -20,19 +20,19 @@ use crate::{
 const ALONE: Time = Time::from_secs(5);
 const MEANWHILE: Time = Time::from_secs(10);
 
-/// What was measured of one build.
+/// The results of one build.
 struct Outcome {
     /// The time of a page during the storm / alone; infinite if no page was answered.
     ratio: f64,
     refused: f64,
-    /// That Postgres accepted during the storm.
+    /// The number of connections that Postgres accepted during the storm.
     connections: f64,
     from: String,
 }
 
 impl Bench<'_> {
-    /// On a server of its own for each build, with signing keys, so that there are sessions. The earlier build comes last:
-    /// what it does to Postgres then meets nobody else.
+    /// Each build has its own server, with signing keys, because sessions require them. The earlier build runs last, so
+    /// that its effects on Postgres disturb no other measurement.
     pub(super) async fn storm(&self, report: &mut Report) -> Result<()> {
         let smallest = self.workspaces.first().ok_or("there are no workspaces")?;
         let mut outcomes = vec![("server", self.storm_on(Path::new(THIS_BUILD), smallest).await?)];

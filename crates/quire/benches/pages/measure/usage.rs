@@ -1,4 +1,4 @@
-//! Usage that is recorded, beside COPY of the same rows; and listed meanwhile.
+//! The rate of RecordUsage compared with COPY of the same rows, and the time of ListUsage during writes.
 
 use sqlx::Connection;
 use tokio::task::JoinSet;
@@ -11,13 +11,13 @@ use crate::{
     usage::{BATCH, Meter, copy},
 };
 
-/// Calls that record, each beside a COPY.
+/// The number of calls, each compared with a COPY.
 const BATCHES: u64 = 100;
 const WRITERS: u64 = 2;
 const PAGES: usize = 2_000;
 
 impl Bench<'_> {
-    /// In turn, so that whatever else the machine does comes to both.
+    /// The calls and COPYs alternate, so that other load on the machine affects both alike.
     pub(super) async fn record(&self, report: &mut Report) -> Result<()> {
         let mut meter = Meter::connect(self.server, "recorded").await?;
         let mut connection = self.database.connect().await?;
@@ -42,13 +42,13 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Pages all over the list, with nobody else there and while others record.
+    /// Measures pages across the list, without and with concurrent writers.
     pub(super) async fn list_while_recorded(&self, report: &mut Report) -> Result<()> {
         let mut reader = Meter::connect(self.server, "written").await?;
         let mut writers = Vec::new();
         for number in 0..WRITERS {
             let mut writer = Meter::connect(self.server, "written").await?;
-            // Each writes numbers of its own, in turn with the others, so that all write where the list begins.
+            // The writers' numbers interleave, so that all write at the beginning of the list.
             for batch in 0..BATCHES / 2 {
                 writer.record((batch * WRITERS + number) * BATCH).await?;
             }
@@ -74,7 +74,7 @@ impl Bench<'_> {
     }
 }
 
-/// Records on without a pause, until it is stopped.
+/// Records usage in a loop, until it is stopped.
 async fn record_on(mut writer: Meter, number: u64) -> Result<()> {
     for batch in BATCHES / 2.. {
         writer.record((batch * WRITERS + number) * BATCH).await?;

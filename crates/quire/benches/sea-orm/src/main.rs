@@ -1,7 +1,7 @@
-//! ListPrompts by SeaORM's cursor: what the benchmark `pages` measures beside Quire, on request.
+//! ListPrompts with SeaORM's cursor, which the benchmark `pages` compares with Quire on request.
 //!
-//! It serves the one call by `create_time desc`, with `page_size` and `page_token` and without filters and totals. All
-//! settings are those that the libraries have by themselves. It is started as `quire serve` is: with `DATABASE_URL` and
+//! It serves only this method, ordered by `create_time desc`, with `page_size` and `page_token` but without filters and
+//! totals. All libraries have their default settings. It is started like `quire serve`: with `DATABASE_URL` and
 //! `--listen`.
 
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -74,7 +74,7 @@ fn timestamp(time: TimeDateTimeWithTimeZone) -> Timestamp {
     Timestamp { seconds: time.unix_timestamp(), nanos: time.nanosecond().cast_signed() }
 }
 
-/// The keys of the row behind which a page begins.
+/// The keys of the row after which a page begins.
 fn token(row: &Model) -> String {
     let time = row.create_time.unix_timestamp_nanos().to_be_bytes();
     URL_SAFE_NO_PAD.encode([time, row.id.into_bytes()].concat())
@@ -102,10 +102,10 @@ impl ListPrompts {
         };
         let prompts = Entity::find().filter(Column::WorkspaceId.eq(workspace));
         let mut cursor = prompts.cursor_by((Column::CreateTime, Column::Id));
-        // One row more, which tells whether there is a next page.
+        // One more row, which shows whether there is a next page.
         cursor.desc().first(u64::try_from(size + 1).unwrap_or_default());
         if !page.page_token.is_empty() {
-            cursor.after(keys(&page.page_token).ok_or_else(|| Status::invalid_argument("page_token is not one"))?);
+            cursor.after(keys(&page.page_token).ok_or_else(|| Status::invalid_argument("page_token is invalid"))?);
         }
         let rows = cursor.all(&self.0).await;
         let mut rows = rows.map_err(|_: DbErr| Status::unavailable("the database does not answer"))?;
@@ -118,7 +118,7 @@ impl ListPrompts {
     }
 }
 
-/// As tonic generates it for a method.
+/// The same as the code that tonic generates for a method.
 impl UnaryService<ListPromptsRequest> for ListPrompts {
     type Response = ListPromptsResponse;
     type Future = BoxFuture<Response<ListPromptsResponse>, Status>;

@@ -1,11 +1,11 @@
-//! The admin port, as an operator asks it.
+//! A client of the admin port.
 
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
 };
 
-/// What a GET answers: its status line and its body.
+/// Sends a GET. Returns the status line and the body.
 pub fn get(address: SocketAddr, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
@@ -15,7 +15,7 @@ pub fn get(address: SocketAddr, path: &str) -> (String, String) {
     (head.lines().next().unwrap().to_owned(), body.to_owned())
 }
 
-/// The value of a metric with these labels, in whatever sequence they stand.
+/// The value of a metric with these labels, in any order.
 pub fn metric(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
     let line = text.lines().find(|line| {
         let rest = line.strip_prefix(name).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A Postgres that is not the server's own, and what can happen to a Postgres.
+//! A Postgres that the test controls, and failures of a Postgres.
 
 use std::process::Command;
 
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{DataDir, eventually};
 
-/// A Postgres that a test stops and starts as it likes. What it has acknowledged survives that.
+/// A Postgres that a test stops and starts. Acknowledged writes survive a restart.
 pub struct Postgres {
     server: Option<Server>,
     settings: Settings,
@@ -28,7 +28,7 @@ impl Postgres {
         Self { server, settings, _directory: directory }
     }
 
-    /// Shuts it down as `pg_ctl stop -m fast` does: by SIGINT, after which it ends all connections.
+    /// Shuts it down as `pg_ctl stop -m fast` does: with SIGINT, on which Postgres closes all connections.
     pub fn stop(&mut self) {
         self.server.take().unwrap().stop().unwrap();
     }
@@ -47,11 +47,11 @@ impl Postgres {
         self.options().to_url_lossy().to_string()
     }
 
-    /// Holds up all its processes for as long as the answer is kept.
+    /// Stops all its processes until the returned value is dropped.
     pub fn freeze(&self) -> Frozen {
         let postmaster = self.server.as_ref().unwrap().process_id();
         let mut frozen = Frozen(Vec::new());
-        // First, so that there are no new ones.
+        // The postmaster is stopped first, so that it starts no new processes.
         frozen.add([postmaster]);
         let backends = processes().into_iter().filter(|(_, parent)| *parent == postmaster);
         frozen.add(backends.map(|(pid, _)| pid));
@@ -59,7 +59,7 @@ impl Postgres {
     }
 }
 
-/// Processes that are held up until this is dropped.
+/// Processes that are stopped until this value is dropped.
 pub struct Frozen(Vec<Pid>);
 
 impl Frozen {
@@ -77,7 +77,7 @@ impl Frozen {
 
     fn add(&mut self, pids: impl IntoIterator<Item = u32>) {
         let pids = pids.into_iter().map(|pid| Pid::from_raw(pid.try_into().unwrap()));
-        // One that has ended meanwhile is held up well enough.
+        // Processes that have ended meanwhile are ignored.
         self.0.extend(pids.filter(|pid| kill(*pid, Signal::SIGSTOP).is_ok()));
     }
 }
@@ -106,12 +106,12 @@ pub fn postmaster(data_dir: &DataDir) -> Option<u32> {
     std::fs::read_to_string(data_dir.file("postgres/postmaster.pid")).ok()?.lines().next()?.parse().ok()
 }
 
-/// Ends a process with no chance to clean up.
+/// Kills a process without a chance to clean up.
 pub fn kill_process(pid: u32) {
     kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGKILL).unwrap();
 }
 
-/// Waits until so many statements of the server wait for a lock.
+/// Waits until this many statements of the server wait for a lock.
 pub async fn wait_for_locked(options: &PgConnectOptions, statements: i64) {
     let mut connection: PgConnection = options.connect().await.unwrap();
     let sql = "
@@ -125,7 +125,7 @@ pub async fn wait_for_locked(options: &PgConnectOptions, statements: i64) {
     .await;
 }
 
-/// Holds up all writes to the prompts until it is closed.
+/// Blocks all writes to the prompts until the connection is closed.
 pub async fn hold_up_writes(database: &PgConnectOptions) -> PgConnection {
     let mut lock = database.connect().await.unwrap();
     sqlx::raw_sql("begin; lock table prompts in share mode").execute(&mut lock).await.unwrap();

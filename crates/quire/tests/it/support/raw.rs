@@ -1,4 +1,4 @@
-//! A client that waits for an answer whatever deadline it sends: tonic's own gives up by itself.
+//! A client that ignores its own deadlines and waits for the answer, unlike tonic's client.
 
 use std::{
     net::SocketAddr,

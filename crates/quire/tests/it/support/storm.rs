@@ -1,4 +1,4 @@
-//! Walkers and writers that go on whatever happens, and what they hold the server to.
+//! Walkers and writers that continue despite failures, and assert the server's guarantees.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,9 +24,9 @@ use super::{Client, eventually, within};
 
 const WALKERS: usize = 32;
 const WRITERS: usize = 8;
-/// Prompts that are there from the beginning. The first of them have versions added, one by each writer.
+/// The number of prompts that exist from the beginning. Each writer adds versions to one of the first of them.
 const SEEDS: usize = 120;
-/// How long any call may take; one that takes longer is one that hangs.
+/// How long a call may take. A call that takes longer hangs.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// 32 walkers and 8 writers at work on one server.
@@ -37,24 +37,24 @@ pub struct Storm {
 
 struct Shared {
     client: Client,
-    /// Which errors are answered by calling again.
+    /// Which errors are retried.
     is_passing: fn(&Status) -> bool,
     is_over: AtomicBool,
     /// The ids of the prompts that were acknowledged.
     acknowledged: Mutex<BTreeSet<String>>,
-    /// How many pages or rows each walker and writer has had.
+    /// How many pages or rows each walker and writer has processed.
     progress: Vec<AtomicUsize>,
-    /// How many pages were had by a token with which a call had failed.
+    /// How many pages were fetched with a token with which an earlier call had failed.
     resumed: AtomicUsize,
     refused: AtomicUsize,
 }
 
-/// The one error that is meant to pass by itself while the database is away.
+/// The error of calls while the database is unavailable.
 pub fn is_unavailable(status: &Status) -> bool {
     status.code() == Code::Unavailable
 }
 
-/// That, or an error which the client itself has made of a connection that broke.
+/// The error of calls while the database is unavailable, or the client's error for a broken connection.
 pub fn is_unavailable_or_broken(status: &Status) -> bool {
     is_unavailable(status) || std::error::Error::source(status).is_some()
 }
@@ -85,7 +85,7 @@ impl Storm {
         storm
     }
 
-    /// Waits until each walker and each writer has got on.
+    /// Waits until each walker and each writer has made progress.
     pub async fn goes_on(&mut self) {
         let progress =
             || -> Vec<usize> { self.shared.progress.iter().map(|had| had.load(Ordering::Relaxed)).collect() };
@@ -104,12 +104,12 @@ impl Storm {
         self.shared.refused.load(Ordering::Relaxed)
     }
 
-    /// How many pages were had by a token with which a call had failed.
+    /// How many pages were fetched with a token with which an earlier call had failed.
     pub fn resumed(&self) -> usize {
         self.shared.resumed.load(Ordering::Relaxed)
     }
 
-    /// Lets the writers stop and each walk come to its end, and looks at what is there: all that was acknowledged, once.
+    /// Stops the writers, lets each walk end, and asserts that every acknowledged prompt exists once.
     pub async fn end(self) {
         let Self { shared, tasks } = self;
         shared.is_over.store(true, Ordering::Relaxed);
@@ -124,13 +124,13 @@ impl Storm {
     }
 }
 
-/// An id that says who made the prompt. Seeds are made by 0.
+/// An id that contains the number of the prompt's writer. Seeds have the number 0.
 fn id(maker: usize, number: usize) -> String {
     format!("{maker:08x}-0000-7000-8000-{number:012x}")
 }
 
 fn new_prompt(id: String) -> CreatePromptRequest {
-    // By name they are in another order than by time.
+    // The order by name differs from the order by time.
     let name = id.chars().rev().collect();
     let version = PromptVersion { content: "first".to_owned(), ..Default::default() };
     CreatePromptRequest { prompt: Some(Prompt { id, name, ..Default::default() }), version: Some(version) }
@@ -146,7 +146,7 @@ async fn writer(shared: Arc<Shared>, place: usize) {
         shared.acknowledged.lock().unwrap().insert(id);
         shared.add_version(place, round).await;
         shared.progress[WALKERS + place].fetch_add(1, Ordering::Relaxed);
-        // So that walks come to an end.
+        // Writers pause, so that walks end.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -177,7 +177,7 @@ impl Shared {
         self.acknowledged.lock().unwrap().clone()
     }
 
-    /// Calls again for as long as the error is one that passes. Also answers how often it has called.
+    /// Retries a call while its error is retryable. Also returns the number of attempts.
     async fn call<T, F>(&self, attempt: impl Fn(Client) -> F) -> (Result<T, Status>, usize)
     where
         F: Future<Output = Result<T, Status>>,
@@ -195,7 +195,7 @@ impl Shared {
         unreachable!()
     }
 
-    /// One walk from the beginning to the end; a page that was refused is asked for again by the same token.
+    /// Walks the list from the beginning to the end. A page that failed is fetched again with the same token.
     async fn walk(&self, order_by: &str, page_size: i32, mut see: impl FnMut(Vec<String>)) {
         let mut page_token = String::new();
         loop {
@@ -219,7 +219,8 @@ impl Shared {
         }
     }
 
-    /// Makes a prompt until that is acknowledged. One that is there already was made by a call that was refused.
+    /// Creates a prompt, and retries until it is acknowledged. If it exists already, a call that reported an error had
+    /// created it.
     async fn make(&self, id: &str) {
         let request = new_prompt(id.to_owned());
         let (answer, calls) = self
@@ -234,7 +235,7 @@ impl Shared {
         }
     }
 
-    /// Adds a version to the prompt that this writer alone adds to.
+    /// Adds a version to a prompt to which only this writer adds versions.
     async fn add_version(&self, place: usize, round: usize) {
         let version = PromptVersion { prompt_id: id(0, place), content: content(round), ..Default::default() };
         let request = CreatePromptVersionRequest { version: Some(version) };
@@ -244,7 +245,8 @@ impl Shared {
                 async move { client.create_prompt_version(request).await }
             })
             .await;
-        // Version 1 came with the prompt. A version that a refused call added is answered, and not added again.
+        // Version 1 was created with the prompt. If a call that reported an error had added the version, the retry
+        // returns it and does not add it again.
         assert_eq!(answer.unwrap().into_inner().version.unwrap().version, i32::try_from(round).unwrap() + 2);
     }
 
