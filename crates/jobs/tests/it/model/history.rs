@@ -55,7 +55,7 @@ pub enum Answer {
     Counted([i64; 3]),
 }
 
-/// What the answers tell of a job: the calls that made or changed it.
+/// The calls that created or changed a job, as their answers show.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     pub made: Vec<(Span, Job)>,
@@ -117,7 +117,7 @@ impl History {
         }
     }
 
-    /// What is known of a job: nothing, if no call has told of it.
+    /// The history of a job, which is empty if no call created or changed it.
     pub fn job(&self, id: &str) -> Cow<'_, Known> {
         self.jobs.get(id).map_or_else(Cow::default, Cow::Borrowed)
     }
