@@ -27,6 +27,8 @@ mod poll;
 mod server;
 mod socket;
 mod supervisor;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -216,7 +216,7 @@ async fn a_reserved_connection_that_hangs_is_replaced() {
     let (database, pool) = tested(1).await;
     let used = give_up(&database, &pool).await;
     let reserved = eventually_backends(&pool, 2).await.into_iter().find(|pid| *pid != used).unwrap();
-    let frozen = Frozen::process(reserved);
+    let frozen = Frozen::process(reserved.try_into().unwrap());
     assert_eq!(give_up(&database, &pool).await, used);
     assert_eq!(write_pid(&database).await.unwrap(), used);
     drop(frozen);

@@ -325,7 +325,7 @@ async fn a_connection_that_died_while_idle_gets_no_statement() {
     write_pid(&database).await.unwrap();
 
     let silent = write_pid(&database).await.unwrap();
-    let frozen = Frozen::process(silent);
+    let frozen = Frozen::process(silent.try_into().unwrap());
     pass(2).await;
     assert_ne!(within("the frozen connection was dropped", write_pid(&database)).await.unwrap(), silent);
     drop(frozen);

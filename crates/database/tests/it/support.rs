@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    process::Command,
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -13,10 +12,7 @@ use std::{
 use database::Database;
 use futures_util::future::try_join_all;
 use keyset::{Connections, HeldConnection, Statement};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+pub use private_postgres::testing::Frozen;
 use private_postgres::{Server, Settings};
 use sqlx::{
     ConnectOptions, Connection, Executor, PgConnection, PgPool,
@@ -216,60 +212,13 @@ impl Postgres {
         PgPoolOptions::new().max_connections(2).connect_with(self.options()).await.unwrap()
     }
 
-    fn postmaster(&self) -> u32 {
-        self.server.as_ref().unwrap().process_id()
-    }
-
     /// Stops its main process while the result is kept, so that there are no new connections.
     pub fn freeze_postmaster(&self) -> Frozen {
-        let mut frozen = Frozen(Vec::new());
-        frozen.add([self.postmaster()]);
-        frozen
+        Frozen::process(self.server.as_ref().unwrap().process_id())
     }
 
     /// Stops all its processes while the result is kept.
     pub fn freeze(&self) -> Frozen {
-        let postmaster = self.postmaster();
-        // The main process first, so that it starts no new ones.
-        let mut frozen = self.freeze_postmaster();
-        let backends = processes().into_iter().filter(|(_, parent)| *parent == postmaster);
-        frozen.add(backends.map(|(pid, _)| pid));
-        frozen
+        Frozen::server(self.server.as_ref().unwrap())
     }
-}
-
-/// Processes that are stopped until this is dropped.
-pub struct Frozen(Vec<Pid>);
-
-impl Frozen {
-    pub fn process(pid: i32) -> Self {
-        let mut frozen = Self(Vec::new());
-        frozen.add([pid.try_into().unwrap()]);
-        frozen
-    }
-
-    fn add(&mut self, pids: impl IntoIterator<Item = u32>) {
-        let pids = pids.into_iter().map(|pid| Pid::from_raw(pid.try_into().unwrap()));
-        // A process that has ended meanwhile needs no signal.
-        self.0.extend(pids.filter(|pid| kill(*pid, Signal::SIGSTOP).is_ok()));
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        for pid in &self.0 {
-            let _ = kill(*pid, Signal::SIGCONT);
-        }
-    }
-}
-
-/// The id of each process and of its parent.
-fn processes() -> Vec<(u32, u32)> {
-    let output = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().unwrap();
-    let lines = String::from_utf8(output.stdout).unwrap();
-    let process = |line: &str| {
-        let mut ids = line.split_whitespace().map(|id| id.parse().unwrap());
-        (ids.next().unwrap(), ids.next().unwrap())
-    };
-    lines.lines().map(process).collect()
 }

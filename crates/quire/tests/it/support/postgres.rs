@@ -1,11 +1,10 @@
 //! A Postgres that the test controls, and failures of a Postgres.
 
-use std::process::Command;
-
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+pub use private_postgres::testing::Frozen;
 use private_postgres::{Server, Settings};
 use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
@@ -49,56 +48,8 @@ impl Postgres {
 
     /// Stops all its processes until the returned value is dropped.
     pub fn freeze(&self) -> Frozen {
-        let postmaster = self.server.as_ref().unwrap().process_id();
-        let mut frozen = Frozen(Vec::new());
-        // The postmaster is stopped first, so that it starts no new processes.
-        frozen.add([postmaster]);
-        let backends = processes().into_iter().filter(|(_, parent)| *parent == postmaster);
-        frozen.add(backends.map(|(pid, _)| pid));
-        frozen
+        Frozen::server(self.server.as_ref().unwrap())
     }
-}
-
-/// Processes that are stopped until this value is dropped.
-pub struct Frozen(Vec<Pid>);
-
-impl Frozen {
-    pub fn process(pid: u32) -> Self {
-        let mut frozen = Self(Vec::new());
-        frozen.add([pid]);
-        frozen
-    }
-
-    pub fn parent_of(pid: u32) -> Self {
-        let mut frozen = Self(Vec::new());
-        frozen.add(processes().into_iter().filter(|(child, _)| *child == pid).map(|(_, parent)| parent));
-        frozen
-    }
-
-    fn add(&mut self, pids: impl IntoIterator<Item = u32>) {
-        let pids = pids.into_iter().map(|pid| Pid::from_raw(pid.try_into().unwrap()));
-        // Processes that have ended meanwhile are ignored.
-        self.0.extend(pids.filter(|pid| kill(*pid, Signal::SIGSTOP).is_ok()));
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        for pid in &self.0 {
-            let _ = kill(*pid, Signal::SIGCONT);
-        }
-    }
-}
-
-/// Each process and its parent.
-fn processes() -> Vec<(u32, u32)> {
-    let output = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().unwrap();
-    let lines = String::from_utf8(output.stdout).unwrap();
-    let process = |line: &str| {
-        let mut ids = line.split_whitespace().map(|id| id.parse().unwrap());
-        (ids.next().unwrap(), ids.next().unwrap())
-    };
-    lines.lines().map(process).collect()
 }
 
 /// The main process of a private Postgres.
