@@ -1,3 +1,5 @@
+mod limits;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{
@@ -8,6 +10,7 @@ use clap::{
 use pagination::TokenVersion;
 use platform::{DEFAULT_WORKSPACE, Service};
 
+pub(crate) use self::limits::Limits;
 use crate::{imports::Import, services::SERVICES};
 
 /// The maximum number of connections to the database, unless the arguments say otherwise.
@@ -92,6 +95,9 @@ pub(crate) struct Serve {
     /// Load samples into the workspace `default`. Kinds of records that it already has are skipped
     #[arg(long, env = "QUIRE_SAMPLE", value_parser = BoolishValueParser::new())]
     pub(crate) sample: bool,
+
+    #[command(flatten)]
+    pub(crate) limits: Limits,
 }
 
 impl Serve {
