@@ -1,5 +1,6 @@
 use access::{Scope, WORKSPACE_METADATA};
-use keyset::{database_status, internal_status};
+use keyset::{Failure, database_status, internal_status};
+use metrics::counter;
 use pagination::InvalidArgument;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -97,10 +98,27 @@ impl From<Error> for Status {
             Error::Random(error) => internal_status(&error),
             Error::Signing(error) => internal_status(&error),
             Error::List(keyset::Error::Request(error)) => error.into(),
-            Error::List(keyset::Error::Database(error)) | Error::Database(error) => database_status(&error),
+            Error::List(keyset::Error::Database(error)) | Error::Database(error) => {
+                count_limits(Failure::of(&error));
+                database_status(&error)
+            }
+            Error::List(error @ keyset::Error::TooSlow { .. }) => {
+                count_limits(Failure::TooSlow);
+                error.into()
+            }
             Error::List(error @ (keyset::Error::Listing { .. } | keyset::Error::Seal(_))) => internal_status(&error),
         }
     }
+}
+
+/// Counts a timeout of the database.
+fn count_limits(failure: Failure) {
+    let limit = match failure {
+        Failure::TooSlow => "statement_timeout",
+        Failure::Locked => "lock_timeout",
+        Failure::Text | Failure::Exhausted | Failure::Conflict | Failure::Unavailable | Failure::Inside => return,
+    };
+    counter!("limits_reached_total", "limit" => limit).increment(1);
 }
 
 fn about(code: Code, message: String, reason: &str, Resource { kind, field, name }: &Resource) -> Status {

@@ -105,8 +105,7 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
         ..PageTokens::new(token_keys)
     };
     let metrics = admin::measure()?;
-    let options = arguments.limits.set(options);
-    let database = ::database::connect(options, arguments.max_connections.into());
+    let database = ::database::connect(options, arguments.limits.of_database());
     let keeper = private.map(|(server, settings)| Keeper::new(server, settings, database.clone()));
     let availability = Availability::watch(database.clone());
     let platform = Platform::new(database, tokens, Clock::system(), signing_keys);
