@@ -10,6 +10,7 @@ mod caller;
 mod ed25519;
 mod error;
 mod methods;
+mod network;
 mod signing_keys;
 
 pub use access::Access;
@@ -17,4 +18,5 @@ pub use access_token::{ACCESS_TOKEN_TIME_TO_LIVE, AccessToken};
 pub use caller::{Caller, DEFAULT_WORKSPACE, Scope, WORKSPACE_METADATA, is_workspace};
 pub use error::Error;
 pub use methods::Methods;
+pub use network::network;
 pub use signing_keys::{SigningKey, SigningKeys, SigningKeysError};

@@ -8,7 +8,7 @@ tokio::task_local! {
 ///
 /// The tenant belongs to the task that waits for the statement, so a service cannot forget to name it. A statement
 /// outside [`Tenant::scope`] has no tenant and no share, as the background tasks of a server.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tenant(Arc<str>);
 
 impl Tenant {

@@ -3,6 +3,8 @@ use std::time::Duration;
 use clap::{Args, value_parser};
 use database::Percent;
 
+use crate::budget::{self, Budget};
+
 /// The limits of a server, so that no caller can take what all callers share. README.md lists them all.
 ///
 /// A tenant is a workspace; for calls without a credential, it is the address of the caller.
@@ -36,9 +38,36 @@ pub(crate) struct Limits {
     /// How long a statement may wait for a lock that another call holds. Then its call gets ABORTED
     #[arg(long, env = "QUIRE_LOCK_TIMEOUT", default_value = "2s", value_parser = humantime::parse_duration)]
     pub(crate) lock_timeout: Duration,
+
+    /// How much memory the messages and the unread answers of all calls in flight may take, in MiB
+    #[arg(long, env = "QUIRE_CALL_MEMORY", value_name = "MIB", default_value = "512")]
+    call_memory: u16,
+
+    /// How much of that the calls of one workspace may take, and all calls without a credential together, in MiB
+    #[arg(long, env = "QUIRE_TENANT_MEMORY", value_name = "MIB", default_value = "128")]
+    tenant_memory: u16,
+
+    /// How much of that the calls without a credential from one address may take, in MiB
+    #[arg(long, env = "QUIRE_ADDRESS_MEMORY", value_name = "MIB", default_value = "16")]
+    address_memory: u16,
+
+    /// How much of that the calls on one client connection may take, in MiB
+    #[arg(long, env = "QUIRE_CONNECTION_MEMORY", value_name = "MIB", default_value = "64")]
+    connection_memory: u16,
 }
 
 impl Limits {
+    /// The budget of calls in flight.
+    pub(crate) fn budget(&self) -> Budget {
+        let bytes = |mebibytes: u16| usize::from(mebibytes) << 20;
+        Budget::new(budget::Limits {
+            all: bytes(self.call_memory),
+            tenant: bytes(self.tenant_memory),
+            address: bytes(self.address_memory),
+            connection: bytes(self.connection_memory),
+        })
+    }
+
     /// The limits of the database.
     pub(crate) fn of_database(&self) -> database::Limits {
         database::Limits {
