@@ -13,7 +13,7 @@ use axum::{body::Body, extract::Request, http::HeaderMap, response::Response};
 use bytes::Bytes;
 use database::Tenant;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use keyset::internal_status;
 use metrics::counter;
 use platform::Caller;
@@ -21,8 +21,6 @@ use tonic::{Status, transport::server::TcpConnectInfo};
 
 /// What a call holds besides its headers, its message and its answer: about the size of its tasks and buffers.
 const CALL_BYTES: usize = 16 << 10;
-/// The size of the pieces in which an answer is handed to HTTP/2.
-const PIECE_BYTES: usize = 16 << 10;
 
 /// The most bytes that calls in flight may hold.
 #[derive(Debug, Clone, Copy)]
@@ -122,26 +120,30 @@ impl Budget {
         request: Request,
         run: impl FnOnce(Request) -> F,
     ) -> Response {
-        let charge = || Arc::new(Charge::new(self.clone(), party));
-        let call = charge();
-        if call.add(CALL_BYTES + header_bytes(request.headers())).is_err() {
+        let charge = Arc::new(Charge::new(self.clone(), party));
+        if charge.hold(|_| CALL_BYTES + header_bytes(request.headers())).is_err() {
             return too_much().into_http();
         }
-        let message = Arc::clone(&call);
+        let message = Arc::clone(&charge);
         let request = request.map(|body| Body::new(Counted { body, charge: message }));
         let (head, body) = run(request).await.into_parts();
-        drop(call);
         // The message of a unary answer is there already, so this waits for nothing.
         let body = match body.collect().await {
             Ok(body) => body,
             Err(error) => return internal_status(&error).into_http(),
         };
         let (trailers, bytes) = (body.trailers().cloned(), body.to_bytes());
-        let charge = charge();
-        if charge.add(CALL_BYTES + bytes.len()).is_err() {
+        if bytes.is_empty() && trailers.is_none() {
+            return Response::from_parts(head, Body::empty());
+        }
+        // The answer takes over what its message was charged for, so that an answer of that size is never refused, such as
+        // that of a write.
+        if charge.hold(|_| CALL_BYTES + bytes.len()).is_err() {
             return too_much().into_http();
         }
-        Response::from_parts(head, Body::new(Answer { bytes, trailers, charge }))
+        let bytes = Bytes::from_owner(Charged { bytes, _charge: charge });
+        let body = Full::new(bytes).with_trailers(std::future::ready(trailers.map(Ok)));
+        Response::from_parts(head, Body::new(body))
     }
 }
 
@@ -171,35 +173,34 @@ impl Charge {
         Self { budget, holders: party.holders(), bytes: Mutex::default() }
     }
 
-    fn add(&self, bytes: usize) -> Result<(), TooMuch> {
+    /// Changes how many bytes the call holds, given how many it held before.
+    fn hold(&self, bytes: impl FnOnce(usize) -> usize) -> Result<(), TooMuch> {
         let mut held = self.budget.lock();
-        for holder in &self.holders {
+        let mut own = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = bytes(*own);
+        for holder in self.holders.iter().filter(|_| bytes > *own) {
             let (limit, name) = holder.limit(&self.budget.limits);
-            if held.get(holder).copied().unwrap_or_default() + bytes > limit {
+            if held.get(holder).copied().unwrap_or_default() - *own + bytes > limit {
                 counter!("limits_reached_total", "limit" => name).increment(1);
                 return Err(TooMuch);
             }
         }
         for holder in &self.holders {
-            *held.entry(holder.clone()).or_default() += bytes;
+            let sum = held.entry(holder.clone()).or_default();
+            *sum = *sum - *own + bytes;
+            if *sum == 0 {
+                held.remove(holder);
+            }
         }
-        *self.bytes.lock().unwrap_or_else(PoisonError::into_inner) += bytes;
+        *own = bytes;
         Ok(())
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        let bytes = *self.bytes.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let mut held = self.budget.lock();
-        for holder in &self.holders {
-            if let Some(sum) = held.get_mut(holder) {
-                *sum -= bytes;
-                if *sum == 0 {
-                    held.remove(holder);
-                }
-            }
-        }
+        // Holding nothing is never too much.
+        let _: Result<(), TooMuch> = self.hold(|_| 0);
     }
 }
 
@@ -220,7 +221,7 @@ impl HttpBody for Counted {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
-            && self.charge.add(data.len()).is_err()
+            && self.charge.hold(|bytes| bytes + data.len()).is_err()
         {
             return Poll::Ready(Some(Err(too_much().into())));
         }
@@ -236,44 +237,14 @@ impl HttpBody for Counted {
     }
 }
 
-/// The body of an answer. Each piece of it keeps the charge until HTTP/2 has written it.
-struct Answer {
-    bytes: Bytes,
-    trailers: Option<HeaderMap>,
-    charge: Arc<Charge>,
-}
-
-/// A piece of an answer.
-struct Piece {
+/// The bytes of an answer, charged until HTTP/2 has written the last of them.
+struct Charged {
     bytes: Bytes,
     _charge: Arc<Charge>,
 }
 
-impl AsRef<[u8]> for Piece {
+impl AsRef<[u8]> for Charged {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
-    }
-}
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if self.bytes.is_empty() {
-            return Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
-        }
-        let length = self.bytes.len().min(PIECE_BYTES);
-        let bytes = self.bytes.split_to(length);
-        let piece = Bytes::from_owner(Piece { bytes, _charge: Arc::clone(&self.charge) });
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.bytes.is_empty() && self.trailers.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.len() as u64)
     }
 }
