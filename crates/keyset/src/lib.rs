@@ -117,6 +117,7 @@ mod select;
 mod selection;
 mod shape;
 mod source;
+mod turns;
 mod value;
 mod wire;
 
