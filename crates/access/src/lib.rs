@@ -2,7 +2,7 @@
 //! scope that each method of the contract requires.
 //!
 //! [`Access`] admits or refuses a call, based on the call's path, its headers and the current time, which is an
-//! argument. It does no I/O and reads no clock.
+//! argument. [`RateLimit`] limits how often something may happen. Neither does I/O or reads a clock.
 
 mod access;
 mod access_token;
@@ -11,6 +11,7 @@ mod ed25519;
 mod error;
 mod methods;
 mod network;
+mod rate_limit;
 mod signing_keys;
 
 pub use access::Access;
@@ -19,4 +20,5 @@ pub use caller::{Caller, DEFAULT_WORKSPACE, Scope, WORKSPACE_METADATA, is_worksp
 pub use error::Error;
 pub use methods::Methods;
 pub use network::network;
+pub use rate_limit::{RateLimit, TooOften};
 pub use signing_keys::{SigningKey, SigningKeys, SigningKeysError};

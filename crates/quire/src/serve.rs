@@ -111,7 +111,8 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     let database = ::database::connect(options, arguments.limits.of_database());
     let keeper = private.map(|(server, settings)| Keeper::new(server, settings, database.clone()));
     let availability = Availability::watch(database.clone());
-    let platform = Platform::new(database, tokens, Clock::system(), signing_keys);
+    let mut platform = Platform::new(database, tokens, Clock::system(), signing_keys);
+    platform.sign_ins = arguments.limits.sign_ins();
     let chosen = arguments.services();
     let budget = arguments.limits.budget();
     let services = Services::open(&platform, &chosen, &availability, &budget).await?;

@@ -1,7 +1,8 @@
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use clap::{Args, value_parser};
 use database::Percent;
+use platform::SignIns;
 
 use crate::budget::{self, Budget};
 
@@ -54,9 +55,23 @@ pub(crate) struct Limits {
     /// How much of that the calls on one client connection may take, in MiB
     #[arg(long, env = "QUIRE_CONNECTION_MEMORY", value_name = "MIB", default_value = "64")]
     connection_memory: u16,
+
+    /// How many sessions one API key may create in a minute, and how often one session may be refreshed
+    #[arg(long, env = "QUIRE_SESSIONS_PER_MINUTE", value_name = "NUMBER", default_value = "60")]
+    sessions_per_minute: NonZeroU32,
+
+    /// How many wrong secrets an address may send in a minute until it gets RESOURCE_EXHAUSTED
+    #[arg(long, env = "QUIRE_FAILURES_PER_MINUTE", value_name = "NUMBER", default_value = "20")]
+    failures_per_minute: NonZeroU32,
 }
 
 impl Limits {
+    /// How often callers may get a credential.
+    pub(crate) fn sign_ins(&self) -> SignIns {
+        let Self { sessions_per_minute, failures_per_minute, .. } = *self;
+        SignIns { sessions_per_minute, failures_per_minute }
+    }
+
     /// The budget of calls in flight.
     pub(crate) fn budget(&self) -> Budget {
         let bytes = |mebibytes: u16| usize::from(mebibytes) << 20;

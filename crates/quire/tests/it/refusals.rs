@@ -285,6 +285,10 @@ fn help_names_every_setting_and_no_secret() {
               How much of that the calls without a credential from one address may take, in MiB [env: QUIRE_ADDRESS_MEMORY=] [default: 16]
           --connection-memory <MIB>
               How much of that the calls on one client connection may take, in MiB [env: QUIRE_CONNECTION_MEMORY=] [default: 64]
+          --sessions-per-minute <NUMBER>
+              How many sessions one API key may create in a minute, and how often one session may be refreshed [env: QUIRE_SESSIONS_PER_MINUTE=] [default: 60]
+          --failures-per-minute <NUMBER>
+              How many wrong secrets an address may send in a minute until it gets RESOURCE_EXHAUSTED [env: QUIRE_FAILURES_PER_MINUTE=] [default: 20]
     ");
     insta::assert_snapshot!(help(&["keys", "--help"]), @"
     Create, list and revoke API keys
