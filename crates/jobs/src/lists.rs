@@ -1,6 +1,7 @@
 //! The lists and statements of the service.
 
 pub(crate) mod events;
+mod hosts;
 pub(crate) mod jobs;
 mod stats;
 

@@ -7,7 +7,10 @@ use sqlx::{FromRow, PgConnection, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{BEGIN, JOBS, KINDS};
+use super::{
+    BEGIN, JOBS, KINDS,
+    hosts::{self, Deltas},
+};
 use crate::Jobs;
 
 macro_rules! columns {
@@ -32,9 +35,7 @@ pub static EVENTS: Listing = Listing {
 /// The maximum number of bytes, and of files, in a result. The sums over all hosts fit in an `int8`.
 const MAX_AMOUNT: i64 = 1_000_000_000_000_000;
 /// The maximum number of hosts of a job, because all of them are in one answer.
-const MAX_HOSTS: i64 = 5_000;
-/// The maximum number of events of a job, because all of them are read when an event is recorded.
-const MAX_EVENTS: i64 = 50_000;
+const MAX_HOSTS: i32 = 5_000;
 
 /// The fields of an event that callers write.
 pub fn event_fields(event: &JobEvent) -> Vec<Field<'_>> {
@@ -94,17 +95,17 @@ pub(crate) struct Append {
 }
 
 impl Append {
-    /// Inserts the events and updates the outcomes of their jobs. Returns how many events were inserted; the others
-    /// existed already.
+    /// Inserts the events and updates the hosts and the outcomes of their jobs. Returns how many events were inserted; the
+    /// others existed already.
     ///
-    /// The jobs are locked first, so that each later statement sees all events that other calls have recorded for the
-    /// same jobs. Every call locks jobs, then events, then counters, each in the order of their keys, so that calls do
-    /// not deadlock.
+    /// The jobs are locked first, so that each later statement sees everything that other calls have recorded for the same
+    /// jobs. Every call locks jobs, then events, then hosts, then counters, each in the order of their keys, so that calls
+    /// do not deadlock.
     ///
     /// # Errors
     ///
     /// [`Error::NotFound`] for a job that does not exist, [`Error::AlreadyExists`] for an event whose id belongs to a
-    /// different event, [`Error::FailedPrecondition`] when a job would have too many hosts or events.
+    /// different event, [`Error::FailedPrecondition`] when a job would have too many hosts.
     pub(crate) async fn run(self, service: &Jobs, workspace: &str) -> Result<usize, Error> {
         let (list, workspace, slot) =
             (service.events.clone(), workspace.to_owned(), service.platform.slots.next_slot());
@@ -128,7 +129,11 @@ impl Append {
         let jobs: HashSet<Uuid> = recorded.iter().map(|new| new.job_id).collect();
         changed.retain(|job| jobs.contains(&job.id));
         if !changed.is_empty() {
-            self.settle(connection, workspace, &changed, slot).await?.check()?;
+            let deltas = hosts::update(connection, workspace, &changed, &recorded).await?;
+            let host_count = self.settle(connection, workspace, &changed, &deltas, slot).await?;
+            if host_count > MAX_HOSTS {
+                return Err(Error::FailedPrecondition("a job has at most 5000 hosts"));
+            }
         }
         Ok(recorded.len())
     }
@@ -136,8 +141,9 @@ impl Append {
     /// Locks the jobs, in the order of their ids.
     async fn lock(&self, connection: &mut PgConnection, workspace: &str) -> Result<Vec<LockedRow>, Error> {
         let sql = "
-            select job.id, job.status from unnest($2::uuid[]) as wanted (id) cross join lateral (
-                select id, status from jobs where workspace_id = $1 and jobs.id = wanted.id limit 1 for no key update
+            select job.* from unnest($2::uuid[]) as wanted (id) cross join lateral (
+                select id, status, coalesce(hosts_etag = etag, false) as has_hosts
+                from jobs where workspace_id = $1 and jobs.id = wanted.id limit 1 for no key update
             ) as job";
         let ids: BTreeSet<Uuid> = self.events.iter().map(|new| new.job_id).collect();
         let query = sqlx::query_as(sql).bind(workspace).bind(ids.into_iter().collect::<Vec<_>>());
@@ -166,94 +172,106 @@ impl Append {
         recorded.iter().map(|row| row.try_get("id")).collect()
     }
 
-    /// Computes the outcomes of the changed jobs from their events, and updates the counters. The jobs are locked, so
-    /// their `ctid`s do not change.
+    /// Updates the outcomes of the changed jobs by what has changed in their hosts, and updates the counters. Returns the
+    /// maximum number of hosts among the jobs. The jobs are locked, so their `ctid`s do not change.
     async fn settle(
         &self,
         connection: &mut PgConnection,
         workspace: &str,
         changed: &[LockedRow],
+        deltas: &Deltas,
         slot: i32,
-    ) -> sqlx::Result<Amounts> {
+    ) -> sqlx::Result<i32> {
         let sql = "
-            with outcomes as (
-                select changed.status as old_status, job.ctid, amount.event_count, outcome.*
-                from unnest($2::uuid[], $3::text[]) as changed (id, status) cross join lateral (
-                    select ctid from jobs where workspace_id = $1 and jobs.id = changed.id limit 1
-                ) as job cross join lateral (
-                    select count(*) as event_count from job_events where workspace_id = $1 and job_id = changed.id
-                ) as amount cross join lateral (
-                    select count(*) as host_count,
-                        case
-                            when count(*) = 0 then 'submitted'
-                            when not bool_and(has_ended) then 'processing'
-                            when bool_or(state = 'completed') and bool_or(state = 'failed') then 'partial_failure'
-                            when bool_or(state = 'failed') then 'failed'
-                            when bool_or(state = 'completed') then 'completed'
-                            else 'skipped'
-                        end as status,
-                        coalesce(bool_or(changed), false) as changed, max(exit_status) as exit_status,
-                        coalesce(sum(bytes), 0)::int8 as bytes, coalesce(sum(files), 0)::int8 as files,
-                        min(start_time) as start_time, case when bool_and(has_ended) then max(end_time) end as end_time,
-                        -- Not its error: those of all hosts would be read to keep one.
-                        (array_agg(event_id order by end_time desc, event_id desc) filter (where state = 'failed'))[1]
-                            as failed_event_id
-                    from job_hosts where workspace_id = $1 and job_id = changed.id
-                ) as outcome
+            with changed as (
+                select * from unnest($2::uuid[], $3::text[], $4::bool[], $5::int4[], $6::int4[], $7::int4[], $8::int4[],
+                    $9::int4[], $10::int8[], $11::int8[], $12::timestamptz[], $13::timestamptz[])
+                    as changed (id, old_status, has_hosts, hosts, ended, completed, failed, changed, bytes, files, start_time,
+                        end_time)
+            ), sums as (
+                select changed.id, old_status, job.ctid,
+                    job.host_count + hosts as host_count, job.ended_count + ended as ended_count,
+                    job.completed_count + completed as completed_count, job.failed_count + failed as failed_count,
+                    job.changed_count + changed.changed as changed_count,
+                    job.bytes + changed.bytes as bytes, job.files + changed.files as files,
+                    least(job.start_time, changed.start_time) as start_time,
+                    greatest(job.last_end_time, changed.end_time) as last_end_time
+                from changed cross join lateral (
+                    -- A job without hosts begins with none.
+                    select ctid, case when has_hosts then host_count else 0 end as host_count,
+                        case when has_hosts then ended_count else 0 end as ended_count,
+                        case when has_hosts then completed_count else 0 end as completed_count,
+                        case when has_hosts then failed_count else 0 end as failed_count,
+                        case when has_hosts then changed_count else 0 end as changed_count,
+                        case when has_hosts then jobs.bytes else 0 end as bytes,
+                        case when has_hosts then jobs.files else 0 end as files,
+                        case when has_hosts then jobs.start_time end as start_time,
+                        case when has_hosts then last_end_time end as last_end_time
+                    from jobs where workspace_id = $1 and jobs.id = changed.id limit 1
+                ) as job
+            ), outcomes as (
+                select sums.*,
+                    case
+                        when host_count = 0 then 'submitted'
+                        when ended_count < host_count then 'processing'
+                        when completed_count > 0 and failed_count > 0 then 'partial_failure'
+                        when failed_count > 0 then 'failed'
+                        when completed_count > 0 then 'completed'
+                        else 'skipped'
+                    end as status,
+                    (
+                        select exit_status from job_host_states
+                        where workspace_id = $1 and job_id = sums.id and exit_status is not null
+                        order by workspace_id desc, job_id desc, exit_status desc limit 1
+                    ) as exit_status,
+                    (
+                        select event_id from job_host_states
+                        where workspace_id = $1 and job_id = sums.id and state = 'failed'
+                        order by workspace_id desc, job_id desc, occur_time desc, event_id desc limit 1
+                    ) as failed_event_id
+                from sums
             ), settled as (
-                update jobs set status = outcome.status, changed = outcome.changed, exit_status = outcome.exit_status,
-                    bytes = outcome.bytes, files = outcome.files, start_time = outcome.start_time,
-                    end_time = outcome.end_time, error = coalesce((
-                        select error from job_events
-                        where workspace_id = $1 and job_id = jobs.id and id = outcome.failed_event_id
+                update jobs set status = outcome.status, changed = outcome.changed_count > 0,
+                    exit_status = outcome.exit_status, bytes = outcome.bytes, files = outcome.files,
+                    start_time = outcome.start_time,
+                    end_time = case when outcome.status not in ('submitted', 'processing') then outcome.last_end_time end,
+                    error = coalesce((
+                        -- Only the primary key has this order.
+                        select error from job_events where workspace_id = $1 and id >= outcome.failed_event_id
+                        order by id limit 1
                     ), ''),
-                    etag = $4, update_time = greatest($5, jobs.update_time + interval '1 microsecond')
+                    host_count = outcome.host_count, ended_count = outcome.ended_count,
+                    completed_count = outcome.completed_count, failed_count = outcome.failed_count,
+                    changed_count = outcome.changed_count, last_end_time = outcome.last_end_time,
+                    etag = $14, hosts_etag = $14, update_time = greatest($15, jobs.update_time + interval '1 microsecond')
                 from outcomes as outcome where jobs.ctid = outcome.ctid
                 returning old_status, jobs.status as new_status, jobs.retried_as is not null as retried
             ), counted as (
                 insert into job_status_counts as counts (workspace_id, status, retried, slot, row_count)
-                select $1, status, retried, $6, sum(change)
+                select $1, status, retried, $16, sum(change)
                 from settled cross join lateral (values (old_status, -1), (new_status, 1)) as changes (status, change)
                 group by status, retried having sum(change) <> 0 order by status, retried
                 on conflict (workspace_id, status, retried, slot)
                     do update set row_count = counts.row_count + excluded.row_count
             )
-            select max(host_count) as host_count, max(event_count) as event_count from outcomes";
-        let query = sqlx::query_as(sql)
+            select max(host_count) from outcomes";
+        let query = sqlx::query_scalar(sql)
             .bind(workspace)
             .bind(changed.iter().map(|job| job.id).collect::<Vec<_>>())
             .bind(changed.iter().map(|job| job.status.as_str()).collect::<Vec<_>>())
-            .bind(self.etag)
-            .bind(self.time)
-            .bind(slot);
-        query.fetch_one(connection).await
+            .bind(changed.iter().map(|job| job.has_hosts).collect::<Vec<_>>());
+        let query = deltas.bind(query, changed);
+        query.bind(self.etag).bind(self.time).bind(slot).fetch_one(connection).await
     }
 }
 
 /// A locked job, with its status at that time.
 #[derive(Debug, FromRow)]
-struct LockedRow {
-    id: Uuid,
+pub(super) struct LockedRow {
+    pub(super) id: Uuid,
     status: String,
-}
-
-/// The maximum numbers of hosts and of events among several jobs.
-#[derive(Debug, FromRow)]
-struct Amounts {
-    host_count: i64,
-    event_count: i64,
-}
-
-impl Amounts {
-    fn check(&self) -> Result<(), Error> {
-        if self.host_count > MAX_HOSTS {
-            return Err(Error::FailedPrecondition("a job has at most 5000 hosts"));
-        }
-        if self.event_count > MAX_EVENTS {
-            return Err(Error::FailedPrecondition("a job has at most 50000 events"));
-        }
-        Ok(())
-    }
+    /// Whether its hosts are those of its events.
+    pub(super) has_hosts: bool,
 }
 
 /// Checks that the existing events are identical to the new ones.

@@ -82,7 +82,7 @@ pub(crate) async fn retry(service: &Jobs, workspace: &str, retry: &Retry) -> Res
     let sql = concat!(
         "
         with retried as (
-            update jobs set retried_as = $3, etag = $4,
+            update jobs set retried_as = $3, etag = $4, hosts_etag = case when hosts_etag = etag then $4 else hosts_etag end,
                 update_time = greatest($5, update_time + interval '1 microsecond')
             where workspace_id = $1 and id = $2 and end_time is not null and retried_as is null
             returning operation_type, operation_data, target, priority, policy_type, status
@@ -157,7 +157,10 @@ async fn delete_in(
         return Ok(None);
     }
     let events = "delete from job_events where workspace_id = $1 and job_id = $2";
-    sqlx::query(events).bind(workspace).bind(id).execute(&mut *connection).await?;
+    let hosts = "delete from job_host_states where workspace_id = $1 and job_id = $2";
+    for sql in [events, hosts] {
+        sqlx::query(sql).bind(workspace).bind(id).execute(&mut *connection).await?;
+    }
     let sql = "
         with deleted as (
             delete from jobs where workspace_id = $1 and id = $2
@@ -204,7 +207,8 @@ type HostRow = (
     Option<OffsetDateTime>,
 );
 
-/// A job and the state of each of its hosts, read in one snapshot. The errors of the hosts are truncated so that they
+/// A job and the state of each of its hosts, read in one snapshot. If the rows of the hosts are not those of the job's
+/// events, the states are computed from all events. The errors of the hosts are truncated so that they
 /// fit in an answer: 375,000 characters in total, which are at most 1.5 MB.
 pub(crate) async fn get_with_hosts(service: &Jobs, workspace: &str, id: Uuid) -> Result<Option<GetJobResponse>, Error> {
     let sql = concat!(
@@ -214,7 +218,20 @@ pub(crate) async fn get_with_hosts(service: &Jobs, workspace: &str, id: Uuid) ->
             array(
                 select row(host, state, left(error, (375000 / count(*) over ())::int4), submit_time, acknowledge_time,
                     start_time, end_time)
-                from job_hosts where workspace_id = $1 and job_id = $2 order by host
+                from (
+                    select host, state, coalesce(error, '') as error, submit_time, acknowledge_time, start_time,
+                        case when stage = 4 then occur_time end as end_time
+                    from job_host_states left join lateral (
+                        -- Only the primary key has this order.
+                        select error from job_events where workspace_id = $1 and id >= job_host_states.event_id
+                        order by id limit 1
+                    ) as event on true
+                    where workspace_id = $1 and job_id = $2 and jobs.hosts_etag = jobs.etag
+                    union all
+                    select host, state, error, submit_time, acknowledge_time, start_time, end_time
+                    from job_hosts where workspace_id = $1 and job_id = $2 and jobs.hosts_etag is distinct from jobs.etag
+                ) as states
+                order by host
             ) as hosts
         from jobs where workspace_id = $1 and id = $2"
     );

@@ -5,6 +5,7 @@ mod conformance;
 mod contract;
 mod create;
 mod events;
+mod hosts;
 mod indexes;
 mod list;
 mod model;
