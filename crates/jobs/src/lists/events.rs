@@ -189,24 +189,17 @@ impl Append {
                     as changed (id, old_status, has_hosts, hosts, ended, completed, failed, changed, bytes, files, start_time,
                         end_time)
             ), sums as (
-                select changed.id, old_status, job.ctid,
-                    job.host_count + hosts as host_count, job.ended_count + ended as ended_count,
-                    job.completed_count + completed as completed_count, job.failed_count + failed as failed_count,
-                    job.changed_count + changed.changed as changed_count,
-                    job.bytes + changed.bytes as bytes, job.files + changed.files as files,
-                    least(job.start_time, changed.start_time) as start_time,
-                    greatest(job.last_end_time, changed.end_time) as last_end_time
+                -- A job whose hosts were computed from all events begins at zero.
+                select changed.id, old_status, job.ctid, job.host_count * kept + hosts as host_count,
+                    job.ended_count * kept + ended as ended_count,
+                    job.completed_count * kept + completed as completed_count,
+                    job.failed_count * kept + failed as failed_count,
+                    job.changed_count * kept + changed.changed as changed_count,
+                    job.bytes * kept + changed.bytes as bytes, job.files * kept + changed.files as files,
+                    least(case when has_hosts then job.start_time end, changed.start_time) as start_time,
+                    greatest(case when has_hosts then job.last_end_time end, changed.end_time) as last_end_time
                 from changed cross join lateral (
-                    -- A job without hosts begins with none.
-                    select ctid, case when has_hosts then host_count else 0 end as host_count,
-                        case when has_hosts then ended_count else 0 end as ended_count,
-                        case when has_hosts then completed_count else 0 end as completed_count,
-                        case when has_hosts then failed_count else 0 end as failed_count,
-                        case when has_hosts then changed_count else 0 end as changed_count,
-                        case when has_hosts then jobs.bytes else 0 end as bytes,
-                        case when has_hosts then jobs.files else 0 end as files,
-                        case when has_hosts then jobs.start_time end as start_time,
-                        case when has_hosts then last_end_time end as last_end_time
+                    select *, ctid, has_hosts::int4 as kept
                     from jobs where workspace_id = $1 and jobs.id = changed.id limit 1
                 ) as job
             ), outcomes as (
