@@ -1,9 +1,11 @@
-//! The contract's pages: which methods return pages, and that `EncodedPage` has the same bytes as each response.
+//! The contract's pages: which methods return pages, and that `EncodedPage` has the same bytes as each response. Also
+//! what its requests may cost.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod decoding;
 mod encoding;
 mod methods;
+mod requests;
 mod rows;
 
 use proptest::prelude::*;

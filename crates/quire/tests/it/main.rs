@@ -16,6 +16,7 @@ mod keys;
 mod limits;
 mod refusals;
 mod registration;
+mod requests;
 mod serve;
 mod support;
 mod tls;
