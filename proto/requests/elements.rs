@@ -97,12 +97,14 @@ enum Content {
 
 #[derive(Debug)]
 enum Element {
+    /// A message with repeated fields.
     Message(Elements),
     /// A number of variable length. Many can be packed into one value.
     Varint,
     /// A number with this length. Many can be packed into one value.
     Fixed(usize),
-    Text,
+    /// A text, or a message without repeated fields.
+    Other,
 }
 
 impl Elements {
@@ -143,8 +145,11 @@ fn fields_of(message: &MessageDescriptor, counts: &mut usize) -> Vec<Field> {
 impl Element {
     fn of(field: &FieldDescriptor) -> Self {
         match field.kind() {
-            Kind::Message(message) => Self::Message(Elements::of(&message)),
-            Kind::String | Kind::Bytes => Self::Text,
+            Kind::Message(message) => {
+                let elements = Elements::of(&message);
+                if elements.fields.is_empty() { Self::Other } else { Self::Message(elements) }
+            }
+            Kind::String | Kind::Bytes => Self::Other,
             Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => Self::Fixed(8),
             Kind::Float | Kind::Fixed32 | Kind::Sfixed32 => Self::Fixed(4),
             Kind::Int32
@@ -161,7 +166,7 @@ impl Element {
     /// The number of elements in a value with a length.
     fn number_in(&self, value: &[u8]) -> usize {
         match self {
-            Self::Message(_) | Self::Text => 1,
+            Self::Message(_) | Self::Other => 1,
             // The last byte of each number is below 128.
             Self::Varint => value.iter().filter(|byte| **byte < 0x80).count(),
             Self::Fixed(bytes) => value.len() / bytes,
@@ -173,14 +178,13 @@ impl Element {
 fn count(fields: &[Field], mut bytes: &[u8], counts: &mut [usize], spare: &mut usize) -> Result<(), Refusal> {
     while bytes.has_remaining() {
         let (number, wire_type) = decode_key(&mut bytes)?;
-        // A value without a length is one number, or the decoder will refuse it.
-        let value = match wire_type {
-            WireType::LengthDelimited => Some(value(&mut bytes)?),
-            _ => None,
-        };
-        if value.is_none() {
+        let value = if wire_type == WireType::LengthDelimited {
+            Some(value(&mut bytes)?)
+        } else {
+            // One number, unless the decoder refuses it.
             skip_field(wire_type, number, &mut bytes, DecodeContext::default())?;
-        }
+            None
+        };
         if let Some(field) = fields.iter().find(|field| field.number == number) {
             field.count(value, counts, spare)?;
         }

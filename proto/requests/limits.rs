@@ -1,4 +1,4 @@
-use prost::encoding::{encoded_len_varint, key_len};
+use prost::encoding::key_len;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 /// The smallest maximum size of a request in bytes: 64 KiB.
@@ -8,7 +8,7 @@ pub const MAX_REQUEST_BYTES: usize = 16 << 20;
 
 const DEFAULT_MAX_BYTES: usize = 4_096;
 const DEFAULT_MAX_ELEMENTS: usize = 64;
-/// The maximum length of a number, and of the length of a message.
+/// The maximum size of a number, and of a length.
 const VARINT_BYTES: usize = 10;
 
 /// The maximum length in bytes of a string or bytes field, of each of its elements, or of each key and value of a map.
@@ -32,42 +32,33 @@ fn option(field: &FieldDescriptor, name: &str) -> Option<usize> {
 
 /// The size of a message whose fields are at their limits. It ends, because no request contains its own type.
 pub(super) fn message_bytes(message: &MessageDescriptor) -> usize {
-    let fields = message.fields().map(|field| {
+    fields_bytes(message, None)
+}
+
+/// The size of the fields. `most` is the limit of a map, which applies to the texts in its entries.
+fn fields_bytes(message: &MessageDescriptor, most: Option<usize>) -> usize {
+    let sizes = message.fields().map(|field| {
+        let most = most.unwrap_or_else(|| max_bytes(&field));
         let value = match field.kind() {
-            // The limits of a map apply to the fields of its entries.
-            Kind::Message(entry) if field.is_map() => {
-                let parts = entry.fields().map(|part| part_bytes(&part, max_bytes(&field)));
-                parts.fold(VARINT_BYTES, usize::saturating_add)
-            }
-            _ => value_bytes(&field, max_bytes(&field)),
+            Kind::String | Kind::Bytes => most,
+            Kind::Message(message) => fields_bytes(&message, field.is_map().then_some(most)),
+            Kind::Double
+            | Kind::Float
+            | Kind::Int32
+            | Kind::Int64
+            | Kind::Uint32
+            | Kind::Uint64
+            | Kind::Sint32
+            | Kind::Sint64
+            | Kind::Fixed32
+            | Kind::Fixed64
+            | Kind::Sfixed32
+            | Kind::Sfixed64
+            | Kind::Bool
+            | Kind::Enum(_) => 0,
         };
         let elements = if field.is_list() || field.is_map() { max_elements(&field) } else { 1 };
-        key_len(field.number()).saturating_add(value).saturating_mul(elements)
+        value.saturating_add(key_len(field.number()) + VARINT_BYTES).saturating_mul(elements)
     });
-    fields.fold(0, usize::saturating_add)
-}
-
-fn part_bytes(part: &FieldDescriptor, most: usize) -> usize {
-    key_len(part.number()).saturating_add(value_bytes(part, most))
-}
-
-fn value_bytes(field: &FieldDescriptor, most: usize) -> usize {
-    match field.kind() {
-        Kind::String | Kind::Bytes => encoded_len_varint(most as u64).saturating_add(most),
-        Kind::Message(message) => VARINT_BYTES.saturating_add(message_bytes(&message)),
-        Kind::Double
-        | Kind::Float
-        | Kind::Int32
-        | Kind::Int64
-        | Kind::Uint32
-        | Kind::Uint64
-        | Kind::Sint32
-        | Kind::Sint64
-        | Kind::Fixed32
-        | Kind::Fixed64
-        | Kind::Sfixed32
-        | Kind::Sfixed64
-        | Kind::Bool
-        | Kind::Enum(_) => VARINT_BYTES,
-    }
+    sizes.fold(0, usize::saturating_add)
 }

@@ -218,16 +218,16 @@ fn the_maximum_size_of_a_request_follows_from_its_fields() {
     CreateJob 288 KiB
     BatchCreateJobs 16384 KiB
     AppendJobEvents 16384 KiB
-    StoreMemory 392 KiB
+    StoreMemory 394 KiB
     BatchStoreMemories 16384 KiB
-    UpdateMemory 648 KiB
+    UpdateMemory 650 KiB
     RecordUsage 16384 KiB
-    CreatePrompt 1669 KiB
+    CreatePrompt 1674 KiB
     BatchCreatePrompts 16384 KiB
-    UpdatePrompt 391 KiB
-    CreatePromptVersion 1533 KiB
-    RegisterAgent 136 KiB
+    UpdatePrompt 393 KiB
+    CreatePromptVersion 1537 KiB
+    RegisterAgent 138 KiB
     BatchRegisterAgents 16384 KiB
-    UpdateAgent 393 KiB
+    UpdateAgent 394 KiB
     ");
 }

@@ -1,12 +1,20 @@
 //! What a request may cost: for every method of the contract, the largest request and the one with the most elements.
+#![expect(clippy::wildcard_enum_match_arm, reason = "requests have no other types of fields")]
+
 use std::sync::LazyLock;
 
-use crate::support::{Server, database, raw::Raw, within};
+use crate::support::{
+    Server,
+    admin::{self, metric},
+    database, free_address,
+    raw::Raw,
+    within,
+};
 use prost::encoding::{self, WireType};
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 use quire_proto::{
     memory::v1::{BatchStoreMemoriesRequest, Memory, MemoryScope, StoreMemoryRequest, memory_service_client},
-    requests::{MAX_REQUEST_BYTES, SPARE_ELEMENTS, max_elements, max_request_bytes},
+    requests::{MAX_REQUEST_BYTES, MIN_REQUEST_BYTES, SPARE_ELEMENTS, max_elements, max_request_bytes},
 };
 use tokio_stream::StreamExt;
 use tonic::{
@@ -171,7 +179,8 @@ async fn a_request_with_too_many_elements_is_refused_by_field_and_without_memory
 #[tokio::test]
 async fn a_request_that_is_too_large_is_refused_before_it_arrives() {
     let (_, url) = database().await;
-    let mut server = Server::on_database(&url, &[]);
+    let admin_address = free_address();
+    let mut server = Server::on_database(&url, &["--admin-listen", &admin_address.to_string()]);
     server.connect().await;
     let (connection, address) = (Raw::connect(server.address).await, server.address.to_string());
     for method in methods() {
@@ -182,6 +191,14 @@ async fn a_request_that_is_too_large_is_refused_before_it_arrives() {
         let body = axum::body::Body::from_stream(tokio_stream::iter(parts).chain(tokio_stream::pending()));
         let refused = refusal(&connection, &address, &path, body).await.unwrap();
         assert_eq!(refused.code(), Code::OutOfRange, "{path}");
+    }
+    let method = POOL.get_service_by_name("memory.v1.MemoryService").unwrap().methods().next().unwrap();
+    let message = full_of_empty(&repeated(&method.input())[0], MIN_REQUEST_BYTES);
+    refusal(&connection, &address, &path_of(&method), framed(&message)).await.unwrap();
+    let (_, metrics) = admin::get(admin_address, "/metrics");
+    for (limit, count) in [("request_bytes", methods().len()), ("request_elements", 1)] {
+        let counted = metric(&metrics, "limits_reached_total", &[&format!("limit=\"{limit}\"")]);
+        assert_eq!(counted, Some(count as f64), "{limit}");
     }
 }
 
