@@ -15,7 +15,7 @@ use metrics::{Unit, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 
-use crate::error::Error;
+use crate::{budget::Budget, error::Error};
 
 /// How often the recorded samples are aggregated, even if nobody reads the metrics.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -40,6 +40,11 @@ pub(crate) fn measure() -> Result<PrometheusHandle, Error> {
         Unit::Count,
         "Connections of the pool that are running a statement."
     );
+    describe_gauge!("call_memory_in_use_bytes", Unit::Bytes, "What the calls in flight hold.");
+    describe_counter!(
+        "limits_reached_total",
+        "How often a limit has ended a call, a stream or a connection, by limit."
+    );
     describe_gauge!("database_connections_max", Unit::Count, "Maximum number of connections of the pool.");
     let upkeep = handle.clone();
     tokio::spawn(async move {
@@ -56,6 +61,7 @@ pub(crate) struct Admin {
     pub(crate) metrics: PrometheusHandle,
     pub(crate) database: Database,
     pub(crate) availability: Availability,
+    pub(crate) budget: Budget,
     pub(crate) signing_keys: Option<SigningKeys>,
 }
 
@@ -75,6 +81,7 @@ impl Admin {
 async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     gauge!("database_connections_in_use").set(admin.database.connections_in_use() as f64);
     gauge!("database_connections_max").set(admin.database.max_connections() as f64);
+    gauge!("call_memory_in_use_bytes").set(admin.budget.in_use() as f64);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], admin.metrics.render())
 }
 

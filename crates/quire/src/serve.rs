@@ -24,6 +24,7 @@ use crate::{
     admin::{self, Admin},
     arguments::Serve,
     authentication,
+    budget::Budget,
     database::{self, Database},
     deadline,
     error::Error,
@@ -36,12 +37,13 @@ use crate::{
 pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let stopping = listen_for_signals()?;
     let Some(started) = stopping.run_until_cancelled(start(&arguments)).await else { return Ok(()) };
-    let Started { listeners, tls, keeper, platform, availability, mut services, metrics } = started?;
+    let Started { listeners, tls, keeper, platform, availability, budget, mut services, metrics } = started?;
     let database = platform.database;
     let address = listeners.grpc.local_addr().unwrap_or(arguments.listen);
     if let Some(listener) = listeners.admin {
         let signing_keys = platform.signing_keys;
-        let admin = Admin { metrics, database: database.clone(), availability: availability.clone(), signing_keys };
+        let availability = availability.clone();
+        let admin = Admin { metrics, database: database.clone(), availability, budget, signing_keys };
         tokio::spawn(admin.serve(listener));
     }
     let tasks = TaskTracker::new();
@@ -81,6 +83,7 @@ struct Started {
     keeper: Option<Keeper>,
     platform: Platform,
     availability: Availability,
+    budget: Budget,
     services: Services,
     metrics: PrometheusHandle,
 }
@@ -105,17 +108,18 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
         ..PageTokens::new(token_keys)
     };
     let metrics = admin::measure()?;
-    let options = arguments.limits.set(options);
-    let database = ::database::connect(options, arguments.max_connections.into());
+    let database = ::database::connect(options, arguments.limits.of_database());
     let keeper = private.map(|(server, settings)| Keeper::new(server, settings, database.clone()));
     let availability = Availability::watch(database.clone());
-    let platform = Platform::new(database, tokens, Clock::system(), signing_keys);
+    let mut platform = Platform::new(database, tokens, Clock::system(), signing_keys);
+    platform.sign_ins = arguments.limits.sign_ins();
     let chosen = arguments.services();
-    let services = Services::open(&platform, &chosen, &availability).await?;
+    let budget = arguments.limits.budget();
+    let services = Services::open(&platform, &chosen, &availability, &budget).await?;
     if arguments.sample {
-        sample::load(&platform, &chosen, &availability).await?;
+        sample::load(&platform, &chosen, &availability, &budget).await?;
     }
-    Ok(Started { listeners, tls, keeper, platform, availability, services, metrics })
+    Ok(Started { listeners, tls, keeper, platform, availability, budget, services, metrics })
 }
 
 impl Listeners {
