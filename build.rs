@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     pagination_build::configure()
         .pagination_module("crate::pagination::v1")
+        .server_codec("crate::requests::RequestCodec")
         .tonic(|tonic| tonic.include_file("packages.rs"))
         .compile(&protos, &[include])?;
     Ok(())

@@ -10,6 +10,8 @@
 //! `pagination/v1/pagination.proto`.
 
 mod encoded_page;
+#[cfg(feature = "services")]
+pub mod requests;
 
 #[allow(missing_docs, clippy::all, reason = "generated from the protos")]
 mod packages {

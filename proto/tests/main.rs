@@ -1,9 +1,17 @@
-//! The contract's pages: which methods return pages, and that `EncodedPage` has the same bytes as each response.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+//! The contract's pages: which methods return pages, and that `EncodedPage` has the same bytes as each response. Also
+//! what its requests may cost.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests"
+)]
 
 mod decoding;
 mod encoding;
 mod methods;
+mod requests;
 mod rows;
 
 use proptest::prelude::*;

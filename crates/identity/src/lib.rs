@@ -12,9 +12,7 @@ use database::Database;
 pub use input::api_key_fields;
 use keyset::{CatalogueError, List};
 pub use lists::{API_KEYS, SESSIONS};
-use platform::{
-    Caller, Error, MAX_OPEN_REQUEST_BYTES, Opened, Platform, Resource, Scope, Service, now, parse_id, timestamp,
-};
+use platform::{Caller, Error, Opened, Platform, Resource, Scope, Service, now, parse_id, timestamp};
 use quire_proto::{
     identity::v1::{
         CreateApiKeyRequest, CreateApiKeyResponse, CreateSessionRequest, CreateSessionResponse, Credentials,
@@ -73,7 +71,7 @@ impl Identity {
 
     /// The service as a tonic server.
     pub fn server(self) -> IdentityServiceServer<Self> {
-        IdentityServiceServer::new(self).max_decoding_message_size(MAX_OPEN_REQUEST_BYTES)
+        IdentityServiceServer::new(self)
     }
 
     /// The key that signs access tokens.

@@ -45,6 +45,14 @@ impl Statement {
         self
     }
 
+    /// Allocates memory for values of this size in bytes. It is needed for large values only: without it, the memory for
+    /// the values doubles whenever it is full.
+    #[must_use]
+    pub fn reserve(mut self, bytes: usize) -> Self {
+        self.arguments.reserve(0, bytes);
+        self
+    }
+
     /// The SQL.
     pub fn sql(&self) -> &str {
         match &self.sql {

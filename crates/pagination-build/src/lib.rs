@@ -110,6 +110,7 @@ pub fn compile(protos: &[impl AsRef<Path>], includes: &[impl AsRef<Path>]) -> Re
 pub fn configure() -> Builder {
     Builder {
         module: "::pagination::proto".to_owned(),
+        server_codec: None,
         out_dir: None,
         tonic: tonic_prost_build::configure().build_transport(false).btree_map("."),
     }
@@ -120,6 +121,7 @@ pub fn configure() -> Builder {
 #[must_use = "nothing is generated before compile"]
 pub struct Builder {
     module: String,
+    server_codec: Option<String>,
     out_dir: Option<PathBuf>,
     tonic: tonic_prost_build::Builder,
 }
@@ -132,6 +134,15 @@ impl Builder {
     /// of the files to compile.
     pub fn pagination_module(mut self, path: impl Into<String>) -> Self {
         self.module = path.into();
+        self
+    }
+
+    /// Sets the codec of the servers: the path of a type with the parameters of `tonic_prost::ProstCodec`. Default: the
+    /// codec of the clients, which is `tonic_prost::ProstCodec`.
+    ///
+    /// A server can so check a request's bytes before the message is built.
+    pub fn server_codec(mut self, path: impl Into<String>) -> Self {
+        self.server_codec = Some(path.into());
         self
     }
 
@@ -181,7 +192,8 @@ impl Builder {
         if compiler.files().any(|file| file.name() == PAGINATION_PROTO && file.is_import()) {
             tonic = tonic.extern_path(PAGINATION_PACKAGE, &self.module);
         }
-        let services = Services::new(&tonic, &compiler.descriptor_pool(), &self.module);
+        let servers = self.server_codec.iter().fold(tonic.clone(), |tonic, codec| tonic.codec_path(codec));
+        let services = Services::new(&tonic, &servers, &compiler.descriptor_pool(), &self.module);
         let mut config = prost_build::Config::new();
         config.enable_type_names().service_generator(Box::new(services));
         tonic

@@ -17,11 +17,16 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    /// Generates with the settings of this builder: a server, a client or both.
-    pub(crate) fn new(tonic: &tonic_prost_build::Builder, pool: &DescriptorPool, module: &str) -> Self {
+    /// Generates with the settings of these builders, each of which generates a server, a client or both.
+    pub(crate) fn new(
+        clients: &tonic_prost_build::Builder,
+        servers: &tonic_prost_build::Builder,
+        pool: &DescriptorPool,
+        module: &str,
+    ) -> Self {
         Self {
-            clients: tonic.clone().build_server(false).service_generator(),
-            servers: tonic.clone().build_client(false).service_generator(),
+            clients: clients.clone().build_server(false).service_generator(),
+            servers: servers.clone().build_client(false).service_generator(),
             pages: pool.all_messages().filter(is_page).map(|message| format!(".{}", message.full_name())).collect(),
             encoded_page: format!("{module}::EncodedPage"),
         }

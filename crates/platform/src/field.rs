@@ -183,6 +183,21 @@ impl<'m> Value<'m> {
         }
     }
 
+    /// About how many bytes the value has in a statement.
+    pub(crate) fn bytes(&self) -> usize {
+        // The length, and for an entry also quotes and separators.
+        const AROUND: usize = 8;
+        AROUND
+            + match self {
+                Self::Text(text) => text.len(),
+                Self::TextArray(words) => words.iter().map(|word| AROUND + word.len()).sum(),
+                Self::Jsonb(map) => map.iter().map(|(key, value)| AROUND + key.len() + value.len()).sum(),
+                Self::Bytea(bytes) => bytes.len(),
+                Self::Numeric(_) | Self::Uuid(_) => 16,
+                Self::Bool(_) | Self::Int4(_) | Self::Int8(_) | Self::Float8(_) | Self::Timestamptz(_) => 8,
+            }
+    }
+
     /// Binds the value, or null unless `is_given`.
     pub(crate) fn bind(&self, statement: Statement, is_given: bool) -> Statement {
         match *self {

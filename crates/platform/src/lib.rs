@@ -8,6 +8,7 @@ mod field;
 mod ids;
 mod names;
 mod rarely;
+mod request_size;
 mod resources;
 mod rows;
 mod service;
@@ -29,6 +30,7 @@ pub use ids::Ids;
 use keyset::{CounterSlots, Paging};
 pub use names::{Names, UNSPECIFIED};
 use pagination::PageTokens;
+pub use quire_proto::requests::MAX_REQUEST_BYTES;
 pub use rarely::Rarely;
 pub use resources::{Declaration, Resources};
 pub use rows::Rows;
@@ -38,9 +40,6 @@ pub use validation::{
 };
 
 pub use crate::time::{now, timestamp};
-
-/// The maximum size of a request in bytes: 16 MiB, enough for a batch of a thousand ordinary texts.
-pub const MAX_REQUEST_BYTES: usize = 16 << 20;
 
 /// The maximum size in bytes of a request that needs no credential: 64 KiB.
 pub const MAX_OPEN_REQUEST_BYTES: usize = 64 << 10;

@@ -64,6 +64,8 @@ impl<'m> Rows<'m> {
 
     /// Binds the columns.
     pub fn bind(&self, statement: Statement) -> Statement {
+        let values = self.rows.iter().flatten().map(|field| field.value);
+        let statement = statement.reserve(values.map(|value| value.bytes()).sum());
         (0..self.columns().len()).fold(statement, |statement, place| {
             let column: Vec<_> = self.rows.iter().filter_map(|row| Some(row.get(place)?.value)).collect();
             Value::bind_column(&column, statement)

@@ -49,7 +49,7 @@ use tonic::{
     transport::{Channel, Endpoint, server::TcpIncoming},
 };
 
-use crate::{Clock, Error, Platform, now};
+use crate::{Clock, Error, Opened, Platform, now};
 
 /// The text of the token keys in tests: one key, with the id `test`.
 pub const TOKEN_KEYS: &str = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -148,7 +148,7 @@ where
         + 'static,
     S::Future: Send,
 {
-    serve_routes(Routes::new(service)).await
+    serve_routes(Opened::new(service).routes).await
 }
 
 /// Serves a service to callers with an access token, which is verified with this platform's keys and clock. The methods
@@ -164,7 +164,7 @@ where
     S::Future: Send,
 {
     let access = Access::new(Methods::of_contract(open).unwrap(), platform.signing_keys.clone());
-    serve_by(access, platform.clock.clone(), Routes::new(service)).await
+    serve_by(access, platform.clock.clone(), Opened::new(service).routes).await
 }
 
 /// Opens a service and serves it without authentication.

@@ -20,6 +20,9 @@ const NAME_BYTES: RangeInclusive<usize> = 1..=256;
 /// The length of an author's name, or of the name of a person who moves a label.
 const PERSON_BYTES: RangeInclusive<usize> = 0..=128;
 const LABEL_BYTES: RangeInclusive<usize> = 1..=64;
+/// The maximum number of `}}`, and so of variables, in the contents of a batch. A variable takes more memory than its
+/// name has bytes.
+const MAX_BATCH_VARIABLES: usize = 1 << 18;
 /// The default label of ResolvePrompt.
 const DEFAULT_LABEL: &str = "production";
 
@@ -30,6 +33,7 @@ pub(crate) fn new_prompt(request: CreatePromptRequest, platform: &Platform) -> R
 
 /// The prompts of a batch to create.
 pub(crate) fn new_prompts(requests: Vec<CreatePromptRequest>, platform: &Platform) -> Result<Vec<NewPrompt>, Error> {
+    check_variables(&requests)?;
     let new = read_batch(
         platform,
         "requests",
@@ -42,6 +46,16 @@ pub(crate) fn new_prompts(requests: Vec<CreatePromptRequest>, platform: &Platfor
     )?;
     check_batch_bytes("the prompts, without their versions,", new.iter().map(|new| new.prompt.clone()))?;
     Ok(new)
+}
+
+fn check_variables(requests: &[CreatePromptRequest]) -> Result<(), Error> {
+    let contents = requests.iter().filter_map(|request| Some(&request.version.as_ref()?.content));
+    let count: usize = contents.map(|content| content.matches("}}").count()).sum();
+    let mut violations = Violations::default();
+    if count > MAX_BATCH_VARIABLES {
+        violations.add("requests", format!("the contents must have `}}}}` at most {MAX_BATCH_VARIABLES} times in all"));
+    }
+    violations.check()
 }
 
 /// The version to add.

@@ -94,3 +94,12 @@ fn connect_is_generated_when_asked_for() {
     assert!(!Generated::from(&proto).code().contains(connect));
     assert!(Generated::with(&proto, configure().tonic(|tonic| tonic.build_transport(true))).code().contains(connect));
 }
+
+#[test]
+fn servers_have_the_codec_that_was_named_and_clients_keep_theirs() {
+    let proto = format!("{SERVICE}{PAGE}");
+    let code = Generated::with(&proto, configure().server_codec("crate::Checked")).code();
+    let (client, server) = code.split_once("pub trait ").unwrap();
+    assert!(client.contains("tonic_prost::ProstCodec::default()") && !client.contains("crate::Checked"));
+    assert!(server.contains("crate::Checked::default()") && !server.contains("ProstCodec"));
+}

@@ -50,6 +50,18 @@ async fn the_answer_to_a_batch_is_limited() {
     assert_eq!(made.unwrap().len(), 400);
 }
 
+#[tokio::test]
+async fn the_variables_of_a_batch_are_limited() {
+    let (_platform, client) = start().await;
+    let of = |place: usize| CreatePromptRequest {
+        version: Some(PromptVersion { content: "{{a}}".repeat(1 << 17), ..Default::default() }),
+        ..named(place.to_string())
+    };
+    let refused = create(&client, (0..3).map(of).collect()).await.unwrap_err();
+    assert_eq!(refused.message(), "requests: the contents must have `}}` at most 262144 times in all");
+    assert_eq!(create(&client, (0..2).map(of).collect()).await.unwrap().len(), 2);
+}
+
 /// Creates prompts and skips existing ones.
 async fn make_missing(client: &Client, requests: &[CreatePromptRequest]) -> Result<Vec<Prompt>, Status> {
     let request = BatchCreatePromptsRequest { requests: requests.to_vec(), pass_over_existing: true };

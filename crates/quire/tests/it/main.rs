@@ -17,6 +17,7 @@ mod keys;
 mod limits;
 mod refusals;
 mod registration;
+mod requests;
 mod serve;
 mod support;
 mod tls;

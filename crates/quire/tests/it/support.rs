@@ -149,8 +149,13 @@ impl Server {
 
     /// Serves the database that a URL in the environment names.
     pub fn on_database(url: &str, arguments: &[&str]) -> Self {
-        let mut command = quire(&["serve"]);
-        command.args(arguments).env("DATABASE_URL", url).env("QUIRE_TOKEN_KEYS", testing::TOKEN_KEYS);
+        Self::start(on_database(url, arguments))
+    }
+
+    /// Serves a database, and returns freed memory to the system at once, so that the peak is the memory in use.
+    pub fn without_spare_memory(url: &str) -> Self {
+        let mut command = on_database(url, &[]);
+        command.env("MIMALLOC_PURGE_DELAY", "0");
         Self::start(command)
     }
 
@@ -186,6 +191,12 @@ impl Server {
     pub async fn client(&mut self) -> Client {
         Client::new(self.connect().await)
     }
+}
+
+fn on_database(url: &str, arguments: &[&str]) -> Command {
+    let mut command = quire(&["serve"]);
+    command.args(arguments).env("DATABASE_URL", url).env("QUIRE_TOKEN_KEYS", testing::TOKEN_KEYS);
+    command
 }
 
 /// A file with keys for access tokens.

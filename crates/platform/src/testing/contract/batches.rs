@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, Value};
+use quire_proto::requests::max_elements;
 use tonic::Code;
 use uuid::Uuid;
 
@@ -42,6 +43,9 @@ impl Run<'_> {
 
     /// A batch has 1 to 1,000 requests. The answer can be read even if all of them are invalid.
     async fn check_sizes(&self, workspace: &str, method: &Method, field: &FieldDescriptor) {
+        self.hold(max_elements(field) == MOST, || {
+            format!("{}: the limit of {} in the proto", method.name(), field.name())
+        });
         let fields = BTreeSet::from([field.name().to_owned()]);
         let before = self.rows(workspace).await;
         for count in [0, MOST + 1] {

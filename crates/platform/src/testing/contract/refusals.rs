@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use pagination::MAX_VIOLATIONS;
-use prost_reflect::{DynamicMessage, FieldDescriptor, Value};
+use prost::encoding;
+use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, Value};
+use quire_proto::requests::max_request_bytes;
 use tonic::Code;
 
 use super::{
@@ -27,7 +29,7 @@ impl Run<'_> {
         self.check_everything_wrong(&workspace, method).await;
         self.check_left_out(&workspace, method).await;
         self.check_page(&workspace, method).await;
-        self.check_too_large(&workspace, method).await;
+        self.check_size(&workspace, method).await;
         let is_same = self.rows(&workspace).await == before;
         self.hold(is_same, || format!("{}: a refused call has written", method.name()));
         self.check_right(&workspace, method).await;
@@ -159,7 +161,7 @@ impl Run<'_> {
             ("total_count", Value::EnumNumber(4), "must be one of"),
             ("total_count", Value::EnumNumber(-1), "must be one of"),
             ("page_token", Value::String("x".to_owned()), "is not a page token"),
-            ("page_token", Value::String("A".repeat(1 << 20)), "is not a page token"),
+            ("page_token", Value::String("A".repeat(50_000)), "is not a page token"),
         ];
         for (name, value, says) in &wrong {
             let answer = ask(&[(name, value.clone())]).await;
@@ -174,15 +176,16 @@ impl Run<'_> {
         }
     }
 
-    /// A message that is too large is refused, and the connection stays open.
-    async fn check_too_large(&self, workspace: &str, method: &Method) {
-        let leaves = method.leaves();
-        let is_text = |leaf: &&Leaf| leaf.is_given && leaf.path.get(&method.request).as_str().is_some();
-        let Some(leaf) = leaves.iter().find(is_text).filter(|_| method.creates(self.contract)) else { return };
-        let mut request = method.base();
-        leaf.path.set(&mut request, Some(Value::String("x".repeat(crate::MAX_REQUEST_BYTES))));
-        let answer = self.call(workspace, method, &request).await;
-        self.hold_code(&answer, Code::OutOfRange, || format!("{} of 16 MiB", method.name()));
+    /// A request of the maximum size is read. A larger one is refused, and the connection stays open.
+    async fn check_size(&self, workspace: &str, method: &Method) {
+        let descriptor = &method.descriptor;
+        let path = format!("/{}/{}", descriptor.parent_service().full_name(), method.name());
+        let most = max_request_bytes(&path).unwrap();
+        for (bytes, is_too_large) in [(most, false), (most + 1, true)] {
+            let answer = self.call(workspace, method, &unknown(&descriptor.input(), bytes)).await;
+            let is_refused = answer.as_ref().is_err_and(|status| status.code() == Code::OutOfRange);
+            self.hold(is_refused == is_too_large, || format!("{} of {bytes} bytes: {answer:.300?}", method.name()));
+        }
     }
 
     /// Values at the limits are accepted and stored.
@@ -242,4 +245,14 @@ impl Run<'_> {
     fn is_read(&self, method: &Method, leaf: &Leaf) -> bool {
         method.leaves().iter().any(|read| read.is_given && read.path.key() == leaf.path.key())
     }
+}
+
+/// A message of this size, with an unknown field and no other.
+fn unknown(message: &MessageDescriptor, bytes: usize) -> DynamicMessage {
+    let number = 1_000;
+    let content = bytes - encoding::key_len(number) - encoding::encoded_len_varint(bytes as u64);
+    let mut encoded = Vec::new();
+    encoding::bytes::encode(number, &vec![0; content], &mut encoded);
+    assert_eq!(encoded.len(), bytes);
+    DynamicMessage::decode(message.clone(), encoded.as_slice()).unwrap()
 }

@@ -1,6 +1,7 @@
 //! Invalid values for a field, and values at its limits, by type.
 
-use prost_reflect::{Kind, MessageDescriptor, Value};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, Value};
+use quire_proto::requests::{max_bytes, max_elements};
 
 use super::{
     Contract,
@@ -50,6 +51,13 @@ impl Trials {
         let (at, says) = Default::default();
         self.right.push(Trial { what: what.into(), value: Some(value), at, says });
     }
+
+    /// Requires the limits of a field in the proto to be those of its rule.
+    fn has_limits(&mut self, field: &FieldDescriptor, elements: usize, bytes: usize) {
+        if (max_elements(field), max_bytes(field)) != (elements, bytes) {
+            self.missing = Some("its limits in the proto differ from its rule");
+        }
+    }
 }
 
 impl Contract {
@@ -59,9 +67,15 @@ impl Contract {
         let field = leaf.path.field();
         let value = leaf.path.get(&method.request);
         match field.kind() {
-            _ if field.is_map() => metadata(&mut trials),
+            _ if field.is_map() => {
+                trials.has_limits(field, 64, 1_024);
+                metadata(&mut trials);
+            }
             Kind::String if self.forms.contains_key(&leaf.path.key()) => self.form_trials(&mut trials, leaf),
-            Kind::String if field.is_list() => words(&mut trials),
+            Kind::String if field.is_list() => {
+                trials.has_limits(field, 32, 64);
+                words(&mut trials);
+            }
             Kind::String if field.name() == "order_by" => order(&mut trials),
             Kind::String if is_id(&value) => {
                 id(&mut trials);
@@ -126,17 +140,17 @@ impl Contract {
         let is_etag = leaf.path.field().name() == "etag";
         let Some(bytes) = self.texts.get(&key).cloned().or_else(|| is_etag.then_some(0..=256)) else {
             if method.page().is_some() {
-                trials.right("100,000 bytes", text(&"a".repeat(100_000)));
+                trials.right("the longest", text(&"a".repeat(max_bytes(leaf.path.field()))));
             } else {
                 trials.missing = Some("its range is not given: use `text`");
             }
             return;
         };
         let (least, most) = (*bytes.start(), *bytes.end());
+        trials.has_limits(leaf.path.field(), max_elements(leaf.path.field()), most);
         let says = format!("must have {least} to {most} bytes");
         // Letters of two bytes distinguish a limit in bytes from a limit in characters.
         trials.wrong("a byte too long", text(&("é".repeat(most / 2) + &"x".repeat(most % 2 + 1))), &says);
-        trials.wrong("2 MiB", text(&"x".repeat((2 << 20).max(most + 1))), &says);
         if least > 0 {
             trials.wrong("empty", text(""), &says);
             trials.wrong("a byte too short", text(&"x".repeat(least - 1)), &says);
