@@ -3,7 +3,7 @@ mod limits;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{
-    Args, Parser, Subcommand,
+    Args, Parser, Subcommand, ValueEnum,
     builder::{BoolishValueParser, PossibleValuesParser},
     value_parser,
 };
@@ -63,6 +63,10 @@ pub(crate) struct Serve {
     #[arg(long, env = "QUIRE_SIGNING_KEYS")]
     pub(crate) signing_keys: Option<PathBuf>,
 
+    /// Who may use reflection, which describes the services
+    #[arg(long, env = "QUIRE_REFLECTION", value_enum, default_value_t)]
+    pub(crate) reflection: Reflection,
+
     #[command(flatten)]
     pub(crate) tls: Tls,
 
@@ -105,6 +109,18 @@ impl Serve {
     pub(crate) fn services(&self) -> Vec<&'static Service> {
         SERVICES.iter().copied().filter(|service| self.services.iter().any(|name| name == service.name)).collect()
     }
+}
+
+/// Who may use reflection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Reflection {
+    /// Callers with an access token; without signing keys, everybody
+    #[default]
+    Authenticated,
+    /// Everybody
+    Open,
+    /// Nobody
+    Off,
 }
 
 fn service_names() -> impl Iterator<Item = &'static str> {

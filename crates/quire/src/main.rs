@@ -13,11 +13,15 @@ mod imports;
 mod keys;
 mod listener;
 mod measure;
+mod open_files;
 mod private;
+mod rarely;
 mod records;
+mod reflection;
 mod sample;
 mod serve;
 mod services;
+mod stream_age;
 
 use std::{io::IsTerminal, process::ExitCode};
 
