@@ -54,7 +54,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// streams do.
 const GRACE: Duration = Duration::from_secs(60);
 /// How long the client may take to close a connection without calls after it was asked to.
-const GOODBYE: Duration = Duration::from_secs(1);
+const GOODBYE: Duration = Duration::from_secs(2);
 /// The maximum size of the headers of an HTTP/1 request.
 const MAX_HEADERS: usize = 16 * 1024;
 /// How long to wait after a connection could not be accepted.

@@ -4,6 +4,7 @@
 mod access;
 mod access_tokens;
 mod admin;
+mod connections;
 /// Included for its unit tests, because a program has no library that a test could call.
 #[allow(dead_code, reason = "the program uses the rest")]
 #[path = "../../src/deadline.rs"]
