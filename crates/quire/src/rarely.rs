@@ -2,10 +2,8 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
-
-use tokio::time::Instant;
 
 /// The shortest time between two log lines about the same thing.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -28,12 +26,16 @@ impl Rarely {
 
     /// Counts that it happened. If it is to be logged now, returns how often it happened since it was last logged.
     pub(crate) fn times(&self) -> Option<u64> {
+        self.times_at(Instant::now())
+    }
+
+    fn times_at(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.times += 1;
-        if state.logged.is_some_and(|logged| logged.elapsed() < INTERVAL) {
+        if state.logged.is_some_and(|logged| now.duration_since(logged) < INTERVAL) {
             return None;
         }
-        state.logged = Some(Instant::now());
+        state.logged = Some(now);
         Some(std::mem::take(&mut state.times))
     }
 }
@@ -42,11 +44,10 @@ impl Rarely {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn it_is_logged_every_five_seconds_with_the_number_of_times() {
-        let rarely = Rarely::new();
-        assert_eq!([rarely.times(), rarely.times(), rarely.times()], [Some(1), None, None]);
-        tokio::time::advance(INTERVAL).await;
-        assert_eq!([rarely.times(), rarely.times()], [Some(3), None]);
+    #[test]
+    fn it_is_logged_every_five_seconds_with_the_number_of_times() {
+        let (rarely, begin) = (Rarely::new(), Instant::now());
+        let times = [0, 1, 4, 5, 9].map(|second| rarely.times_at(begin + Duration::from_secs(second)));
+        assert_eq!(times, [Some(1), None, None, Some(3), None]);
     }
 }

@@ -40,7 +40,6 @@ use crate::{
 
 pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let stopping = listen_for_signals()?;
-    let places = places(&arguments);
     let Some(started) = stopping.run_until_cancelled(start(&arguments)).await else { return Ok(()) };
     let Started { listeners, tls, keeper, platform, availability, mut services, metrics } = started?;
     let database = platform.database.clone();
@@ -74,7 +73,7 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
         router: router(services, health_server, reflection, arguments.limits.stream_age),
         tls,
         timeouts: arguments.limits.timeouts(),
-        places,
+        places: places(&arguments),
         stopping: draining.clone(),
     };
     tracing::info!(%address, "serving");

@@ -1,43 +1,22 @@
 //! What one client does with its connections does not hurt the others.
-use std::{net::SocketAddr, process::Command};
+use std::time::Duration;
 
 use crate::support::{
-    HealthClient, Program, Server, admin, database, eventually,
-    frames::{self, Frames, connect_from},
-    free_address, health, make, within,
+    HealthClient, Server,
+    admin::{reached, serve},
+    frames::{self, CHECK, Frames, WATCH},
+    health, within,
 };
-use futures_util::{StreamExt, future::join_all, stream};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use platform::testing;
-use quire_proto::{
-    pagination::v1::PageRequest,
-    prompts::v1::ListPromptsRequest,
-};
+use futures_util::{StreamExt, stream};
+use quire_proto::{pagination::v1::PageRequest, prompts::v1::ListPromptsRequest};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus::Serving};
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 
 const LIST: &str = "/prompts.v1.PromptService/ListPrompts";
-const WATCH: &str = "/grpc.health.v1.Health/Watch";
-const CHECK: &str = "/grpc.health.v1.Health/Check";
 /// A window that does not limit anything.
 const WIDE: u32 = i32::MAX as u32;
-
-/// A server on a new database, and the address of its admin port.
-async fn serve(arguments: &[&str]) -> (Server, SocketAddr) {
-    let (_, url) = database().await;
-    let admin = free_address();
-    let admin_text = admin.to_string();
-    let mut server = Server::on_database(&url, &[&["--admin-listen", admin_text.as_str()], arguments].concat());
-    server.connect().await;
-    (server, admin)
-}
-
-/// How often this limit was reached.
-fn reached(admin: SocketAddr, limit: &str) -> f64 {
-    let text = admin::get(admin, "/metrics").1;
-    admin::metric(&text, "limits_reached_total", &[&format!(r#"limit="{limit}""#)]).unwrap_or_default()
-}
 
 /// A page of all samples.
 fn large_page() -> ListPromptsRequest {
@@ -117,8 +96,7 @@ async fn streams_have_a_maximum_age() {
     assert_eq!(told[1].as_ref().unwrap_err().code(), Code::Unavailable);
     assert_eq!(reached(admin, "stream_age"), 1.0);
 
-    let mut reflection =
-        tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient::new(channel.clone());
+    let mut reflection = ServerReflectionClient::new(channel.clone());
     let mut answers = reflection.server_reflection_info(stream::pending()).await.unwrap().into_inner();
     let end = within("the stream ended", answers.message()).await.unwrap_err();
     assert_eq!(end.code(), Code::Unavailable);
@@ -162,20 +140,24 @@ async fn a_stalled_answer_does_not_end_the_others_of_its_connection() {
         if ended {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 /// A client that does not even read.
 #[tokio::test]
 async fn a_client_that_does_not_read_is_disconnected() {
-    let (server, admin) = serve(&["--sample", "--stall-timeout", "300ms"]).await;
-    let mut frames = Frames::connect(server.address, WIDE).await;
-    // More replies than the buffers of the sockets hold.
-    let ping = frames::frame(frames::PING, 0, 0, &[0; 8]).repeat(1_000);
-    let write = async { while frames.0.write_all(&ping).await.is_ok() {} };
-    within("it was disconnected", write).await;
-    assert_eq!(reached(admin, "stall_timeout"), 1.0);
+    let (server, admin) = serve(&["--stall-timeout", "300ms"]).await;
+    for (place, needs_reply) in
+        [frames::frame(frames::PING, 0, 0, &[0; 8]), frames::frame(frames::SETTINGS, 0, 0, &[])].iter().enumerate()
+    {
+        let mut frames = Frames::connect(server.address, WIDE).await;
+        // More replies than the buffers of the sockets hold.
+        let many = needs_reply.repeat(1_000);
+        let write = async { while frames.0.write_all(&many).await.is_ok() {} };
+        within("it was disconnected", write).await;
+        assert_eq!(reached(admin, "stall_timeout"), place as f64 + 1.0);
+    }
 }
 
 /// Errors in frames, to which the server must reply, although nobody reads the replies.
@@ -219,75 +201,4 @@ async fn streams_that_are_reset_at_once_end_their_connection() {
     let _ = frames.0.write_all(&resets).await;
     frames.closed().await;
     assert_eq!(health(&server.connect().await, "").await, Serving);
-}
-
-/// A connection with a call that does not end, from this address.
-async fn busy(local: &str, server: SocketAddr) -> Option<Frames<TcpStream>> {
-    let mut stream = connect_from(local, server).await;
-    let settings = frames::frame(frames::SETTINGS, 0, 0, &[]);
-    let call = frames::call(1, WATCH, &HealthCheckRequest::default());
-    // A connection for which there is no place is closed at once.
-    stream.write_all(&[frames::PREFACE, &settings, &call].concat()).await.ok()?;
-    let mut frames = Frames(stream);
-    frames.next_of(frames::HEADERS).await.map(|_| frames)
-}
-
-#[tokio::test]
-async fn an_address_has_a_share_of_the_connections() {
-    let (server, admin) =
-        serve(&["--max-client-connections", "5", "--max-address-connections", "3"]).await;
-    let mut others = Vec::new();
-    for _ in 0..3 {
-        // The connection of `serve` is idle by now, and makes room.
-        others.push(busy("127.0.0.1", server.address).await.unwrap());
-    }
-    assert!(busy("127.0.0.1", server.address).await.is_none());
-    assert!(reached(admin, "max_address_connections") >= 1.0);
-    others.push(busy("127.0.0.2", server.address).await.unwrap());
-    let silent = connect_from("127.0.0.2", server.address).await;
-    assert!(busy("127.0.0.3", server.address).await.is_none(), "the address with most connections is busy");
-    drop(others.remove(0));
-    eventually("there was room", async || busy("127.0.0.3", server.address).await).await;
-    drop(silent);
-}
-
-/// Most connections of the first address have no call, so a new one takes the place of one of them.
-#[tokio::test]
-async fn silent_connections_do_not_keep_out_the_others() {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, hard.min(soft.max(4_096)), hard).unwrap();
-    let (_, url) = database().await;
-    let (listen, admin) = (free_address(), free_address());
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 1024; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_quire"), "serve"]);
-    command.args(["--listen", &listen.to_string(), "--admin-listen", &admin.to_string()]);
-    command.args(["--max-address-connections", "10000", "--connection-timeout", "1h"]);
-    command.env("DATABASE_URL", url).env("QUIRE_TOKEN_KEYS", testing::TOKEN_KEYS);
-    let mut server = Server { program: Program::start(command), address: listen };
-    let client = server.client().await;
-
-    let silent: Vec<_> = join_all((0..1_100).map(|_| TcpStream::connect(listen))).await;
-    let silent_admin: Vec<_> = join_all((0..100).map(|_| TcpStream::connect(admin))).await;
-    // New connections, to Postgres too.
-    for name in ["a", "b", "c"] {
-        make(&client, name).await.unwrap();
-        make(&server.client().await, &format!("{name} of another client")).await.unwrap();
-    }
-    assert_eq!(admin::get(admin, "/healthz").0, "HTTP/1.1 200 OK");
-    assert!(reached(admin, "max_address_connections") > 100.0);
-    assert!(!server.program.stderr().contains("too many open files"));
-    drop((silent, silent_admin));
-}
-
-#[tokio::test]
-async fn silent_clients_do_not_delay_the_end() {
-    let (mut server, admin) = serve(&[]).await;
-    let silent = TcpStream::connect(server.address).await.unwrap();
-    let mut frozen = Frames::connect(server.address, WIDE).await;
-    frozen.call(1, CHECK, &HealthCheckRequest::default()).await;
-    frozen.next_of(frames::HEADERS).await.unwrap();
-    let silent_admin = TcpStream::connect(admin).await.unwrap();
-    assert_eq!(server.program.stop().await, Some(0));
-    assert!(!server.program.stderr().contains("left open"), "{}", server.program.stderr());
-    drop((silent, frozen, silent_admin));
 }

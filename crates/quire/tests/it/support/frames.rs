@@ -12,6 +12,10 @@ use super::within;
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+// Open methods.
+pub const CHECK: &str = "/grpc.health.v1.Health/Check";
+pub const WATCH: &str = "/grpc.health.v1.Health/Watch";
+
 // Types of frames.
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
