@@ -63,7 +63,8 @@ pub(crate) struct Serve {
     #[arg(long, env = "QUIRE_SIGNING_KEYS")]
     pub(crate) signing_keys: Option<PathBuf>,
 
-    /// Who may use reflection, which describes the services
+    /// Who may use reflection, which describes the services: callers with an access token, if there are signing keys, or
+    /// everybody, or nobody
     #[arg(long, env = "QUIRE_REFLECTION", value_enum, default_value_t)]
     pub(crate) reflection: Reflection,
 
@@ -114,12 +115,9 @@ impl Serve {
 /// Who may use reflection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Reflection {
-    /// Callers with an access token; without signing keys, everybody
     #[default]
     Authenticated,
-    /// Everybody
     Open,
-    /// Nobody
     Off,
 }
 

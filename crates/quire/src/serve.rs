@@ -11,7 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use pagination::PageTokens;
 use platform::{Clock, MAX_OPEN_REQUEST_BYTES, Platform};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
 };
 use tokio_rustls::TlsAcceptor;
@@ -37,6 +37,9 @@ use crate::{
     services::Services,
     stream_age,
 };
+
+/// How many connections can wait to be accepted. If there are more, the system loses some of them.
+const BACKLOG: u32 = 4_096;
 
 pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let stopping = listen_for_signals()?;
@@ -119,7 +122,7 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     let token_keys = arguments.token_keys.as_deref().map(str::parse).transpose()?;
     let signing_keys = authentication::signing_keys(arguments)?;
     let tls = authentication::tls(&arguments.tls)?;
-    let listeners = Listeners::bind(arguments).await?;
+    let listeners = Listeners::bind(arguments)?;
     let Database { options, token_keys, private } = database::open(arguments, token_keys).await?;
     ::database::migrate(&options).await?;
 
@@ -143,19 +146,26 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
 }
 
 impl Listeners {
-    async fn bind(arguments: &Serve) -> Result<Self, Error> {
+    fn bind(arguments: &Serve) -> Result<Self, Error> {
         authentication::check_addresses(arguments)?;
-        let grpc = bind(arguments.listen, "--listen").await?;
+        let grpc = bind(arguments.listen, "--listen")?;
         let admin = match arguments.admin_listen {
-            Some(address) => Some(bind(address, "--admin-listen").await?),
+            Some(address) => Some(bind(address, "--admin-listen")?),
             None => None,
         };
         Ok(Self { grpc, admin })
     }
 }
 
-async fn bind(address: SocketAddr, argument: &'static str) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| {
+fn bind(address: SocketAddr, argument: &'static str) -> Result<TcpListener, Error> {
+    let listener = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // The address of a server that has just ended can be used again.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listener().map_err(|source: io::Error| {
         let is_taken = source.kind() == io::ErrorKind::AddrInUse;
         if is_taken { Error::AddressTaken { address, argument } } else { Error::Listen { address, source } }
     })

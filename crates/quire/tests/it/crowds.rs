@@ -75,7 +75,7 @@ async fn silent_connections_do_not_keep_out_the_others() {
 async fn silent_clients_do_not_delay_the_end() {
     let (mut server, admin) = serve(&[]).await;
     let silent = TcpStream::connect(server.address).await.unwrap();
-    let mut frozen = Frames::connect(server.address, 0).await;
+    let mut frozen = Frames::connect(server.address, 65_535).await;
     frozen.call(1, CHECK, &HealthCheckRequest::default()).await;
     frozen.next_of(frames::HEADERS).await.unwrap();
     let silent_admin = TcpStream::connect(admin).await.unwrap();
