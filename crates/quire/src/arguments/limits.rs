@@ -18,7 +18,7 @@ pub(crate) struct Limits {
     pub(crate) lock_timeout: Duration,
 
     /// How many clients can be connected. It is lowered if the process may open fewer files
-    #[arg(long, env = "QUIRE_MAX_CLIENT_CONNECTIONS", value_name = "NUMBER", default_value = "10000")]
+    #[arg(long, env = "QUIRE_MAX_CLIENT_CONNECTIONS", value_name = "NUMBER", default_value = "4096")]
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub(crate) max_client_connections: usize,
 

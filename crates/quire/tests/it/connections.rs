@@ -188,6 +188,16 @@ fn memory(server: &Server) -> u64 {
     line.split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10
 }
 
+/// Headers that never end.
+#[tokio::test]
+async fn headers_have_a_maximum_size() {
+    let (server, _) = serve(&[]).await;
+    let mut frames = Frames::connect(server.address, WIDE).await;
+    frames.send(frames::HEADERS, 0, 1, &frames::headers(CHECK)).await;
+    let more = frames::frame(frames::CONTINUATION, 0, 1, &frames::headers(CHECK)).repeat(100);
+    within("it was disconnected", async { while frames.0.write_all(&more).await.is_ok() {} }).await;
+}
+
 #[tokio::test]
 async fn streams_that_are_reset_at_once_end_their_connection() {
     let (mut server, _) = serve(&[]).await;
