@@ -2,8 +2,10 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 /// The shortest time between two log lines about the same thing.
 const INTERVAL: Duration = Duration::from_secs(5);

@@ -39,9 +39,11 @@ impl Socket {
             self.is_blocked = written.is_pending();
             if self.is_blocked {
                 self.activity.blocked.begin();
-            } else {
-                self.activity.blocked.end();
-                self.reader.take().map(Waker::wake);
+                return written;
+            }
+            self.activity.blocked.end();
+            if let Some(reader) = self.reader.take() {
+                reader.wake();
             }
         }
         written
