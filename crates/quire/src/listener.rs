@@ -100,15 +100,12 @@ impl Connections {
     /// Accepts connections until the server stops. Returns when all connections are closed.
     pub(crate) async fn accept(self, listener: TcpListener) {
         static FAILED: Rarely = Rarely::new();
-        static REFUSED: Rarely = Rarely::new();
         let tasks = TaskTracker::new();
         while let Some(accepted) = self.stopping.run_until_cancelled(listener.accept()).await {
             match accepted {
                 Ok((stream, remote)) => {
                     if let Some(place) = self.places.take(remote.ip()) {
                         tasks.spawn(self.clone().serve(stream, remote, place));
-                    } else if let Some(times) = REFUSED.times() {
-                        tracing::warn!(%remote, times, "too many connections: refused a new one");
                     }
                     // Lets a connection close that had to make room, so that its file is closed before more are opened.
                     tokio::task::yield_now().await;

@@ -5,6 +5,7 @@ use std::{
 };
 
 use super::activity::{Activity, reached};
+use crate::rarely::Rarely;
 
 /// The places for connections: their number is limited, in all and for each address. The network of an IPv6 address
 /// counts as one address, because a client usually has all its addresses.
@@ -41,10 +42,10 @@ impl Places {
         let address = network(remote);
         let mut taken = self.lock();
         if taken.of(&address) >= self.by_address {
-            reached("max_address_connections");
+            is_full("max_address_connections", address);
             taken.close_idle(&address)?;
         } else if taken.count >= self.in_all {
-            reached("max_client_connections");
+            is_full("max_client_connections", address);
             let most = *taken.by_address.iter().max_by_key(|(_, connections)| connections.len())?.0;
             taken.close_idle(&most)?;
         }
@@ -93,6 +94,15 @@ impl Taken {
 impl Drop for Place {
     fn drop(&mut self) {
         self.places.lock().remove(&self.address, &self.activity);
+    }
+}
+
+/// Counts that there is no place for a connection from this address, and logs it.
+fn is_full(limit: &'static str, address: IpAddr) {
+    static FULL: Rarely = Rarely::new();
+    reached(limit);
+    if let Some(times) = FULL.times() {
+        tracing::warn!(limit, %address, times, "too many client connections: closed one");
     }
 }
 
