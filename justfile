@@ -26,6 +26,10 @@ deny:
 ci:
     bash .ci/run
 
+# What one tenant's callers can do to another's.
+overload *arguments:
+    cargo test --release -p quire --test overload -- {{arguments}}
+
 # The property test of orders with many more cases than usual.
 orders cases="2000":
     KEYSET_CASES={{cases}} cargo test -p keyset --test it orders

@@ -2,7 +2,7 @@
 //! scope that each method of the contract requires.
 //!
 //! [`Access`] admits or refuses a call, based on the call's path, its headers and the current time, which is an
-//! argument. It does no I/O and reads no clock.
+//! argument. [`RateLimit`] limits how often something may happen. Neither does I/O or reads a clock.
 
 mod access;
 mod access_token;
@@ -10,6 +10,8 @@ mod caller;
 mod ed25519;
 mod error;
 mod methods;
+mod network;
+mod rate_limit;
 mod signing_keys;
 
 pub use access::Access;
@@ -17,4 +19,6 @@ pub use access_token::{ACCESS_TOKEN_TIME_TO_LIVE, AccessToken};
 pub use caller::{Caller, DEFAULT_WORKSPACE, Scope, WORKSPACE_METADATA, is_workspace};
 pub use error::Error;
 pub use methods::Methods;
+pub use network::network;
+pub use rate_limit::{RateLimit, TooOften};
 pub use signing_keys::{SigningKey, SigningKeys, SigningKeysError};

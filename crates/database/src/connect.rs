@@ -11,6 +11,8 @@ use sqlx::{
 };
 use tokio::time::{error::Elapsed, timeout};
 
+use crate::Limits;
+
 /// How long opening a connection may take.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_millis(700);
 
@@ -26,13 +28,18 @@ pub(crate) async fn connect(options: &PgConnectOptions) -> sqlx::Result<(PgConne
     timeout(CONNECT_LIMIT, connecting).await.unwrap_or_else(too_late)
 }
 
-/// Sets the options for pages, and makes Postgres notice when this end of a connection is gone.
+/// Sets the options for pages and the timeouts of statements, and makes Postgres notice when this end of a connection is gone.
 ///
 /// A client would usually also set `TCP_NODELAY` and keepalives on its own socket. sqlx 0.9 sets neither and gives no
 /// access to the socket. They are not needed: a request is one write followed by a wait for the response, which Nagle's
 /// algorithm does not delay, and a connection that was idle for long is pinged before it is used.
-pub(crate) fn prepared(options: PgConnectOptions) -> PgConnectOptions {
-    keyset::options_for_pages(options).options([
+pub(crate) fn prepared(options: PgConnectOptions, limits: &Limits) -> PgConnectOptions {
+    let milliseconds = |limit: Duration| limit.as_millis().max(1).to_string();
+    let timeouts = [
+        ("statement_timeout", milliseconds(limits.statement_timeout)),
+        ("lock_timeout", milliseconds(limits.lock_timeout)),
+    ];
+    keyset::options_for_pages(options).options(timeouts).options([
         // A statement stops within this time after its connection was closed.
         ("client_connection_check_interval", "250ms"),
         // For TCP only; a Unix socket ignores them. Firewalls see an idle connection once a minute.

@@ -12,9 +12,12 @@ use sqlx::{
 };
 
 use crate::{
+    Limits,
     connect::{ends_connection, is_cancelled},
     pool::{Pool, Pooled},
+    queue::Stop,
     running::Running,
+    stopped::Stopped,
 };
 
 /// A Postgres database and its connections. Cloning it is cheap, and clones share the connections.
@@ -45,7 +48,12 @@ impl Database {
     /// A task of the current runtime closes connections that were idle for four minutes. Without a runtime, there is no
     /// such task.
     pub fn new(options: PgConnectOptions, max_connections: usize) -> Self {
-        Self { pool: Pool::new(options, max_connections) }
+        Self::with_limits(options, Limits::of_connections(max_connections))
+    }
+
+    /// As [`Database::new`], with these limits.
+    pub fn with_limits(options: PgConnectOptions, limits: Limits) -> Self {
+        Self { pool: Pool::new(options, limits) }
     }
 
     /// The options of new connections.
@@ -151,17 +159,40 @@ impl Database {
             let ended = roll_back(&mut pooled.connection).await;
             (pooled.after(&ended).filter(|_| ended.is_ok()), outcome)
         };
-        Running::new(&self.pool, pooled, transaction).await
+        self.run_until_stopped(pooled, transaction).await
     }
 
-    fn run(&self, pooled: Pooled, statement: Statement) -> Running<sqlx::Result<Vec<PgRow>>> {
-        Running::new(&self.pool, pooled, async |mut pooled: Pooled| {
+    async fn run(&self, pooled: Pooled, statement: Statement) -> sqlx::Result<Vec<PgRow>> {
+        let rows = async |mut pooled: Pooled| {
             let rows = match statement.query() {
                 Ok(query) => query.fetch_all(&mut pooled.connection).await,
                 Err(error) => Err(error),
             };
             (pooled.after(&rows), rows)
-        })
+        };
+        self.run_until_stopped(pooled, rows).await
+    }
+
+    /// Runs a statement or a transaction. If it is told to stop, it is left as if its caller had gone.
+    async fn run_until_stopped<F, T, E>(&self, mut pooled: Pooled, work: impl FnOnce(Pooled) -> F) -> Result<T, E>
+    where
+        F: Future<Output = (Option<Pooled>, Result<T, E>)> + Send + 'static,
+        T: Send + 'static,
+        E: From<sqlx::Error> + Send + 'static,
+    {
+        let stopped = pooled.stopped.take();
+        let stopped = async {
+            match stopped {
+                Some(stopped) => stopped.await,
+                None => std::future::pending().await,
+            }
+        };
+        let running = Running::new(&self.pool, pooled, work);
+        tokio::select! {
+            biased;
+            outcome = running => outcome,
+            Ok(Stop) = stopped => Err(sqlx::Error::from(Stopped).into()),
+        }
     }
 }
 

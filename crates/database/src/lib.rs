@@ -2,29 +2,36 @@
 //!
 //! - [`Database`] is a pool of connections. A statement on it outlives its caller: if the caller leaves, the statement
 //!   ends or is cancelled, and its connection is reused.
+//! - [`Tenant`]s share the connections, within [`Limits`], so that no tenant can take all of them.
 //! - [`Availability`] watches whether the database answers.
 //! - [`migrate`] brings the schema up to date.
 
 mod availability;
 mod connect;
 mod database;
+mod limits;
 mod maker;
+mod measure;
 mod migration;
 mod pool;
+mod queue;
 mod reserved;
 mod running;
+mod stopped;
+mod tenant;
 
 pub use availability::Availability;
 pub use database::Database;
+pub use limits::{Limits, Percent};
 pub use migration::{MigrationError, migrate};
+pub use tenant::Tenant;
 
 use sqlx::postgres::PgConnectOptions;
 
 /// The application name that Postgres shows for the connections.
 const APPLICATION_NAME: &str = "quire";
 
-/// The database that the services of a server share, with at most `max_connections` connections. They are opened when
-/// needed.
-pub fn connect(options: PgConnectOptions, max_connections: usize) -> Database {
-    Database::new(options.application_name(APPLICATION_NAME), max_connections)
+/// The database that the services of a server share, with these limits. Connections are opened when needed.
+pub fn connect(options: PgConnectOptions, limits: Limits) -> Database {
+    Database::with_limits(options.application_name(APPLICATION_NAME), limits)
 }

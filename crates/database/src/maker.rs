@@ -35,7 +35,7 @@ impl Pool {
     }
 
     fn may_make(&self, state: &State) -> bool {
-        !state.closed && !state.waiters.is_empty() && state.open < self.max_connections
+        !state.closed && state.queue.has_waiters() && state.open < self.max_connections
     }
 }
 
@@ -63,7 +63,7 @@ impl Maker {
             let Some((options, generation)) = self.next() else { return };
             match connect(&options).await {
                 Ok(made) => {
-                    self.pool.lock().open += 1;
+                    self.pool.opened();
                     self.pool.give_back(Pooled::new(&self.pool, made, generation));
                 }
                 Err(error) => self.pool.refused(&error, generation),
@@ -85,6 +85,13 @@ impl Maker {
 }
 
 impl Pool {
+    fn opened(&self) {
+        let mut state = self.lock();
+        state.open += 1;
+        let open = state.open;
+        state.queue.is_open(open);
+    }
+
     /// Handles a failed attempt. If connections are open, waiting callers get one of them. If none is open, a full
     /// server is tried again until the callers time out, and any other error is reported to them at once.
     fn refused(&self, error: &sqlx::Error, generation: u64) {
@@ -94,7 +101,11 @@ impl Pool {
             return;
         }
         state.make_at = Instant::now() + PAUSE;
-        if state.open > 0 {
+        let open = state.open;
+        if is_full(error) {
+            state.queue.is_full(open);
+        }
+        if open > 0 {
             return;
         }
         if is_full(error) {
@@ -103,9 +114,9 @@ impl Pool {
             self.reserved.close();
             return;
         }
-        let waiters = std::mem::take(&mut state.waiters);
+        let waiters = state.queue.leave_all();
         drop(state);
-        for waiter in waiters.into_values() {
+        for waiter in waiters {
             // A caller that has left is not told.
             drop(waiter.send(Err(unreachable(error))));
         }

@@ -1,5 +1,4 @@
 use std::{
-    collections::BTreeMap,
     io::ErrorKind,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
@@ -17,7 +16,10 @@ use tokio::{
 };
 
 use crate::{
+    Limits, Tenant,
     connect::{ends_connection, prepared},
+    measure,
+    queue::{Entry, Queue, Stop},
     reserved::Reserved,
     running::Running,
 };
@@ -35,16 +37,19 @@ const IDLE_CHECK: Duration = Duration::from_secs(30);
 const PING_AFTER: Duration = Duration::from_secs(30);
 /// How long no connection is opened after one has given up its place, so that the reserved connection gets the place.
 const PLACE_PAUSE: Duration = Duration::from_millis(500);
+/// How long a caller waits before the slow statements of other tenants are stopped for it, one each time.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// How long the ping before a use may take.
 const PING_LIMIT: Duration = Duration::from_secs(1);
 
 /// Connections, and the callers that wait for one.
 ///
 /// Idle connections are used last in, first out: the backend that was used last is in the processor's caches. Callers
-/// are served first come, first served. A caller that finds no idle connection waits. A [task](crate::maker) of the
-/// pool opens connections, so a caller that leaves takes none with it.
+/// of one tenant are served first come, first served, and tenants by the [`Queue`]. A caller that may have no idle
+/// connection waits. A [task](crate::maker) of the pool opens connections, so a caller that leaves takes none with it.
 pub(crate) struct Pool {
     pub(crate) max_connections: usize,
+    limits: Limits,
     pub(crate) reserved: Reserved,
     state: Mutex<State>,
     /// The task that closes connections that were idle for too long.
@@ -55,11 +60,9 @@ pub(crate) struct State {
     pub(crate) options: PgConnectOptions,
     /// How often all connections were dropped. Connections of an earlier generation are not used again.
     pub(crate) generation: u64,
-    /// The connection used last is at the end. Empty while callers wait.
+    /// The connection used last is at the end. Empty while a caller waits that may have one.
     idle: Vec<Pooled>,
-    /// By the order of their arrival.
-    pub(crate) waiters: BTreeMap<u64, oneshot::Sender<sqlx::Result<Pooled>>>,
-    next_number: u64,
+    pub(crate) queue: Queue,
     /// The number of connections that are idle or in use.
     pub(crate) open: usize,
     /// Whether the maker's task runs.
@@ -72,13 +75,13 @@ pub(crate) struct State {
 }
 
 impl Pool {
-    pub(crate) fn new(options: PgConnectOptions, max_connections: usize) -> Arc<Self> {
+    pub(crate) fn new(options: PgConnectOptions, limits: Limits) -> Arc<Self> {
+        let max_connections = limits.max_connections;
         let state = State {
-            options: prepared(options),
+            options: prepared(options, &limits),
             generation: 0,
             idle: Vec::new(),
-            waiters: BTreeMap::new(),
-            next_number: 0,
+            queue: Queue::new(limits.clone()),
             open: 0,
             making: false,
             make_at: Instant::now(),
@@ -87,6 +90,7 @@ impl Pool {
         };
         Arc::new_cyclic(|pool| Self {
             max_connections,
+            limits,
             reserved: Reserved::default(),
             state: Mutex::new(state),
             idle_check: Handle::try_current().ok().map(|tokio| tokio.spawn(check_idle(pool.clone())).abort_handle()),
@@ -103,10 +107,11 @@ impl Pool {
         state.open.saturating_sub(state.idle.len())
     }
 
-    /// A connection that is in no transaction. Dropping it closes it.
+    /// A connection that is in no transaction, for the tenant of the current task. Dropping it closes it.
     pub(crate) async fn acquire(self: &Arc<Self>) -> sqlx::Result<Pooled> {
+        let tenant = Tenant::current();
         loop {
-            let pooled = match self.take_or_wait()? {
+            let pooled = match self.take_or_wait(&tenant)? {
                 Turn::Now(pooled) => pooled,
                 Turn::Later(waiter) => return waiter.wait().await,
             };
@@ -120,60 +125,76 @@ impl Pool {
         }
     }
 
-    fn take_or_wait(self: &Arc<Self>) -> sqlx::Result<Turn> {
-        if let Some(pooled) = self.take_idle() {
-            return Ok(Turn::Now(pooled));
-        }
+    fn take_or_wait(self: &Arc<Self>, tenant: &Option<Tenant>) -> sqlx::Result<Turn> {
+        let mut old = Vec::new();
         let mut state = self.lock();
         if state.closed {
             return Err(sqlx::Error::PoolClosed);
         }
-        // A connection may have been given back since.
-        if let Some(pooled) = state.idle.pop() {
+        if state.queue.may_hold_next(tenant, Instant::now())
+            && let Some(pooled) = state.pop_idle(&mut old)
+        {
+            let pooled = pooled.held_by(self, state.queue.hold(tenant.clone(), Instant::now()));
+            drop(state);
             return Ok(Turn::Now(pooled));
         }
         let (sender, receiver) = oneshot::channel();
-        let number = state.next_number;
-        state.next_number += 1;
-        state.waiters.insert(number, sender);
+        let number = state.queue.wait(tenant.clone(), sender);
         drop(state);
-        let waiter = Waiter { pool: Arc::clone(self), number, receiver };
+        drop(old);
+        let waiter = Waiter { pool: Arc::clone(self), tenant: tenant.clone(), number, receiver };
         self.start_maker();
         Ok(Turn::Later(waiter))
     }
 
-    /// The idle connection that was used last.
-    pub(crate) fn take_idle(&self) -> Option<Pooled> {
-        loop {
-            let pooled = self.lock().idle.pop()?;
-            if pooled.made.elapsed() < MAX_AGE {
-                return Some(pooled);
-            }
-        }
+    /// The idle connection that was used last, for no tenant.
+    pub(crate) fn take_idle(self: &Arc<Self>) -> Option<Pooled> {
+        let mut old = Vec::new();
+        let mut state = self.lock();
+        let pooled = state.pop_idle(&mut old)?;
+        let pooled = pooled.held_by(self, state.queue.hold(None, Instant::now()));
+        drop(state);
+        Some(pooled)
     }
 
     /// Takes a connection back. It must be in no transaction.
-    pub(crate) fn give_back(&self, mut pooled: Pooled) {
+    pub(crate) fn give_back(self: &Arc<Self>, mut pooled: Pooled) {
         pooled.idle_since = Instant::now();
+        let lease = pooled.lease.take();
+        let mut state = self.lock();
+        let gives_up_place = std::mem::take(&mut state.wants_place);
+        let is_old = pooled.generation != state.generation || pooled.made.elapsed() >= MAX_AGE;
+        if state.closed || is_old || gives_up_place {
+            drop(state);
+            drop(pooled);
+        } else {
+            state.idle.push(pooled);
+            drop(state);
+        }
+        drop(lease);
+        self.serve();
+    }
+
+    /// Gives idle connections to the callers that are next.
+    fn serve(self: &Arc<Self>) {
+        let mut old = Vec::new();
         loop {
             let mut state = self.lock();
-            let gives_up_place = std::mem::take(&mut state.wants_place);
-            let is_old = pooled.generation != state.generation || pooled.made.elapsed() >= MAX_AGE;
-            if state.closed || is_old || gives_up_place {
-                break;
-            }
-            let Some((_, waiter)) = state.waiters.pop_first() else {
+            let Some(pooled) = state.pop_idle(&mut old) else { return };
+            let now = Instant::now();
+            let Some((tenant, waiter)) = state.queue.next(now) else {
                 state.idle.push(pooled);
                 return;
             };
+            let pooled = pooled.held_by(self, state.queue.hold(tenant, now));
             drop(state);
-            match waiter.send(Ok(pooled)) {
-                // If the caller has left, the connection goes to the next one.
-                Err(Ok(unused)) => pooled = unused,
-                Ok(()) | Err(Err(_)) => return,
+            // If the caller has left, the connection goes to the next one.
+            if let Err(Ok(mut unused)) = waiter.send(Ok(pooled)) {
+                let lease = unused.lease.take();
+                self.lock().idle.push(unused);
+                drop(lease);
             }
         }
-        drop(pooled);
     }
 
     /// Closes one connection, an idle one or the next one that is given back, and opens no other for a moment. Returns
@@ -200,8 +221,9 @@ impl Pool {
         }
         state.generation += 1;
         state.make_at = Instant::now();
+        state.queue.is_elsewhere();
         if let Some(options) = options {
-            state.options = prepared(options);
+            state.options = prepared(options, &self.limits);
         }
         let idle = std::mem::take(&mut state.idle);
         drop(state);
@@ -213,8 +235,9 @@ impl Pool {
         let mut state = self.lock();
         state.closed = true;
         // Waiting callers learn it from their dropped senders.
-        state.waiters.clear();
+        let waiters = state.queue.leave_all();
         drop(state);
+        drop(waiters);
         self.forget(None, None);
     }
 
@@ -226,6 +249,20 @@ impl Pool {
         state.idle = fresh;
         drop(state);
         drop::<Vec<Pooled>>(old);
+    }
+}
+
+impl State {
+    /// Takes out the idle connection that was used last. Connections that are too old are moved to `old`, to be dropped
+    /// without the lock.
+    fn pop_idle(&mut self, old: &mut Vec<Pooled>) -> Option<Pooled> {
+        while let Some(pooled) = self.idle.pop() {
+            if pooled.made.elapsed() < MAX_AGE {
+                return Some(pooled);
+            }
+            old.push(pooled);
+        }
+        None
     }
 }
 
@@ -253,23 +290,38 @@ enum Turn {
 /// A caller that waits for a connection. Dropping it leaves the queue.
 struct Waiter {
     pool: Arc<Pool>,
+    tenant: Option<Tenant>,
     number: u64,
     receiver: oneshot::Receiver<sqlx::Result<Pooled>>,
 }
 
 impl Waiter {
     async fn wait(mut self) -> sqlx::Result<Pooled> {
-        match timeout(WAIT_LIMIT, &mut self.receiver).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(RecvError { .. })) => Err(sqlx::Error::PoolClosed),
-            Err(Elapsed { .. }) => Err(sqlx::Error::PoolTimedOut),
+        let deadline = Instant::now() + WAIT_LIMIT;
+        while Instant::now() < deadline {
+            match timeout(PATIENCE, &mut self.receiver).await {
+                Ok(Ok(connection)) => return connection,
+                Ok(Err(RecvError { .. })) => return Err(sqlx::Error::PoolClosed),
+                Err(Elapsed { .. }) => self.make_room(),
+            }
+        }
+        let is_limited = !self.pool.lock().queue.may_hold(&self.tenant, Instant::now());
+        measure::limit_reached(if is_limited { "tenant_connections" } else { "max_connections" });
+        Err(sqlx::Error::PoolTimedOut)
+    }
+
+    /// Stops a slow statement of another tenant, unless this tenant itself may have no further connection.
+    fn make_room(&self) {
+        let (mut state, now) = (self.pool.lock(), Instant::now());
+        if state.queue.may_hold(&self.tenant, now) && state.queue.stop_slowest(now) {
+            measure::limit_reached("slow_connections");
         }
     }
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.pool.lock().waiters.remove(&self.number);
+        self.pool.lock().queue.leave(&self.tenant, self.number);
         // A connection that came too late goes to the next caller.
         self.receiver.close();
         if let Ok(Ok(pooled)) = self.receiver.try_recv() {
@@ -287,6 +339,10 @@ pub(crate) struct Pooled {
     pub(crate) generation: u64,
     made: Instant,
     idle_since: Instant,
+    /// Tells when to stop a slow statement. `None` while nobody holds the connection.
+    pub(crate) stopped: Option<oneshot::Receiver<Stop>>,
+    /// `None` while nobody holds the connection.
+    lease: Option<Lease>,
     place: Place,
 }
 
@@ -294,7 +350,13 @@ impl Pooled {
     /// A connection that was just opened, and is counted as open.
     pub(crate) fn new(pool: &Arc<Pool>, (connection, pid): (PgConnection, i32), generation: u64) -> Self {
         let now = Instant::now();
-        Self { connection, pid, generation, made: now, idle_since: now, place: Place(Arc::downgrade(pool)) }
+        let place = Place(Arc::downgrade(pool));
+        Self { connection, pid, generation, made: now, idle_since: now, stopped: None, lease: None, place }
+    }
+
+    /// The connection, held by a tenant.
+    fn held_by(self, pool: &Arc<Pool>, Entry { tenant, number, stopped }: Entry) -> Self {
+        Self { stopped: Some(stopped), lease: Some(Lease { pool: Arc::downgrade(pool), tenant, number }), ..self }
     }
 
     /// The connection after this outcome; `None` if it has died. Then all connections of its generation are dropped.
@@ -317,6 +379,22 @@ impl Pooled {
     fn forget_generation(&self) {
         if let Some(pool) = self.place.0.upgrade() {
             pool.forget(Some(self.generation), None);
+        }
+    }
+}
+
+/// The entry of a connection in use. Dropping it serves the callers that are next.
+struct Lease {
+    pool: Weak<Pool>,
+    tenant: Option<Tenant>,
+    number: u64,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.lock().queue.release(&self.tenant, self.number);
+            pool.serve();
         }
     }
 }

@@ -3,6 +3,7 @@
 mod input;
 mod lists;
 mod secrets;
+mod sign_ins;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ use uuid::Uuid;
 use crate::{
     lists::{api_keys, sessions, sessions::Refreshed},
     secrets::{KeySecret, RefreshToken, hash},
+    sign_ins::SignInLimits,
 };
 
 /// The registration of the service.
@@ -50,6 +52,7 @@ pub struct Identity {
     database: Database,
     api_keys: List,
     sessions: List,
+    sign_ins: Arc<SignInLimits>,
 }
 
 impl Identity {
@@ -64,6 +67,7 @@ impl Identity {
             database: platform.database.clone(),
             api_keys: platform.paging.open(&API_KEYS).await?,
             sessions: platform.paging.open(&SESSIONS).await?,
+            sign_ins: Arc::new(SignInLimits::new(platform.sign_ins)),
         })
     }
 
@@ -85,12 +89,13 @@ type Answer<T> = Result<Response<T>, Status>;
 impl IdentityService for Identity {
     async fn create_session(&self, request: Request<CreateSessionRequest>) -> Answer<CreateSessionResponse> {
         let key = self.signing_key()?;
-        let device = input::device(&request);
+        let (device, peer, now) = (input::device(&request), request.remote_addr(), now(&self.platform.clock));
+        let failed = |id| self.sign_ins.failed(peer, id, now);
         let CreateSessionRequest { secret, scopes } = request.into_inner();
-        let KeySecret { workspace, id, bytes } = KeySecret::read(&secret).ok_or(Error::Unauthenticated)?;
-        let now = now(&self.platform.clock);
+        let KeySecret { workspace, id, bytes } = KeySecret::read(&secret).ok_or_else(|| failed(None))?;
         let api_key = api_keys::find_usable(self, &workspace, id, &hash(&bytes), now).await?;
-        let api_key = api_key.ok_or(Error::Unauthenticated)?;
+        let api_key = api_key.ok_or_else(|| failed(Some(id)))?;
+        self.sign_ins.succeeded(id, now)?;
         let (new, refresh) = input::new_session(api_key, scopes, device, &self.platform)?;
         let begun = sessions::insert(self, &workspace, &new).await?.ok_or(Error::Unauthenticated)?;
         let credentials = Some(credentials(key, &begun, &refresh)?);
@@ -99,13 +104,20 @@ impl IdentityService for Identity {
 
     async fn refresh_session(&self, request: Request<RefreshSessionRequest>) -> Answer<RefreshSessionResponse> {
         let key = self.signing_key()?;
-        let used = RefreshToken::read(&request.into_inner().refresh_token).ok_or(Error::Unauthenticated)?;
-        let (refresh, next) = input::refresh(used, now(&self.platform.clock))?;
-        let refreshed = sessions::refresh(self, &next.workspace, &refresh).await?.ok_or(Error::Unauthenticated)?;
+        let (peer, now) = (request.remote_addr(), now(&self.platform.clock));
+        let failed = |id| self.sign_ins.failed(peer, id, now);
+        let used = RefreshToken::read(&request.into_inner().refresh_token).ok_or_else(|| failed(None))?;
+        let id = used.session_id;
+        // Before the token is used, because a used token is worth nothing.
+        self.sign_ins.check(id, now)?;
+        let (refresh, next) = input::refresh(used, now)?;
+        let refreshed = sessions::refresh(self, &next.workspace, &refresh).await?.ok_or_else(|| failed(Some(id)))?;
         if refreshed.session.revoke_time.is_some() {
             tracing::warn!(session = %refreshed.id, "a refresh token was used twice; its session is revoked");
             return Err(Error::Unauthenticated.into());
         }
+        // Concurrent refreshes may exceed the limit, but a token that was used must not be lost.
+        let _: Result<(), Error> = self.sign_ins.succeeded(id, now);
         let credentials = Some(credentials(key, &refreshed, &next)?);
         Ok(Response::new(RefreshSessionResponse { session: Some(refreshed.session), credentials }))
     }

@@ -94,7 +94,7 @@ pub trait Connections: fmt::Debug + Send + Sync + 'static {
     /// As [`Connections::rows`].
     fn connection(&self) -> BoxFuture<'_, sqlx::Result<HeldConnection>>;
 
-    /// The size of the pool. Exact counts use at most a quarter of it.
+    /// The size of the pool. Counts use at most a quarter of it.
     fn max_connections(&self) -> usize;
 }
 

@@ -26,36 +26,46 @@ pub(crate) struct Total {
 pub(crate) async fn total(paging: &Paging, selection: &Selection<'_>, kind: TotalCount) -> Option<Total> {
     let counted = match kind {
         TotalCount::Unspecified => return None,
-        TotalCount::Exact => count_exactly(paging, selection).await,
-        TotalCount::Capped => count_to_cap(paging, selection).await,
-        TotalCount::Estimated => estimate(paging, selection).await,
+        TotalCount::Exact => in_time(paging, count_exactly(paging, selection)).await,
+        TotalCount::Capped => in_time(paging, in_turn(paging, selection, count_to_cap(paging, selection))).await,
+        TotalCount::Estimated => in_time(paging, in_turn(paging, selection, estimate(paging, selection))).await,
     };
-    match counted {
-        Ok(total) => Some(total),
-        Err(error) => {
-            tracing::debug!(%error, list = selection.listing.name, "the count failed; using the planner's estimate");
-            let estimated = estimate(paging, selection).await;
-            estimated
-                .inspect_err(|error| tracing::warn!(%error, list = selection.listing.name, "the estimate failed"))
-                .ok()
+    let list = selection.listing.name;
+    let counted = match counted {
+        Err(error) if kind != TotalCount::Estimated => {
+            tracing::debug!(%error, list, "the count failed; using the planner's estimate");
+            in_time(paging, estimate(paging, selection)).await
         }
-    }
+        counted => counted,
+    };
+    counted.inspect_err(|error| tracing::debug!(%error, list, "the estimate failed")).ok()
 }
 
-/// Stops counting at the timeout. Reading a counter is as fast as a page, so it does not queue with the slow counts.
+/// Stops counting at the timeout, which includes the wait for a turn and for a connection.
+async fn in_time(paging: &Paging, count: impl Future<Output = sqlx::Result<Total>>) -> sqlx::Result<Total> {
+    let counted = tokio::time::timeout(paging.count_timeout, count).await;
+    counted.unwrap_or_else(|_: Elapsed| Err(sqlx::Error::PoolTimedOut))
+}
+
+async fn in_turn(
+    paging: &Paging,
+    selection: &Selection<'_>,
+    count: impl Future<Output = sqlx::Result<Total>>,
+) -> sqlx::Result<Total> {
+    let _turn = paging.turns.next(selection).await.map_err(|_: AcquireError| sqlx::Error::PoolClosed)?;
+    count.await
+}
+
+/// Reading a counter is as fast as a page, so it does not wait for a turn.
 async fn count_exactly(paging: &Paging, selection: &Selection<'_>) -> sqlx::Result<Total> {
-    let counter = selection.counter();
-    let purpose = counter.map_or(Purpose::Count { is_estimated: false }, Purpose::Counter);
-    let counted = async {
-        let _turn = match counter {
-            Some(_) => None,
-            None => Some(paging.counts.acquire().await.map_err(|_: AcquireError| sqlx::Error::PoolClosed)?),
-        };
-        one_row(paging, selection, purpose).await
+    let exact = async |purpose| {
+        let row = one_row(paging, selection, purpose).await?;
+        Ok(Total { count: row.try_get(0)?, precision: TotalCountPrecision::Exact })
     };
-    let counted = tokio::time::timeout(paging.count_timeout, counted).await;
-    let row = counted.map_err(|_: Elapsed| sqlx::Error::PoolTimedOut)??;
-    Ok(Total { count: row.try_get(0)?, precision: TotalCountPrecision::Exact })
+    match selection.counter() {
+        Some(counter) => exact(Purpose::Counter(counter)).await,
+        None => in_turn(paging, selection, exact(Purpose::Count { is_estimated: false })).await,
+    }
 }
 
 async fn count_to_cap(paging: &Paging, selection: &Selection<'_>) -> sqlx::Result<Total> {

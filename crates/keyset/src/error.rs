@@ -10,6 +10,13 @@ pub enum Error {
     /// Postgres failed, or could not be reached.
     #[error("database error: {0}")]
     Database(#[from] sqlx::Error),
+    /// The page took too long in the database, and its statement was cancelled. The caller is told how to narrow the
+    /// request.
+    #[error("the page took too long in the database; {}", narrower(.filters))]
+    TooSlow {
+        /// The filters that the request does not have.
+        filters: Vec<&'static str>,
+    },
     /// The service uses its list wrongly, or the list's declaration does not match its rows.
     #[error("the list {list}: {mistake}")]
     Listing {
@@ -23,6 +30,13 @@ pub enum Error {
     Seal(#[from] SealError),
 }
 
+fn narrower(filters: &[&str]) -> String {
+    match filters {
+        [] => "ask for a smaller page".to_owned(),
+        filters => format!("narrow it by {}", filters.join(", ")),
+    }
+}
+
 impl From<Error> for Status {
     /// Tells the caller everything that is wrong with the request, and nothing about internal errors. See
     /// [`database_status`] and [`internal_status`].
@@ -30,6 +44,7 @@ impl From<Error> for Status {
         match error {
             Error::Request(error) => error.into(),
             Error::Database(error) => database_status(&error),
+            Error::TooSlow { .. } => Status::resource_exhausted(error.to_string()),
             Error::Listing { .. } | Error::Seal(_) => internal_status(&error),
         }
     }
@@ -46,14 +61,18 @@ pub fn internal_status(error: &dyn std::error::Error) -> Status {
 /// own text.
 ///
 /// - UNAVAILABLE: the database cannot be reached, or cannot serve the statement now, for example because it allows no
-///   more connections, shuts down or has detected a deadlock.
-/// - RESOURCE_EXHAUSTED: all connections of the pool stay in use, or Postgres lacks memory or disk space.
+///   more connections or shuts down.
+/// - RESOURCE_EXHAUSTED: all connections of the pool stay in use, Postgres lacks memory or disk space, or the statement
+///   was cancelled because it ran too long.
+/// - ABORTED: other calls held a lock for too long, or Postgres has detected a deadlock or a serialization failure.
 /// - INVALID_ARGUMENT: a text contains a character that Postgres cannot store.
 /// - [INTERNAL](internal_status): everything else.
 pub fn database_status(error: &sqlx::Error) -> Status {
     match Failure::of(error) {
         Failure::Text => Status::invalid_argument("a text contains a character that cannot be stored, such as NUL"),
         Failure::Exhausted => Status::resource_exhausted("the database is at its limit; try again later"),
+        Failure::TooSlow => Status::resource_exhausted("the call took too long in the database; ask for less at once"),
+        Failure::Locked | Failure::Conflict => Status::aborted("other calls hold the same records; try again"),
         Failure::Unavailable => {
             tracing::warn!(%error, "the database is unavailable");
             Status::unavailable("the database is unavailable; try again")
@@ -62,12 +81,19 @@ pub fn database_status(error: &sqlx::Error) -> Status {
     }
 }
 
-/// The kinds of failure that a caller can tell apart.
-enum Failure {
+/// The kinds of failure of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
     /// A text contains a character that Postgres cannot store.
     Text,
     /// A resource is used up.
     Exhausted,
+    /// The statement was cancelled, because it ran too long.
+    TooSlow,
+    /// The statement waited too long for a lock.
+    Locked,
+    /// A deadlock or a serialization failure. The transaction can be tried again.
+    Conflict,
     /// The database cannot be reached or cannot serve now.
     Unavailable,
     /// Anything else, such as a wrong statement, type or value.
@@ -75,7 +101,8 @@ enum Failure {
 }
 
 impl Failure {
-    fn of(error: &sqlx::Error) -> Self {
+    /// The kind of this error.
+    pub fn of(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::Database(error) => error.code().map_or(Self::Inside, |state| Self::of_state(&state)),
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
@@ -107,6 +134,7 @@ impl Failure {
         const SERIALIZATION_FAILURE: &str = "40001";
         const DEADLOCK_DETECTED: &str = "40P01";
         const TOO_MANY_CONNECTIONS: &str = "53300";
+        const LOCK_NOT_AVAILABLE: &str = "55P03";
         const QUERY_CANCELED: &str = "57014";
         const ADMIN_SHUTDOWN: &str = "57P01";
         const CRASH_SHUTDOWN: &str = "57P02";
@@ -117,11 +145,11 @@ impl Failure {
 
         match state {
             CHARACTER_NOT_IN_REPERTOIRE => Self::Text,
+            QUERY_CANCELED => Self::TooSlow,
+            LOCK_NOT_AVAILABLE => Self::Locked,
+            SERIALIZATION_FAILURE | DEADLOCK_DETECTED => Self::Conflict,
             READ_ONLY_SQL_TRANSACTION
-            | SERIALIZATION_FAILURE
-            | DEADLOCK_DETECTED
             | TOO_MANY_CONNECTIONS
-            | QUERY_CANCELED
             | ADMIN_SHUTDOWN
             | CRASH_SHUTDOWN
             | CANNOT_CONNECT_NOW

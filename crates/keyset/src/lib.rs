@@ -117,6 +117,7 @@ mod select;
 mod selection;
 mod shape;
 mod source;
+mod turns;
 mod value;
 mod wire;
 
@@ -124,7 +125,7 @@ pub use catalogue::CatalogueError;
 pub use connection::{Connections, HeldConnection, Statement, options_for_pages};
 pub use count::COUNT_CAP;
 pub use counter::{COUNTER_SLOTS, Counter, CounterSlots};
-pub use error::{Error, database_status, internal_status};
+pub use error::{Error, Failure, database_status, internal_status};
 pub use list::{DEFAULT_COUNT_TIMEOUT, List, Paging};
 pub use listing::{Filter, Key, Listing, Nulls, Order, Sort, Test, asc, desc};
 pub use page::{MAX_PAGE_BYTES, Page};

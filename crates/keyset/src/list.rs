@@ -3,17 +3,17 @@ use std::{sync::Arc, time::Duration};
 use pagination::PageTokens;
 use prost::Message;
 use sqlx::postgres::PgRow;
-use tokio::sync::Semaphore;
 
 use crate::{
     Connections, Error, Listing,
     catalogue::{self, CatalogueError},
     selection::Types,
     shape::Shapes,
+    turns::Turns,
     wire::Layout,
 };
 
-/// Default timeout of an exact count: 2 seconds.
+/// Default timeout of a count: 2 seconds.
 pub const DEFAULT_COUNT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Everything that lists need to fetch pages: connections, page tokens, and the descriptors of their messages.
@@ -24,20 +24,19 @@ pub struct Paging {
     pub tokens: PageTokens,
     /// A `google.protobuf.FileDescriptorSet`, as `pagination-build` writes it.
     pub(crate) descriptors: &'static [u8],
-    /// How long an exact count may take, including its wait for a connection, before the planner's estimate replaces
-    /// it. At least a millisecond.
+    /// How long a count may take, including its wait for a connection, before the planner's estimate replaces it, and then
+    /// how long the estimate may take. At least a millisecond.
     pub count_timeout: Duration,
-    /// Exact counts use at most a quarter of the connections, so that pages always have the others.
-    pub(crate) counts: Arc<Semaphore>,
+    pub(crate) turns: Arc<Turns>,
 }
 
 impl Paging {
     /// Pages over these connections. `tokens` seals their page tokens. `descriptors` describes the messages of their
     /// rows: an encoded `google.protobuf.FileDescriptorSet`.
     pub fn new(connections: impl Connections, tokens: PageTokens, descriptors: &'static [u8]) -> Self {
-        let counts = Arc::new(Semaphore::new((connections.max_connections() / 4).max(1)));
+        let turns = Arc::new(Turns::of_connections(connections.max_connections()));
         let connections = Arc::new(connections);
-        Self { connections, tokens, descriptors, count_timeout: DEFAULT_COUNT_TIMEOUT, counts }
+        Self { connections, tokens, descriptors, count_timeout: DEFAULT_COUNT_TIMEOUT, turns }
     }
 
     /// Opens a list: checks its declaration against its message and the database's catalogue, so that every open list

@@ -5,7 +5,7 @@ use pagination::{
 use sqlx::{FromRow, Row, ValueRef, postgres::PgRow};
 
 use crate::{
-    Error, Paging, Query,
+    Error, Failure, Paging, Query,
     count::{Total, total},
     listing::{Key, Nulls},
     measure,
@@ -131,7 +131,7 @@ impl Checked<'_> {
         let size = self.parameters.size;
         let extent = Extent { limit: size + 1, skip: self.parameters.skip };
         let statement = self.selection.page(cursor.direction, &cursor.position, extent).statement();
-        let mut rows = paging.connections.rows(statement).await?;
+        let mut rows = paging.connections.rows(statement).await.map_err(|error| self.failed(error))?;
 
         let examined = self.examined(&rows)?;
         let end = self.end(&rows, size as usize)?;
@@ -147,6 +147,18 @@ impl Checked<'_> {
             rows.pop();
         }
         Ok(Read { rows, onward, examined })
+    }
+
+    fn failed(&self, error: sqlx::Error) -> Error {
+        match Failure::of(&error) {
+            Failure::TooSlow => Error::TooSlow { filters: self.selection.not_given().collect() },
+            Failure::Text
+            | Failure::Exhausted
+            | Failure::Locked
+            | Failure::Conflict
+            | Failure::Unavailable
+            | Failure::Inside => error.into(),
+        }
     }
 
     /// Why the page ends with these rows. There is one row more than `size` if the list has it.

@@ -104,6 +104,12 @@ impl Selection<'_> {
         given.filter(|(_, filter, value)| !matches!(filter.test, Test::Prefix(_)) || value.as_text() != Some(""))
     }
 
+    /// The filters that the request does not have.
+    pub(crate) fn not_given(&self) -> impl Iterator<Item = &'static str> {
+        let filters = self.listing.filters.iter().zip(&self.filters);
+        filters.filter(|(_, value)| value.is_none()).map(|(filter, _)| filter.name)
+    }
+
     /// Whether an index of this order serves the filter, given the other filters of the request. Filters that `from`
     /// contains count as served, because rows are tested before they are ordered.
     pub(crate) fn is_indexed(&self, filter: &Filter) -> bool {

@@ -1,5 +1,8 @@
+use std::{collections::HashMap, time::Duration};
+
 use access::{Scope, WORKSPACE_METADATA};
-use keyset::{database_status, internal_status};
+use keyset::{Failure, database_status, internal_status};
+use metrics::counter;
 use pagination::InvalidArgument;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -25,6 +28,16 @@ pub enum Error {
     /// The request is valid, but the current state does not allow it. The text says why.
     #[error("{0}")]
     FailedPrecondition(&'static str),
+    /// The caller has reached a limit. The text says which.
+    #[error("{message}")]
+    Exhausted {
+        /// What the caller is told.
+        message: &'static str,
+        /// The reason in the `google.rpc.ErrorInfo`, in upper snake case.
+        reason: &'static str,
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The caller is unknown. The answer is the same for every reason.
     #[error("a valid credential is required")]
     Unauthenticated,
@@ -87,6 +100,12 @@ impl From<Error> for Status {
             Error::AlreadyExists(resource) => about(Code::AlreadyExists, message, "ALREADY_EXISTS", &resource),
             Error::Aborted(resource) => about(Code::Aborted, message, "ABORTED", &resource),
             Error::FailedPrecondition(_) => Status::failed_precondition(message),
+            Error::Exhausted { reason, retry_after, .. } => {
+                let mut details = ErrorDetails::new();
+                details.set_error_info(reason, ERROR_DOMAIN, HashMap::new());
+                details.set_retry_info(Some(retry_after));
+                Status::with_error_details(Code::ResourceExhausted, message, details)
+            }
             Error::Unauthenticated => Status::unauthenticated(message),
             Error::PermissionDenied(Scope(scope)) => {
                 let mut details = ErrorDetails::new();
@@ -97,10 +116,27 @@ impl From<Error> for Status {
             Error::Random(error) => internal_status(&error),
             Error::Signing(error) => internal_status(&error),
             Error::List(keyset::Error::Request(error)) => error.into(),
-            Error::List(keyset::Error::Database(error)) | Error::Database(error) => database_status(&error),
+            Error::List(keyset::Error::Database(error)) | Error::Database(error) => {
+                count_limits(Failure::of(&error));
+                database_status(&error)
+            }
+            Error::List(error @ keyset::Error::TooSlow { .. }) => {
+                count_limits(Failure::TooSlow);
+                error.into()
+            }
             Error::List(error @ (keyset::Error::Listing { .. } | keyset::Error::Seal(_))) => internal_status(&error),
         }
     }
+}
+
+/// Counts a timeout of the database.
+fn count_limits(failure: Failure) {
+    let limit = match failure {
+        Failure::TooSlow => "statement_timeout",
+        Failure::Locked => "lock_timeout",
+        Failure::Text | Failure::Exhausted | Failure::Conflict | Failure::Unavailable | Failure::Inside => return,
+    };
+    counter!("limits_reached_total", "limit" => limit).increment(1);
 }
 
 fn about(code: Code, message: String, reason: &str, Resource { kind, field, name }: &Resource) -> Status {

@@ -7,6 +7,7 @@ mod error;
 mod field;
 mod ids;
 mod names;
+mod rarely;
 mod resources;
 mod rows;
 mod service;
@@ -14,6 +15,8 @@ mod service;
 pub mod testing;
 mod time;
 mod validation;
+
+use std::num::NonZeroU32;
 
 use access::SigningKeys;
 pub use access::{Caller, DEFAULT_WORKSPACE, Scope, WORKSPACE_METADATA};
@@ -26,6 +29,7 @@ pub use ids::Ids;
 use keyset::{CounterSlots, Paging};
 pub use names::{Names, UNSPECIFIED};
 use pagination::PageTokens;
+pub use rarely::Rarely;
 pub use resources::{Declaration, Resources};
 pub use rows::Rows;
 pub use service::{Import, Opened, Service};
@@ -56,6 +60,24 @@ pub struct Platform {
     pub ids: Ids,
     /// The keys that sign and verify access tokens; `None` without authentication.
     pub signing_keys: Option<SigningKeys>,
+    /// How often callers may get a credential.
+    pub sign_ins: SignIns,
+}
+
+/// How often callers may get a credential. Each server process counts for itself.
+#[derive(Debug, Clone, Copy)]
+pub struct SignIns {
+    /// Sessions that one API key creates in a minute, and refreshes of one session. Default: 60.
+    pub sessions_per_minute: NonZeroU32,
+    /// Attempts with a wrong secret from one address in a minute. Default: 20.
+    pub failures_per_minute: NonZeroU32,
+}
+
+impl Default for SignIns {
+    fn default() -> Self {
+        let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        Self { sessions_per_minute: at_least_one(60), failures_per_minute: at_least_one(20) }
+    }
 }
 
 impl Platform {
@@ -70,6 +92,7 @@ impl Platform {
             database,
             clock,
             signing_keys,
+            sign_ins: SignIns::default(),
         }
     }
 }

@@ -31,7 +31,7 @@ use axum::{
 pub use calls::{from, page, there_and_back, told};
 pub use checks::assert_checks;
 pub use clocks::{Hands, counting, ticking};
-use database::{Database, connect, migrate};
+use database::{Database, Limits, connect, migrate};
 use pagination::PageTokens;
 use pem::Pem;
 use private_postgres::Server;
@@ -53,9 +53,6 @@ use crate::{Clock, Error, Platform, now};
 
 /// The text of the token keys in tests: one key, with the id `test`.
 pub const TOKEN_KEYS: &str = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
-
-/// The maximum number of connections of a service under test.
-pub const MAX_CONNECTIONS: usize = 16;
 
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
@@ -105,7 +102,7 @@ async fn create(name: &str, template: &str) {
 
 /// A platform with a new database, page tokens sealed with [`TOKEN_KEYS`], the system's clock, and no authentication.
 pub async fn platform() -> Platform {
-    platform_on(connect(new_database().await, MAX_CONNECTIONS))
+    platform_on(connect(new_database().await, Limits::default()))
 }
 
 /// The same as [`platform`], on this database.
@@ -120,7 +117,7 @@ pub async fn platform_alone() -> (Server, Platform) {
     let server = Server::temporary().unwrap();
     let options = options_on(&server, "postgres");
     migrate(&options).await.unwrap();
-    (server, platform_on(connect(options, MAX_CONNECTIONS)))
+    (server, platform_on(connect(options, Limits::default())))
 }
 
 /// A new private key for access tokens, in PEM.

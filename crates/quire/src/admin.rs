@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::error::Error;
 use access::SigningKeys;
 use axum::{
     Router,
@@ -14,6 +13,8 @@ use axum::{
 use database::{Availability, Database};
 use metrics::{Unit, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use crate::{budget::Budget, error::Error};
 
 /// The maximum number of connections to the admin port.
 pub(crate) const MAX_CONNECTIONS: usize = 64;
@@ -37,11 +38,15 @@ pub(crate) fn measure() -> Result<PrometheusHandle, Error> {
     );
     describe_counter!("keyset_counts_total", "Totals served, by list and precision.");
     describe_counter!("keyset_page_tokens_refused_total", "Page tokens refused, by list and reason.");
-    describe_counter!("limits_reached_total", "How often each limit was reached.");
     describe_gauge!(
         "database_connections_in_use",
         Unit::Count,
         "Connections of the pool that are running a statement."
+    );
+    describe_gauge!("call_memory_in_use_bytes", Unit::Bytes, "What the calls in flight hold.");
+    describe_counter!(
+        "limits_reached_total",
+        "How often a limit has ended a call, a stream or a connection, by limit."
     );
     describe_gauge!("database_connections_max", Unit::Count, "Maximum number of connections of the pool.");
     let upkeep = handle.clone();
@@ -59,6 +64,7 @@ pub(crate) struct Admin {
     pub(crate) metrics: PrometheusHandle,
     pub(crate) database: Database,
     pub(crate) availability: Availability,
+    pub(crate) budget: Budget,
     pub(crate) signing_keys: Option<SigningKeys>,
 }
 
@@ -76,6 +82,7 @@ impl Admin {
 async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     gauge!("database_connections_in_use").set(admin.database.connections_in_use() as f64);
     gauge!("database_connections_max").set(admin.database.max_connections() as f64);
+    gauge!("call_memory_in_use_bytes").set(admin.budget.in_use() as f64);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], admin.metrics.render())
 }
 

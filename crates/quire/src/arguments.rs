@@ -5,16 +5,12 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{
     Args, Parser, Subcommand, ValueEnum,
     builder::{BoolishValueParser, PossibleValuesParser},
-    value_parser,
 };
 use pagination::TokenVersion;
 use platform::{DEFAULT_WORKSPACE, Service};
 
 pub(crate) use self::limits::Limits;
 use crate::{imports::Import, services::SERVICES};
-
-/// The maximum number of connections to the database, unless the arguments say otherwise.
-pub(crate) const MAX_CONNECTIONS: u16 = 16;
 
 /// gRPC services over Postgres; all their lists are paged the same way.
 #[derive(Debug, Parser)]
@@ -87,11 +83,6 @@ pub(crate) struct Serve {
     /// read only that version
     #[arg(long, env = "QUIRE_TOKEN_VERSION", default_value = "2")]
     pub(crate) token_version: TokenVersion,
-
-    /// The maximum number of connections to the database
-    #[arg(long, env = "QUIRE_MAX_CONNECTIONS", value_name = "NUMBER", default_value_t = MAX_CONNECTIONS)]
-    #[arg(value_parser = value_parser!(u16).range(1..=1000))]
-    pub(crate) max_connections: u16,
 
     /// How long calls in flight may take to finish after the server is told to stop
     #[arg(long, env = "QUIRE_DRAIN_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]

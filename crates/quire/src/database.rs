@@ -41,7 +41,7 @@ pub(crate) async fn open(arguments: &Serve, token_keys: Option<TokenKeys>) -> Re
         return Ok(Database { options: parse_url(url)?, token_keys, private: None });
     }
     let mut settings = settings(&arguments.database)?;
-    let max_connections = arguments.max_connections.saturating_add(OTHER_CONNECTIONS);
+    let max_connections = arguments.limits.max_connections.saturating_add(OTHER_CONNECTIONS);
     settings.extra.push(("max_connections".to_owned(), max_connections.to_string()));
     let data_dir = settings.data_dir.clone();
     let server = private::start(&settings, Server::start).await?;

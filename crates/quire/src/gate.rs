@@ -16,7 +16,11 @@ use platform::{Clock, Error, MAX_OPEN_REQUEST_BYTES, now};
 use tokio::time::{error::Elapsed, timeout};
 use tonic::Status;
 
-use crate::{deadline::Deadline, measure::Measure};
+use crate::{
+    budget::{Budget, Party},
+    deadline::Deadline,
+    measure::Measure,
+};
 
 /// How long to wait for the message of a refused call.
 const MESSAGE_LIMIT: Duration = Duration::from_millis(100);
@@ -27,6 +31,7 @@ pub(crate) struct Gate {
     pub(crate) access: Access,
     pub(crate) clock: Clock,
     pub(crate) availability: Availability,
+    pub(crate) budget: Budget,
 }
 
 impl Gate {
@@ -42,11 +47,13 @@ impl Gate {
         if !self.availability.is_available() {
             return refused(unavailable(), request).await;
         }
+        let party = Party::of(&request);
+        let answer = self.budget.bound(&party, request, |request| next.run(request));
         let mut availability = self.availability.clone();
         tokio::select! {
             biased;
             () = availability.lost() => unavailable().into_http(),
-            answer = next.run(request) => answer,
+            answer = party.tenant.clone().scope(answer) => answer,
         }
     }
 }

@@ -16,7 +16,7 @@ use sqlx::postgres::PgConnectOptions;
 use tonic::{Request, Status};
 
 use crate::{
-    arguments::{Bootstrap, CreateKey, Keys, ListKeys, MAX_CONNECTIONS, RevokeKey},
+    arguments::{Bootstrap, CreateKey, Keys, ListKeys, RevokeKey},
     client::Client,
     database::{self, Reached},
     error::Error,
@@ -59,7 +59,7 @@ async fn bootstrap_on(
     let clock = Clock::system();
     // This command seals no page tokens, so any key will do.
     let tokens = TokenKeys::generate().map_err(|error| Error::Random(error.to_string()))?;
-    let database = ::database::connect(options, MAX_CONNECTIONS.into());
+    let database = ::database::connect(options, ::database::Limits::default());
     let platform = Platform::new(database, PageTokens::new(tokens.parse()?), clock, None);
     let scopes = methods()?.scopes();
     let key = ApiKey { scopes: texts(&scopes), ..key };

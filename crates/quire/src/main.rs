@@ -3,6 +3,7 @@
 mod admin;
 mod arguments;
 mod authentication;
+mod budget;
 mod client;
 mod database;
 mod deadline;

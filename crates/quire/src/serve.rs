@@ -27,6 +27,7 @@ use crate::{
     admin::{self, Admin},
     arguments::{Reflection, Serve},
     authentication,
+    budget::Budget,
     database::{self, Database},
     deadline,
     error::Error,
@@ -44,12 +45,13 @@ const BACKLOG: u32 = 4_096;
 pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let stopping = listen_for_signals()?;
     let Some(started) = stopping.run_until_cancelled(start(&arguments)).await else { return Ok(()) };
-    let Started { listeners, tls, keeper, platform, availability, mut services, metrics } = started?;
+    let Started { listeners, tls, keeper, platform, availability, budget, mut services, metrics } = started?;
     let database = platform.database.clone();
     let address = listeners.grpc.local_addr().unwrap_or(arguments.listen);
     if let Some(listener) = listeners.admin {
         let signing_keys = platform.signing_keys.clone();
-        let admin = Admin { metrics, database: database.clone(), availability: availability.clone(), signing_keys };
+        let availability = availability.clone();
+        let admin = Admin { metrics, database: database.clone(), availability, budget, signing_keys };
         let connections = Connections {
             protocol: Protocol::Admin,
             router: admin.router(),
@@ -108,6 +110,7 @@ struct Started {
     keeper: Option<Keeper>,
     platform: Platform,
     availability: Availability,
+    budget: Budget,
     services: Services,
     metrics: PrometheusHandle,
 }
@@ -132,17 +135,18 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
         ..PageTokens::new(token_keys)
     };
     let metrics = admin::measure()?;
-    let options = arguments.limits.set(options);
-    let database = ::database::connect(options, arguments.max_connections.into());
+    let database = ::database::connect(options, arguments.limits.of_database());
     let keeper = private.map(|(server, settings)| Keeper::new(server, settings, database.clone()));
     let availability = Availability::watch(database.clone());
-    let platform = Platform::new(database, tokens, Clock::system(), signing_keys);
+    let mut platform = Platform::new(database, tokens, Clock::system(), signing_keys);
+    platform.sign_ins = arguments.limits.sign_ins();
     let chosen = arguments.services();
-    let services = Services::open(&platform, &chosen, &availability).await?;
+    let budget = arguments.limits.budget();
+    let services = Services::open(&platform, &chosen, &availability, &budget).await?;
     if arguments.sample {
-        sample::load(&platform, &chosen, &availability).await?;
+        sample::load(&platform, &chosen, &availability, &budget).await?;
     }
-    Ok(Started { listeners, tls, keeper, platform, availability, services, metrics })
+    Ok(Started { listeners, tls, keeper, platform, availability, budget, services, metrics })
 }
 
 impl Listeners {
@@ -175,7 +179,7 @@ fn bind(address: SocketAddr, argument: &'static str) -> Result<TcpListener, Erro
 fn places(arguments: &Serve) -> Arc<Places> {
     let open_files = open_files::raise();
     // One more connection to Postgres cancels statements.
-    let others = usize::from(arguments.max_connections) + 1 + admin::MAX_CONNECTIONS;
+    let others = usize::from(arguments.limits.max_connections) + 1 + admin::MAX_CONNECTIONS;
     let in_all = arguments.limits.max_client_connections.min(open_files::left(open_files, others));
     let by_address = arguments.limits.max_address_connections.unwrap_or(in_all.div_ceil(4)).min(in_all);
     tracing::info!(in_all, by_address, open_files, "maximum numbers of client connections");

@@ -105,7 +105,7 @@ async fn a_waiting_caller_gets_the_place_of_a_dead_connection() {
 #[tokio::test]
 async fn a_database_reconnects_after_its_server_restarts() {
     let mut server = Postgres::start(&[]);
-    let database = database::connect(server.options(), 4);
+    let database = database::connect(server.options(), database::Limits::of_connections(4));
     warm_up(&database, 4).await;
     let before = pid(&database).await;
     server.stop();

@@ -9,3 +9,4 @@ mod limits;
 mod migrating;
 mod pool;
 mod support;
+mod tenants;

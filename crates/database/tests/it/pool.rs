@@ -339,7 +339,7 @@ async fn connections_have_keepalives_and_a_name() {
     let tcp = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port).username(tcp.get_username());
     let expected = [("60", "10", "3", "30000"), ("0", "0", "0", "0")];
     for (options, expected) in [tcp.database("postgres"), socket].into_iter().zip(expected) {
-        let database = database::connect(options, 1);
+        let database = database::connect(options, database::Limits::of_connections(1));
         let sql = "select current_setting('tcp_keepalives_idle'), current_setting('tcp_keepalives_interval'),
             current_setting('tcp_keepalives_count'), current_setting('tcp_user_timeout'),
             current_setting('application_name')";

@@ -5,5 +5,6 @@ mod api_keys;
 mod conformance;
 mod contract;
 mod indexes;
+mod limits;
 mod sessions;
 mod support;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::support::{ORDERS, event, id, numbered, start_on};
 use database::connect;
 use keyset::Statement;
-use platform::testing::{MAX_CONNECTIONS, Many, platform_on};
+use platform::testing::{Many, platform_on};
 use quire_proto::jobs::v1::JobEventKind::{Completed, Failed};
 
 /// 20,000 jobs in five workspaces, each workspace's a second apart, with three events each, and the counters of these
@@ -130,7 +130,7 @@ async fn no_list_scans_a_table() {
 #[tokio::test]
 async fn what_was_planned_while_the_tables_were_small_scans_none_when_they_are_large() {
     let many = Many::new(&[SEED[0], "analyze"]).await;
-    let caller = start_on(platform_on(connect(many.options.clone(), MAX_CONNECTIONS))).await.of("w1");
+    let caller = start_on(platform_on(connect(many.options.clone(), database::Limits::default()))).await.of("w1");
     let database = &caller.platform.database;
     // A host fails, which is told twice; and then with an event whose id one of another job has.
     let tell = async |name: &str, number: u128| {

@@ -59,7 +59,9 @@ async fn a_time_range_begins_before_it_ends_and_statuses_are_at_most_32() {
 /// A list never looks further than the rows of its page: see indexes.rs.
 #[tokio::test]
 async fn a_page_is_one_statement_and_two_with_a_count() {
-    let caller = start_on(testing::platform_on(connect(testing::new_database().await, 1))).await;
+    let caller =
+        start_on(testing::platform_on(connect(testing::new_database().await, database::Limits::of_connections(1))))
+            .await;
     caller.batch(&vec![of_type("sync"); 300], false).await.unwrap();
     let executions = async || {
         let sql = "select sum(generic_plans + custom_plans)::int8 from pg_prepared_statements

@@ -30,7 +30,7 @@ const ROUNDS: usize = 160;
 
 /// A server with its own connections to the database and its own slots of the counters.
 async fn server(platform: &Platform) -> Caller {
-    start_on(testing::platform_on(connect(platform.database.options(), testing::MAX_CONNECTIONS))).await
+    start_on(testing::platform_on(connect(platform.database.options(), database::Limits::default()))).await
 }
 
 /// The next statement of the server that writes to counters writes to this slot.

@@ -129,31 +129,47 @@ async fn a_total_reads_only_the_counter_rows_that_it_sums() {
     assert_eq!(sqlx::query_scalar::<_, i64>(read).fetch_one(&pool).await.unwrap(), 1);
 }
 
-/// Two counts that wait for a lock hold all permits for exact counts.
+/// Counts that wait for a lock hold the turns of their tenant, and all others wait for them.
 #[tokio::test]
-async fn a_counter_does_not_wait_for_slow_counts() {
+async fn slow_counts_delay_neither_counters_nor_other_tenants_nor_pages() {
     let (pool, _) = miscounted().await;
     let mut paging = paging(&pool);
     paging.count_timeout = Duration::from_secs(3_600);
     let list = paging.open(&BOOKS).await.unwrap();
+    paging.count_timeout = Duration::from_millis(20);
+    let impatient = paging.open(&BOOKS).await.unwrap();
     let mut lock = PgConnection::connect_with(&pool.connect_options()).await.unwrap();
     sqlx::query("select pg_advisory_lock(1)").execute(&mut lock).await.unwrap();
     let slow = || Filters { waits: Some(true), ..Default::default() };
-    let counts = join_all((0..2).map(|_| exact(&list, 1, slow())));
+    let counts = join_all((0..3).map(|_| exact(&list, 1, slow())));
     let in_the_meantime = async {
         let waiting = "select count(*) from pg_stat_activity
             where datname = current_database() and wait_event_type = 'Lock'";
-        eventually("two counts wait", async || {
+        eventually("a count waits", async || {
             let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&pool).await.unwrap();
-            (waiting == 2).then_some(())
+            (waiting > 0).then_some(())
         })
         .await;
-        let total = within("a counter was read", exact(&list, 1, Filters::default())).await;
+        assert_eq!(within("a counter was read", exact(&list, 1, Filters::default())).await, 1499);
+        for kind in [TotalCount::Exact, TotalCount::Capped] {
+            let other = within("another tenant had a turn", total(&list, 3, kind, slow())).await;
+            assert_eq!(other, (0, TotalCountPrecision::Exact));
+        }
+        // A total that gets no turn in time is estimated; an estimate is left out.
+        let page = async |kind: TotalCount| {
+            let request = PageRequest { total_count: kind.into(), ..request(1, "") };
+            let query = impatient.page(Some(request), "").scope(1_i64).filter::<&str>("shelf", None);
+            let query = query.filter::<Vec<&str>>("shelves", None).filter::<Vec<i16>>("genres", None);
+            let page = query.filter("waits", Some(true)).fetch_rows::<Id>().await.unwrap();
+            assert_eq!(page.rows.len(), 1);
+            page.response.total_count_precision()
+        };
+        assert_eq!(page(TotalCount::Capped).await, TotalCountPrecision::Estimate);
+        assert_eq!(page(TotalCount::Estimated).await, TotalCountPrecision::Unspecified);
         lock.close().await.unwrap();
-        total
     };
-    let (counts, total) = tokio::join!(counts, in_the_meantime);
-    assert_eq!((counts, total), (vec![1, 1], 1499));
+    let (counts, ()) = tokio::join!(counts, in_the_meantime);
+    assert_eq!(counts, [1, 1, 1]);
 }
 
 #[test]

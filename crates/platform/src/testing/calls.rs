@@ -63,6 +63,9 @@ pub fn told(status: &Status) -> String {
         let metadata: BTreeMap<_, _> = info.metadata.iter().collect();
         lines.push(format!("  {} of {} {metadata:?}", info.reason, info.domain));
     }
+    if let Some(delay) = details.retry_info().and_then(|info| info.retry_delay) {
+        lines.push(format!("  retry after {delay:?}"));
+    }
     if let Some(resource) = details.resource_info() {
         lines.push(format!("  {} {:?}", resource.resource_type, resource.resource_name));
     }

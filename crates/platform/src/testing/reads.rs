@@ -1,12 +1,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use database::connect;
+use database::{Limits, connect};
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::{MAX_CONNECTIONS, new_database, platform_on};
+use super::{new_database, platform_on};
 use crate::Platform;
 
 /// The reads of each table: the number of sequential scans, of rows found by an index, and of index pages read, which
@@ -58,7 +58,7 @@ impl Many {
     /// Asserts that calls read at most `most` rows in total, each by an index.
     pub async fn assert_reads(&self, what: &str, most: i64, calls: impl AsyncFn(&Platform)) {
         let before = reads(&self.pool).await;
-        let platform = platform_on(connect(self.options.clone(), MAX_CONNECTIONS));
+        let platform = platform_on(connect(self.options.clone(), Limits::default()));
         calls(&platform).await;
         platform.database.close();
         self.wait().await;

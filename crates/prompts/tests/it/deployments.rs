@@ -70,7 +70,7 @@ async fn wait_until_idle(pool: &PgPool) {
 #[tokio::test]
 async fn no_label_moves_if_the_caller_hangs_up_before_the_deployment_is_written() {
     let options = testing::new_database().await;
-    let client = start_on(&testing::platform_on(connect(options.clone(), testing::MAX_CONNECTIONS))).await;
+    let client = start_on(&testing::platform_on(connect(options.clone(), database::Limits::default()))).await;
     let pool = PgPool::connect_lazy_with(options);
     let id = make_two(&client, "x").await;
     assign(&client, "default", label(&id, "production", 1)).await.unwrap();

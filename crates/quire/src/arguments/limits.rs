@@ -1,14 +1,40 @@
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
-use clap::{Args, builder::RangedU64ValueParser};
-use sqlx::postgres::PgConnectOptions;
+use clap::{Args, builder::RangedU64ValueParser, value_parser};
+use database::Percent;
+use platform::SignIns;
 
-use crate::listener::Timeouts;
+use crate::{
+    budget::{self, Budget},
+    listener::Timeouts,
+};
 
 /// The limits of a server, so that no caller can take what all callers share. README.md lists them all.
+///
+/// A tenant is a workspace; for calls without a credential, it is the address of the caller.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct Limits {
+    /// The maximum number of connections to the database
+    #[arg(long, env = "QUIRE_MAX_CONNECTIONS", value_name = "NUMBER", default_value = "16")]
+    #[arg(value_parser = value_parser!(u16).range(1..=1000))]
+    pub(crate) max_connections: u16,
+
+    /// How much of these connections one workspace may hold, in percent
+    #[arg(long, env = "QUIRE_TENANT_CONNECTIONS", value_name = "PERCENT", default_value = "75")]
+    #[arg(value_parser = value_parser!(u8).range(1..=100))]
+    pub(crate) tenant_connections: u8,
+
+    /// How much of these connections one workspace may hold with slow statements, in percent. Beyond that, they are stopped
+    /// when another workspace waits
+    #[arg(long, env = "QUIRE_SLOW_CONNECTIONS", value_name = "PERCENT", default_value = "25")]
+    #[arg(value_parser = value_parser!(u8).range(1..=100))]
+    pub(crate) slow_connections: u8,
+
+    /// How long a statement runs until it counts as slow
+    #[arg(long, env = "QUIRE_SLOW_AFTER", default_value = "500ms", value_parser = humantime::parse_duration)]
+    pub(crate) slow_after: Duration,
+
     /// How long a statement may run in Postgres. Then its call gets RESOURCE_EXHAUSTED
     #[arg(long, env = "QUIRE_STATEMENT_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub(crate) statement_timeout: Duration,
@@ -16,6 +42,30 @@ pub(crate) struct Limits {
     /// How long a statement may wait for a lock that another call holds. Then its call gets ABORTED
     #[arg(long, env = "QUIRE_LOCK_TIMEOUT", default_value = "2s", value_parser = humantime::parse_duration)]
     pub(crate) lock_timeout: Duration,
+
+    /// How much memory the messages and the unread answers of all calls in flight may take, in MiB
+    #[arg(long, env = "QUIRE_CALL_MEMORY", value_name = "MIB", default_value = "512")]
+    call_memory: u16,
+
+    /// How much of that the calls of one workspace may take, and all calls without a credential together, in MiB
+    #[arg(long, env = "QUIRE_TENANT_MEMORY", value_name = "MIB", default_value = "128")]
+    tenant_memory: u16,
+
+    /// How much of that the calls without a credential from one address may take, in MiB
+    #[arg(long, env = "QUIRE_ADDRESS_MEMORY", value_name = "MIB", default_value = "16")]
+    address_memory: u16,
+
+    /// How much of that the calls on one client connection may take, in MiB
+    #[arg(long, env = "QUIRE_CONNECTION_MEMORY", value_name = "MIB", default_value = "64")]
+    connection_memory: u16,
+
+    /// How many sessions one API key may create in a minute, and how often one session may be refreshed
+    #[arg(long, env = "QUIRE_SESSIONS_PER_MINUTE", value_name = "NUMBER", default_value = "60")]
+    sessions_per_minute: NonZeroU32,
+
+    /// How many wrong secrets an address may send in a minute until it gets RESOURCE_EXHAUSTED
+    #[arg(long, env = "QUIRE_FAILURES_PER_MINUTE", value_name = "NUMBER", default_value = "20")]
+    failures_per_minute: NonZeroU32,
 
     /// How many clients can be connected. It is lowered if the process may open fewer files
     #[arg(long, env = "QUIRE_MAX_CLIENT_CONNECTIONS", value_name = "NUMBER", default_value = "4096")]
@@ -51,13 +101,33 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Sets the timeouts of statements on connections with these options.
-    pub(crate) fn set(&self, options: PgConnectOptions) -> PgConnectOptions {
-        let milliseconds = |limit: Duration| limit.as_millis().max(1).to_string();
-        options.options([
-            ("statement_timeout", milliseconds(self.statement_timeout)),
-            ("lock_timeout", milliseconds(self.lock_timeout)),
-        ])
+    /// How often callers may get a credential.
+    pub(crate) fn sign_ins(&self) -> SignIns {
+        let Self { sessions_per_minute, failures_per_minute, .. } = *self;
+        SignIns { sessions_per_minute, failures_per_minute }
+    }
+
+    /// The budget of calls in flight.
+    pub(crate) fn budget(&self) -> Budget {
+        let bytes = |mebibytes: u16| usize::from(mebibytes) << 20;
+        Budget::new(budget::Limits {
+            all: bytes(self.call_memory),
+            tenant: bytes(self.tenant_memory),
+            address: bytes(self.address_memory),
+            connection: bytes(self.connection_memory),
+        })
+    }
+
+    /// The limits of the database.
+    pub(crate) fn of_database(&self) -> database::Limits {
+        database::Limits {
+            max_connections: self.max_connections.into(),
+            tenant_connections: Percent(self.tenant_connections),
+            slow_connections: Percent(self.slow_connections),
+            slow_after: self.slow_after,
+            statement_timeout: self.statement_timeout,
+            lock_timeout: self.lock_timeout,
+        }
     }
 
     /// How long client connections may be in each state.

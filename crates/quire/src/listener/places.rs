@@ -1,8 +1,10 @@
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use access::network;
 
 use super::activity::{Activity, reached};
 use crate::rarely::Rarely;
@@ -103,14 +105,6 @@ fn is_full(limit: &'static str, address: IpAddr) {
     reached(limit);
     if let Some(times) = FULL.times() {
         tracing::warn!(limit, %address, times, "too many client connections: closed one");
-    }
-}
-
-/// The address, or the first 64 bits of an IPv6 address.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 

@@ -2,19 +2,21 @@
 use std::collections::BTreeSet;
 
 use crate::support::{
-    Client, HealthWatch, Server, database, eventually, health, list, make,
+    Client, HealthWatch, Server, database, eventually, health, in_workspace, list, make, named,
     postgres::{Postgres, wait_for_locked},
     within,
 };
 use futures_util::future::try_join_all;
-use quire_proto::prompts::v1::{GetPromptRequest, Prompt, UpdatePromptRequest};
+use quire_proto::prompts::v1::{GetPromptRequest, ListPromptsRequest, Prompt, UpdatePromptRequest};
 use sqlx::{ConnectOptions, Executor, PgConnection, postgres::PgConnectOptions};
 use tokio::task::JoinSet;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::health_check_response::ServingStatus::{NotServing, Serving};
 
-/// The maximum number of the server's connections.
-const POOL: usize = 16;
+/// How many of the server's 16 connections a workspace may hold.
+const SHARE: usize = 12;
+/// Arguments with which a statement may wait for a lock until its test ends.
+const PATIENT: [&str; 4] = ["--statement-timeout", "1h", "--lock-timeout", "1h"];
 
 /// Blocks updates of all existing prompts until the connection is closed.
 async fn lock_prompts(options: &PgConnectOptions) -> PgConnection {
@@ -53,19 +55,19 @@ async fn end_connections(connection: &mut PgConnection) {
 }
 
 #[tokio::test]
-async fn calls_fail_while_all_connections_of_the_pool_wait() {
+async fn a_workspace_whose_connections_all_wait_leaves_the_others_their_own() {
     let (options, url) = database().await;
-    let mut server = Server::on_database(&url, &[]);
+    let mut server = Server::on_database(&url, &PATIENT);
     let channel = server.connect().await;
     let client = Client::new(channel.clone());
     let mut ids = Vec::new();
-    for place in 0..POOL {
+    for place in 0..SHARE {
         ids.push(make(&client, &format!("prompt {place}")).await.unwrap());
     }
 
     let lock = lock_prompts(&options).await;
     let updates: JoinSet<_> = ids.iter().map(|id| update(client.clone(), id.clone(), "chat")).collect();
-    wait_for_locked(&options, POOL.try_into().unwrap()).await;
+    wait_for_locked(&options, SHARE.try_into().unwrap()).await;
     let refused = [
         code(get(&client, &ids[0]).await),
         code(update(client.clone(), ids[0].clone(), "cli").await),
@@ -73,14 +75,52 @@ async fn calls_fail_while_all_connections_of_the_pool_wait() {
         code(list(&client, "").await),
     ];
     assert_eq!(refused, [Code::ResourceExhausted; 4]);
-    // Only the pool is exhausted; the database is available.
+    // Only the workspace's share is exhausted; the database is available.
     assert_eq!(health(&channel, "").await, Serving);
+    let mut others = in_workspace(&channel, "other");
+    for place in 0..20 {
+        others.create_prompt(named(&format!("prompt {place}"))).await.unwrap();
+    }
+    assert_eq!(updates.len(), SHARE, "none was stopped");
 
     drop(lock);
     for update in updates.join_all().await {
         assert_eq!(update.unwrap().surface, "chat");
     }
     assert_eq!(get(&client, &ids[0]).await.unwrap().surface, "chat");
+}
+
+#[tokio::test]
+async fn statements_that_take_too_long_are_stopped() {
+    let (options, url) = database().await;
+    for (arguments, code, words) in [
+        (["--statement-timeout", "100ms", "--lock-timeout", "1h"], Code::ResourceExhausted, "ask for less at once"),
+        (["--statement-timeout", "1h", "--lock-timeout", "100ms"], Code::Aborted, "other calls hold the same records"),
+    ] {
+        let mut server = Server::on_database(&url, &arguments);
+        let client = server.client().await;
+        let id = make(&client, arguments[1]).await.unwrap();
+        let lock = lock_prompts(&options).await;
+        let stopped = update(client.clone(), id.clone(), "chat").await.unwrap_err();
+        assert_eq!(stopped.code(), code, "{stopped:?}");
+        assert!(stopped.message().contains(words), "{stopped:?}");
+        drop(lock);
+        update(client, id, "chat").await.unwrap();
+    }
+}
+
+/// The answer names the filters that the request does not have.
+#[tokio::test]
+async fn a_page_that_takes_too_long_says_what_to_narrow() {
+    let (options, url) = database().await;
+    let mut server = Server::on_database(&url, &["--statement-timeout", "100ms", "--lock-timeout", "1h"]);
+    let mut client = server.client().await;
+    let mut lock: PgConnection = options.connect().await.unwrap();
+    lock.execute(sqlx::raw_sql("begin; lock table prompts")).await.unwrap();
+    let request = ListPromptsRequest { name_prefix: Some("a".to_owned()), ..Default::default() };
+    let stopped = client.list_prompts(request).await.unwrap_err();
+    assert_eq!(stopped.code(), Code::ResourceExhausted, "{stopped:?}");
+    insta::assert_snapshot!(stopped.message(), @"the page took too long in the database; narrow it by surface, tag");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod access_tokens;
 #[path = "../../src/listener/activity.rs"]
 mod activity;
 mod admin;
+mod budget;
 mod connections;
 mod crowds;
 /// Included for its unit tests, because a program has no library that a test could call.

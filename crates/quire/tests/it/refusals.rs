@@ -258,12 +258,37 @@ fn help_names_every_setting_and_no_secret() {
           --token-keys <TOKEN_KEYS>        The keys of page tokens, as `id:base64,…`, with 32 bytes each: the first encrypts, and all decrypt. Required with a database URL. Otherwise a key is created and stored in the data directory [env: QUIRE_TOKEN_KEYS]
           --token-ttl <TOKEN_TTL>          How long a page token is valid [env: QUIRE_TOKEN_TTL=] [default: 72h]
           --token-version <TOKEN_VERSION>  The version of page tokens to write, 1 or 2. Use 1 while servers of the previous release are running, because they read only that version [env: QUIRE_TOKEN_VERSION=] [default: 2]
-          --max-connections <NUMBER>       The maximum number of connections to the database [env: QUIRE_MAX_CONNECTIONS=] [default: 16]
           --drain-timeout <DRAIN_TIMEOUT>  How long calls in flight may take to finish after the server is told to stop [env: QUIRE_DRAIN_TIMEOUT=] [default: 30s]
           --sample                         Load samples into the workspace `default`. Kinds of records that it already has are skipped [env: QUIRE_SAMPLE=]
           --log <LOG>                      What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
       -h, --help                           Print help
       -V, --version                        Print version
+
+    Limits:
+          --max-connections <NUMBER>
+              The maximum number of connections to the database [env: QUIRE_MAX_CONNECTIONS=] [default: 16]
+          --tenant-connections <PERCENT>
+              How much of these connections one workspace may hold, in percent [env: QUIRE_TENANT_CONNECTIONS=] [default: 75]
+          --slow-connections <PERCENT>
+              How much of these connections one workspace may hold with slow statements, in percent. Beyond that, they are stopped when another workspace waits [env: QUIRE_SLOW_CONNECTIONS=] [default: 25]
+          --slow-after <SLOW_AFTER>
+              How long a statement runs until it counts as slow [env: QUIRE_SLOW_AFTER=] [default: 500ms]
+          --statement-timeout <STATEMENT_TIMEOUT>
+              How long a statement may run in Postgres. Then its call gets RESOURCE_EXHAUSTED [env: QUIRE_STATEMENT_TIMEOUT=] [default: 10s]
+          --lock-timeout <LOCK_TIMEOUT>
+              How long a statement may wait for a lock that another call holds. Then its call gets ABORTED [env: QUIRE_LOCK_TIMEOUT=] [default: 2s]
+          --call-memory <MIB>
+              How much memory the messages and the unread answers of all calls in flight may take, in MiB [env: QUIRE_CALL_MEMORY=] [default: 512]
+          --tenant-memory <MIB>
+              How much of that the calls of one workspace may take, and all calls without a credential together, in MiB [env: QUIRE_TENANT_MEMORY=] [default: 128]
+          --address-memory <MIB>
+              How much of that the calls without a credential from one address may take, in MiB [env: QUIRE_ADDRESS_MEMORY=] [default: 16]
+          --connection-memory <MIB>
+              How much of that the calls on one client connection may take, in MiB [env: QUIRE_CONNECTION_MEMORY=] [default: 64]
+          --sessions-per-minute <NUMBER>
+              How many sessions one API key may create in a minute, and how often one session may be refreshed [env: QUIRE_SESSIONS_PER_MINUTE=] [default: 60]
+          --failures-per-minute <NUMBER>
+              How many wrong secrets an address may send in a minute until it gets RESOURCE_EXHAUSTED [env: QUIRE_FAILURES_PER_MINUTE=] [default: 20]
     ");
     insta::assert_snapshot!(help(&["keys", "--help"]), @"
     Create, list and revoke API keys

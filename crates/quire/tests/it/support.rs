@@ -30,7 +30,9 @@ use quire_proto::{
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 use tempfile::{NamedTempFile, TempDir};
 use tonic::{
-    Status, Streaming,
+    Request, Status, Streaming,
+    metadata::MetadataValue,
+    service::{Interceptor, interceptor::InterceptedService},
     transport::{Channel, Endpoint},
 };
 use tonic_health::pb::{
@@ -307,11 +309,27 @@ pub async fn database() -> (PgConnectOptions, String) {
     (options, url)
 }
 
-/// Creates a prompt with this name, and returns its id.
-pub async fn make(client: &Client, name: &str) -> Result<String, Status> {
+/// A request to create a prompt with this name.
+pub fn named(name: &str) -> CreatePromptRequest {
     let prompt = Prompt { name: name.to_owned(), ..Default::default() };
     let version = PromptVersion { content: "Hello".to_owned(), ..Default::default() };
-    let request = CreatePromptRequest { prompt: Some(prompt), version: Some(version) };
+    CreatePromptRequest { prompt: Some(prompt), version: Some(version) }
+}
+
+/// A client in this workspace of a server without authentication.
+pub fn in_workspace(
+    channel: &Channel,
+    workspace: &'static str,
+) -> PromptServiceClient<InterceptedService<Channel, impl Interceptor + Clone>> {
+    PromptServiceClient::with_interceptor(channel.clone(), move |mut request: Request<()>| {
+        request.metadata_mut().insert("quire-workspace", MetadataValue::from_static(workspace));
+        Ok(request)
+    })
+}
+
+/// Creates a prompt with this name, and returns its id.
+pub async fn make(client: &Client, name: &str) -> Result<String, Status> {
+    let request = named(name);
     Ok(client.clone().create_prompt(request).await?.into_inner().prompt.unwrap().id)
 }
 

@@ -13,7 +13,7 @@ use sqlx::PgPool;
 
 /// A sweeper with its own connection to the database, as in another process.
 async fn sweeper(platform: &Platform) -> Sweeper {
-    let database = connect(platform.database.options(), testing::MAX_CONNECTIONS);
+    let database = connect(platform.database.options(), database::Limits::default());
     let other = Platform { clock: platform.clock.clone(), ..testing::platform_on(database) };
     Registry::open(&other).await.unwrap().sweeper()
 }
