@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve the services, with gRPC health and reflection
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Migrate a database; `serve` does this too when it starts
     Migrate(Migrate),
     #[command(flatten)]
