@@ -1,4 +1,6 @@
 //! RecallMemories: which memories a query finds, in which order, and which queries are valid.
+use std::collections::BTreeMap;
+
 use crate::support::{make, recall_in, recalled, start, store, text, there_and_back, told, words};
 use platform::testing;
 use proptest::{
@@ -11,6 +13,7 @@ use quire_proto::{
     memory::v1::RecallMemoriesRequest,
     pagination::v1::{PageRequest, TotalCount, TotalCountPrecision},
 };
+use sqlx::PgPool;
 use tonic::Code;
 
 #[tokio::test]
@@ -144,6 +147,20 @@ async fn the_best_200_are_recalled_and_no_more() {
     assert_eq!([skip(10).await, skip(195).await, skip(200).await], [10, 5, 0]);
 }
 
+/// Memories that contain the words very often are not all ranked, because that could take a minute.
+#[tokio::test]
+async fn so_many_positions_are_ranked() {
+    let (_platform, client) = start().await;
+    let query = "a1 b1 c1 d1 e1 f1 g1 h1 i1 j1 k1 l1 m1 n1 o1 p1";
+    make(&client, "default", &vec![text(format!("{query} ").repeat(255)); 60]).await;
+    let found = recalled(&client, &words(query)).await.len();
+    assert!((20..30).contains(&found), "{found} of 60, with 4,080 positions each");
+    make(&client, "other", &vec![text(format!("{query} ").repeat(2)); 150]).await;
+    let page = Some(PageRequest { page_size: 200, ..Default::default() });
+    let (found, _) = recall_in(&client, "other", &RecallMemoriesRequest { page, ..words(query) }).await.unwrap();
+    assert_eq!(found.len(), 150);
+}
+
 #[tokio::test]
 async fn a_page_stays_below_the_limit_of_clients() {
     let (_platform, client) = start().await;
@@ -256,11 +273,20 @@ const PARTS: [&str; 32] = [
     "http://a.b/c-d_e@f",
 ];
 
+/// The rank of each memory with these contents, by their whole vectors.
+async fn ranks(pool: &PgPool, query: &str) -> BTreeMap<String, f32> {
+    let sql = "select id::text, ts_rank_cd(search, words) from memories, websearch_to_tsquery('english', $1) as words";
+    sqlx::query_as(sql).bind(query).fetch_all(pool).await.unwrap().into_iter().collect()
+}
+
 #[test]
-fn any_query_is_answered() {
+fn any_query_is_answered_with_the_ranks_of_the_whole_texts() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (_platform, client) = runtime.block_on(start());
-    runtime.block_on(make(&client, "default", &[text("tea"), text("no words of a query")]));
+    let (platform, client) = runtime.block_on(start());
+    let all = PARTS.concat();
+    let contents = ["tea", "no words of a query", "tea -5 not http://a.b/c-d_e@f and é 日本", "a!b 'tea' \\tea", &all];
+    runtime.block_on(make(&client, "default", &contents.map(text)));
+    let pool = runtime.block_on(async { testing::pool(&platform) });
     let query = prop_oneof![
         vec(select(&PARTS[..]), 1..40).prop_map(|parts| parts.concat()),
         ".{1,60}",
@@ -271,6 +297,12 @@ fn any_query_is_answered() {
             let found = runtime.block_on(recall_in(&client, "default", &words(&query)));
             let count = query.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty()).count();
             let is_right = (1..=1_024).contains(&query.len()) && !query.contains('\0') && count <= 16;
+            if let Ok((found, _)) = &found {
+                let ranks = runtime.block_on(ranks(&pool, &query));
+                for found in found {
+                    prop_assert_eq!(Some(&found.rank), ranks.get(&found.memory.as_ref().unwrap().id));
+                }
+            }
             let code = found.map_or_else(|status| status.code(), |_| Code::Ok);
             prop_assert_eq!(code, if is_right { Code::Ok } else { Code::InvalidArgument });
             Ok(())
