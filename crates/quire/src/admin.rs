@@ -1,6 +1,6 @@
 //! The admin port: metrics, probes, and the public keys of access tokens.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use access::SigningKeys;
 use axum::{
@@ -13,10 +13,13 @@ use axum::{
 use database::{Availability, Database};
 use metrics::{Unit, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tokio::net::TcpListener;
 
 use crate::{budget::Budget, error::Error};
 
+/// The maximum number of connections to the admin port.
+pub(crate) const MAX_CONNECTIONS: usize = 64;
+/// The maximum number of connections to the admin port from one address.
+pub(crate) const MAX_ADDRESS_CONNECTIONS: usize = 32;
 /// How often the recorded samples are aggregated, even if nobody reads the metrics.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// The bounds of the histogram buckets in seconds: from the time of a fast page to the time after which callers give
@@ -66,15 +69,13 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Serves until the process ends.
-    pub(crate) fn serve(self, listener: TcpListener) -> impl Future<Output = std::io::Result<()>> {
-        let router = Router::new()
+    pub(crate) fn router(self) -> Router {
+        Router::new()
             .route("/metrics", get(metrics))
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
             .route("/.well-known/jwks.json", get(jwks))
-            .with_state(Arc::new(self));
-        async { axum::serve(listener, router).await }
+            .with_state(Arc::new(self))
     }
 }
 

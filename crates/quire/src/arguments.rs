@@ -3,7 +3,7 @@ mod limits;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{
-    Args, Parser, Subcommand,
+    Args, Parser, Subcommand, ValueEnum,
     builder::{BoolishValueParser, PossibleValuesParser},
 };
 use pagination::TokenVersion;
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve the services, with gRPC health and reflection
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Migrate a database; `serve` does this too when it starts
     Migrate(Migrate),
     #[command(flatten)]
@@ -58,6 +58,11 @@ pub(crate) struct Serve {
     /// every call needs a credential
     #[arg(long, env = "QUIRE_SIGNING_KEYS")]
     pub(crate) signing_keys: Option<PathBuf>,
+
+    /// Who may use reflection, which describes the services: callers with an access token, if there are signing keys, or
+    /// everybody, or nobody
+    #[arg(long, env = "QUIRE_REFLECTION", value_enum, default_value_t)]
+    pub(crate) reflection: Reflection,
 
     #[command(flatten)]
     pub(crate) tls: Tls,
@@ -96,6 +101,15 @@ impl Serve {
     pub(crate) fn services(&self) -> Vec<&'static Service> {
         SERVICES.iter().copied().filter(|service| self.services.iter().any(|name| name == service.name)).collect()
     }
+}
+
+/// Who may use reflection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Reflection {
+    #[default]
+    Authenticated,
+    Open,
+    Off,
 }
 
 fn service_names() -> impl Iterator<Item = &'static str> {

@@ -14,7 +14,7 @@ use tonic::Status;
 /// The header with the caller's timeout.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// The maximum time of a call, including its message, even if the caller's timeout is longer.
-const MAX_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The time by which a call must be answered.
 #[derive(Debug, Clone, Copy)]

@@ -64,7 +64,7 @@ fn unavailable() -> Status {
 
 /// Refuses a call before it reaches its service. A short message is read and discarded first: in HTTP/2, unread
 /// messages count as errors of their connection, and too many of them close it, with all other calls on it.
-async fn refused(status: Status, request: Request) -> Response {
+pub(crate) async fn refused(status: Status, request: Request) -> Response {
     let mut message = request.into_body().into_data_stream();
     let read = async {
         let mut bytes = 0;

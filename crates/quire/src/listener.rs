@@ -1,18 +1,48 @@
-//! The listener: accepts connections and serves each of them.
+//! The listener: accepts connections and serves each of them, within limits.
 
-use std::{io, net::SocketAddr, pin::pin, time::Duration};
+mod activity;
+mod answer;
+mod lasting;
+mod places;
+mod socket;
+
+use std::{
+    convert::Infallible,
+    hash::{BuildHasher, RandomState},
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::Router;
-use hyper::{Request, body::Incoming, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulConnection,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    time::{error::Elapsed, timeout},
+    time::{sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{codegen::Service, transport::server::TcpConnectInfo};
+
+use self::{
+    activity::Activity,
+    answer::{Answer, Calls},
+    places::Place,
+    socket::Socket,
+};
+pub(crate) use self::{activity::reached, places::Places};
+use crate::rarely::Rarely;
 
 /// The maximum number of calls in flight on a connection.
 const MAX_CALLS: u32 = 100;
@@ -20,48 +50,72 @@ const MAX_CALLS: u32 = 100;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How long the client may take to answer a ping.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long calls in flight may take after the client was asked to close the connection. No call takes longer, only
+/// streams do.
+const GRACE: Duration = Duration::from_secs(60);
+/// How long the client may take to close a connection without calls after it was asked to.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// The maximum size of the headers of an HTTP/1 request.
+const MAX_HEADERS: usize = 16 * 1024;
 /// How long to wait after a connection could not be accepted.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves connections, with HTTP/2 only.
+/// How long a connection may be in each state. Then it is closed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timeouts {
+    /// Until the TLS handshake is done, and then until the first call.
+    pub(crate) connection: Duration,
+    /// While something waits to be sent, and the client takes nothing.
+    pub(crate) stall: Duration,
+    /// Without a call in flight.
+    pub(crate) idle: Duration,
+    /// In all, more or less a tenth.
+    pub(crate) age: Duration,
+}
+
+/// What a listener serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/2 only.
+    Grpc,
+    /// HTTP/1 only.
+    Admin,
+}
+
+/// Serves connections.
 #[derive(Clone)]
 pub(crate) struct Connections {
-    http: http2::Builder<TokioExecutor>,
-    tls: Option<TlsAcceptor>,
-    router: Router,
-    /// Cancelled when no more calls may start.
-    stopping: CancellationToken,
+    pub(crate) protocol: Protocol,
+    pub(crate) router: Router,
+    /// Connections use TLS if it is configured.
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) places: Arc<Places>,
+    /// Once it is cancelled, no connection is accepted, and existing connections close when their calls in flight are
+    /// answered.
+    pub(crate) stopping: CancellationToken,
 }
 
 impl Connections {
-    /// Connections that call this router, over TLS if it is configured. Once `stopping` is cancelled, no connection is
-    /// accepted, and existing connections close when their calls in flight are answered.
-    pub(crate) fn new(router: Router, tls: Option<TlsAcceptor>, stopping: CancellationToken) -> Self {
-        let mut http = http2::Builder::new(TokioExecutor::new());
-        http.timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_CALLS)
-            // A call that is refused before its message is read resets its stream, and data that the caller still sends
-            // counts as an error of the caller. After 1,024 such errors the connection would be closed, with all other
-            // calls on it.
-            .max_local_error_reset_streams(None)
-            .keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT);
-        Self { http, tls, router, stopping }
-    }
-
     /// Accepts connections until the server stops. Returns when all connections are closed.
     pub(crate) async fn accept(self, listener: TcpListener) {
+        static FAILED: Rarely = Rarely::new();
         let tasks = TaskTracker::new();
         while let Some(accepted) = self.stopping.run_until_cancelled(listener.accept()).await {
             match accepted {
                 Ok((stream, remote)) => {
-                    tasks.spawn(self.clone().serve(stream, remote));
+                    if let Some(place) = self.places.take(remote.ip()) {
+                        tasks.spawn(self.clone().serve(stream, remote, place));
+                    }
+                    // Lets a connection close that had to make room, so that its file is closed before more are opened.
+                    tokio::task::yield_now().await;
                 }
                 Err(error) => {
+                    if let Some(times) = FAILED.times() {
+                        tracing::warn!(%error, times, "cannot accept a connection");
+                    }
                     // For example, the process has too many open files: an immediate retry would fail too.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(PAUSE).await;
+                    sleep(PAUSE).await;
                 }
             }
         }
@@ -70,44 +124,118 @@ impl Connections {
         tasks.wait().await;
     }
 
-    async fn serve(self, stream: TcpStream, remote: SocketAddr) {
+    async fn serve(self, stream: TcpStream, remote: SocketAddr, place: Place) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, %remote, "cannot set TCP_NODELAY on a connection");
         }
         let info = TcpConnectInfo { local_addr: stream.local_addr().ok(), remote_addr: Some(remote) };
-        let Some(tls) = &self.tls else { return self.answer(stream, info).await };
-        match self.stopping.run_until_cancelled(shake_hands(tls, stream)).await {
-            Some(Ok(stream)) => self.answer(stream, info).await,
-            Some(Err(error)) => tracing::debug!(%error, %remote, "the TLS handshake failed"),
+        let activity = &place.activity;
+        let socket = Socket::new(stream, activity.clone());
+        tokio::select! {
+            () = self.secure(socket, info, activity) => {}
+            () = activity.closing.cancelled() => {}
+            () = activity.blocked.longer_than(self.timeouts.stall) => reached("stall_timeout"),
+        }
+    }
+
+    /// Does the TLS handshake, if TLS is configured, and answers the calls of a connection.
+    async fn secure(&self, socket: Socket, info: TcpConnectInfo, activity: &Arc<Activity>) {
+        let Some(tls) = &self.tls else { return self.answer(socket, info, activity).await };
+        let handshake = timeout(self.timeouts.connection, tls.accept(socket));
+        match self.stopping.run_until_cancelled(handshake).await {
+            Some(Ok(Ok(stream))) => {
+                activity.silent.begin();
+                self.answer(stream, info, activity).await;
+            }
+            Some(Ok(Err(error))) => tracing::debug!(%error, remote = ?info.remote_addr, "the TLS handshake failed"),
+            Some(Err(_elapsed)) => reached("connection_timeout"),
             None => {}
         }
     }
 
     /// Answers the calls of a connection.
-    async fn answer(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, info: TcpConnectInfo) {
+    async fn answer(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        info: TcpConnectInfo,
+        activity: &Arc<Activity>,
+    ) {
         let remote = info.remote_addr;
-        let router = self.router.clone();
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(info.clone());
-            router.clone().call(request)
-        });
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
-        let served = tokio::select! {
-            served = connection.as_mut() => served,
-            () = self.stopping.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let service = service(self.router.clone(), info, activity.clone());
+        let stream = TokioIo::new(stream);
+        let served = match self.protocol {
+            Protocol::Grpc => {
+                let calls = Calls { activity: activity.clone(), timeout: self.timeouts.stall };
+                self.until_a_limit(http2(calls).serve_connection(stream, service), activity).await
+            }
+            Protocol::Admin => {
+                let mut http = http1::Builder::new();
+                http.max_buf_size(MAX_HEADERS).header_read_timeout(None);
+                self.until_a_limit(http.serve_connection(stream, service), activity).await
             }
         };
         if let Err(error) = served {
             tracing::debug!(%error, ?remote, "a connection failed");
         }
     }
+
+    /// Serves a connection until it ends. When it reaches a limit, or the server stops, the client is asked to close
+    /// it. A client with another call opens a new connection.
+    async fn until_a_limit(
+        &self,
+        connection: impl GracefulConnection<Error = hyper::Error>,
+        activity: &Activity,
+    ) -> hyper::Result<()> {
+        let Timeouts { connection: silence, idle, age, .. } = self.timeouts;
+        let mut connection = pin!(connection);
+        tokio::select! {
+            served = connection.as_mut() => return served,
+            () = activity.silent.longer_than(silence) => reached("connection_timeout"),
+            () = activity.idle.longer_than(idle) => reached("idle_timeout"),
+            () = sleep(about(age)) => reached("connection_age"),
+            () = self.stopping.cancelled() => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            served = connection => served,
+            () = sleep(GRACE) => Ok(()),
+            // Not from the time at which the connection became idle: the client has yet to learn of it.
+            () = async { sleep(GOODBYE).await; activity.idle.longer_than(GOODBYE).await } => Ok(()),
+        }
+    }
 }
 
-async fn shake_hands(tls: &TlsAcceptor, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-    match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-        Ok(accepted) => accepted,
-        Err(Elapsed { .. }) => Err(io::ErrorKind::TimedOut.into()),
-    }
+/// The settings of HTTP/2.
+fn http2(calls: Calls) -> http2::Builder<Calls> {
+    let mut http = http2::Builder::new(calls);
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_CALLS)
+        // A call that is refused before its message is read resets its stream, and data that the caller still sends
+        // counts as an error of the caller. After 1,024 such errors the connection would be closed, with all other
+        // calls on it. `Socket` bounds what such errors cost.
+        .max_local_error_reset_streams(None)
+        .keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+    http
+}
+
+/// Calls the router, and records the calls.
+fn service(
+    router: Router,
+    info: TcpConnectInfo,
+    activity: Arc<Activity>,
+) -> impl hyper::service::Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible, Future: Send + 'static>
+{
+    service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(info.clone());
+        let call = activity.call();
+        let answer = router.clone().call(request);
+        async move { answer.await.map(|answer: Response<_>| answer.map(|body| Answer::new(body, call))) }
+    })
+}
+
+/// This time, more or less up to a tenth, so that connections that were opened together are not closed together.
+fn about(time: Duration) -> Duration {
+    let random = RandomState::new().hash_one(()) as f64 / u64::MAX as f64;
+    time.mul_f64(0.9 + 0.2 * random)
 }

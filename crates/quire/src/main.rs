@@ -14,11 +14,15 @@ mod imports;
 mod keys;
 mod listener;
 mod measure;
+mod open_files;
 mod private;
+mod rarely;
 mod records;
+mod reflection;
 mod sample;
 mod serve;
 mod services;
+mod stream_age;
 
 use std::{io::IsTerminal, process::ExitCode};
 
@@ -38,7 +42,7 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal).init();
 
     let done = match arguments.command {
-        Command::Serve(serve) => serve::serve(serve).await,
+        Command::Serve(serve) => serve::serve(*serve).await,
         Command::Migrate(migrate) => database::migrate(migrate).await,
         Command::Import(import) => import::import(import).await,
         Command::Keys(keys) => keys::run(keys).await,

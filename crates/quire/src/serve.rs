@@ -1,14 +1,17 @@
 //! `quire serve`.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use ::database::Availability;
-use axum::{Router, middleware::from_fn};
+use axum::{
+    Router,
+    middleware::{from_fn, from_fn_with_state},
+};
 use metrics_exporter_prometheus::PrometheusHandle;
 use pagination::PageTokens;
 use platform::{Clock, MAX_OPEN_REQUEST_BYTES, Platform};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
 };
 use tokio_rustls::TlsAcceptor;
@@ -22,29 +25,43 @@ use tonic_health::{
 
 use crate::{
     admin::{self, Admin},
-    arguments::Serve,
+    arguments::{Reflection, Serve},
     authentication,
     budget::Budget,
     database::{self, Database},
     deadline,
     error::Error,
-    listener::Connections,
+    listener::{Connections, Places, Protocol},
+    open_files,
     private::Keeper,
-    sample,
+    reflection, sample,
     services::Services,
+    stream_age,
 };
+
+/// How many connections can wait to be accepted. If there are more, the system loses some of them.
+const BACKLOG: u32 = 4_096;
 
 pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let stopping = listen_for_signals()?;
     let Some(started) = stopping.run_until_cancelled(start(&arguments)).await else { return Ok(()) };
     let Started { listeners, tls, keeper, platform, availability, budget, mut services, metrics } = started?;
-    let database = platform.database;
+    let database = platform.database.clone();
     let address = listeners.grpc.local_addr().unwrap_or(arguments.listen);
     if let Some(listener) = listeners.admin {
-        let signing_keys = platform.signing_keys;
+        let signing_keys = platform.signing_keys.clone();
         let availability = availability.clone();
         let admin = Admin { metrics, database: database.clone(), availability, budget, signing_keys };
-        tokio::spawn(admin.serve(listener));
+        let connections = Connections {
+            protocol: Protocol::Admin,
+            router: admin.router(),
+            tls: None,
+            timeouts: arguments.limits.timeouts(),
+            places: Places::new(admin::MAX_CONNECTIONS, admin::MAX_ADDRESS_CONNECTIONS),
+            // It serves until the process ends.
+            stopping: CancellationToken::new(),
+        };
+        tokio::spawn(connections.accept(listener));
     }
     let tasks = TaskTracker::new();
     for task in std::mem::take(&mut services.tasks) {
@@ -54,9 +71,19 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let (reporter, health_server) = tonic_health::server::health_reporter();
     let health = Health { reporter, availability, names: [&[""], services.names.as_slice()].concat() };
     health.begin().await;
-    let router = router(services, health_server)?;
+    let reflection = reflection(&arguments, &services, &platform)?;
+    let draining = CancellationToken::new();
+    let connections = Connections {
+        protocol: Protocol::Grpc,
+        router: router(services, health_server, reflection, arguments.limits.stream_age),
+        tls,
+        timeouts: arguments.limits.timeouts(),
+        places: places(&arguments),
+        stopping: draining.clone(),
+    };
     tracing::info!(%address, "serving");
-    let drained = run(listeners.grpc, tls, router, health, stopping, arguments.drain_timeout).await;
+    let serving = connections.accept(listeners.grpc);
+    let drained = run(serving, health, stopping, draining, arguments.drain_timeout).await;
     tasks.wait().await;
     // An abandoned call still holds its database connection, which closes when the process ends.
     if let Drained::AllAnswered = drained {
@@ -98,7 +125,7 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     let token_keys = arguments.token_keys.as_deref().map(str::parse).transpose()?;
     let signing_keys = authentication::signing_keys(arguments)?;
     let tls = authentication::tls(&arguments.tls)?;
-    let listeners = Listeners::bind(arguments).await?;
+    let listeners = Listeners::bind(arguments)?;
     let Database { options, token_keys, private } = database::open(arguments, token_keys).await?;
     ::database::migrate(&options).await?;
 
@@ -123,55 +150,77 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
 }
 
 impl Listeners {
-    async fn bind(arguments: &Serve) -> Result<Self, Error> {
+    fn bind(arguments: &Serve) -> Result<Self, Error> {
         authentication::check_addresses(arguments)?;
-        let grpc = bind(arguments.listen, "--listen").await?;
+        let grpc = bind(arguments.listen, "--listen")?;
         let admin = match arguments.admin_listen {
-            Some(address) => Some(bind(address, "--admin-listen").await?),
+            Some(address) => Some(bind(address, "--admin-listen")?),
             None => None,
         };
         Ok(Self { grpc, admin })
     }
 }
 
-async fn bind(address: SocketAddr, argument: &'static str) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| {
+fn bind(address: SocketAddr, argument: &'static str) -> Result<TcpListener, Error> {
+    let listener = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // The address of a server that has just ended can be used again.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listener().map_err(|source: io::Error| {
         let is_taken = source.kind() == io::ErrorKind::AddrInUse;
         if is_taken { Error::AddressTaken { address, argument } } else { Error::Listen { address, source } }
     })
 }
 
-/// The services, and health and reflection, which need no credential and are not measured.
-fn router(services: Services, health: HealthServer<impl health_server::Health>) -> Result<Router, Error> {
-    let reflection = || {
-        let builder = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(quire_proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // The messages in error details, for clients that print them.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
-        let names = services.names.iter().chain([&health_server::SERVICE_NAME]);
-        names.fold(builder, |builder, name| builder.with_service_name(*name))
+/// The places for client connections, as many as the process may open files for.
+fn places(arguments: &Serve) -> Arc<Places> {
+    let open_files = open_files::raise();
+    // One more connection to Postgres cancels statements.
+    let others = usize::from(arguments.limits.max_connections) + 1 + admin::MAX_CONNECTIONS;
+    let in_all = arguments.limits.max_client_connections.min(open_files::left(open_files, others));
+    let by_address = arguments.limits.max_address_connections.unwrap_or(in_all.div_ceil(4)).min(in_all);
+    tracing::info!(in_all, by_address, open_files, "maximum numbers of client connections");
+    Places::new(in_all, by_address)
+}
+
+/// The reflection service, or nothing if it is off.
+fn reflection(arguments: &Serve, services: &Services, platform: &Platform) -> Result<Router, Error> {
+    let keys = match arguments.reflection {
+        Reflection::Authenticated => platform.signing_keys.clone(),
+        Reflection::Open => None,
+        Reflection::Off => return Ok(Router::new()),
     };
+    reflection::router(&services.names, keys, platform.clock.clone(), arguments.limits.stream_age)
+}
+
+/// The services, and health and reflection, which are not measured.
+fn router(
+    services: Services,
+    health: HealthServer<impl health_server::Health>,
+    reflection: Router,
+    stream_age: Duration,
+) -> Router {
     let open = Routes::new(health.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES))
-        .add_service(reflection().build_v1()?.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES))
-        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES))
         .into_axum_router()
+        .reset_fallback()
+        .route_layer(from_fn_with_state(stream_age, stream_age::bound))
+        .merge(reflection)
         .route_layer(from_fn(deadline::bound));
     // The router of the services answers all other paths.
-    Ok(services.routes.into_axum_router().merge(open.reset_fallback()))
+    services.routes.into_axum_router().merge(open)
 }
 
 /// Serves until the server stops, then waits for calls in flight, at most for the drain timeout.
 async fn run(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    router: Router,
+    serving: impl Future<Output = ()>,
     mut health: Health,
     stopping: CancellationToken,
+    draining: CancellationToken,
     drain_timeout: Duration,
 ) -> Drained {
-    let draining = CancellationToken::new();
-    let serving = Connections::new(router, tls, draining.clone()).accept(listener);
     let out_of_time = async {
         stopping.run_until_cancelled(health.follow()).await;
         tracing::info!("stopping: waiting for calls in flight");

@@ -3,8 +3,14 @@
 
 mod access;
 mod access_tokens;
+/// For `places`.
+#[allow(dead_code, reason = "the program uses the rest")]
+#[path = "../../src/listener/activity.rs"]
+mod activity;
 mod admin;
 mod budget;
+mod connections;
+mod crowds;
 /// Included for its unit tests, because a program has no library that a test could call.
 #[allow(dead_code, reason = "the program uses the rest")]
 #[path = "../../src/deadline.rs"]
@@ -14,7 +20,19 @@ mod faults;
 mod fleet;
 mod import;
 mod keys;
+/// For `activity`.
+#[allow(dead_code, reason = "the program uses the rest")]
+#[path = "../../src/listener/lasting.rs"]
+mod lasting;
 mod limits;
+/// Like `deadline`.
+#[path = "../../src/listener/places.rs"]
+mod places;
+/// Like `deadline`.
+#[allow(dead_code, reason = "the program uses the rest")]
+#[path = "../../src/rarely.rs"]
+mod rarely;
+mod reflection;
 mod refusals;
 mod registration;
 mod requests;

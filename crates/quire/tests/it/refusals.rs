@@ -250,6 +250,7 @@ fn help_names_every_setting_and_no_secret() {
           --services <SERVICES>            The services to serve [env: QUIRE_SERVICES=] [default: prompts memory registry meter identity jobs] [possible values: prompts, memory, registry, meter, identity, jobs]
           --admin-listen <ADMIN_LISTEN>    An address for operators: /metrics for Prometheus, /healthz, /readyz, and /.well-known/jwks.json. Without signing keys it must be a loopback address [env: QUIRE_ADMIN_LISTEN=]
           --signing-keys <SIGNING_KEYS>    A PEM file with the Ed25519 keys of access tokens: the first private key signs, and all keys verify. With this file, every call needs a credential [env: QUIRE_SIGNING_KEYS=]
+          --reflection <REFLECTION>        Who may use reflection, which describes the services: callers with an access token, if there are signing keys, or everybody, or nobody [env: QUIRE_REFLECTION=] [default: authenticated] [possible values: authenticated, open, off]
           --tls-cert <TLS_CERT>            A PEM file with the server's certificate chain. With this file, the server uses TLS [env: QUIRE_TLS_CERT=]
           --tls-key <TLS_KEY>              A PEM file with the private key of the certificate [env: QUIRE_TLS_KEY=]
           --tls-client-ca <TLS_CLIENT_CA>  A PEM file with certificate authorities. With this file, every client needs a certificate from one of them [env: QUIRE_TLS_CLIENT_CA=]
@@ -289,6 +290,20 @@ fn help_names_every_setting_and_no_secret() {
               How many sessions one API key may create in a minute, and how often one session may be refreshed [env: QUIRE_SESSIONS_PER_MINUTE=] [default: 60]
           --failures-per-minute <NUMBER>
               How many wrong secrets an address may send in a minute until it gets RESOURCE_EXHAUSTED [env: QUIRE_FAILURES_PER_MINUTE=] [default: 20]
+          --max-client-connections <NUMBER>
+              How many clients can be connected. It is lowered if the process may open fewer files [env: QUIRE_MAX_CLIENT_CONNECTIONS=] [default: 4096]
+          --max-address-connections <NUMBER>
+              How many clients can be connected from one IPv4 address, or one /64 network of IPv6. Behind a proxy, all clients have its address [default: a quarter of all] [env: QUIRE_MAX_ADDRESS_CONNECTIONS=]
+          --connection-timeout <CONNECTION_TIMEOUT>
+              How long a client may take for the TLS handshake, and then until its first call. Then it is disconnected [env: QUIRE_CONNECTION_TIMEOUT=] [default: 10s]
+          --stall-timeout <STALL_TIMEOUT>
+              How long a client may take nothing of an answer. Then the call ends, and if nothing else was taken, the client is disconnected [env: QUIRE_STALL_TIMEOUT=] [default: 30s]
+          --idle-timeout <IDLE_TIMEOUT>
+              How long a connection may have no call. Then the client is asked to close it [env: QUIRE_IDLE_TIMEOUT=] [default: 5m]
+          --connection-age <CONNECTION_AGE>
+              How old a connection may become, more or less a tenth. Then the client is asked to close it [env: QUIRE_CONNECTION_AGE=] [default: 1h]
+          --stream-age <STREAM_AGE>
+              How old a stream of health may become. Then it gets UNAVAILABLE. A stream of reflection gets it after a minute [env: QUIRE_STREAM_AGE=] [default: 1h]
     ");
     insta::assert_snapshot!(help(&["keys", "--help"]), @"
     Create, list and revoke API keys

@@ -1,5 +1,6 @@
 //! Runs the program as its users do: as a process that is called over a socket.
 pub mod admin;
+pub mod frames;
 pub mod postgres;
 pub mod raw;
 pub mod storm;

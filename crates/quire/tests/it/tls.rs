@@ -2,7 +2,9 @@
 use std::{fs, process::Command, sync::Arc};
 
 use crate::support::{
-    KeyFile, Server, database, eventually, free_address, quire,
+    KeyFile, Server, database, eventually,
+    frames::{self, Frames},
+    free_address, quire,
     raw::{self, Raw},
 };
 use quire_proto::identity::v1::{CreateSessionRequest, identity_service_client::IdentityServiceClient};
@@ -13,6 +15,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
+    client::TlsStream,
     rustls::{
         ClientConfig, RootCertStore,
         crypto::ring,
@@ -140,6 +143,11 @@ async fn a_client_needs_a_certificate_if_the_server_requires_one() {
 
 /// Connects with a client that ignores its own deadlines.
 async fn connect(server: &Server, authority: &Authority) -> Raw {
+    Raw::over(shake_hands(server, authority).await).await
+}
+
+/// Does the TLS handshake.
+async fn shake_hands(server: &Server, authority: &Authority) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(authority.file("ca.pem")).unwrap()).unwrap();
     let provider = Arc::new(ring::default_provider());
@@ -150,7 +158,7 @@ async fn connect(server: &Server, authority: &Authority) -> Raw {
     let name = ServerName::from(server.address.ip());
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
-    Raw::over(stream).await
+    stream
 }
 
 #[tokio::test]
@@ -187,6 +195,20 @@ async fn an_unfinished_handshake_blocks_no_other_connection() {
     assert_eq!(server.program.stop().await, Some(0));
     assert!(!server.program.stderr().contains("left open"), "{}", server.program.stderr());
     drop(silent);
+}
+
+#[tokio::test]
+async fn a_silent_client_is_disconnected_before_and_after_the_handshake() {
+    let (_, url) = database().await;
+    let authority = Authority::new();
+    authority.sign("server", ExtendedKeyUsagePurpose::ServerAuth);
+    let files = ["server.pem", "server.key"].map(|name| authority.file(name));
+    let arguments = ["--tls-cert", &files[0], "--tls-key", &files[1], "--connection-timeout", "1s"];
+    let mut server = Server::on_database(&url, &arguments);
+    listens(&mut server).await;
+    frames::closed(TcpStream::connect(server.address).await.unwrap()).await;
+    frames::closed(shake_hands(&server, &authority).await).await;
+    Frames::over(shake_hands(&server, &authority).await, 0).await.closed().await;
 }
 
 #[tokio::test]

@@ -5,6 +5,24 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
+use super::{Server, database, free_address};
+
+/// A server on a new database, and the address of its admin port.
+pub async fn serve(arguments: &[&str]) -> (Server, SocketAddr) {
+    let (_, url) = database().await;
+    let admin = free_address();
+    let admin_text = admin.to_string();
+    let mut server = Server::on_database(&url, &[&["--admin-listen", admin_text.as_str()], arguments].concat());
+    server.connect().await;
+    (server, admin)
+}
+
+/// How often this limit was reached.
+pub fn reached(address: SocketAddr, limit: &str) -> f64 {
+    let text = get(address, "/metrics").1;
+    metric(&text, "limits_reached_total", &[&format!(r#"limit="{limit}""#)]).unwrap_or_default()
+}
+
 /// Sends a GET. Returns the status line and the body.
 pub fn get(address: SocketAddr, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
