@@ -9,7 +9,13 @@ use std::{
 };
 
 use access::network;
-use axum::{body::Body, extract::Request, http::HeaderMap, response::Response};
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::HeaderMap,
+    middleware::Next,
+    response::Response,
+};
 use bytes::Bytes;
 use database::Tenant;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -145,6 +151,23 @@ impl Budget {
         let body = Full::new(bytes).with_trailers(std::future::ready(trailers.map(Ok)));
         Response::from_parts(head, Body::new(body))
     }
+}
+
+/// Middleware that charges calls whose answers go on: for themselves, their headers and their messages, until they end.
+pub(crate) async fn bound_stream(State(budget): State<Budget>, request: Request, next: Next) -> Response {
+    let charge = Arc::new(Charge::new(budget, &Party::of(&request)));
+    if charge.hold(|_| CALL_BYTES + header_bytes(request.headers())).is_err() {
+        return too_much().into_http();
+    }
+    let message = Arc::clone(&charge);
+    let answer = next.run(request.map(|body| Body::new(Counted { body, charge: message }))).await;
+    answer.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            // The body owns the charge.
+            let _charge = &charge;
+            frame
+        }))
+    })
 }
 
 fn too_much() -> Status {

@@ -42,7 +42,7 @@ use self::{
     socket::Socket,
 };
 pub(crate) use self::{activity::reached, places::Places};
-use crate::rarely::Rarely;
+use platform::Rarely;
 
 /// The maximum number of calls in flight on a connection.
 const MAX_CALLS: u32 = 100;

@@ -16,7 +16,6 @@ mod listener;
 mod measure;
 mod open_files;
 mod private;
-mod rarely;
 mod records;
 mod reflection;
 mod sample;

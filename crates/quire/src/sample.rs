@@ -38,13 +38,16 @@ async fn load_records(client: &mut Client, records: &Records, samples: &str) -> 
     let samples = samples.lines().map(|line| records.read(line.as_bytes()));
     let samples = samples.collect::<Result<Vec<_>, _>>().map_err(Error::Sample)?;
     let count = samples.len();
-    match records.create(client, samples).await {
-        Ok(()) => tracing::info!(count, "loaded sample {}", records.names),
-        // Another process, started at the same time, has loaded them.
-        Err(status) if status.code() == Code::AlreadyExists => {}
-        Err(status) => return Err(failed(status)),
+    loop {
+        match records.create(client, samples.clone()).await {
+            Ok(()) => tracing::info!(count, "loaded sample {}", records.names),
+            // Another process, started at the same time, has loaded them, or is about to.
+            Err(status) if status.code() == Code::AlreadyExists => {}
+            Err(status) if status.code() == Code::Aborted => continue,
+            Err(status) => return Err(failed(status)),
+        }
+        return Ok(());
     }
-    Ok(())
 }
 
 /// Serves the services without authentication while the samples are loaded, on a socket that only this user can reach.

@@ -27,7 +27,7 @@ use crate::{
     admin::{self, Admin},
     arguments::{Reflection, Serve},
     authentication,
-    budget::Budget,
+    budget::{Budget, bound_stream},
     database::{self, Database},
     deadline,
     error::Error,
@@ -50,7 +50,7 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let address = listeners.grpc.local_addr().unwrap_or(arguments.listen);
     if let Some(listener) = listeners.admin {
         let signing_keys = platform.signing_keys.clone();
-        let availability = availability.clone();
+        let (availability, budget) = (availability.clone(), budget.clone());
         let admin = Admin { metrics, database: database.clone(), availability, budget, signing_keys };
         let connections = Connections {
             protocol: Protocol::Admin,
@@ -75,7 +75,7 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let draining = CancellationToken::new();
     let connections = Connections {
         protocol: Protocol::Grpc,
-        router: router(services, health_server, reflection, arguments.limits.stream_age),
+        router: router(services, health_server, reflection, arguments.limits.stream_age, budget.clone()),
         tls,
         timeouts: arguments.limits.timeouts(),
         places: places(&arguments),
@@ -202,12 +202,14 @@ fn router(
     health: HealthServer<impl health_server::Health>,
     reflection: Router,
     stream_age: Duration,
+    budget: Budget,
 ) -> Router {
     let open = Routes::new(health.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES))
         .into_axum_router()
         .reset_fallback()
         .route_layer(from_fn_with_state(stream_age, stream_age::bound))
         .merge(reflection)
+        .route_layer(from_fn_with_state(budget, bound_stream))
         .route_layer(from_fn(deadline::bound));
     // The router of the services answers all other paths.
     services.routes.into_axum_router().merge(open)

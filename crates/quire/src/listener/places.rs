@@ -7,7 +7,7 @@ use std::{
 use access::network;
 
 use super::activity::{Activity, reached};
-use crate::rarely::Rarely;
+use platform::Rarely;
 
 /// The places for connections: their number is limited, in all and for each address. The network of an IPv6 address
 /// counts as one address, because a client usually has all its addresses.

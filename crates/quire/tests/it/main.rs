@@ -28,10 +28,6 @@ mod limits;
 /// Like `deadline`.
 #[path = "../../src/listener/places.rs"]
 mod places;
-/// Like `deadline`.
-#[allow(dead_code, reason = "the program uses the rest")]
-#[path = "../../src/rarely.rs"]
-mod rarely;
 mod reflection;
 mod refusals;
 mod registration;
