@@ -1,6 +1,8 @@
 use pagination::{InvalidArgument, SealError};
 use tonic::Status;
 
+use crate::Rarely;
+
 /// Why a page could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -74,7 +76,10 @@ pub fn database_status(error: &sqlx::Error) -> Status {
         Failure::TooSlow => Status::resource_exhausted("the call took too long in the database; ask for less at once"),
         Failure::Locked | Failure::Conflict => Status::aborted("other calls hold the same records; try again"),
         Failure::Unavailable => {
-            tracing::warn!(%error, "the database is unavailable");
+            static LOGGED: Rarely = Rarely::new();
+            if let Some(times) = LOGGED.times() {
+                tracing::warn!(%error, times, "the database is unavailable");
+            }
             Status::unavailable("the database is unavailable; try again")
         }
         Failure::Inside => internal_status(error),

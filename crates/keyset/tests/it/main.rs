@@ -9,5 +9,6 @@ mod messages;
 mod orders;
 mod pages;
 mod queries;
+mod rarely;
 mod sql;
 mod support;

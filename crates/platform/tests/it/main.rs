@@ -2,4 +2,3 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod catalogue;
-mod rarely;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use platform::Rarely;
+use keyset::Rarely;
 
 #[tokio::test(start_paused = true)]
 async fn it_is_logged_every_five_seconds_with_the_number_of_times() {
