@@ -27,7 +27,10 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
-    lists::{api_keys, sessions, sessions::Refreshed},
+    lists::{
+        api_keys, sessions,
+        sessions::{Owner, Refreshed},
+    },
     secrets::{KeySecret, RefreshToken, hash},
     sign_ins::SignInLimits,
 };
@@ -154,7 +157,7 @@ impl IdentityService for Identity {
         let caller = Caller::of(&request)?;
         let subject = input::subject(request.into_inner())?;
         let now = now(&self.platform.clock);
-        let revoked_count = sessions::revoke_all(self, &caller.workspace, &subject, now).await?;
+        let revoked_count = sessions::revoke_all(self, &caller.workspace, Owner::Subject(&subject), now).await?;
         Ok(Response::new(RevokeSessionsResponse { revoked_count }))
     }
 

@@ -5,6 +5,7 @@ use sqlx::FromRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::sessions::{self, Owner};
 use crate::Identity;
 
 /// The prefix is the same as that of [`key_prefix`](crate::secrets::key_prefix).
@@ -65,10 +66,7 @@ pub(crate) async fn revoke(
         columns!()
     );
     let revoked = service.database.write_rows(Statement::new(sql).bind(workspace).bind(id).bind(now)).await?;
-    let sql = "
-        update sessions set revoke_time = $3
-        where workspace_id = $1 and api_key_id = $2 and revoke_time is null";
-    service.database.write_rows(Statement::new(sql).bind(workspace).bind(id).bind(now)).await?;
+    sessions::revoke_all(service, workspace, Owner::ApiKey(id), now).await?;
     Ok(service.api_keys.first(&revoked)?)
 }
 

@@ -72,23 +72,50 @@ pub(crate) async fn revoke(
     Ok(service.sessions.first(&rows)?)
 }
 
-/// Revokes all sessions of a subject. Returns the number of revoked sessions.
+/// Whose sessions to revoke.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Owner<'a> {
+    Subject(&'a str),
+    ApiKey(Uuid),
+}
+
+/// Revokes all sessions of an owner. Returns the number of revoked sessions.
+///
+/// A statement revokes at most 20,000, so that none reaches its timeout, however many sessions there are.
 pub(crate) async fn revoke_all(
     service: &Identity,
     workspace: &str,
-    subject: &str,
+    owner: Owner<'_>,
     now: OffsetDateTime,
 ) -> Result<i64, Error> {
-    let sql = "
-        with revoked as (
-            update sessions set revoke_time = $3
-            where workspace_id = $1 and subject = $2 and revoke_time is null
-            returning id
-        )
-        select count(*) from revoked";
-    let statement = Statement::new(sql).bind(workspace).bind(subject).bind(now);
-    let revoked: Option<(i64,)> = service.database.write(statement).await?.pop();
-    Ok(revoked.map_or(0, |(count,)| count))
+    macro_rules! sql {
+        ($column:literal, $order:literal) => {
+            concat!(
+                "
+                with piece as (
+                    select id from sessions where workspace_id = $1 and ", $column, " = $2 and revoke_time is null
+                    order by workspace_id, ", $column, ", ", $order, " limit 20000 for no key update
+                ), revoked as (
+                    update sessions set revoke_time = $3 where workspace_id = $1 and id = any(array(select id from piece))
+                    returning id
+                )
+                select count(*) from revoked"
+            )
+        };
+    }
+    let statement = match owner {
+        Owner::Subject(subject) => Statement::new(sql!("subject", "create_time, id")).bind(workspace).bind(subject),
+        Owner::ApiKey(id) => Statement::new(sql!("api_key_id", "id")).bind(workspace).bind(id),
+    };
+    let statement = statement.bind(now);
+    let mut sum = 0;
+    loop {
+        let revoked: Option<(i64,)> = service.database.write(statement.clone()).await?.pop();
+        match revoked {
+            Some((count @ 1..,)) => sum += count,
+            Some(_) | None => return Ok(sum),
+        }
+    }
 }
 
 /// A session to create with an API key.

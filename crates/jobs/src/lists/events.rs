@@ -229,9 +229,11 @@ impl Append {
                     start_time = outcome.start_time,
                     end_time = case when outcome.status not in ('submitted', 'processing') then outcome.last_end_time end,
                     error = coalesce((
-                        -- Only the primary key has this order.
-                        select error from job_events where workspace_id = $1 and id >= outcome.failed_event_id
-                        order by id limit 1
+                        select error from (
+                            -- Only the primary key has this order.
+                            select id, error from job_events where workspace_id = $1 and id >= outcome.failed_event_id
+                            order by id limit 1
+                        ) as event where event.id = outcome.failed_event_id
                     ), ''),
                     host_count = outcome.host_count, ended_count = outcome.ended_count,
                     completed_count = outcome.completed_count, failed_count = outcome.failed_count,

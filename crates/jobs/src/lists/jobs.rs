@@ -156,11 +156,15 @@ async fn delete_in(
         // A job that is created after this point must not be deleted.
         return Ok(None);
     }
-    let events = "delete from job_events where workspace_id = $1 and job_id = $2";
+    // No statement deletes more than 20,000 events, so that none reaches its timeout, however many events there are.
+    let events = "
+        delete from job_events where workspace_id = $1 and ctid = any(array(
+            select ctid from job_events where workspace_id = $1 and job_id = $2
+            order by workspace_id, job_id, occur_time, id limit 20000
+        ))";
+    while sqlx::query(events).bind(workspace).bind(id).execute(&mut *connection).await?.rows_affected() > 0 {}
     let hosts = "delete from job_host_states where workspace_id = $1 and job_id = $2";
-    for sql in [events, hosts] {
-        sqlx::query(sql).bind(workspace).bind(id).execute(&mut *connection).await?;
-    }
+    sqlx::query(hosts).bind(workspace).bind(id).execute(&mut *connection).await?;
     let sql = "
         with deleted as (
             delete from jobs where workspace_id = $1 and id = $2
@@ -223,9 +227,9 @@ pub(crate) async fn get_with_hosts(service: &Jobs, workspace: &str, id: Uuid) ->
                         case when stage = 4 then occur_time end as end_time
                     from job_host_states left join lateral (
                         -- Only the primary key has this order.
-                        select error from job_events where workspace_id = $1 and id >= job_host_states.event_id
+                        select id, error from job_events where workspace_id = $1 and id >= job_host_states.event_id
                         order by id limit 1
-                    ) as event on true
+                    ) as event on event.id = event_id
                     where workspace_id = $1 and job_id = $2 and jobs.hosts_etag = jobs.etag
                     union all
                     select host, state, error, submit_time, acknowledge_time, start_time, end_time
