@@ -70,7 +70,7 @@ impl OneMessage {
         if self.prefix == PREFIX_BYTES && missing > most {
             metrics::counter!("limits_reached_total", "limit" => "request_bytes").increment(1);
             let text = format!("the request has {missing} bytes; this method accepts at most {most}");
-            return Err(Status::out_of_range(text));
+            return Err(Status::invalid_argument(text));
         }
         let left = missing.checked_sub(message.len());
         self.missing = left.ok_or_else(|| Status::invalid_argument("the call must have one message"))?;

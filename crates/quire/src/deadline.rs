@@ -3,38 +3,41 @@
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue},
     middleware::Next,
     response::Response,
 };
+use metrics::counter;
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 
 /// The header with the caller's timeout.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
-/// The maximum time of a call, including its message, even if the caller's timeout is longer.
-pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The time by which a call must be answered.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Deadline(Instant);
+pub(crate) struct Deadline {
+    time: Instant,
+    /// Whether the caller has set it.
+    is_given: bool,
+}
 
 impl Deadline {
-    /// The deadline of a call that arrives now: now plus the timeout in its headers, at most 60 seconds. A malformed
-    /// timeout is ignored, as in tonic.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let timeout = headers.get(GRPC_TIMEOUT).and_then(timeout);
-        Self(Instant::now() + timeout.map_or(MAX_TIMEOUT, |timeout| timeout.min(MAX_TIMEOUT)))
+    /// The deadline of a call that arrives now: now plus the timeout in its headers, at most `most`. A malformed timeout is
+    /// ignored, as in tonic.
+    pub(crate) fn of(headers: &HeaderMap, most: Duration) -> Self {
+        let given = headers.get(GRPC_TIMEOUT).and_then(timeout).filter(|timeout| *timeout < most);
+        Self { time: Instant::now() + given.unwrap_or(most), is_given: given.is_some() }
     }
 
     /// Waits for the answer until the deadline, and then answers DEADLINE_EXCEEDED. The clock is read before each poll
     /// of the answer, so that no work starts after the deadline: not even the call itself, if it arrives too late.
     pub(crate) async fn bound(self, answer: impl Future<Output = Response>) -> Response {
         let mut answer = pin!(answer);
-        let mut passed = pin!(sleep_until(self.0));
+        let mut passed = pin!(sleep_until(self.time));
         let answer = poll_fn(|context| {
-            if Instant::now() >= self.0 {
+            if Instant::now() >= self.time {
                 return Poll::Ready(None);
             }
             match answer.as_mut().poll(context) {
@@ -42,13 +45,18 @@ impl Deadline {
                 Poll::Pending => passed.as_mut().poll(context).map(|()| None),
             }
         });
-        answer.await.unwrap_or_else(|| Status::deadline_exceeded("the call's deadline has passed").into_http())
+        answer.await.unwrap_or_else(|| {
+            if !self.is_given {
+                counter!("limits_reached_total", "limit" => "call_timeout").increment(1);
+            }
+            Status::deadline_exceeded("the call's deadline has passed").into_http()
+        })
     }
 }
 
-/// Middleware that bounds calls which have no other middleware.
-pub(crate) async fn bound(request: Request, next: Next) -> Response {
-    Deadline::of(request.headers()).bound(next.run(request)).await
+/// Middleware that bounds calls which have no other middleware. The state is the maximum time of a call.
+pub(crate) async fn bound(State(most): State<Duration>, request: Request, next: Next) -> Response {
+    Deadline::of(request.headers(), most).bound(next.run(request)).await
 }
 
 /// Parses one to eight digits and a unit, as in [gRPC over
@@ -77,6 +85,8 @@ mod tests {
     use tonic::Code;
 
     use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
 
     fn read(value: &[u8]) -> Option<Duration> {
         timeout(&HeaderValue::from_bytes(value).unwrap())
@@ -109,29 +119,30 @@ mod tests {
         let left = |value: &'static str| {
             let headers = HeaderMap::from_iter([(GRPC_TIMEOUT.parse().unwrap(), HeaderValue::from_static(value))]);
             let before = Instant::now();
-            let Deadline(deadline) = Deadline::of(&headers);
-            assert!(deadline <= Instant::now() + MAX_TIMEOUT);
-            deadline - before
+            let deadline = Deadline::of(&headers, MINUTE);
+            assert!(deadline.time <= Instant::now() + MINUTE);
+            assert_eq!(deadline.is_given, deadline.time < before + MINUTE);
+            deadline.time - before
         };
-        assert!(left("0n") < MAX_TIMEOUT && left("50S") < MAX_TIMEOUT);
+        assert!(left("0n") < MINUTE && left("50S") < MINUTE);
         for value in ["60S", "61S", "99999999H", "malformed"] {
-            assert!(left(value) >= MAX_TIMEOUT, "{value}");
+            assert!(left(value) >= MINUTE, "{value}");
         }
-        assert!(Deadline::of(&HeaderMap::new()).0 > Instant::now() + Duration::from_secs(50));
+        assert!(Deadline::of(&HeaderMap::new(), MINUTE).time > Instant::now() + Duration::from_secs(50));
     }
 
     #[tokio::test]
     async fn a_call_is_not_started_after_its_deadline() {
         let answer = async |timeout| {
             let begun = AtomicBool::new(false);
-            let answer = Deadline(Instant::now() + timeout).bound(async {
+            let answer = Deadline { time: Instant::now() + timeout, is_given: true }.bound(async {
                 begun.store(true, Ordering::Relaxed);
                 Response::default()
             });
             let status = Status::from_header_map(answer.await.headers());
             (status.map(|status| status.code()), begun.into_inner())
         };
-        assert_eq!(answer(MAX_TIMEOUT).await, (None, true));
+        assert_eq!(answer(MINUTE).await, (None, true));
         assert_eq!(answer(Duration::ZERO).await, (Some(Code::DeadlineExceeded), false));
     }
 
@@ -140,7 +151,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_goes_on_after_the_deadline() {
         let went_on = AtomicBool::new(false);
-        let answer = Deadline(Instant::now() + Duration::from_millis(5)).bound(async {
+        let answer = Deadline { time: Instant::now() + Duration::from_millis(5), is_given: false }.bound(async {
             std::thread::sleep(Duration::from_millis(10));
             tokio::task::yield_now().await;
             went_on.store(true, Ordering::Relaxed);

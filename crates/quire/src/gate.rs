@@ -31,7 +31,15 @@ pub(crate) struct Gate {
     pub(crate) access: Access,
     pub(crate) clock: Clock,
     pub(crate) availability: Availability,
+    pub(crate) bounds: Bounds,
+}
+
+/// What calls may take.
+#[derive(Debug, Clone)]
+pub(crate) struct Bounds {
     pub(crate) budget: Budget,
+    /// The maximum time of a call, including its message, even if the caller's timeout is longer.
+    pub(crate) call_timeout: Duration,
 }
 
 impl Gate {
@@ -48,7 +56,7 @@ impl Gate {
             return refused(unavailable(), request).await;
         }
         let party = Party::of(&request);
-        let answer = self.budget.bound(&party, request, |request| next.run(request));
+        let answer = self.bounds.budget.bound(&party, request, |request| next.run(request));
         let mut availability = self.availability.clone();
         tokio::select! {
             biased;
@@ -82,7 +90,7 @@ pub(crate) async fn refused(status: Status, request: Request) -> Response {
 
 async fn measured(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     let mut call = gate.measure.begin(request.uri().path());
-    let answer = Deadline::of(request.headers()).bound(gate.answer(request, next)).await;
+    let answer = Deadline::of(request.headers(), gate.bounds.call_timeout).bound(gate.answer(request, next)).await;
     call.is_answered_with(answer.headers());
     answer
 }

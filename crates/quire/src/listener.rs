@@ -44,15 +44,10 @@ use self::{
 pub(crate) use self::{activity::reached, places::Places};
 use platform::Rarely;
 
-/// The maximum number of calls in flight on a connection.
-const MAX_CALLS: u32 = 100;
 /// The interval of HTTP/2 keepalive pings.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How long the client may take to answer a ping.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long calls in flight may take after the client was asked to close the connection. No call takes longer, only
-/// streams do.
-const GRACE: Duration = Duration::from_secs(60);
 /// How long the client may take to close a connection without calls after it was asked to.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// The maximum size of the headers of an HTTP/1 request.
@@ -71,6 +66,8 @@ pub(crate) struct Timeouts {
     pub(crate) idle: Duration,
     /// In all, more or less a tenth.
     pub(crate) age: Duration,
+    /// With calls in flight, after the client was asked to close it.
+    pub(crate) call: Duration,
 }
 
 /// What a listener serves.
@@ -90,6 +87,8 @@ pub(crate) struct Connections {
     /// Connections use TLS if it is configured.
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) timeouts: Timeouts,
+    /// The maximum number of calls in flight on a connection.
+    pub(crate) max_calls: u32,
     pub(crate) places: Arc<Places>,
     /// Once it is cancelled, no connection is accepted, and existing connections close when their calls in flight are
     /// answered.
@@ -166,7 +165,7 @@ impl Connections {
         let served = match self.protocol {
             Protocol::Grpc => {
                 let calls = Calls { activity: activity.clone(), timeout: self.timeouts.stall };
-                self.until_a_limit(http2(calls).serve_connection(stream, service), activity).await
+                self.until_a_limit(http2(calls, self.max_calls).serve_connection(stream, service), activity).await
             }
             Protocol::Admin => {
                 let mut http = http1::Builder::new();
@@ -186,7 +185,7 @@ impl Connections {
         connection: impl GracefulConnection<Error = hyper::Error>,
         activity: &Activity,
     ) -> hyper::Result<()> {
-        let Timeouts { connection: silence, idle, age, .. } = self.timeouts;
+        let Timeouts { connection: silence, idle, age, call, .. } = self.timeouts;
         let mut connection = pin!(connection);
         tokio::select! {
             served = connection.as_mut() => return served,
@@ -198,7 +197,8 @@ impl Connections {
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             served = connection => served,
-            () = sleep(GRACE) => Ok(()),
+            // No call takes longer, only streams do.
+            () = sleep(call) => Ok(()),
             // Not from the time at which the connection became idle: the client has yet to learn of it.
             () = async { sleep(GOODBYE).await; activity.idle.longer_than(GOODBYE).await } => Ok(()),
         }
@@ -206,10 +206,10 @@ impl Connections {
 }
 
 /// The settings of HTTP/2.
-fn http2(calls: Calls) -> http2::Builder<Calls> {
+fn http2(calls: Calls, max_calls: u32) -> http2::Builder<Calls> {
     let mut http = http2::Builder::new(calls);
     http.timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_CALLS)
+        .max_concurrent_streams(max_calls)
         // A call that is refused before its message is read resets its stream, and data that the caller still sends
         // counts as an error of the caller. After 1,024 such errors the connection would be closed, with all other
         // calls on it. `Socket` bounds what such errors cost.

@@ -14,10 +14,11 @@ use tonic::{Status, service::Routes};
 use tonic_health::pb::health_server;
 use tonic_reflection::server::Builder;
 
-use crate::{deadline::MAX_TIMEOUT, error::Error, gate::refused, stream_age};
+use crate::{error::Error, gate::refused, stream_age};
 
 /// Reflection of the services with these names, in both versions. With signing keys, a caller needs an access token,
-/// with any scope. A stream is as short as a call can be, because its requests may never arrive completely.
+/// with any scope. A stream should be as short as a call, because its
+/// requests may never arrive completely.
 pub(crate) fn router(names: &[&str], keys: Option<SigningKeys>, clock: Clock, age: Duration) -> Result<Router, Error> {
     let builder = || {
         let builder = Builder::configure()
@@ -32,7 +33,7 @@ pub(crate) fn router(names: &[&str], keys: Option<SigningKeys>, clock: Clock, ag
         .add_service(builder().build_v1alpha()?.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES))
         .into_axum_router()
         .reset_fallback()
-        .route_layer(from_fn_with_state(age.min(MAX_TIMEOUT), stream_age::bound))
+        .route_layer(from_fn_with_state(age, stream_age::bound))
         .route_layer(from_fn_with_state((keys, clock), authenticated)))
 }
 

@@ -10,7 +10,7 @@ use tonic::{
     transport::{Channel, Endpoint, Server},
 };
 
-use crate::{budget::Budget, client::Client, error::Error, records::Records, services::Services};
+use crate::{client::Client, error::Error, gate::Bounds, records::Records, services::Services};
 
 /// Loads the samples of these services into the workspace `default`. Kinds of records that the workspace already has
 /// are skipped.
@@ -18,9 +18,9 @@ pub(crate) async fn load(
     platform: &Platform,
     services: &[&'static Service],
     availability: &Availability,
-    budget: &Budget,
+    bounds: &Bounds,
 ) -> Result<(), Error> {
-    let server = OpenServer::start(platform, services, availability, budget).await?;
+    let server = OpenServer::start(platform, services, availability, bounds).await?;
     let mut client = Client::in_workspace(server.channel.clone(), DEFAULT_WORKSPACE)?;
     for service in services {
         for import in service.imports {
@@ -62,10 +62,10 @@ impl OpenServer {
         platform: &Platform,
         services: &[&'static Service],
         availability: &Availability,
-        budget: &Budget,
+        bounds: &Bounds,
     ) -> Result<Self, Error> {
         let platform = Platform { signing_keys: None, ..platform.clone() };
-        let routes = Services::open(&platform, services, availability, budget).await?.routes;
+        let routes = Services::open(&platform, services, availability, bounds).await?.routes;
         let failed = |source| Error::Sample(format!("no socket: {source}"));
         let dir = tempfile::tempdir().map_err(failed)?;
         let path = dir.path().join("s");

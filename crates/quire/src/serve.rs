@@ -3,10 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use ::database::Availability;
-use axum::{
-    Router,
-    middleware::{from_fn, from_fn_with_state},
-};
+use axum::{Router, middleware::from_fn_with_state};
 use metrics_exporter_prometheus::PrometheusHandle;
 use pagination::PageTokens;
 use platform::{Clock, MAX_OPEN_REQUEST_BYTES, Platform};
@@ -27,10 +24,11 @@ use crate::{
     admin::{self, Admin},
     arguments::{Reflection, Serve},
     authentication,
-    budget::{Budget, bound_stream},
+    budget::bound_stream,
     database::{self, Database},
     deadline,
     error::Error,
+    gate::Bounds,
     listener::{Connections, Places, Protocol},
     open_files,
     private::Keeper,
@@ -45,18 +43,19 @@ const BACKLOG: u32 = 4_096;
 pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let stopping = listen_for_signals()?;
     let Some(started) = stopping.run_until_cancelled(start(&arguments)).await else { return Ok(()) };
-    let Started { listeners, tls, keeper, platform, availability, budget, mut services, metrics } = started?;
+    let Started { listeners, tls, keeper, platform, availability, bounds, mut services, metrics } = started?;
     let database = platform.database.clone();
     let address = listeners.grpc.local_addr().unwrap_or(arguments.listen);
     if let Some(listener) = listeners.admin {
         let signing_keys = platform.signing_keys.clone();
-        let (availability, budget) = (availability.clone(), budget.clone());
+        let (availability, budget) = (availability.clone(), bounds.budget.clone());
         let admin = Admin { metrics, database: database.clone(), availability, budget, signing_keys };
         let connections = Connections {
             protocol: Protocol::Admin,
             router: admin.router(),
             tls: None,
             timeouts: arguments.limits.timeouts(),
+            max_calls: 1,
             places: Places::new(admin::MAX_CONNECTIONS, admin::MAX_ADDRESS_CONNECTIONS),
             // It serves until the process ends.
             stopping: CancellationToken::new(),
@@ -75,9 +74,10 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let draining = CancellationToken::new();
     let connections = Connections {
         protocol: Protocol::Grpc,
-        router: router(services, health_server, reflection, arguments.limits.stream_age, budget.clone()),
+        router: router(services, health_server, reflection, arguments.limits.stream_age, bounds),
         tls,
         timeouts: arguments.limits.timeouts(),
+        max_calls: arguments.limits.connection_calls,
         places: places(&arguments),
         stopping: draining.clone(),
     };
@@ -110,7 +110,7 @@ struct Started {
     keeper: Option<Keeper>,
     platform: Platform,
     availability: Availability,
-    budget: Budget,
+    bounds: Bounds,
     services: Services,
     metrics: PrometheusHandle,
 }
@@ -141,12 +141,12 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     let mut platform = Platform::new(database, tokens, Clock::system(), signing_keys);
     platform.sign_ins = arguments.limits.sign_ins();
     let chosen = arguments.services();
-    let budget = arguments.limits.budget();
-    let services = Services::open(&platform, &chosen, &availability, &budget).await?;
+    let bounds = arguments.limits.bounds();
+    let services = Services::open(&platform, &chosen, &availability, &bounds).await?;
     if arguments.sample {
-        sample::load(&platform, &chosen, &availability, &budget).await?;
+        sample::load(&platform, &chosen, &availability, &bounds).await?;
     }
-    Ok(Started { listeners, tls, keeper, platform, availability, budget, services, metrics })
+    Ok(Started { listeners, tls, keeper, platform, availability, bounds, services, metrics })
 }
 
 impl Listeners {
@@ -193,7 +193,7 @@ fn reflection(arguments: &Serve, services: &Services, platform: &Platform) -> Re
         Reflection::Open => None,
         Reflection::Off => return Ok(Router::new()),
     };
-    reflection::router(&services.names, keys, platform.clock.clone(), arguments.limits.stream_age)
+    reflection::router(&services.names, keys, platform.clock.clone(), arguments.limits.reflection_age())
 }
 
 /// The services, and health and reflection, which are not measured.
@@ -202,7 +202,7 @@ fn router(
     health: HealthServer<impl health_server::Health>,
     reflection: Router,
     stream_age: Duration,
-    budget: Budget,
+    Bounds { budget, call_timeout }: Bounds,
 ) -> Router {
     let open = Routes::new(health.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES))
         .into_axum_router()
@@ -210,7 +210,7 @@ fn router(
         .route_layer(from_fn_with_state(stream_age, stream_age::bound))
         .merge(reflection)
         .route_layer(from_fn_with_state(budget, bound_stream))
-        .route_layer(from_fn(deadline::bound));
+        .route_layer(from_fn_with_state(call_timeout, deadline::bound));
     // The router of the services answers all other paths.
     services.routes.into_axum_router().merge(open)
 }

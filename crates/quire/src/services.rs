@@ -6,7 +6,11 @@ use futures_util::future::BoxFuture;
 use platform::{Opened, Platform, Service};
 use tonic::service::Routes;
 
-use crate::{budget::Budget, error::Error, gate::Gate, measure::Measure};
+use crate::{
+    error::Error,
+    gate::{Bounds, Gate},
+    measure::Measure,
+};
 
 /// All services. A new service is one line here, and one in Cargo.toml.
 #[rustfmt::skip]
@@ -41,7 +45,7 @@ impl Services {
         platform: &Platform,
         services: &[&'static Service],
         availability: &Availability,
-        budget: &Budget,
+        bounds: &Bounds,
     ) -> Result<Self, Error> {
         let methods = methods()?;
         let gate = Gate {
@@ -49,7 +53,7 @@ impl Services {
             access: Access::new(methods, platform.signing_keys.clone()),
             clock: platform.clock.clone(),
             availability: availability.clone(),
-            budget: budget.clone(),
+            bounds: bounds.clone(),
         };
         let mut router = Routes::default().into_axum_router();
         let mut all_tasks = Vec::new();

@@ -6,6 +6,7 @@ use platform::SignIns;
 
 use crate::{
     budget::{self, Budget},
+    gate::Bounds,
     listener::Timeouts,
 };
 
@@ -67,6 +68,15 @@ pub(crate) struct Limits {
     #[arg(long, env = "QUIRE_FAILURES_PER_MINUTE", value_name = "NUMBER", default_value = "20")]
     failures_per_minute: NonZeroU32,
 
+    /// How long a call may take, including its message, even if its `grpc-timeout` is longer
+    #[arg(long, env = "QUIRE_CALL_TIMEOUT", default_value = "60s", value_parser = humantime::parse_duration)]
+    call_timeout: Duration,
+
+    /// How many calls can be in flight on a client connection
+    #[arg(long, env = "QUIRE_CONNECTION_CALLS", value_name = "NUMBER", default_value = "100")]
+    #[arg(value_parser = value_parser!(u32).range(1..))]
+    pub(crate) connection_calls: u32,
+
     /// How many clients can be connected. It is lowered if the process may open fewer files
     #[arg(long, env = "QUIRE_MAX_CLIENT_CONNECTIONS", value_name = "NUMBER", default_value = "4096")]
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
@@ -95,7 +105,7 @@ pub(crate) struct Limits {
     #[arg(long, env = "QUIRE_CONNECTION_AGE", default_value = "1h", value_parser = humantime::parse_duration)]
     pub(crate) connection_age: Duration,
 
-    /// How old a stream of health may become. Then it gets UNAVAILABLE. A stream of reflection gets it after a minute
+    /// How old a stream of health may become. Then it gets UNAVAILABLE. A stream of reflection gets it after the time of a call
     #[arg(long, env = "QUIRE_STREAM_AGE", default_value = "1h", value_parser = humantime::parse_duration)]
     pub(crate) stream_age: Duration,
 }
@@ -107,15 +117,21 @@ impl Limits {
         SignIns { sessions_per_minute, failures_per_minute }
     }
 
-    /// The budget of calls in flight.
-    pub(crate) fn budget(&self) -> Budget {
+    /// What calls may take.
+    pub(crate) fn bounds(&self) -> Bounds {
         let bytes = |mebibytes: u16| usize::from(mebibytes) << 20;
-        Budget::new(budget::Limits {
+        let budget = Budget::new(budget::Limits {
             all: bytes(self.call_memory),
             tenant: bytes(self.tenant_memory),
             address: bytes(self.address_memory),
             connection: bytes(self.connection_memory),
-        })
+        });
+        Bounds { budget, call_timeout: self.call_timeout }
+    }
+
+    /// How old a stream of reflection may become: not older than a call.
+    pub(crate) fn reflection_age(&self) -> Duration {
+        self.stream_age.min(self.call_timeout)
     }
 
     /// The limits of the database.
@@ -137,6 +153,7 @@ impl Limits {
             stall: self.stall_timeout,
             idle: self.idle_timeout,
             age: self.connection_age,
+            call: self.call_timeout,
         }
     }
 }

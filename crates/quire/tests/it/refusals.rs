@@ -290,6 +290,10 @@ fn help_names_every_setting_and_no_secret() {
               How many sessions one API key may create in a minute, and how often one session may be refreshed [env: QUIRE_SESSIONS_PER_MINUTE=] [default: 60]
           --failures-per-minute <NUMBER>
               How many wrong secrets an address may send in a minute until it gets RESOURCE_EXHAUSTED [env: QUIRE_FAILURES_PER_MINUTE=] [default: 20]
+          --call-timeout <CALL_TIMEOUT>
+              How long a call may take, including its message, even if its `grpc-timeout` is longer [env: QUIRE_CALL_TIMEOUT=] [default: 60s]
+          --connection-calls <NUMBER>
+              How many calls can be in flight on a client connection [env: QUIRE_CONNECTION_CALLS=] [default: 100]
           --max-client-connections <NUMBER>
               How many clients can be connected. It is lowered if the process may open fewer files [env: QUIRE_MAX_CLIENT_CONNECTIONS=] [default: 4096]
           --max-address-connections <NUMBER>
@@ -303,7 +307,7 @@ fn help_names_every_setting_and_no_secret() {
           --connection-age <CONNECTION_AGE>
               How old a connection may become, more or less a tenth. Then the client is asked to close it [env: QUIRE_CONNECTION_AGE=] [default: 1h]
           --stream-age <STREAM_AGE>
-              How old a stream of health may become. Then it gets UNAVAILABLE. A stream of reflection gets it after a minute [env: QUIRE_STREAM_AGE=] [default: 1h]
+              How old a stream of health may become. Then it gets UNAVAILABLE. A stream of reflection gets it after the time of a call [env: QUIRE_STREAM_AGE=] [default: 1h]
     ");
     insta::assert_snapshot!(help(&["keys", "--help"]), @"
     Create, list and revoke API keys

@@ -78,8 +78,8 @@ fn recall(_: usize) -> Vec<u8> {
 }
 
 fn summarize(_: usize) -> Vec<u8> {
-    let (start_time, group_by) = (Some(prost_types::Timestamp { seconds: 1, nanos: 0 }), (1..=7).collect());
-    SummarizeUsageRequest { start_time, group_by, ..Default::default() }.encode_to_vec()
+    let [start_time, end_time] = [0, 4_000_000_000].map(|seconds| Some(prost_types::Timestamp { seconds, nanos: 0 }));
+    SummarizeUsageRequest { start_time, end_time, group_by: (1..=7).collect(), ..Default::default() }.encode_to_vec()
 }
 
 fn totals(call: usize) -> Vec<u8> {

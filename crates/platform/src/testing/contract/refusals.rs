@@ -183,7 +183,9 @@ impl Run<'_> {
         let most = max_request_bytes(&path).unwrap();
         for (bytes, is_too_large) in [(most, false), (most + 1, true)] {
             let answer = self.call(workspace, method, &unknown(&descriptor.input(), bytes)).await;
-            let is_refused = answer.as_ref().is_err_and(|status| status.code() == Code::OutOfRange);
+            let is_refused = answer.as_ref().is_err_and(|status| {
+                status.code() == Code::InvalidArgument && status.message().contains("this method accepts at most")
+            });
             self.hold(is_refused == is_too_large, || format!("{} of {bytes} bytes: {answer:.300?}", method.name()));
         }
     }
