@@ -79,9 +79,12 @@ pub(crate) enum Owner<'a> {
     ApiKey(Uuid),
 }
 
+/// How many sessions a statement revokes at most.
+const PIECE: i64 = 20_000;
+
 /// Revokes all sessions of an owner. Returns the number of revoked sessions.
 ///
-/// A statement revokes at most 20,000, so that none reaches its timeout, however many sessions there are.
+/// They are revoked in pieces, so that no statement reaches its timeout, however many sessions there are.
 pub(crate) async fn revoke_all(
     service: &Identity,
     workspace: &str,
@@ -94,7 +97,7 @@ pub(crate) async fn revoke_all(
                 "
                 with piece as (
                     select id from sessions where workspace_id = $1 and ", $column, " = $2 and revoke_time is null
-                    order by workspace_id, ", $column, ", ", $order, " limit 20000 for no key update
+                    order by workspace_id, ", $column, ", ", $order, " limit $4 for no key update
                 ), revoked as (
                     update sessions set revoke_time = $3 where workspace_id = $1 and id = any(array(select id from piece))
                     returning id
@@ -107,13 +110,14 @@ pub(crate) async fn revoke_all(
         Owner::Subject(subject) => Statement::new(sql!("subject", "create_time, id")).bind(workspace).bind(subject),
         Owner::ApiKey(id) => Statement::new(sql!("api_key_id", "id")).bind(workspace).bind(id),
     };
-    let statement = statement.bind(now);
+    let statement = statement.bind(now).bind(PIECE);
     let mut sum = 0;
     loop {
         let revoked: Option<(i64,)> = service.database.write(statement.clone()).await?.pop();
-        match revoked {
-            Some((count @ 1..,)) => sum += count,
-            Some(_) | None => return Ok(sum),
+        let count = revoked.map_or(0, |(count,)| count);
+        sum += count;
+        if count < PIECE {
+            return Ok(sum);
         }
     }
 }
