@@ -156,13 +156,7 @@ async fn delete_in(
         // A job that is created after this point must not be deleted.
         return Ok(None);
     }
-    // No statement deletes more than 20,000 events, so that none reaches its timeout, however many events there are.
-    let events = "
-        delete from job_events where workspace_id = $1 and ctid = any(array(
-            select ctid from job_events where workspace_id = $1 and job_id = $2
-            order by workspace_id, job_id, occur_time, id limit 20000
-        ))";
-    while sqlx::query(events).bind(workspace).bind(id).execute(&mut *connection).await?.rows_affected() > 0 {}
+    delete_events(connection, workspace, id).await?;
     let hosts = "delete from job_host_states where workspace_id = $1 and job_id = $2";
     sqlx::query(hosts).bind(workspace).bind(id).execute(&mut *connection).await?;
     let sql = "
@@ -181,6 +175,25 @@ async fn delete_in(
         on conflict (workspace_id, status, retried, slot) do update set row_count = counts.row_count - 1";
     sqlx::query(sql).bind(workspace).bind(id).bind(slot).execute(connection).await?;
     Ok(operation_type)
+}
+
+/// Deletes the events of a job in pieces of 20,000, so that no statement reaches its timeout, however many there are.
+async fn delete_events(connection: &mut PgConnection, workspace: &str, id: Uuid) -> sqlx::Result<()> {
+    let last = "
+        select occur_time, id from job_events where workspace_id = $1 and job_id = $2
+        order by workspace_id, job_id, occur_time, id offset 19999 limit 1";
+    let piece = "
+        delete from job_events where workspace_id = $1 and job_id = $2 and (occur_time, id) <= ($3, $4)";
+    let rest = "delete from job_events where workspace_id = $1 and job_id = $2";
+    let last = async |connection: &mut PgConnection| -> sqlx::Result<Option<(OffsetDateTime, String)>> {
+        sqlx::query_as(last).bind(workspace).bind(id).fetch_optional(connection).await
+    };
+    while let Some((time, event_id)) = last(&mut *connection).await? {
+        let query = sqlx::query(piece).bind(workspace).bind(id).bind(time).bind(event_id);
+        query.execute(&mut *connection).await?;
+    }
+    sqlx::query(rest).bind(workspace).bind(id).execute(connection).await?;
+    Ok(())
 }
 
 /// Deletes the counters of an operation type without jobs, which every page of operation types would otherwise read and

@@ -235,4 +235,7 @@ async fn a_call_reads_what_it_brings_and_not_the_other_events() {
         let read = append(name, kind).await;
         assert!((1..300).contains(&read), "{name}: {read} rows and pages of indexes");
     }
+    // Its events are more than one statement deletes.
+    caller.delete(&job.id).await.unwrap();
+    assert_eq!(testing::rows(&caller.platform, &["jobs", "job_events", "job_host_states"]).await, [""; 0]);
 }

@@ -76,7 +76,7 @@ async fn no_call_scans_a_table() {
         ("GetJob", 4, by_id(&[2_000, 9_999])),
         // Every third of the workspace's has failed. The first is retried, and was retried before.
         ("RetryJob", 10, by_id(&[1, 1, 2, 9_999])),
-        ("DeleteJob", 8, by_id(&[2_001, 9_999])),
+        ("DeleteJob", 11, by_id(&[2_001, 9_999])),
         // Each that is written looks at some pages of seven indexes.
         ("BatchCreateJobs", 200, vec![batch(5_000..5_100, false), batch(3_000..3_100, false)]),
         ("BatchCreateJobs", 1_000, vec![batch(3_100..4_100, true)]),
