@@ -9,7 +9,8 @@ use super::memories::{FILTERS, WEIGHT, columns};
 ///
 /// The cost of ranking is that of the positions of the asked words, at most 4,096 in a memory with 16 words, at about a
 /// microsecond each. So the vector of a memory is stripped to the asked words, the memories are taken until they have
-/// 100,000 positions together, and only these are ranked. The size of a stripped vector tells the number of its positions:
+/// 100,000 positions together, and only these are ranked. Before that they are taken until their vectors have 50 MB as they
+/// are stored, because to strip a large vector takes long too. The size of a stripped vector tells the number of its positions:
 /// each takes two bytes, and each word about twelve. All positions have the weight A in a stripped vector, and D in the
 /// stored one, whose weight for ranks is 0.1.
 pub static RECALLED: Listing = Listing {
@@ -20,13 +21,19 @@ pub static RECALLED: Listing = Listing {
             select words, tsvector_to_array(replace(words::text, '!''', '! ''')::tsvector) as lexemes,
                 quote_literal('workspace ' || {workspace})::tsquery as workspace
             from websearch_to_tsquery('english', {query}) as words
-        ), found as (
-            select found.*, ts_filter(setweight(search, 'A', (select lexemes from asked)), array['a'::\"char\"]) as stripped
+        ), matching as (
+            select matching.*, sum(pg_column_size(search)) over (rows unbounded preceding) as bytes
             from (
-                select * from memories
-                where search @@ (select words from asked) and search @@ (select workspace from asked) offset 0
-            ) as found
-            where {where} limit 10000
+                select * from (
+                    select * from memories
+                    where search @@ (select words from asked) and search @@ (select workspace from asked) offset 0
+                ) as memories
+                where {where} limit 10000
+            ) as matching
+        ), found as (
+            select matching.*,
+                ts_filter(setweight(search, 'A', (select lexemes from asked)), array['a'::\"char\"]) as stripped
+            from matching where bytes <= 50000000
         ), measured as (
             select found.*,
                 sum(pg_column_size(stripped) / 2 - 6 * length(stripped)) over (rows unbounded preceding) as positions
