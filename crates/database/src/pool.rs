@@ -313,7 +313,7 @@ impl Waiter {
     /// Stops a slow statement of another tenant, unless this tenant itself may have no further connection.
     fn make_room(&self) {
         let (mut state, now) = (self.pool.lock(), Instant::now());
-        if state.queue.may_hold(&self.tenant, now) && state.queue.stop_slowest(now) {
+        if state.queue.may_hold(&self.tenant, now) && state.queue.stop_slowest(&self.tenant, now) {
             measure::limit_reached("slow_connections");
         }
     }

@@ -120,8 +120,13 @@ impl Queue {
 
     /// Stops the slowest statement of the tenant that is furthest above its share of slow ones, unless as many are
     /// stopping as callers need. Returns whether one was stopped.
-    pub(crate) fn stop_slowest(&mut self, now: Instant) -> bool {
-        let (share, slow_after) = (self.limits.slow_connections.of(self.capacity).get(), self.limits.slow_after);
+    ///
+    /// Several tenants can hold all connections with slow statements within their shares. So for a `waiter` that holds no
+    /// connection, no share protects them.
+    pub(crate) fn stop_slowest(&mut self, waiter: &Option<Tenant>, now: Instant) -> bool {
+        let holds_none = self.tenants.get(waiter).is_none_or(|account| account.held.is_empty());
+        let share = if holds_none { 0 } else { self.limits.slow_connections.of(self.capacity).get() };
+        let slow_after = self.limits.slow_after;
         let all_held = self.tenants.values().flat_map(|account| account.held.values());
         let stopping = all_held.filter(|held| held.stop.is_none()).count();
         let needing = self.tenants.iter().filter(|(tenant, _)| self.may_hold(tenant, now));

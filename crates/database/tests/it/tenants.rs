@@ -94,6 +94,17 @@ async fn slow_statements_above_their_share_are_stopped_for_another_tenant() {
     all_given_back(&database).await;
 }
 
+/// Together, tenants within their shares can hold all connections.
+#[tokio::test]
+async fn a_tenant_that_holds_nothing_is_served_beside_any_number_of_slow_ones() {
+    let (database, _pool) = shared(Duration::from_millis(50)).await;
+    let slow: Vec<_> = ["a", "b", "c", "d"].map(|tenant| call(tenant, &database, FOREVER)).into();
+    in_use(&database, 4).await;
+    is_served("e", &database).await;
+    slow.iter().for_each(JoinHandle::abort);
+    all_given_back(&database).await;
+}
+
 #[tokio::test]
 async fn the_next_caller_is_of_the_tenant_that_holds_the_fewest() {
     let (database, _pool) = shared(Duration::from_secs(1000)).await;
