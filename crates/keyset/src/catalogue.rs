@@ -7,6 +7,8 @@ mod declaration;
 mod indexes;
 mod types;
 
+use std::sync::Arc;
+
 use indexes::IndexColumn;
 use sqlx::{Connection, raw_sql};
 
@@ -70,7 +72,7 @@ const SETTINGS: &str = "set local constraint_exclusion = on; set local plan_cach
 pub(crate) async fn check(
     paging: &Paging,
     listing: &'static Listing,
-) -> Result<(Types, Option<Layout>), CatalogueError> {
+) -> Result<(Arc<Types>, Option<Layout>), CatalogueError> {
     let list = listing.name;
     check_all(paging, listing).await.map_err(|fault| match fault {
         Fault::Declaration(problem) => CatalogueError::Declaration { list, problem },
@@ -78,7 +80,7 @@ pub(crate) async fn check(
     })
 }
 
-async fn check_all(paging: &Paging, listing: &'static Listing) -> Result<(Types, Option<Layout>), Fault> {
+async fn check_all(paging: &Paging, listing: &'static Listing) -> Result<(Arc<Types>, Option<Layout>), Fault> {
     declaration::check(listing)?;
     let message = declaration::message(listing, paging.descriptors)?;
     let mut connection = paging.connections.connection().await?;
@@ -93,13 +95,13 @@ async fn check_all(paging: &Paging, listing: &'static Listing) -> Result<(Types,
     types::check_conditions(&mut transaction, listing).await?;
     let expressions = types::find(&mut transaction, listing).await?;
     declaration::check_prefixes(listing, &expressions)?;
-    let types = types::of(listing, &expressions);
+    let types = Arc::new(types::of(&mut transaction, listing, &expressions).await?);
     if listing.is_table() {
         let indexes = IndexColumn::all(&mut transaction, listing).await?;
         for (place, order) in listing.orders.iter().enumerate() {
             constraints::check(&mut transaction, listing, order, &expressions).await?;
             indexes::check(listing, order, &expressions, &indexes)?;
-            let selection = Selection { place, order, types: &types, ..Selection::of_nulls(listing) };
+            let selection = Selection { place, order, types: types.clone(), ..Selection::of_nulls(listing) };
             indexes::check_seek(&mut transaction, &selection, &expressions).await?;
         }
         indexes::check_distinct(&mut transaction, listing, &expressions).await?;

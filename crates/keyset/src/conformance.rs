@@ -22,6 +22,7 @@
 
 mod counters;
 mod messages;
+mod reference;
 mod walk;
 mod work;
 
@@ -35,7 +36,7 @@ use crate::{
     listing::Order,
     query::{Checked, Query},
     selection::Selection,
-    value::Value,
+    value::Given,
     wire,
 };
 
@@ -56,13 +57,13 @@ pub fn convert(from: &PgTypeInfo, to: &FieldDescriptor, bytes: &[u8]) -> Option<
 #[derive(Debug, Clone)]
 pub struct Conformance<'a> {
     list: &'a List,
-    scope: Vec<Value>,
-    parameters: Vec<Value>,
-    values: Vec<(&'static str, Value)>,
+    scope: Vec<Given>,
+    parameters: Vec<Given>,
+    values: Vec<(&'static str, Given)>,
 }
 
 /// For each filter of the list, its value if the request has it.
-type Filters = Vec<Option<Value>>;
+type Filters = Vec<Option<Given>>;
 
 impl<'a> Conformance<'a> {
     /// Begins the test of a list. The scope must not have rows yet.
@@ -120,7 +121,7 @@ impl<'a> Conformance<'a> {
     fn filters(&self) -> Vec<Filters> {
         let listing = self.list.listing();
         let none: Filters = vec![None; listing.filters.len()];
-        let with = |mut filters: Filters, name: &str, value: &Value| {
+        let with = |mut filters: Filters, name: &str, value: &Given| {
             let named = listing.filters.iter().zip(&mut filters).find(|(filter, _)| filter.name == name);
             if let Some((_, place)) = named {
                 *place = Some(value.clone());
@@ -141,8 +142,8 @@ impl<'a> Conformance<'a> {
         query
     }
 
-    fn selection(&self, order: &Order, filters: &Filters) -> Selection<'a> {
-        let checked: Result<Checked<'_>, Error> = self.query(order, filters, Default::default()).check();
+    fn selection(&self, order: &Order, filters: &Filters) -> Selection {
+        let checked: Result<Checked, Error> = self.query(order, filters, Default::default()).check(&self.list.opened());
         checked.unwrap_or_else(fail).selection
     }
 
@@ -161,7 +162,7 @@ impl<'a> Conformance<'a> {
                     counts.push(self.expected(order, filters).await.len());
                 }
             }
-            let is_boolean = |(name, value): &(&str, Value)| *name == filter.name && value.is_boolean();
+            let is_boolean = |(name, value): &(&str, Given)| *name == filter.name && value.is_boolean();
             let rare = 1..=(MANY / RARE * 2) as usize;
             assert!(
                 counts.iter().any(|count| rare.contains(count)) || self.values.iter().any(is_boolean),
@@ -179,8 +180,8 @@ fn describe(order: &Order, filters: &Filters, listing: &crate::Listing) -> Strin
     format!("{} in order \"{}\" with filters {given:?}", listing.name, order.name)
 }
 
-fn encode<'q, T: Encode<'q, Postgres> + Type<Postgres>>(value: T) -> Value {
-    Value::encode(value).unwrap_or_else(|error| panic!("a value that cannot be bound: {error}"))
+fn encode<'q, T: Encode<'q, Postgres> + Type<Postgres>>(value: T) -> Given {
+    Given::encode(value).unwrap_or_else(|error| panic!("a value that cannot be bound: {error}"))
 }
 
 fn fail<T>(error: impl std::fmt::Display) -> T {

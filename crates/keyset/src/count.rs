@@ -23,7 +23,7 @@ pub(crate) struct Total {
 }
 
 /// The total of the requested kind; if that fails, the estimate; if the estimate fails too, nothing.
-pub(crate) async fn total(paging: &Paging, selection: &Selection<'_>, kind: TotalCount) -> Option<Total> {
+pub(crate) async fn total(paging: &Paging, selection: &Selection, kind: TotalCount) -> Option<Total> {
     let counted = match kind {
         TotalCount::Unspecified => return None,
         TotalCount::Exact => in_time(paging, count_exactly(paging, selection)).await,
@@ -49,7 +49,7 @@ async fn in_time(paging: &Paging, count: impl Future<Output = sqlx::Result<Total
 
 async fn in_turn(
     paging: &Paging,
-    selection: &Selection<'_>,
+    selection: &Selection,
     count: impl Future<Output = sqlx::Result<Total>>,
 ) -> sqlx::Result<Total> {
     let _turn = paging.turns.next(selection).await.map_err(|_: AcquireError| sqlx::Error::PoolClosed)?;
@@ -57,7 +57,7 @@ async fn in_turn(
 }
 
 /// Reading a counter is as fast as a page, so it does not wait for a turn.
-async fn count_exactly(paging: &Paging, selection: &Selection<'_>) -> sqlx::Result<Total> {
+async fn count_exactly(paging: &Paging, selection: &Selection) -> sqlx::Result<Total> {
     let exact = async |purpose| {
         let row = one_row(paging, selection, purpose).await?;
         Ok(Total { count: row.try_get(0)?, precision: TotalCountPrecision::Exact })
@@ -68,7 +68,7 @@ async fn count_exactly(paging: &Paging, selection: &Selection<'_>) -> sqlx::Resu
     }
 }
 
-async fn count_to_cap(paging: &Paging, selection: &Selection<'_>) -> sqlx::Result<Total> {
+async fn count_to_cap(paging: &Paging, selection: &Selection) -> sqlx::Result<Total> {
     let row = one_row(paging, selection, Purpose::Capped).await?;
     let (count, examined): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     let (cap, precision) = if examined > i64::from(COUNT_CAP) {
@@ -79,7 +79,7 @@ async fn count_to_cap(paging: &Paging, selection: &Selection<'_>) -> sqlx::Resul
     Ok(Total { count: count.min(cap), precision })
 }
 
-async fn estimate(paging: &Paging, selection: &Selection<'_>) -> sqlx::Result<Total> {
+async fn estimate(paging: &Paging, selection: &Selection) -> sqlx::Result<Total> {
     let row = one_row(paging, selection, Purpose::Count { is_estimated: true }).await?;
     let plan: serde_json::Value = row.try_get(0)?;
     let rows = plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_f64);
@@ -87,13 +87,13 @@ async fn estimate(paging: &Paging, selection: &Selection<'_>) -> sqlx::Result<To
     Ok(Total { count: rows as i64, precision: TotalCountPrecision::Estimate })
 }
 
-async fn one_row(paging: &Paging, selection: &Selection<'_>, purpose: Purpose) -> sqlx::Result<PgRow> {
+async fn one_row(paging: &Paging, selection: &Selection, purpose: Purpose) -> sqlx::Result<PgRow> {
     let mut rows = paging.connections.rows(selection.count(purpose).statement()).await?;
     rows.pop().ok_or(sqlx::Error::RowNotFound)
 }
 
 /// The statement of a capped count: how many rows match, and how many were examined.
-pub(crate) fn capped(selection: &Selection<'_>) -> Shape {
+pub(crate) fn capped(selection: &Selection) -> Shape {
     let mut draft = Draft::default();
     let examined = select::examined(selection, &mut draft, COUNT_CAP + 1);
     let examined = indented(&examined);
@@ -101,18 +101,18 @@ pub(crate) fn capped(selection: &Selection<'_>) -> Shape {
 }
 
 /// The statement that counts all matching rows, or asks the planner to estimate their number.
-pub(crate) fn exact(selection: &Selection<'_>, is_estimated: bool) -> Shape {
+pub(crate) fn exact(selection: &Selection, is_estimated: bool) -> Shape {
     let select = if is_estimated { "explain (format json) select 1" } else { "select count(*)" };
     matching(selection, Reading::All, select)
 }
 
 /// The statement that reads the number of matching rows from a counter.
-pub(crate) fn of_counter(selection: &Selection<'_>, place: usize) -> Shape {
+pub(crate) fn of_counter(selection: &Selection, place: usize) -> Shape {
     let table = selection.listing.counters.get(place).map(|counter| counter.table).unwrap_or_default();
     matching(selection, Reading::Counter(table), "select coalesce(sum(row_count), 0)::int8")
 }
 
-fn matching(selection: &Selection<'_>, reading: Reading, select: &str) -> Shape {
+fn matching(selection: &Selection, reading: Reading, select: &str) -> Shape {
     let mut draft = Draft::default();
     let source = Source::new(selection, &mut draft, reading);
     draft.finish(format!("{select}\nfrom {}\nwhere {}", source.from, source.condition()))

@@ -98,6 +98,7 @@
 //! The `metrics` facade records, for each list, pages, rows, examined rows, totals and refused page tokens. Errors
 //! convert to a `tonic::Status` that tells the caller nothing about internals; the details are logged with `tracing`.
 
+mod array;
 mod catalogue;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -108,6 +109,7 @@ mod error;
 mod list;
 mod listing;
 mod measure;
+mod number;
 mod page;
 mod plan;
 mod prefix;
@@ -118,6 +120,7 @@ mod select;
 mod selection;
 mod shape;
 mod source;
+mod target;
 mod turns;
 mod value;
 mod wire;

@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use pagination::PageTokens;
 use prost::Message;
@@ -53,8 +56,8 @@ impl Paging {
     /// [`CatalogueError`]: the first problem found, and how to fix it.
     pub async fn open(&self, listing: &'static Listing) -> Result<List, CatalogueError> {
         let (types, layout) = catalogue::check(self, listing).await?;
-        let (layout, shapes) = (layout.map(Arc::new), Shapes::default());
-        Ok(List { listing, types, layout, shapes, paging: self.clone() })
+        let opened = Opened { types, layout, shapes: Shapes::default() };
+        Ok(List { listing, paging: self.clone(), opened: Arc::new(Mutex::new(Arc::new(opened))) })
     }
 }
 
@@ -63,8 +66,14 @@ impl Paging {
 pub struct List {
     pub(crate) listing: &'static Listing,
     pub(crate) paging: Paging,
-    pub(crate) types: Types,
-    layout: Option<Arc<Layout>>,
+    opened: Arc<Mutex<Arc<Opened>>>,
+}
+
+/// What the database's catalogue says about a list.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) types: Arc<Types>,
+    pub(crate) layout: Option<Layout>,
     pub(crate) shapes: Shapes,
 }
 
@@ -72,6 +81,10 @@ impl List {
     /// The declaration.
     pub fn listing(&self) -> &'static Listing {
         self.listing
+    }
+
+    pub(crate) fn opened(&self) -> Arc<Opened> {
+        Arc::clone(&self.opened.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The message of the first row, if there is one. The statement must return the list's columns first, with the
@@ -90,17 +103,18 @@ impl List {
     ///
     /// As [`List::first`].
     pub fn message<M: Message + Default>(&self, row: &PgRow) -> Result<M, Error> {
-        let layout = self.layout()?;
+        let opened = self.opened();
+        let layout = self.layout(&opened)?;
         let mut bytes = Vec::new();
         layout.check(row).and_then(|()| layout.put(row, &mut bytes)).map_err(|mistake| self.mistake(mistake))?;
         M::decode(bytes.as_slice()).map_err(|error| self.mistake(format!("its rows are of another message: {error}")))
     }
 
     /// Encodes rows as the repeated field 1 of a response.
-    pub(crate) fn encode<'r>(&self, rows: impl Iterator<Item = &'r PgRow>) -> Result<Vec<u8>, Error> {
+    pub(crate) fn encode<'r>(&self, opened: &Opened, rows: impl Iterator<Item = &'r PgRow>) -> Result<Vec<u8>, Error> {
         /// The expected size of a row. With it, most pages are not reallocated while they grow.
         const ROW_BYTES: usize = 256;
-        let layout = self.layout()?;
+        let layout = self.layout(opened)?;
         let mut bytes = Vec::with_capacity(rows.size_hint().0 * ROW_BYTES);
         for (place, row) in rows.enumerate() {
             // All rows have the columns of the first one.
@@ -113,14 +127,14 @@ impl List {
     /// Whether the column is a numeric, whose JSON text may end in zeros that its message leaves out.
     #[cfg(feature = "conformance")]
     pub(crate) fn is_numeric(&self, column: &str) -> bool {
-        self.layout.as_ref().is_some_and(|layout| layout.is_numeric(column))
+        self.opened().layout.as_ref().is_some_and(|layout| layout.is_numeric(column))
     }
 
-    fn layout(&self) -> Result<&Layout, Error> {
-        self.layout.as_deref().ok_or_else(|| self.mistake("it names no message".to_owned()))
+    fn layout<'o>(&self, opened: &'o Opened) -> Result<&'o Layout, Error> {
+        opened.layout.as_ref().ok_or_else(|| self.mistake("it names no message".to_owned()))
     }
 
-    fn mistake(&self, mistake: String) -> Error {
+    pub(crate) fn mistake(&self, mistake: String) -> Error {
         Error::Listing { list: self.listing.name, mistake }
     }
 }

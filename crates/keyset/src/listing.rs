@@ -253,6 +253,20 @@ pub enum Test {
     Condition(&'static str),
 }
 
+impl Test {
+    /// What it does, and with which column or condition.
+    pub(crate) fn parts(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Equal(column) => ("equal", column),
+            Self::AnyOf(column) => ("any of", column),
+            Self::Prefix(column) => ("prefix", column),
+            Self::AtLeast(column) => ("at least", column),
+            Self::LessThan(column) => ("less than", column),
+            Self::Condition(condition) => ("condition", condition),
+        }
+    }
+}
+
 impl Filter {
     /// Rows whose column equals the value.
     pub const fn equal(name: &'static str, column: &'static str) -> Self {

@@ -7,6 +7,7 @@ use sqlx::{FromRow, Row, ValueRef, postgres::PgRow};
 use crate::{
     Error, Failure, Paging, Query,
     count::{Total, total},
+    list::Opened,
     listing::{Key, Nulls},
     measure,
     query::Checked,
@@ -81,8 +82,9 @@ impl Query<'_> {
     /// See [`Error`]. A wrong request, including a refused page token, fails before any statement runs.
     pub async fn fetch(self) -> Result<EncodedPage, Error> {
         let list = self.list;
-        let fetched = self.run().await?;
-        let rows = list.encode(fetched.in_order())?.into();
+        let opened = list.opened();
+        let fetched = self.run(&opened).await?;
+        let rows = list.encode(&opened, fetched.in_order())?.into();
         Ok(EncodedPage { rows, page: fetched.response })
     }
 
@@ -95,14 +97,15 @@ impl Query<'_> {
     where
         T: for<'r> FromRow<'r, PgRow>,
     {
-        let fetched = self.run().await?;
+        let opened = self.list.opened();
+        let fetched = self.run(&opened).await?;
         let rows = fetched.in_order().map(T::from_row).collect::<sqlx::Result<_>>()?;
         Ok(Page { rows, response: fetched.response })
     }
 
-    async fn run(self) -> Result<Fetched, Error> {
+    async fn run(mut self, opened: &Opened) -> Result<Fetched, Error> {
         let paging = &self.list.paging;
-        let query = self.check()?;
+        let query = self.check(opened)?;
         let cursor = query.cursor(paging)?;
         let page = query.read(paging, &cursor);
         let total = async { Ok(total(paging, &query.selection, query.parameters.total_count).await) };
@@ -117,7 +120,7 @@ impl Query<'_> {
     }
 }
 
-impl Checked<'_> {
+impl Checked {
     /// The position in the page token; without a token, the beginning of the list.
     fn cursor(&self, paging: &Paging) -> Result<Cursor, InvalidArgument> {
         if self.parameters.token.is_empty() {

@@ -4,7 +4,7 @@ use crate::value::Value;
 /// `None` if no such text exists.
 pub(crate) fn successor(prefix: &Value) -> Option<Value> {
     let end = successor_of(prefix.as_text()?)?;
-    Value::encode(end).ok()
+    Some(Value { bytes: Some(end.into_bytes()), is_text: true })
 }
 
 fn successor_of(prefix: &str) -> Option<String> {

@@ -1,7 +1,16 @@
+use std::sync::Arc;
+
 use pagination::{Fingerprint, InvalidArgument, PageParameters, find_order, proto::PageRequest};
 use sqlx::{Encode, Postgres, Type};
 
-use crate::{Error, List, listing::Filter, selection::Selection, value::Value};
+use crate::{
+    Error, List,
+    list::Opened,
+    listing::Filter,
+    selection::Selection,
+    target::{Refusal, Target},
+    value::{Given, Value},
+};
 
 /// The most values of one filter of several values, and the most combinations of values of several such filters.
 pub const MAX_VALUES: usize = 32;
@@ -20,18 +29,18 @@ pub struct Query<'a> {
     pub(crate) list: &'a List,
     request: PageRequest,
     order: Result<usize, InvalidArgument>,
-    pub(crate) scope: Vec<Value>,
-    pub(crate) parameters: Vec<Option<Value>>,
+    pub(crate) scope: Vec<Given>,
+    pub(crate) parameters: Vec<Option<Given>>,
     /// For each filter of the listing, whether it was given, and its value.
-    pub(crate) filters: Vec<Option<Option<Value>>>,
+    pub(crate) filters: Vec<Option<Option<Given>>>,
     error: Option<Error>,
 }
 
 /// A checked query.
 #[derive(Debug)]
-pub(crate) struct Checked<'a> {
+pub(crate) struct Checked {
     pub(crate) parameters: PageParameters,
-    pub(crate) selection: Selection<'a>,
+    pub(crate) selection: Selection,
     pub(crate) fingerprint: Fingerprint,
 }
 
@@ -51,38 +60,43 @@ impl<'a> Query<'a> {
 
     /// Gives the value of the next column of the scope.
     pub fn scope<'q, T: Encode<'q, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
-        match Value::encode(value) {
-            Ok(value) => self.scope.push(value),
-            Err(error) => self.fail(Error::Database(sqlx::Error::Encode(error))),
+        if let Some(value) = self.encode(value) {
+            self.scope.push(value);
         }
         self
     }
 
     /// Gives the value of a parameter of the listing's `from`.
     pub fn parameter<'q, T: Encode<'q, Postgres> + Type<Postgres>>(mut self, name: &str, value: T) -> Self {
+        let value = self.encode(value);
         let place = self.list.listing.parameters.iter().position(|parameter| *parameter == name);
-        match (place.and_then(|place| self.parameters.get_mut(place)), encode_field(name, value)) {
-            (Some(parameter), Ok(value)) => *parameter = Some(value),
-            (None, Ok(_)) => self.fail_listing(format!("it has no parameter {name}")),
-            (_, Err(error)) => self.fail(error),
+        match place.and_then(|place| self.parameters.get_mut(place)) {
+            Some(parameter) => *parameter = value,
+            None => self.fail_listing(format!("it has no parameter {name}")),
         }
         self
     }
 
-    /// Gives the value of a filter, or `None` if the request does not have the filter. The value has the type of the
-    /// filter's column. For an enum type that the database defines, use a Rust enum that derives [`sqlx::Type`] with
-    /// that `type_name`. A filter of several values takes an array, and an empty array means the same as `None`.
+    /// Gives the value of a filter, or `None` if the request does not have the filter. A filter of several values takes
+    /// an array, and an empty array means the same as `None`.
+    ///
+    /// The value is converted to the type of the filter's column. A number may have any type; one that the column's type
+    /// cannot hold exactly is refused, unless the column is an integer and the number a larger integer, which no row has.
+    /// A text is converted by Postgres to any type. For an enum type that the database defines, use a text, or a Rust
+    /// enum that derives [`sqlx::Type`]. Any other pair of types fails every call, so the first test finds it.
     pub fn filter<'q, T: Encode<'q, Postgres> + Type<Postgres>>(mut self, name: &str, value: Option<T>) -> Self {
+        let value = value.and_then(|value| self.encode(value));
         let place = self.list.listing.filters.iter().position(|filter| filter.name == name);
-        let value = value.map(|value| encode_field(name, value)).transpose();
-        let takes_set = place.and_then(|place| self.list.listing.filters.get(place)).is_some_and(Filter::takes_set);
-        let value = if takes_set { value.and_then(|value| set(name, value)) } else { value };
-        match (place.and_then(|place| self.filters.get_mut(place)), value) {
-            (Some(filter), Ok(value)) => *filter = Some(value),
-            (None, Ok(_)) => self.fail_listing(format!("it has no filter {name}")),
-            (_, Err(error)) => self.fail(error),
+        match place.and_then(|place| self.filters.get_mut(place)) {
+            Some(filter) => *filter = Some(value),
+            None => self.fail_listing(format!("it has no filter {name}")),
         }
         self
+    }
+
+    fn encode<'q, T: Encode<'q, Postgres> + Type<Postgres>>(&mut self, value: T) -> Option<Given> {
+        let value = Given::encode(value).map_err(|error| self.fail(Error::Database(sqlx::Error::Encode(error))));
+        value.ok()
     }
 
     /// Keeps the first error. The fetch returns it.
@@ -91,76 +105,82 @@ impl<'a> Query<'a> {
     }
 
     fn fail_listing(&mut self, mistake: String) {
-        self.fail(Error::Listing { list: self.list.listing.name, mistake });
+        self.fail(self.list.mistake(mistake));
     }
 
     /// Checks everything that was given, before any of it reaches the database.
-    pub(crate) fn check(self) -> Result<Checked<'a>, Error> {
-        if let Some(error) = self.error {
+    pub(crate) fn check(&mut self, opened: &Opened) -> Result<Checked, Error> {
+        if let Some(error) = self.error.take() {
             return Err(error);
         }
-        let list = self.list.listing;
-        let mistake = |mistake: String| Error::Listing { list: list.name, mistake };
-        let parameters = PageParameters::try_from(self.request)?;
-        let place = self.order?;
-        let order = list.orders.get(place).ok_or_else(|| mistake("it has no orders".to_owned()))?;
-        if self.scope.len() != list.scope.len() {
-            return Err(mistake(format!("its scope is {:?}, and {} values were given", list.scope, self.scope.len())));
+        let listing = self.list.listing;
+        let mistake = |mistake: String| self.list.mistake(mistake);
+        let parameters = PageParameters::try_from(self.request.clone())?;
+        let place = self.order.clone()?;
+        let order = listing.orders.get(place).ok_or_else(|| mistake("it has no orders".to_owned()))?;
+        if self.scope.len() != listing.scope.len() {
+            let given = self.scope.len();
+            return Err(mistake(format!("its scope is {:?}, and {given} values were given", listing.scope)));
         }
-        let values = all(self.parameters, list.parameters.iter().copied())
+        let types = &opened.types;
+        let scope = listing.scope.iter().copied().zip(&types.scope).zip(&self.scope);
+        let scope = scope.map(|((name, target), given)| self.convert(name, target, given)).collect::<Result<_, _>>()?;
+        let given = all(&self.parameters, listing.parameters.iter().copied())
             .map_err(|name| mistake(format!("the parameter {name} was not given")))?;
-        let filters = all(self.filters, list.filters.iter().map(|filter| filter.name))
+        let values = listing.parameters.iter().copied().zip(&types.parameters).zip(given);
+        let values =
+            values.map(|((name, target), given)| self.convert(name, target, given)).collect::<Result<_, _>>()?;
+        let given = all(&self.filters, listing.filters.iter().map(|filter| filter.name))
             .map_err(|name| mistake(format!("the filter {name} was not given")))?;
-        let selection = Selection {
-            listing: list,
-            place,
-            order,
-            types: &self.list.types,
-            shapes: self.list.shapes.clone(),
-            scope: self.scope,
-            parameters: values,
-            filters,
-        };
-        if selection.lookups() > MAX_VALUES {
-            let sets: Vec<_> =
-                list.filters.iter().filter(|filter| filter.takes_set()).map(|filter| filter.name).collect();
-            let description = format!("must have at most {MAX_VALUES} combinations of values");
-            return Err(InvalidArgument::field(sets.join(" and "), description).into());
-        }
-        if parameters.skip > 0 && selection.is_scanned() {
-            return Err(skip_refused(&selection).into());
-        }
+        let filters = listing.filters.iter().zip(&types.filters).zip(given);
+        let filters = filters.map(|((filter, target), given)| self.convert_filter(filter, target, given.as_ref()));
+        let filters = filters.collect::<Result<_, _>>()?;
+        let (types, shapes) = (Arc::clone(types), opened.shapes.clone());
+        let selection = Selection { listing, place, order, types, shapes, scope, parameters: values, filters };
+        check_selection(&selection, &parameters)?;
         let fingerprint = selection.fingerprint();
         Ok(Checked { parameters, selection, fingerprint })
+    }
+
+    fn convert_filter(&self, filter: &Filter, target: &Target, given: Option<&Given>) -> Result<Option<Value>, Error> {
+        let Some(given) = given else { return Ok(None) };
+        if filter.takes_set() {
+            let set = target.convert_set(given, MAX_VALUES);
+            return set.map_err(|refusal| self.refused(filter.name, refusal));
+        }
+        self.convert(filter.name, target, given).map(Some)
+    }
+
+    fn convert(&self, name: &str, target: &Target, given: &Given) -> Result<Value, Error> {
+        target.convert(given).map_err(|refusal| self.refused(name, refusal))
+    }
+
+    fn refused(&self, name: &str, refusal: Refusal) -> Error {
+        match refusal {
+            Refusal::Type(mistake) => self.list.mistake(format!("the value of {name}: {mistake}")),
+            Refusal::Value(description) => InvalidArgument::field(name, description).into(),
+        }
     }
 }
 
 /// All values, or the name of the first one that is missing.
-fn all<T>(values: Vec<Option<T>>, names: impl Iterator<Item = &'static str>) -> Result<Vec<T>, &'static str> {
-    values.into_iter().zip(names).map(|(value, name)| value.ok_or(name)).collect()
+fn all<T>(values: &[Option<T>], names: impl Iterator<Item = &'static str>) -> Result<Vec<&T>, &'static str> {
+    values.iter().zip(names).map(|(value, name)| value.as_ref().ok_or(name)).collect()
 }
 
-fn skip_refused(selection: &Selection<'_>) -> InvalidArgument {
-    let scanned = selection.scanned().collect::<Vec<_>>().join(" and ");
-    InvalidArgument::field(
-        "page.skip",
-        format!("must be 0 with {scanned}, which no index serves in this order; follow the page tokens"),
-    )
-}
-
-fn encode_field<'q, T: Encode<'q, Postgres> + Type<Postgres>>(name: &str, value: T) -> Result<Value, Error> {
-    let value = Value::encode(value).map_err(sqlx::Error::Encode)?;
-    if value.as_text().is_some_and(|text| text.contains('\0')) {
-        return Err(InvalidArgument::field(name, "must not contain NUL").into());
+fn check_selection(selection: &Selection, parameters: &PageParameters) -> Result<(), InvalidArgument> {
+    if selection.lookups() > MAX_VALUES {
+        let filters = selection.listing.filters.iter();
+        let sets: Vec<_> = filters.filter(|filter| filter.takes_set()).map(|filter| filter.name).collect();
+        let description = format!("must have at most {MAX_VALUES} combinations of values");
+        return Err(InvalidArgument::field(sets.join(" and "), description));
     }
-    Ok(value)
-}
-
-/// The value of a filter of several values; `None` if the array is empty.
-fn set(name: &str, value: Option<Value>) -> Result<Option<Value>, Error> {
-    let count = value.as_ref().map_or(0, Value::array_length);
-    if count > MAX_VALUES {
-        return Err(InvalidArgument::field(name, format!("must have at most {MAX_VALUES} values")).into());
+    if parameters.skip > 0 && selection.is_scanned() {
+        let scanned = selection.scanned().collect::<Vec<_>>().join(" and ");
+        return Err(InvalidArgument::field(
+            "page.skip",
+            format!("must be 0 with {scanned}, which no index serves in this order; follow the page tokens"),
+        ));
     }
-    Ok(value.filter(|_| count > 0))
+    Ok(())
 }

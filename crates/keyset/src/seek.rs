@@ -34,8 +34,8 @@ fn is_run(key: &Key) -> bool {
 
 fn equals(Anchor { key: Key { expression, .. }, value }: &Anchor) -> String {
     match value {
-        Some(value) => format!("{expression} = {value}"),
-        None => format!("{expression} is null"),
+        Some(value) => format!("({expression}) = {value}"),
+        None => format!("({expression}) is null"),
     }
 }
 
@@ -43,15 +43,15 @@ fn equals(Anchor { key: Key { expression, .. }, value }: &Anchor) -> String {
 fn after(run: &[Anchor], inclusive: bool) -> Vec<String> {
     match run {
         [Anchor { key: Key { expression, nulls: Nulls::First, .. }, value: None }] if inclusive => {
-            vec![format!("{expression} is null"), format!("{expression} is not null")]
+            vec![format!("({expression}) is null"), format!("({expression}) is not null")]
         }
         [Anchor { key: Key { expression, nulls: Nulls::First, .. }, value: None }] => {
-            vec![format!("{expression} is not null")]
+            vec![format!("({expression}) is not null")]
         }
-        [Anchor { key: Key { expression, .. }, value: None }] if inclusive => vec![format!("{expression} is null")],
+        [Anchor { key: Key { expression, .. }, value: None }] if inclusive => vec![format!("({expression}) is null")],
         [Anchor { value: None, .. }] => vec![],
         [Anchor { key: Key { expression, nulls: Nulls::Last, .. }, .. }] => {
-            vec![beyond(run, inclusive), format!("{expression} is null")]
+            vec![beyond(run, inclusive), format!("({expression}) is null")]
         }
         _ => vec![beyond(run, inclusive)],
     }
@@ -64,7 +64,7 @@ fn beyond(run: &[Anchor], inclusive: bool) -> String {
         (Some(Sort::Ascending) | None, false) => ">",
         (Some(Sort::Ascending) | None, true) => ">=",
     };
-    let expressions: Vec<_> = run.iter().map(|anchor| anchor.key.expression).collect();
+    let expressions: Vec<_> = run.iter().map(|anchor| format!("({})", anchor.key.expression)).collect();
     let values: Vec<_> = run.iter().filter_map(|anchor| anchor.value.as_deref()).collect();
     match (expressions.as_slice(), values.as_slice()) {
         ([expression], [value]) => format!("{expression} {operator} {value}"),

@@ -34,7 +34,7 @@ pub(crate) fn key_column(place: usize) -> String {
 }
 
 /// The statement that fetches the rows of a page, nearest to its anchor first.
-pub(crate) fn page(selection: &Selection<'_>, direction: Direction, anchor: Option<&Anchor>, skips: bool) -> Shape {
+pub(crate) fn page(selection: &Selection, direction: Direction, anchor: Option<&Anchor>, skips: bool) -> Shape {
     let mut draft = Draft::default();
     let select = Select::new(selection, &mut draft, direction);
     let conditions = select.conditions(&mut draft, anchor);
@@ -59,7 +59,7 @@ pub(crate) fn page(selection: &Selection<'_>, direction: Direction, anchor: Opti
 }
 
 /// The rows that a capped count examines, and whether each one is a hit.
-pub(crate) fn examined(selection: &Selection<'_>, draft: &mut Draft, limit: u32) -> String {
+pub(crate) fn examined(selection: &Selection, draft: &mut Draft, limit: u32) -> String {
     let select = Select::new(selection, draft, Direction::Forward);
     let conditions = select.conditions(draft, None);
     let limit = limit.to_string();
@@ -70,14 +70,14 @@ pub(crate) fn examined(selection: &Selection<'_>, draft: &mut Draft, limit: u32)
 
 /// What the parts of one page statement share.
 struct Select<'a> {
-    selection: &'a Selection<'a>,
+    selection: &'a Selection,
     source: Source,
     /// The order's keys in the direction of the page.
     keys: Vec<Key>,
 }
 
 impl<'a> Select<'a> {
-    fn new(selection: &'a Selection<'a>, draft: &mut Draft, direction: Direction) -> Self {
+    fn new(selection: &'a Selection, draft: &mut Draft, direction: Direction) -> Self {
         let keys = selection.order.keys.iter().copied();
         let keys = match direction {
             Direction::Forward => keys.collect(),
@@ -88,7 +88,7 @@ impl<'a> Select<'a> {
 
     /// The condition of each index range that may hold rows of the page, nearest first.
     fn conditions(&self, draft: &mut Draft, anchor: Option<&Anchor>) -> Vec<String> {
-        let ranges = self.bounds(anchor.is_some());
+        let ranges = self.bounds(draft, anchor.is_some());
         let all: Vec<String> = self.source.conditions.iter().cloned().chain(ranges).collect();
         let with = |branch: String| or_true(&all.iter().cloned().chain(std::iter::once(branch)).collect::<Vec<_>>());
         match anchor {
@@ -102,16 +102,19 @@ impl<'a> Select<'a> {
     /// After an anchor, the bound on the anchor's side always holds. If it is written anyway, Postgres 18 can start at
     /// the bound and read every index entry up to the anchor; Postgres 15 does not. If the key may be null, the anchor
     /// does not imply the bound, so both bounds are written.
-    fn bounds(&self, is_anchored: bool) -> Vec<String> {
+    fn bounds(&self, draft: &mut Draft, is_anchored: bool) -> Vec<String> {
         let Some(first) = self.keys.first() else { return Vec::new() };
-        let bound = |operator, value: &String| format!("{} {operator} {value}", first.expression);
-        let lower = self.source.lower.iter().map(|value| bound(">=", value));
-        let upper = self.source.upper.iter().map(|value| bound("<", value));
-        match (is_anchored && first.nulls == Nulls::Never, first.sort) {
+        let (lower, upper) = (self.source.lower.iter(), self.source.upper.iter());
+        let (lower, upper) = (lower.map(|slot| (">=", *slot)), upper.map(|slot| ("<", *slot)));
+        let bounds: Vec<_> = match (is_anchored && first.nulls == Nulls::Never, first.sort) {
             (false, _) => lower.chain(upper).collect(),
             (true, Sort::Ascending) => upper.collect(),
             (true, Sort::Descending) => lower.collect(),
-        }
+        };
+        // Only what is written is bound: Postgres cannot tell the type of a parameter that is not used.
+        let bound =
+            |(operator, slot)| format!("({}) {operator} {}", first.expression, self.selection.bind(draft, slot));
+        bounds.into_iter().map(bound).collect()
     }
 
     /// The branches of the seek after an anchor.
@@ -119,7 +122,7 @@ impl<'a> Select<'a> {
         let types = self.selection.key_types().iter();
         let keys = self.keys.iter().zip(types).zip(&anchor.nulls).enumerate();
         let anchors = keys.map(|(place, ((&key, key_type), is_null))| {
-            let value = (!is_null).then(|| format!("{}::{key_type}", draft.bind(Slot::Key(place))));
+            let value = (!is_null).then(|| format!("({}::{})", draft.bind(Slot::Key(place)), key_type.name));
             seek::Anchor { key, value }
         });
         let branches = branches(&anchors.collect::<Vec<_>>(), anchor.is_inclusive);
@@ -142,7 +145,7 @@ impl<'a> Select<'a> {
     fn leaf(&self, condition: &str, ceiling: &str) -> String {
         let listing = self.selection.listing;
         let keys = self.keys.iter().enumerate();
-        let keys = keys.map(|(place, key)| format!(", {} as {}", key.expression, key_column(place)));
+        let keys = keys.map(|(place, key)| format!(", ({}) as {}", key.expression, key_column(place)));
         let hit = self.source.hit.iter().map(|hit| format!(",\n    {hit} as {HIT}"));
         let weight = listing.weight.iter();
         let weight = weight.map(|weight| format!(",\n    greatest(coalesce(({weight}), 0), 0) as keyset_weight"));

@@ -3,23 +3,26 @@ use std::sync::Arc;
 use pagination::{Direction, Fingerprint, Position};
 
 use crate::{
-    Statement, count,
+    Statement,
+    array::Array,
+    count,
     counter::Counter,
-    listing::{Filter, Listing, Order, Test},
+    listing::{Filter, Listing, Nulls, Order, Test},
     prefix::successor,
     select,
-    shape::{Anchor, Purpose, Shape, ShapeKey, Shapes, Slot},
+    shape::{Anchor, Draft, Purpose, Shape, ShapeKey, Shapes, Slot},
+    target::Target,
     value::Value,
 };
 
 /// What a request selects: the values of the scope, the parameters and the filters, and the order.
 #[derive(Debug, Clone)]
-pub(crate) struct Selection<'a> {
+pub(crate) struct Selection {
     pub(crate) listing: &'static Listing,
     /// The position of the order in the listing.
     pub(crate) place: usize,
     pub(crate) order: &'static Order,
-    pub(crate) types: &'a Types,
+    pub(crate) types: Arc<Types>,
     pub(crate) shapes: Shapes,
     /// One value for each column of the scope.
     pub(crate) scope: Vec<Value>,
@@ -29,29 +32,24 @@ pub(crate) struct Selection<'a> {
     pub(crate) filters: Vec<Option<Value>>,
 }
 
-/// The names of the types that a listing's statements cast to, in its database.
-#[derive(Debug, Clone, Default)]
+/// The types that a listing's statements cast to, in its database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Types {
     /// For each order, the type of each of its keys.
-    pub(crate) keys: Vec<Vec<String>>,
-    /// For each filter, the type that the values of its column are compared as.
-    pub(crate) sets: Vec<SetType>,
+    pub(crate) keys: Vec<Vec<KeyType>>,
+    /// For each column of the scope, each parameter and each filter, the type of its value.
+    pub(crate) scope: Vec<Target>,
+    pub(crate) parameters: Vec<Target>,
+    pub(crate) filters: Vec<Target>,
 }
 
-/// The type and collation that the values of a column are compared with.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct SetType {
+/// The type of a key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct KeyType {
+    /// Its name in a cast.
     pub(crate) name: String,
+    /// The collation that sorts its values, if it is not the default one.
     pub(crate) collation: Option<String>,
-}
-
-impl SetType {
-    /// The elements of an array of such values, with the column's collation, so that DISTINCT compares them as the
-    /// column does.
-    pub(crate) fn element(&self, values: &str) -> String {
-        let collate = self.collation.as_ref().map(|collation| format!(" collate {collation}")).unwrap_or_default();
-        format!("unnest({values}::{}[]){collate}", self.name)
-    }
 }
 
 /// How much of the list a page statement reads, starting at its position.
@@ -76,17 +74,16 @@ impl Bound {
     }
 }
 
-impl Selection<'static> {
+impl Selection {
     /// A selection without filters, whose other values are null.
     pub(crate) fn of_nulls(listing: &'static Listing) -> Self {
         const NOTHING: Order = Order { name: "", keys: &[], indexed: &[] };
-        const NO_TYPES: &Types = &Types { keys: Vec::new(), sets: Vec::new() };
-        let nulls = |count| vec![Value::key(None); count];
+        let nulls = |count| vec![Value::default(); count];
         Self {
             listing,
             place: 0,
             order: listing.orders.first().unwrap_or(&NOTHING),
-            types: NO_TYPES,
+            types: Arc::default(),
             shapes: Shapes::default(),
             scope: nulls(listing.scope.len()),
             parameters: nulls(listing.parameters.len()),
@@ -95,7 +92,7 @@ impl Selection<'static> {
     }
 }
 
-impl Selection<'_> {
+impl Selection {
     /// The filters that the request has, with their positions in the listing. An empty prefix is omitted, because every
     /// row has it.
     pub(crate) fn given(&self) -> impl Iterator<Item = (usize, &'static Filter, &Value)> {
@@ -143,7 +140,7 @@ impl Selection<'_> {
     /// How many index lookups the sets of values need: one for each combination of their values.
     pub(crate) fn lookups(&self) -> usize {
         let sets = self.given().filter(|(_, filter, _)| filter.takes_set() && self.is_indexed(filter));
-        sets.map(|(_, _, value)| value.array_length().max(1)).product()
+        sets.map(|(_, _, value)| value.bytes.as_deref().map_or(1, Array::length)).product()
     }
 
     /// How many rows a page examines when a filter has no index. Each lookup may examine this many, so the listing's
@@ -162,28 +159,77 @@ impl Selection<'_> {
         self.given().all(|(_, filter, _)| counter.filters.contains(&filter.name))
     }
 
-    /// The query that a page token is bound to.
+    /// What decides which rows the list has, and in which order: the declaration of what the request uses, and the
+    /// values. Columns, indexes, and filters and orders that the request does not use may change.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
-        let mut parts = Fingerprint::of(self.listing.name).part("order", self.order.name.as_bytes());
-        for key_type in self.key_types() {
-            parts = parts.part("key type", key_type.as_bytes());
+        let Listing { name, from, scope, parameters, .. } = self.listing;
+        let mut parts = Fingerprint::of(name).part("from", from.as_bytes()).part("order", self.order.name.as_bytes());
+        for (key, key_type) in self.order.keys.iter().zip(self.key_types()) {
+            parts = parts.part("key", key.order_by(key.expression).as_bytes());
+            parts = parts.part(nulls(key.nulls), key_type.name.as_bytes());
+            parts = parts.part("collation", key_type.collation.as_deref().unwrap_or_default().as_bytes());
         }
-        let scope = self.listing.scope.iter().zip(&self.scope);
-        let parameters = self.listing.parameters.iter().zip(&self.parameters);
-        let filters = self.listing.filters.iter().map(|filter| &filter.name).zip(&self.filters);
-        let filters = filters.filter_map(|(name, value)| Some((name, value.as_ref()?)));
-        for (name, value) in scope.chain(parameters).chain(filters) {
+        let scope = scope.iter().zip(&self.scope).map(|(column, value)| (*column, "scope", "", value));
+        let parameters = parameters.iter().zip(&self.parameters).map(|(name, value)| (*name, "parameter", "", value));
+        let filters = self.given().map(|(_, Filter { name, test }, value)| {
+            let (kind, expression) = test.parts();
+            (*name, kind, expression, value)
+        });
+        for (name, kind, expression, value) in scope.chain(parameters).chain(filters) {
+            parts = parts.part(name, kind.as_bytes()).part("test", expression.as_bytes());
             parts = match &value.bytes {
-                Some(bytes) => parts.part(name, bytes),
-                None => parts.part("null", name.as_bytes()),
+                Some(bytes) => parts.part("value", bytes),
+                None => parts.part("null", b""),
             };
         }
         parts.finish()
     }
 
-    /// The type name of each key, for casts.
-    pub(crate) fn key_types(&self) -> &[String] {
+    /// The type of each key.
+    pub(crate) fn key_types(&self) -> &[KeyType] {
         self.types.keys.get(self.place).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Adds a parameter and returns it as SQL: cast to the type of the column that it is compared with.
+    pub(crate) fn bind(&self, draft: &mut Draft, slot: Slot) -> String {
+        let placeholder = draft.bind(slot);
+        match self.target(slot) {
+            Some(target) => target.cast(&placeholder, self.value(slot, &[], Extent::default()).is_text),
+            None => format!("({placeholder})"),
+        }
+    }
+
+    /// The name of the type that a value is bound as, before its cast.
+    #[cfg(feature = "conformance")]
+    pub(crate) fn transport(&self, slot: Slot, value: &Value) -> String {
+        let name = |target: &Target| {
+            let name = if value.is_text { "text" } else { &target.name };
+            format!("{name}{}", if target.is_array { "[]" } else { "" })
+        };
+        match slot {
+            Slot::Key(place) => self.key_types().get(place).map(|key| key.name.clone()).unwrap_or_default(),
+            Slot::Limit | Slot::Skip | Slot::Reach | Slot::Examined => "int8".to_owned(),
+            Slot::Scope(_) | Slot::Parameter(_) | Slot::Filter(_) | Slot::PrefixEnd(_) => {
+                self.target(slot).map(name).unwrap_or_default()
+            }
+        }
+    }
+
+    pub(crate) fn target(&self, slot: Slot) -> Option<&Target> {
+        match slot {
+            Slot::Scope(place) => self.types.scope.get(place),
+            Slot::Parameter(place) => self.types.parameters.get(place),
+            Slot::Filter(place) | Slot::PrefixEnd(place) => self.types.filters.get(place),
+            Slot::Key(_) | Slot::Limit | Slot::Skip | Slot::Reach | Slot::Examined => None,
+        }
+    }
+
+    /// The parameters that Postgres reads from text.
+    fn texts(&self) -> Vec<Slot> {
+        let scope = self.scope.iter().enumerate().map(|(place, value)| (Slot::Scope(place), value));
+        let parameters = self.parameters.iter().enumerate().map(|(place, value)| (Slot::Parameter(place), value));
+        let filters = self.given().map(|(place, _, value)| (Slot::Filter(place), value));
+        scope.chain(parameters).chain(filters).filter(|(_, value)| value.is_text).map(|(slot, _)| slot).collect()
     }
 
     /// The statement that fetches the rows of a page, nearest to its position first.
@@ -208,7 +254,7 @@ impl Selection<'_> {
         let filters = self.given().map(|(place, _, _)| place).collect();
         let ends =
             self.given().filter(|(_, filter, value)| has_end(filter, value)).map(|(place, _, _)| place).collect();
-        let key = ShapeKey { purpose, order: self.place, filters, ends };
+        let key = ShapeKey { purpose, order: self.place, filters, ends, texts: self.texts() };
         let shape = self.shapes.get(key, |ShapeKey { purpose, .. }| match purpose {
             Purpose::Page { direction, anchor, skips } => select::page(self, *direction, anchor.as_ref(), *skips),
             Purpose::Capped => count::capped(self),
@@ -237,7 +283,15 @@ impl Selection<'_> {
             Slot::Reach => Some(rows(extent.skip + extent.limit)),
             Slot::Examined => Some(rows(self.examined_rows())),
         };
-        value.unwrap_or_else(|| Value::key(None))
+        value.unwrap_or_default()
+    }
+}
+
+fn nulls(nulls: Nulls) -> &'static str {
+    match nulls {
+        Nulls::Never => "never null",
+        Nulls::First => "nulls first",
+        Nulls::Last => "nulls last",
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct ShapeKey {
     pub(crate) filters: Vec<usize>,
     /// The positions of the prefixes after which some text sorts.
     pub(crate) ends: Vec<usize>,
+    /// The parameters that Postgres reads from text.
+    pub(crate) texts: Vec<Slot>,
 }
 
 /// What a statement is for.
@@ -49,7 +51,7 @@ pub(crate) struct Anchor {
 }
 
 /// A parameter, named by the source of its value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Slot {
     /// A column of the scope, a parameter of `from` or a filter, by its position in the listing.
     Scope(usize),

@@ -31,24 +31,24 @@ pub(crate) struct Source {
     /// For a page: for each filter that is a set of values, a subquery with the values to look up.
     pub(crate) lookups: Vec<String>,
     /// For a page: inclusive lower bounds of the first key.
-    pub(crate) lower: Vec<String>,
+    pub(crate) lower: Vec<Slot>,
     /// For a page: exclusive upper bounds of the first key.
-    pub(crate) upper: Vec<String>,
+    pub(crate) upper: Vec<Slot>,
 }
 
 impl Source {
     /// Binds the scope, the parameters and the filters.
-    pub(crate) fn new(selection: &Selection<'_>, draft: &mut Draft, reading: Reading) -> Self {
+    pub(crate) fn new(selection: &Selection, draft: &mut Draft, reading: Reading) -> Self {
         let listing = selection.listing;
         let from = match reading {
             Reading::All | Reading::Page => listing.from,
             Reading::Counter(table) => table,
         };
         let scope = listing.scope.iter().enumerate();
-        let scope = scope.map(|(place, column)| format!("{column} = {}", draft.bind(Slot::Scope(place)))).collect();
+        let scope = scope.map(|(place, column)| format!("({column}) = {}", selection.bind(draft, Slot::Scope(place))));
         let mut source = Self {
             from: from.to_owned(),
-            conditions: scope,
+            conditions: scope.collect(),
             hit: None,
             lookups: Vec::new(),
             lower: Vec::new(),
@@ -61,9 +61,9 @@ impl Source {
                     source.add_range(selection, draft, place, filter, value);
                 }
                 (true, _) | (false, Reading::Counter(_)) => {
-                    source.conditions.extend(test(draft, place, filter, value));
+                    source.conditions.extend(test(selection, draft, place, filter, value));
                 }
-                (false, _) => hits.extend(test(draft, place, filter, value)),
+                (false, _) => hits.extend(test(selection, draft, place, filter, value)),
             }
         }
         source.hit = (!hits.is_empty()).then(|| format!("({}) is true", hits.join(" and ")));
@@ -77,38 +77,33 @@ impl Source {
     }
 
     /// Makes a filter part of the index range that a page reads.
-    fn add_range(
-        &mut self,
-        selection: &Selection<'_>,
-        draft: &mut Draft,
-        place: usize,
-        filter: &Filter,
-        value: &Value,
-    ) {
+    fn add_range(&mut self, selection: &Selection, draft: &mut Draft, place: usize, filter: &Filter, value: &Value) {
         match filter.test {
             Test::AnyOf(column) => {
                 let alias = format!("keyset_lookup_{}", self.lookups.len() + 1);
-                let values = draft.bind(Slot::Filter(place));
-                let element = selection.types.sets.get(place).map(|set| set.element(&values)).unwrap_or_default();
-                self.lookups.push(format!("(select distinct {element} as value) as {alias}"));
-                self.conditions.push(format!("{column} = {alias}.value"));
+                let values = selection.bind(draft, Slot::Filter(place));
+                // DISTINCT compares the values as the column does.
+                let collation = selection.types.filters.get(place).and_then(|target| target.collation.as_ref());
+                let collate = collation.map(|collation| format!(" collate {collation}")).unwrap_or_default();
+                self.lookups.push(format!("(select distinct unnest{values}{collate} as value) as {alias}"));
+                self.conditions.push(format!("({column}) = {alias}.value"));
             }
             Test::Prefix(_) => {
-                self.lower.push(draft.bind(Slot::Filter(place)));
-                self.upper.extend(successor(value).map(|_: Value| draft.bind(Slot::PrefixEnd(place))));
+                self.lower.push(Slot::Filter(place));
+                self.upper.extend(successor(value).map(|_: Value| Slot::PrefixEnd(place)));
             }
-            Test::AtLeast(_) => self.lower.push(draft.bind(Slot::Filter(place))),
-            Test::LessThan(_) => self.upper.push(draft.bind(Slot::Filter(place))),
-            Test::Equal(_) | Test::Condition(_) => self.conditions.extend(test(draft, place, filter, value)),
+            Test::AtLeast(_) => self.lower.push(Slot::Filter(place)),
+            Test::LessThan(_) => self.upper.push(Slot::Filter(place)),
+            Test::Equal(_) | Test::Condition(_) => self.conditions.extend(test(selection, draft, place, filter, value)),
         }
     }
 
     /// Replaces the markers of parameters and conditions in `from`.
-    fn fill_from(&mut self, selection: &Selection<'_>, draft: &mut Draft) {
+    fn fill_from(&mut self, selection: &Selection, draft: &mut Draft) {
         for (place, name) in selection.listing.parameters.iter().enumerate() {
             let marker = format!("{{{name}}}");
             if self.from.contains(&marker) {
-                self.from = self.from.replace(&marker, &draft.bind(Slot::Parameter(place)));
+                self.from = self.from.replace(&marker, &selection.bind(draft, Slot::Parameter(place)));
             }
         }
         if selection.listing.places_conditions() {
@@ -119,17 +114,18 @@ impl Source {
 }
 
 /// The conditions of a filter.
-fn test(draft: &mut Draft, place: usize, filter: &Filter, value: &Value) -> Vec<String> {
-    let bound = draft.bind(Slot::Filter(place));
+fn test(selection: &Selection, draft: &mut Draft, place: usize, filter: &Filter, value: &Value) -> Vec<String> {
+    let bound = selection.bind(draft, Slot::Filter(place));
     match filter.test {
-        Test::Equal(column) => vec![format!("{column} = {bound}")],
-        Test::AnyOf(column) => vec![format!("{column} = any({bound})")],
-        Test::AtLeast(column) => vec![format!("{column} >= {bound}")],
-        Test::LessThan(column) => vec![format!("{column} < {bound}")],
+        Test::Equal(column) => vec![format!("({column}) = {bound}")],
+        Test::AnyOf(column) => vec![format!("({column}) = any{bound}")],
+        Test::AtLeast(column) => vec![format!("({column}) >= {bound}")],
+        Test::LessThan(column) => vec![format!("({column}) < {bound}")],
         Test::Condition(condition) => vec![format!("({})", condition.replace(&format!("{{{}}}", filter.name), &bound))],
         Test::Prefix(column) => {
-            let end = successor(value).map(|_: Value| format!("{column} < {}", draft.bind(Slot::PrefixEnd(place))));
-            std::iter::once(format!("{column} >= {bound}")).chain(end).collect()
+            let end = successor(value)
+                .map(|_: Value| format!("({column}) < {}", selection.bind(draft, Slot::PrefixEnd(place))));
+            std::iter::once(format!("({column}) >= {bound}")).chain(end).collect()
         }
     }
 }

@@ -35,7 +35,7 @@ impl Turns {
     }
 
     /// Waits for a turn. Callers of one tenant wait for each other first, so that few of them wait among the other tenants.
-    pub(crate) async fn next(&self, selection: &Selection<'_>) -> Result<Turn, AcquireError> {
+    pub(crate) async fn next(&self, selection: &Selection) -> Result<Turn, AcquireError> {
         let tenant = selection.scope.first().and_then(|value| value.bytes.clone());
         let of_tenant = self.tenant(tenant).acquire_owned().await?;
         Ok(Turn { _of_tenant: of_tenant, _of_all: Arc::clone(&self.all).acquire_owned().await? })

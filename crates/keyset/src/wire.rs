@@ -145,6 +145,11 @@ impl Layout {
     }
 }
 
+/// A numeric in Postgres's binary format as decimal text.
+pub(crate) fn decimal(bytes: &[u8]) -> Option<String> {
+    numeric::text(bytes).ok()
+}
+
 #[cfg(feature = "conformance")]
 pub(crate) fn convert(from: &PgTypeInfo, to: &FieldDescriptor, bytes: &[u8]) -> Option<Result<Vec<u8>, String>> {
     let conversion = Conversion::between(from, to)?;

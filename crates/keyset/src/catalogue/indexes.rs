@@ -174,7 +174,7 @@ pub(super) async fn check_distinct(
 /// index.
 pub(super) async fn check_seek(
     connection: &mut PgConnection,
-    selection: &Selection<'_>,
+    selection: &Selection,
     expressions: &[Expression],
 ) -> Result<(), Fault> {
     let order = selection.order;

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use sqlx::{
     AssertSqlSafe, Executor, FromRow, PgConnection, Row, SqlSafeStr, Statement,
     postgres::{PgColumn, types::Oid},
+    raw_sql,
 };
 
 use super::Fault;
 use crate::{
-    listing::{Filter, Listing, Test},
+    listing::{Filter, Listing, Test, WHERE},
     plan,
-    selection::{Bound, Extent, Selection, SetType, Types},
+    selection::{Bound, Extent, KeyType, Selection, Types},
     shape::Draft,
     source::{Reading, Source, or_true},
+    target::Target,
 };
 
 /// An expression of a listing.
@@ -46,6 +48,13 @@ pub(super) struct ValueType {
     pub(super) is_row: bool,
     /// Whether a collation compares its values.
     has_collation: bool,
+    oid: Oid,
+    /// Its name in a cast, which for a domain is not the name of the base type.
+    declared: String,
+    /// Whether its binary format is text.
+    is_text: bool,
+    /// The type of its elements, if it is an array.
+    element: Option<Oid>,
 }
 
 impl ValueType {
@@ -68,12 +77,36 @@ impl ValueType {
             end::int4 as longest,
             base.modifier,
             base.typtype = 'c' as is_row,
-            base.typcollation <> 0 as has_collation
+            base.typcollation <> 0 as has_collation,
+            base.oid,
+            format_type($1, -1) as declared,
+            base.typtype = 'e' or base.typcategory = 'S' and base.typname <> 'char' as is_text,
+            case when base.typcategory = 'A' and base.typlen = -1 then base.typelem end as element
         from base
         left join pg_range r on r.rngtypid = base.oid
         left join pg_type bound on bound.oid = r.rngsubtype
         where base.typtype <> 'd'
         order by base.depth desc limit 1";
+
+    async fn of(connection: &mut PgConnection, oid: Oid) -> sqlx::Result<Option<Self>> {
+        sqlx::query_as(Self::SELECT).bind(oid).fetch_optional(connection).await
+    }
+
+    /// The type of values that are bound as this type.
+    fn target(self, collation: Option<String>) -> Target {
+        let Self { name, oid, declared, is_text, .. } = self;
+        Target { name, oid: oid.0, base: oid.0, declared, is_text, is_array: false, collation }
+    }
+}
+
+/// The type of values that are bound as the type with this OID.
+async fn target(connection: &mut PgConnection, oid: Oid, collation: Option<String>) -> Result<Target, Fault> {
+    let missing = || Fault::from(format!("the type {} does not exist", oid.0));
+    let found = ValueType::of(connection, oid).await?.ok_or_else(missing)?;
+    let Some(element) = found.element else { return Ok(found.target(collation)) };
+    let found = ValueType::of(connection, element).await?.ok_or_else(missing)?;
+    let declared = found.declared.clone();
+    Ok(Target { name: declared, oid: element.0, ..found.target(collation) }.array())
 }
 
 /// Finds the columns that a listing compares: those of the scope and the filters, and the keys of its orders.
@@ -112,18 +145,101 @@ pub(super) async fn check_conditions(connection: &mut PgConnection, listing: &'s
 }
 
 /// The types that a listing's statements cast to.
-pub(super) fn of(listing: &Listing, expressions: &[Expression]) -> Types {
-    let name =
-        |text: &str| named(expressions, text).map(|expression| expression.value_type.name.clone()).unwrap_or_default();
-    let keys = |order: &crate::Order| order.keys.iter().map(|key| name(key.expression)).collect();
-    let set = |filter: &Filter| {
-        let found = filter.equal_column().and_then(|column| named(expressions, column));
-        found.map(|found| SetType { name: found.value_type.name.clone(), collation: found.collation.clone() })
+pub(super) async fn of(
+    connection: &mut PgConnection,
+    listing: &'static Listing,
+    expressions: &[Expression],
+) -> Result<Types, Fault> {
+    let key = |text: &str| {
+        let found = named(expressions, text);
+        let key_type =
+            found.map(|found| KeyType { name: found.value_type.name.clone(), collation: found.collation.clone() });
+        key_type.unwrap_or_default()
     };
-    Types {
-        keys: listing.orders.iter().map(keys).collect(),
-        sets: listing.filters.iter().map(|filter| set(filter).unwrap_or_default()).collect(),
+    let keys = |order: &crate::Order| order.keys.iter().map(|key_of| key(key_of.expression)).collect();
+    let mut types = Types { keys: listing.orders.iter().map(keys).collect(), ..Types::default() };
+    let inner = inner(connection, listing).await?;
+    for column in listing.scope {
+        types.scope.push(column_target(connection, listing, expressions, column).await?);
     }
+    types.parameters = inner;
+    for filter in listing.filters {
+        let target = match filter.equal_column().or(filter.bounded_column()) {
+            Some(column) => column_target(connection, listing, expressions, column).await?,
+            None => condition_target(connection, listing, filter).await?,
+        };
+        types.filters.push(if filter.takes_set() { target.array() } else { target });
+    }
+    Ok(types)
+}
+
+/// The type of values that are compared with a column.
+async fn column_target(
+    connection: &mut PgConnection,
+    listing: &'static Listing,
+    expressions: &[Expression],
+    column: &'static str,
+) -> Result<Target, Fault> {
+    if let Some(found) = named(expressions, column) {
+        return Ok(target(connection, found.value_type.oid, found.collation.clone()).await?.of_column());
+    }
+    // The column exists only inside the query.
+    let inside = inferred(connection, listing, &format!("({column}) = {{}}"), "{}").await?;
+    Ok(target(connection, inside, None).await?.of_column())
+}
+
+async fn condition_target(
+    connection: &mut PgConnection,
+    listing: &'static Listing,
+    filter: &Filter,
+) -> Result<Target, Fault> {
+    let (_, condition) = filter.test.parts();
+    let oid = inferred(connection, listing, condition, &format!("{{{}}}", filter.name)).await?;
+    target(connection, oid, None).await
+}
+
+/// The types of the parameters of `from`.
+async fn inner(connection: &mut PgConnection, listing: &'static Listing) -> Result<Vec<Target>, Fault> {
+    let mut targets = Vec::new();
+    for oid in parameter_types(connection, listing, "true").await? {
+        targets.push(target(connection, oid, None).await?);
+    }
+    Ok(targets)
+}
+
+/// The type that Postgres infers for the value that `marker` stands for in a condition.
+async fn inferred(
+    connection: &mut PgConnection,
+    listing: &'static Listing,
+    condition: &str,
+    marker: &str,
+) -> Result<Oid, Fault> {
+    let condition = condition.replace(marker, &format!("(${})", listing.parameters.len() + 1));
+    let types = parameter_types(connection, listing, &condition).await?;
+    types.last().copied().ok_or_else(|| format!("the condition {condition} does not contain {marker}").into())
+}
+
+/// The types that Postgres infers for the parameters of `from`, and for one in a condition after them.
+async fn parameter_types(
+    connection: &mut PgConnection,
+    listing: &'static Listing,
+    condition: &str,
+) -> Result<Vec<Oid>, Fault> {
+    let mut from = listing.from.to_owned();
+    for (place, name) in listing.parameters.iter().enumerate() {
+        from = from.replace(&format!("{{{name}}}"), &format!("(${})", place + 1));
+    }
+    let statement = if listing.places_conditions() {
+        format!("select from {}", from.replace(WHERE, &format!("({condition})")))
+    } else {
+        format!("select from {from} where ({condition})")
+    };
+    let prepare = format!("prepare keyset_types as {statement}");
+    raw_sql(AssertSqlSafe(prepare)).execute(&mut *connection).await?;
+    let types = "select parameter_types::oid[] from pg_prepared_statements where name = 'keyset_types'";
+    let types: Vec<Oid> = sqlx::query_scalar(types).fetch_one(&mut *connection).await?;
+    raw_sql("deallocate keyset_types").execute(connection).await?;
+    Ok(types)
 }
 
 async fn find_one(
@@ -133,13 +249,13 @@ async fn find_one(
 ) -> Result<Expression, Fault> {
     // A subquery without rows is null, but has the type and the collation of its column.
     let about = |what: &str| {
-        let ask = |from: String| format!("select {what} from (select (select {text} {from} limit 0) as it) as one");
+        let ask = |from: String| format!("select {what} from (select (select ({text}) {from} limit 0) as it) as one");
         select(listing, ask).statement()
     };
     let oid = about("pg_typeof(it)::oid").query()?.persistent(false).fetch_one(&mut *connection).await?;
     let oid: Oid = oid.try_get(0)?;
-    let value_type = sqlx::query_as(ValueType::SELECT).bind(oid).fetch_optional(&mut *connection).await?;
-    let value_type: ValueType = value_type.ok_or_else(|| format!("{text} has no type that rows can be ordered by"))?;
+    let value_type = ValueType::of(connection, oid).await?;
+    let value_type = value_type.ok_or_else(|| format!("{text} has no type that rows can be ordered by"))?;
     let collation = if value_type.has_collation {
         about("pg_collation_for(it)").query()?.persistent(false).fetch_one(&mut *connection).await?.try_get(0)?
     } else {
@@ -155,7 +271,7 @@ pub(super) async fn definition(
     listing: &'static Listing,
     text: &str,
 ) -> Result<String, Fault> {
-    let explain = format!("explain (verbose, format json) select {text} from {}", listing.from);
+    let explain = format!("explain (verbose, format json) select ({text}) from {}", listing.from);
     let explained = sqlx::query_scalar(AssertSqlSafe(explain)).persistent(false).fetch_one(connection).await?;
     let explained: serde_json::Value = explained;
     let scans: Vec<_> = plan::nodes(&explained).into_iter().filter(plan::Node::is_scan).collect();

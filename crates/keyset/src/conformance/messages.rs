@@ -1,9 +1,6 @@
 //! Compares messages with the same rows as Postgres writes them in JSON.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use pagination::proto::PageRequest;
 use prost_reflect::{
@@ -12,11 +9,6 @@ use prost_reflect::{
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{Conformance, FEW, describe, fail};
-use crate::{
-    selection::Extent,
-    shape::Draft,
-    source::{Reading, Source},
-};
 
 /// The columns of a row as text; `None` for a null.
 type Texts = BTreeMap<String, Option<String>>;
@@ -64,18 +56,9 @@ impl Conformance<'_> {
 
     /// All rows in JSON, each value as text.
     async fn texts(&self, order: &crate::Order, filters: &super::Filters) -> Vec<Texts> {
-        let selection = self.selection(order, filters);
-        let mut draft = Draft::default();
-        let source = Source::new(&selection, &mut draft, Reading::All);
-        let keys: Vec<_> = order.keys.iter().map(|key| key.order_by(key.expression)).collect();
-        let (columns, from, condition, order) =
-            (selection.listing.columns, &source.from, source.condition(), keys.join(", "));
-        let shape = draft.finish(format!(
-            "select (select json_object_agg(key, value) from json_each_text(row_to_json(listed)))
-            from (select {columns} from {from} where {condition} order by {order} limit {FEW}) as listed"
-        ));
-        let statement = selection.fill(Arc::new(shape), &[], Extent::default()).statement();
-        let rows = self.list.paging.connections.rows(statement).await.unwrap_or_else(fail);
+        let json = "(select json_object_agg(key, value) from json_each_text(row_to_json(reference))
+            where key !~ '^(keyset_key|reference)_[0-9]+$')";
+        let rows = self.reference(order, filters, json, &format!("limit {FEW}")).await;
         let texts = rows.iter().map(|row| row.try_get::<serde_json::Value, _>(0).unwrap_or_else(fail));
         texts.map(|texts| serde_json::from_value(texts).unwrap_or_else(fail)).collect()
     }

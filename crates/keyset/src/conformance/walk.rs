@@ -1,19 +1,10 @@
 //! Compares walks with one plain ORDER BY.
 
-use std::sync::Arc;
-
 use pagination::proto::{PageRequest, TotalCount};
 use sqlx::{FromRow, Row, ValueRef, postgres::PgRow};
 
 use super::{Conformance, FEW, Filters, describe, fail};
-use crate::{
-    listing::Order,
-    page::Page,
-    select::key_column,
-    selection::Extent,
-    shape::Draft,
-    source::{Reading, Source},
-};
+use crate::{listing::Order, page::Page, select::key_column};
 
 /// The keys of a row, as Postgres's own bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,22 +32,6 @@ impl Conformance<'_> {
                 }
             }
         }
-    }
-
-    /// All matching rows in order, by a statement without pages.
-    pub(super) async fn expected(&self, order: &Order, filters: &Filters) -> Vec<KeyRow> {
-        let selection = self.selection(order, filters);
-        let mut draft = Draft::default();
-        let source = Source::new(&selection, &mut draft, Reading::All);
-        let keys = selection.order.keys.iter().enumerate();
-        let columns: Vec<_> = keys.map(|(place, key)| format!("{} as {}", key.expression, key_column(place))).collect();
-        let order: Vec<_> = selection.order.keys.iter().map(|key| key.order_by(key.expression)).collect();
-        let (columns, order) = (columns.join(", "), order.join(", "));
-        let sql = format!("select {columns} from {} where {} order by {order}", source.from, source.condition());
-        let shape = draft.finish(sql);
-        let statement = selection.fill(Arc::new(shape), &[], Extent::default()).statement();
-        let rows = self.list.paging.connections.rows(statement).await.unwrap_or_else(fail);
-        rows.iter().map(|row| KeyRow::from_row(row).unwrap_or_else(fail)).collect()
     }
 
     /// One walk to the end and back again, with these page sizes in turn.

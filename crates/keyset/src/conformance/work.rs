@@ -1,14 +1,13 @@
 //! Checks the work of a page, as EXPLAIN ANALYZE reports it.
 
 use pagination::{Direction, Position};
-use sqlx::{AssertSqlSafe, Either, Executor, Row, SqlSafeStr, Statement as _, TypeInfo, raw_sql};
+use sqlx::{AssertSqlSafe, Row, raw_sql};
 
 use super::{Conformance, describe, fail, walk::KeyRow};
 use crate::{
     listing::{Listing, Order},
     plan::{self, Node},
     selection::{Bound, Extent, Selection},
-    value::Value,
 };
 
 /// The extent of the pages that are checked.
@@ -23,7 +22,8 @@ impl Conformance<'_> {
                 let selection = self.selection(order, filters);
                 for (direction, position) in positions(&expected) {
                     for mode in ["force_custom_plan", "force_generic_plan"] {
-                        let explained = self.explain(selection.page(direction, &position, EXTENT), mode).await;
+                        let explained =
+                            self.explain(&selection, selection.page(direction, &position, EXTENT), mode).await;
                         let what = describe(order, filters, self.list.listing());
                         let what = format!("{what}, {direction:?}, {when}, {mode}");
                         check_plan(&selection, &position, &explained, &what);
@@ -35,17 +35,15 @@ impl Conformance<'_> {
 
     /// The plan of a statement in a plan cache mode. The statement is prepared and executed in SQL, with its values as
     /// literals.
-    async fn explain(&self, statement: Bound, mode: &str) -> serde_json::Value {
-        let (types, literals) = self.literals(&statement).await;
-        let in_parentheses =
-            |list: &[String]| if list.is_empty() { String::new() } else { format!("({})", list.join(", ")) };
-        let (types, arguments) = (in_parentheses(&types), in_parentheses(&literals));
+    async fn explain(&self, selection: &Selection, statement: Bound, mode: &str) -> serde_json::Value {
+        let literals = self.literals(selection, &statement).await;
+        let arguments = if literals.is_empty() { String::new() } else { format!("({})", literals.join(", ")) };
         // Explained twice: the first run on a connection also reads the system catalogue, which would count as the
         // scan's reads.
         let explain =
             format!("explain (analyze, buffers, timing off, format json) execute keyset_conformance{arguments}");
         let explain = format!(
-            "begin; set local plan_cache_mode = {mode}; prepare keyset_conformance{types} as {}; \
+            "begin; set local plan_cache_mode = {mode}; prepare keyset_conformance as {}; \
              {explain}; {explain}; \
              deallocate keyset_conformance; commit",
             statement.shape.sql
@@ -55,20 +53,13 @@ impl Conformance<'_> {
         rows.last().map(|row| row.try_get(0).unwrap_or_else(fail)).unwrap_or_default()
     }
 
-    /// The types of a statement's values, and the values as SQL literals.
-    async fn literals(&self, statement: &Bound) -> (Vec<String>, Vec<String>) {
-        let mut connection = self.list.paging.connections.connection().await.unwrap_or_else(fail);
-        let declared: Vec<_> = statement.values.iter().map(Value::declared_type).collect();
-        let text = AssertSqlSafe(statement.shape.sql.clone()).into_sql_str();
-        let prepared = connection.prepare_with(text, &declared).await.unwrap_or_else(fail);
-        let types = prepared.parameters().and_then(Either::left).unwrap_or_default();
+    /// The values of a statement as SQL literals.
+    async fn literals(&self, selection: &Selection, statement: &Bound) -> Vec<String> {
         let mut literals = Vec::new();
-        for (value, type_info) in statement.values.iter().zip(types) {
-            let literal = sqlx::query_scalar("select quote_nullable($1::text)").persistent(false);
-            let literal = literal.bind(value.of_type(type_info.clone()));
-            literals.push(literal.fetch_one(&mut **connection).await.unwrap_or_else(fail));
+        for (slot, value) in statement.shape.slots.iter().zip(&statement.values) {
+            literals.push(self.text(&selection.transport(*slot, value), value).await);
         }
-        (types.iter().map(|type_info| type_info.name().to_owned()).collect(), literals)
+        literals
     }
 }
 
@@ -83,7 +74,7 @@ fn positions(rows: &[KeyRow]) -> Vec<(Direction, Position)> {
         .collect()
 }
 
-fn check_plan(selection: &Selection<'_>, position: &Position, explained: &serde_json::Value, what: &str) {
+fn check_plan(selection: &Selection, position: &Position, explained: &serde_json::Value, what: &str) {
     let nodes = plan::nodes(explained);
     assert!(nodes.iter().any(Node::is_scan), "{what}: it reads no table: {explained:#}");
     let most = if selection.is_scanned() { selection.listing.examined_rows } else { EXTENT.limit };

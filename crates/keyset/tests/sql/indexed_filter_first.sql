@@ -1,8 +1,8 @@
 select * from (
     (
-        select id, title, rank as keyset_key_1, id as keyset_key_2
+        select id, title, (rank) as keyset_key_1, (id) as keyset_key_2
         from books
-        where library = $1 and shelf = $2
+        where (library) = ($1::text) and (shelf) = ($2::text)
         order by keyset_key_1, keyset_key_2
         limit 201
     )

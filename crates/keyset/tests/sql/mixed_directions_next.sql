@@ -1,18 +1,18 @@
 select * from (
     (
         select * from (
-            select id, title, rank as keyset_key_1, id as keyset_key_2
+            select id, title, (rank) as keyset_key_1, (id) as keyset_key_2
             from books
-            where library = $1 and rank = $2::integer and id > $3::bigint
+            where (library) = ($1::text) and (rank) = ($2::integer) and (id) > ($3::bigint)
             order by keyset_key_1 desc, keyset_key_2
             limit 201
         ) as leaf
         limit $4
     ) union all (
         select * from (
-            select id, title, rank as keyset_key_1, id as keyset_key_2
+            select id, title, (rank) as keyset_key_1, (id) as keyset_key_2
             from books
-            where library = $1 and rank < $2::integer
+            where (library) = ($1::text) and (rank) < ($2::integer)
             order by keyset_key_1 desc, keyset_key_2
             limit 201
         ) as leaf

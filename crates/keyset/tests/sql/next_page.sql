@@ -1,8 +1,8 @@
 select * from (
     (
-        select id, title, rank as keyset_key_1, id as keyset_key_2
+        select id, title, (rank) as keyset_key_1, (id) as keyset_key_2
         from books
-        where library = $1 and (rank, id) > ($2::integer, $3::bigint)
+        where (library) = ($1::text) and ((rank), (id)) > (($2::integer), ($3::bigint))
         order by keyset_key_1, keyset_key_2
         limit 201
     )

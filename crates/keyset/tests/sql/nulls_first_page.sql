@@ -1,8 +1,8 @@
 select * from (
     (
-        select id, title, print_time as keyset_key_1, id as keyset_key_2
+        select id, title, (print_time) as keyset_key_1, (id) as keyset_key_2
         from books
-        where library = $1
+        where (library) = ($1::text)
         order by keyset_key_1 desc nulls last, keyset_key_2
         limit 201
     )

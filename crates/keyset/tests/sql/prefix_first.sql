@@ -1,8 +1,8 @@
 select * from (
     (
-        select id, title, title as keyset_key_1, id as keyset_key_2
+        select id, title, (title) as keyset_key_1, (id) as keyset_key_2
         from books
-        where library = $1 and title >= $2 and title < $3
+        where (library) = ($1::text) and (title) >= ($2::text) and (title) < ($3::text)
         order by keyset_key_1, keyset_key_2
         limit 201
     )

@@ -4,10 +4,10 @@ select * from (
     from (
         select * from (
             (
-                select id, title, rank as keyset_key_1, id as keyset_key_2,
+                select id, title, (rank) as keyset_key_1, (id) as keyset_key_2,
                     greatest(coalesce((octet_length(content)), 0), 0) as keyset_weight
                 from books
-                where library = $1
+                where (library) = ($1::text)
                 order by keyset_key_1, keyset_key_2
                 limit 201
             )
