@@ -1,4 +1,5 @@
 use pagination::{InvalidArgument, SealError};
+use sqlx::postgres::PgDatabaseError;
 use tonic::Status;
 
 use crate::Rarely;
@@ -67,11 +68,13 @@ pub fn internal_status(error: &dyn std::error::Error) -> Status {
 /// - RESOURCE_EXHAUSTED: all connections of the pool stay in use, Postgres lacks memory or disk space, or the statement
 ///   was cancelled because it ran too long.
 /// - ABORTED: other calls held a lock for too long, or Postgres has detected a deadlock or a serialization failure.
-/// - INVALID_ARGUMENT: a text contains a character that Postgres cannot store.
+/// - INVALID_ARGUMENT: a text contains a character that Postgres cannot store, or is not a value of the type that it is
+///   cast to; a number, date or time is out of range.
 /// - [INTERNAL](internal_status): everything else.
 pub fn database_status(error: &sqlx::Error) -> Status {
     match Failure::of(error) {
         Failure::Text => Status::invalid_argument("a text contains a character that cannot be stored, such as NUL"),
+        Failure::Value => Status::invalid_argument("a text is not a value of its type, or a value is out of range"),
         Failure::Exhausted => Status::resource_exhausted("the database is at its limit; try again later"),
         Failure::TooSlow => Status::resource_exhausted("the call took too long in the database; ask for less at once"),
         Failure::Locked | Failure::Conflict => Status::aborted("other calls hold the same records; try again"),
@@ -82,7 +85,7 @@ pub fn database_status(error: &sqlx::Error) -> Status {
             }
             Status::unavailable("the database is unavailable; try again")
         }
-        Failure::Inside => internal_status(error),
+        Failure::Changed | Failure::Inside => internal_status(error),
     }
 }
 
@@ -91,6 +94,8 @@ pub fn database_status(error: &sqlx::Error) -> Status {
 pub enum Failure {
     /// A text contains a character that Postgres cannot store.
     Text,
+    /// A text is not a value of the type that it is cast to, or a value is out of range.
+    Value,
     /// A resource is used up.
     Exhausted,
     /// The statement was cancelled, because it ran too long.
@@ -101,7 +106,10 @@ pub enum Failure {
     Conflict,
     /// The database cannot be reached or cannot serve now.
     Unavailable,
-    /// Anything else, such as a wrong statement, type or value.
+    /// The statement does not match the database: a table, column, function or type has changed since it was written or
+    /// prepared.
+    Changed,
+    /// Anything else.
     Inside,
 }
 
@@ -109,6 +117,7 @@ impl Failure {
     /// The kind of this error.
     pub fn of(error: &sqlx::Error) -> Self {
         match error {
+            sqlx::Error::Database(error) if is_changed_plan(error.as_ref()) => Self::Changed,
             sqlx::Error::Database(error) => error.code().map_or(Self::Inside, |state| Self::of_state(&state)),
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
                 Self::Unavailable
@@ -134,7 +143,17 @@ impl Failure {
 
     /// By [SQLSTATE](https://www.postgresql.org/docs/current/errcodes-appendix.html).
     fn of_state(state: &str) -> Self {
+        const NUMERIC_VALUE_OUT_OF_RANGE: &str = "22003";
+        const INVALID_DATETIME_FORMAT: &str = "22007";
+        const DATETIME_FIELD_OVERFLOW: &str = "22008";
         const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";
+        const INVALID_TEXT_REPRESENTATION: &str = "22P02";
+        const INVALID_BINARY_REPRESENTATION: &str = "22P03";
+        const UNTRANSLATABLE_CHARACTER: &str = "22P05";
+        const UNDEFINED_COLUMN: &str = "42703";
+        const DATATYPE_MISMATCH: &str = "42804";
+        const UNDEFINED_FUNCTION: &str = "42883";
+        const UNDEFINED_TABLE: &str = "42P01";
         const READ_ONLY_SQL_TRANSACTION: &str = "25006";
         const SERIALIZATION_FAILURE: &str = "40001";
         const DEADLOCK_DETECTED: &str = "40P01";
@@ -149,7 +168,16 @@ impl Failure {
         const INSUFFICIENT_RESOURCES_CLASS: &str = "53";
 
         match state {
-            CHARACTER_NOT_IN_REPERTOIRE => Self::Text,
+            CHARACTER_NOT_IN_REPERTOIRE | UNTRANSLATABLE_CHARACTER => Self::Text,
+            NUMERIC_VALUE_OUT_OF_RANGE
+            | INVALID_DATETIME_FORMAT
+            | DATETIME_FIELD_OVERFLOW
+            | INVALID_TEXT_REPRESENTATION => Self::Value,
+            INVALID_BINARY_REPRESENTATION
+            | UNDEFINED_COLUMN
+            | DATATYPE_MISMATCH
+            | UNDEFINED_FUNCTION
+            | UNDEFINED_TABLE => Self::Changed,
             QUERY_CANCELED => Self::TooSlow,
             LOCK_NOT_AVAILABLE => Self::Locked,
             SERIALIZATION_FAILURE | DEADLOCK_DETECTED => Self::Conflict,
@@ -164,6 +192,14 @@ impl Failure {
             _ => Self::Inside,
         }
     }
+}
+
+/// Whether Postgres has a plan of the statement whose result would have other types now. Its code is also that of features
+/// that Postgres does not have, and its text is translated.
+fn is_changed_plan(error: &dyn sqlx::error::DatabaseError) -> bool {
+    const FEATURE_NOT_SUPPORTED: &str = "0A000";
+    let routine = error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine);
+    error.code().as_deref() == Some(FEATURE_NOT_SUPPORTED) && routine == Some("RevalidateCachedQuery")
 }
 
 fn reference() -> String {

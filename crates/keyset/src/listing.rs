@@ -27,7 +27,7 @@ pub(crate) const WHERE: &str = "{where}";
 ///     ..Listing::DEFAULT
 /// };
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Listing {
     /// The list's name in page tokens and logs. It must be unique and must not change: tokens of a renamed list are
     /// refused.

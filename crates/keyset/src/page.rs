@@ -155,7 +155,9 @@ impl Checked {
     fn failed(&self, error: sqlx::Error) -> Error {
         match Failure::of(&error) {
             Failure::TooSlow => Error::TooSlow { filters: self.selection.not_given().collect() },
+            Failure::Value => self.selection.refused_text().map_or_else(|| error.into(), Error::Request),
             Failure::Text
+            | Failure::Changed
             | Failure::Exhausted
             | Failure::Locked
             | Failure::Conflict

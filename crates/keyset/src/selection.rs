@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use pagination::{Direction, Fingerprint, Position};
+use pagination::{Direction, FieldViolation, Fingerprint, InvalidArgument, Position};
 
 use crate::{
     Statement,
@@ -11,7 +11,7 @@ use crate::{
     prefix::successor,
     select,
     shape::{Anchor, Draft, Purpose, Shape, ShapeKey, Shapes, Slot},
-    target::Target,
+    target::{Target, oid},
     value::Value,
 };
 
@@ -222,6 +222,21 @@ impl Selection {
             Slot::Filter(place) | Slot::PrefixEnd(place) => self.types.filters.get(place),
             Slot::Key(_) | Slot::Limit | Slot::Skip | Slot::Reach | Slot::Examined => None,
         }
+    }
+
+    /// The error for a text that is no value of the type that Postgres reads it as. `None` if no filter is read from text
+    /// in a type that refuses some texts.
+    pub(crate) fn refused_text(&self) -> Option<InvalidArgument> {
+        let is_read = |place: usize, value: &Value| {
+            value.is_text && self.types.filters.get(place).is_some_and(|target| target.oid != oid::TEXT)
+        };
+        let read = self.given().filter(|(place, _, value)| is_read(*place, value));
+        let violation = |(place, filter, _): (usize, &'static Filter, &Value)| {
+            let name = self.types.filters.get(place).map(|target| target.name.as_str()).unwrap_or_default();
+            FieldViolation::new(filter.name, format!("must be a value of the type {name}"))
+        };
+        let violations: Vec<_> = read.map(violation).collect();
+        (!violations.is_empty()).then_some(InvalidArgument::Fields(violations))
     }
 
     /// The parameters that Postgres reads from text.

@@ -55,6 +55,8 @@ pub(super) struct ValueType {
     is_text: bool,
     /// The type of its elements, if it is an array.
     element: Option<Oid>,
+    /// Whether no value can be bound as this type, as with `record`.
+    is_pseudo: bool,
 }
 
 impl ValueType {
@@ -81,7 +83,8 @@ impl ValueType {
             base.oid,
             format_type($1, -1) as declared,
             base.typtype = 'e' or base.typcategory = 'S' and base.typname <> 'char' as is_text,
-            case when base.typcategory = 'A' and base.typlen = -1 then base.typelem end as element
+            case when base.typcategory = 'A' and base.typlen = -1 then base.typelem end as element,
+            base.typtype = 'p' as is_pseudo
         from base
         left join pg_range r on r.rngtypid = base.oid
         left join pg_type bound on bound.oid = r.rngsubtype
@@ -103,6 +106,11 @@ impl ValueType {
 async fn target(connection: &mut PgConnection, oid: Oid, collation: Option<String>) -> Result<Target, Fault> {
     let missing = || Fault::from(format!("the type {} does not exist", oid.0));
     let found = ValueType::of(connection, oid).await?.ok_or_else(missing)?;
+    if found.is_pseudo {
+        return Err(
+            format!("Postgres takes a value to be of the type {}: cast it, as in {{name}}::type", found.name).into()
+        );
+    }
     let Some(element) = found.element else { return Ok(found.target(collation)) };
     let found = ValueType::of(connection, element).await?.ok_or_else(missing)?;
     let declared = found.declared.clone();
@@ -168,6 +176,13 @@ pub(super) async fn of(
             Some(column) => column_target(connection, listing, expressions, column).await?,
             None => condition_target(connection, listing, filter).await?,
         };
+        if filter.takes_set() && target.is_array {
+            let name = filter.name;
+            return Err(format!(
+                "the filter {name}: Postgres has no arrays of arrays; use a condition, as in x && {{{name}}}"
+            )
+            .into());
+        }
         types.filters.push(if filter.takes_set() { target.array() } else { target });
     }
     Ok(types)
