@@ -1,4 +1,4 @@
-use pagination::{Fingerprint, InvalidArgument, PageParameters, find_order, proto::PageRequest};
+use pagination::{Fingerprint, InvalidArgument, PageParameters, PageRules, find_order, proto::PageRequest};
 use sqlx::{Encode, Postgres, Type};
 
 use crate::{Error, List, listing::Filter, selection::Selection, value::Value};
@@ -101,7 +101,7 @@ impl<'a> Query<'a> {
         }
         let list = self.list.listing;
         let mistake = |mistake: String| Error::Listing { list: list.name, mistake };
-        let parameters = PageParameters::try_from(self.request)?;
+        let parameters = PageParameters::new(self.request, &PageRules::DEFAULT)?;
         let place = self.order?;
         let order = list.orders.get(place).ok_or_else(|| mistake("it has no orders".to_owned()))?;
         if self.scope.len() != list.scope.len() {

@@ -7,7 +7,7 @@
 //! The innermost limit is a constant, and the next one is a parameter. In a generic plan, Postgres does not know the
 //! value of a parameter and assumes that a tenth of the table is wanted. The constant tells it that the page is small.
 
-use pagination::{Direction, MAX_PAGE_SIZE, MAX_SKIP};
+use pagination::{Direction, MAX_SKIP, PageRules};
 
 use crate::{
     MAX_PAGE_BYTES,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The most rows that a statement returns.
-const MAX_LIMIT: u32 = MAX_PAGE_SIZE + 1;
+const MAX_LIMIT: u32 = PageRules::DEFAULT.max_size + 1;
 
 /// Whether a row passes the filters that no index serves. Page statements add this column and the next two.
 pub(crate) const HIT: &str = "keyset_hit";

@@ -32,7 +32,7 @@ pub enum InvalidArgument {
     #[error("{}", summary(.0))]
     Fields(Vec<FieldViolation>),
     /// A page token that this server refuses.
-    #[error("page.page_token: {0}")]
+    #[error("{}: {}", .0.field, .0)]
     PageToken(#[from] PageTokenError),
 }
 
@@ -51,6 +51,9 @@ pub struct PageTokenError {
     pub kind: PageTokenErrorKind,
     /// The `domain` of the `google.rpc.ErrorInfo`.
     pub domain: &'static str,
+    /// The path of the token's field in the request. [`PageTokens::open`](crate::PageTokens::open) returns the one of
+    /// [`PageFields::DEFAULT`](crate::PageFields::DEFAULT). If the field of your list has another name, set it here.
+    pub field: &'static str,
 }
 
 /// Why a page token is refused.
@@ -98,7 +101,7 @@ impl From<InvalidArgument> for Status {
                 }
             }
             InvalidArgument::PageToken(error) => {
-                details.add_bad_request_violation("page.page_token", error.to_string());
+                details.add_bad_request_violation(error.field, error.to_string());
                 details.set_error_info(error.kind.reason(), error.domain, []);
             }
         }

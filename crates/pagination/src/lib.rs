@@ -8,13 +8,13 @@
 //! # Serving
 //!
 //! ```
-//! use pagination::{Cursor, Direction, Fingerprint, PageParameters, PageTokens, Position, proto::PageRequest};
+//! use pagination::{Cursor, Direction, Fingerprint, PageParameters, PageRules, PageTokens, Position, proto::PageRequest};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let tokens = PageTokens::new("2026-11:n0Yz3iKcP9tJkq0c5mE0mG0h9f0g5mH5l2x0T7r1u3Q=".parse()?);
 //!
-//! // What the request asks for, with the contract's defaults and limits applied.
-//! let page = PageParameters::try_from(PageRequest { page_size: 1_000, ..Default::default() })?;
+//! // What the request asks for, with the defaults and limits of the list applied.
+//! let page = PageParameters::new(PageRequest { page_size: 1_000, ..Default::default() }, &PageRules::DEFAULT)?;
 //! assert_eq!(page.size, 200);
 //!
 //! // Everything that decides which rows the list has, and in which order.
@@ -57,6 +57,7 @@ mod fingerprint;
 mod keys;
 mod order_by;
 mod request;
+mod rules;
 mod token;
 mod version;
 mod walk;
@@ -69,7 +70,8 @@ pub use keys::{TokenKeys, TokenKeysError};
 pub use order_by::find_order;
 /// The messages of `pagination.v1`.
 pub use quire_proto::pagination::v1 as proto;
-pub use request::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_SKIP, PageParameters};
+pub use request::{MAX_SKIP, PageParameters};
+pub use rules::{PageFields, PageRules};
 pub use token::{
     Cursor, DEFAULT_TIME_TO_LIVE, Direction, MAX_KEY_BYTES, MAX_TOKEN_LENGTH, PageTokens, Position, SealError,
 };

@@ -12,7 +12,7 @@ use chacha20poly1305::{
 use prost::Message;
 
 use crate::{
-    DEFAULT_ERROR_DOMAIN, Fingerprint, PageTokenError, PageTokenErrorKind, TokenKeys, TokenVersion,
+    DEFAULT_ERROR_DOMAIN, Fingerprint, PageFields, PageTokenError, PageTokenErrorKind, TokenKeys, TokenVersion,
     keys::{MAX_ID_LENGTH, TokenKey},
 };
 
@@ -131,7 +131,8 @@ impl PageTokens {
     ///
     /// See [`PageTokenErrorKind`]. If several checks fail, the first one decides.
     pub fn open(&self, token: &str, query: &Fingerprint) -> Result<Cursor, PageTokenError> {
-        self.read(token, query).map_err(|kind| PageTokenError { kind, domain: self.error_domain })
+        let field = PageFields::DEFAULT.page_token;
+        self.read(token, query).map_err(|kind| PageTokenError { kind, domain: self.error_domain, field })
     }
 
     fn read(&self, token: &str, query: &Fingerprint) -> Result<Cursor, PageTokenErrorKind> {

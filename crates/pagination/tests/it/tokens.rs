@@ -35,9 +35,9 @@ fn at(seconds: u64) -> Arc<dyn Fn() -> SystemTime + Send + Sync> {
     Arc::new(move || UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
-/// The error for a refused token, with the default domain.
+/// The error for a refused token, with the default domain and field.
 fn refused(kind: Kind) -> PageTokenError {
-    PageTokenError { kind, domain: "pagination.v1" }
+    PageTokenError { kind, domain: "pagination.v1", field: "page.page_token" }
 }
 
 fn tokens(keys: &str) -> PageTokens {
