@@ -2,7 +2,7 @@
 //! nobody can read, forge or use for another query; the errors of an invalid request; and a client's walk through
 //! pages.
 //!
-//! The crate depends on gRPC, but not on a database. The crate `keyset` builds on it and fetches pages from Postgres; a
+//! The crate depends on no database, and on tonic only with the feature `tonic`. The crate `keyset` builds on it and fetches pages from Postgres; a
 //! service that stores its rows elsewhere uses this crate alone.
 //!
 //! # Serving
@@ -32,6 +32,8 @@
 //! # }
 //! ```
 //!
+//! [`PageRules`] sets other page sizes, and the names of fields for requests without a `PageRequest page`.
+//!
 //! A service's own protos import `pagination/v1/pagination.proto`. Its build script compiles them with the crate
 //! `pagination-build`, which finds this file, takes its messages from [`proto`], and generates servers whose lists
 //! return [`EncodedPage`](proto::EncodedPage): rows that are encoded already, and the page's tokens and total.
@@ -39,6 +41,29 @@
 //! # Calling
 //!
 //! [`walk`] turns the pages of any such list into one stream of rows.
+//!
+//! # Features
+//!
+//! - `tonic`, on by default: [`InvalidArgument`] and [`RepeatedPageToken`] convert into a `tonic::Status`. Without it,
+//!   nothing here depends on tonic, and a service builds its own answers:
+//!
+//! ```
+//! use pagination::InvalidArgument;
+//!
+//! /// The body of an HTTP answer with the status 400.
+//! fn problem(error: InvalidArgument) -> String {
+//!     let reason = match &error {
+//!         InvalidArgument::PageToken(error) => error.kind.reason(),
+//!         InvalidArgument::Fields(_) => "INVALID_FIELDS",
+//!     };
+//!     let violations = error.into_violations();
+//!     let lines = violations.iter().map(|violation| format!("{}: {}\n", violation.field, violation.description));
+//!     format!("{reason}\n{}", lines.collect::<String>())
+//! }
+//!
+//! let wrong = InvalidArgument::field("limit", "must not be negative; 0 means 25");
+//! assert_eq!(problem(wrong), "INVALID_FIELDS\nlimit: must not be negative; 0 means 25\n");
+//! ```
 //!
 //! # Guarantees
 //!
@@ -58,6 +83,8 @@ mod keys;
 mod order_by;
 mod request;
 mod rules;
+#[cfg(feature = "tonic")]
+mod status;
 mod token;
 mod version;
 mod walk;
@@ -76,4 +103,4 @@ pub use token::{
     Cursor, DEFAULT_TIME_TO_LIVE, Direction, MAX_KEY_BYTES, MAX_TOKEN_LENGTH, PageTokens, Position, SealError,
 };
 pub use version::{TokenVersion, TokenVersionError};
-pub use walk::walk;
+pub use walk::{RepeatedPageToken, walk};

@@ -235,6 +235,16 @@ proptest! {
 }
 
 #[test]
+fn a_refused_token_is_a_violation_of_its_field() {
+    let fields =
+        vec![FieldViolation::new("page.skip", "must be 0"), FieldViolation::new("limit", "must not be negative")];
+    assert_eq!(InvalidArgument::Fields(fields.clone()).into_violations(), fields);
+    let error = PageTokenError { kind: PageTokenErrorKind::Expired, domain: "books", field: "cursor" };
+    let expired = FieldViolation::new("cursor", "has expired; start again without a token");
+    assert_eq!(InvalidArgument::from(error).into_violations(), [expired]);
+}
+
+#[test]
 fn a_client_sees_what_is_wrong_with_its_fields() {
     let wrong = PageRequest { page_size: -1, total_count: 99, skip: 10_001, ..Default::default() };
     insta::assert_snapshot!(seen_by_a_client(parameters(wrong).unwrap_err()), @r"
