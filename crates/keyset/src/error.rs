@@ -1,10 +1,10 @@
 use pagination::{InvalidArgument, SealError};
 use sqlx::postgres::PgDatabaseError;
-use tonic::Status;
-
-use crate::Rarely;
 
 /// Why a page could not be fetched.
+///
+/// With the feature `tonic` it converts into a `tonic::Status`. Otherwise choose the answer by the variant, and by the
+/// [`Failure`] of a database error. Only the texts of [`Error::Request`] and [`Error::TooSlow`] are meant for the caller.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The request is wrong. The caller is told why.
@@ -37,55 +37,6 @@ fn narrower(filters: &[&str]) -> String {
     match filters {
         [] => "ask for a smaller page".to_owned(),
         filters => format!("narrow it by {}", filters.join(", ")),
-    }
-}
-
-impl From<Error> for Status {
-    /// Tells the caller everything that is wrong with the request, and nothing about internal errors. See
-    /// [`database_status`] and [`internal_status`].
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Request(error) => error.into(),
-            Error::Database(error) => database_status(&error),
-            Error::TooSlow { .. } => Status::resource_exhausted(error.to_string()),
-            Error::Listing { .. } | Error::Seal(_) => internal_status(&error),
-        }
-    }
-}
-
-/// INTERNAL, with a reference under which the error is logged.
-pub fn internal_status(error: &dyn std::error::Error) -> Status {
-    let reference = reference();
-    tracing::error!(reference, %error, "internal error");
-    Status::internal(format!("internal error; its reference in the log is {reference}"))
-}
-
-/// The status for a failure of the database. It tells the caller whether to retry, and contains none of the database's
-/// own text.
-///
-/// - UNAVAILABLE: the database cannot be reached, or cannot serve the statement now, for example because it allows no
-///   more connections or shuts down.
-/// - RESOURCE_EXHAUSTED: all connections of the pool stay in use, Postgres lacks memory or disk space, or the statement
-///   was cancelled because it ran too long.
-/// - ABORTED: other calls held a lock for too long, or Postgres has detected a deadlock or a serialization failure.
-/// - INVALID_ARGUMENT: a text contains a character that Postgres cannot store, or is not a value of the type that it is
-///   cast to; a number, date or time is out of range.
-/// - [INTERNAL](internal_status): everything else.
-pub fn database_status(error: &sqlx::Error) -> Status {
-    match Failure::of(error) {
-        Failure::Text => Status::invalid_argument("a text contains a character that cannot be stored, such as NUL"),
-        Failure::Value => Status::invalid_argument("a text is not a value of its type, or a value is out of range"),
-        Failure::Exhausted => Status::resource_exhausted("the database is at its limit; try again later"),
-        Failure::TooSlow => Status::resource_exhausted("the call took too long in the database; ask for less at once"),
-        Failure::Locked | Failure::Conflict => Status::aborted("other calls hold the same records; try again"),
-        Failure::Unavailable => {
-            static LOGGED: Rarely = Rarely::new();
-            if let Some(times) = LOGGED.times() {
-                tracing::warn!(%error, times, "the database is unavailable");
-            }
-            Status::unavailable("the database is unavailable; try again")
-        }
-        Failure::Changed | Failure::Inside => internal_status(error),
     }
 }
 
@@ -200,9 +151,4 @@ fn is_changed_plan(error: &dyn sqlx::error::DatabaseError) -> bool {
     const FEATURE_NOT_SUPPORTED: &str = "0A000";
     let routine = error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine);
     error.code().as_deref() == Some(FEATURE_NOT_SUPPORTED) && routine == Some("RevalidateCachedQuery")
-}
-
-fn reference() -> String {
-    let random = getrandom::u64().unwrap_or_default();
-    format!("{random:016x}")
 }

@@ -95,8 +95,14 @@
 //! Lists run on any [`Connections`], for example an [`sqlx::PgPool`]. Create its connections with
 //! [`options_for_pages`].
 //!
-//! The `metrics` facade records, for each list, pages, rows, examined rows, totals and refused page tokens. Errors
-//! convert to a `tonic::Status` that tells the caller nothing about internals; the details are logged with `tracing`.
+//! The `metrics` facade records, for each list, pages, rows, examined rows, totals and refused page tokens.
+//!
+//! # Features
+//!
+//! - `tonic`, on by default: errors convert into a `tonic::Status` that tells the caller nothing about internals; the
+//!   details are logged with `tracing`. Without it, nothing here depends on tonic, and the variants of [`Error`] say what
+//!   to answer.
+//! - `conformance`: the [conformance kit](conformance), for tests.
 
 mod array;
 mod catalogue;
@@ -120,6 +126,8 @@ mod select;
 mod selection;
 mod shape;
 mod source;
+#[cfg(feature = "tonic")]
+mod status;
 mod target;
 mod turns;
 mod value;
@@ -129,9 +137,11 @@ pub use catalogue::CatalogueError;
 pub use connection::{Connections, HeldConnection, Statement, options_for_pages};
 pub use count::COUNT_CAP;
 pub use counter::{COUNTER_SLOTS, Counter, CounterSlots};
-pub use error::{Error, Failure, database_status, internal_status};
+pub use error::{Error, Failure};
 pub use list::{DEFAULT_COUNT_TIMEOUT, List, Paging};
 pub use listing::{Filter, Key, Listing, Nulls, Order, Sort, Test, asc, desc};
 pub use page::{MAX_PAGE_BYTES, Page};
 pub use query::{MAX_VALUES, Query};
 pub use rarely::Rarely;
+#[cfg(feature = "tonic")]
+pub use status::{database_status, internal_status};

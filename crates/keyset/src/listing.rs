@@ -1,4 +1,4 @@
-use pagination::proto::PageRequest;
+use pagination::{PageRules, proto::PageRequest};
 
 use crate::{Counter, List, Query};
 
@@ -84,6 +84,8 @@ pub struct Listing {
     /// The size of a row in bytes as an SQL expression, such as `"octet_length(content)"`. Needed if the rows of a page
     /// can exceed [`MAX_PAGE_BYTES`](crate::MAX_PAGE_BYTES) together. Such a page ends early.
     pub weight: Option<&'static str>,
+    /// The default and the largest page size, and the names of the paging fields in errors.
+    pub page: PageRules,
     /// The most index entries that a page examines when a filter has no index: 1 to 100,000. Default 2,000. The page
     /// may then be short, and its token continues after the last row examined.
     pub examined_rows: u32,
@@ -104,6 +106,7 @@ impl Listing {
         orders: &[],
         counters: &[],
         weight: None,
+        page: PageRules::DEFAULT,
         examined_rows: 2_000,
     };
 

@@ -1,5 +1,5 @@
 use pagination::{
-    Cursor, Direction, InvalidArgument, PageParameters, Position,
+    Cursor, Direction, InvalidArgument, PageParameters, PageTokenError, Position,
     proto::{EncodedPage, PageResponse},
 };
 use sqlx::{FromRow, Row, ValueRef, postgres::PgRow};
@@ -126,8 +126,12 @@ impl Checked {
         if self.parameters.token.is_empty() {
             return Ok(Cursor { direction: Direction::Forward, position: Position::Start });
         }
+        let listing = self.selection.listing;
         let opened = paging.tokens.open(&self.parameters.token, &self.fingerprint);
-        Ok(opened.inspect_err(|error| measure::refused_token(self.selection.listing.name, error.kind))?)
+        Ok(opened.map_err(|error| {
+            measure::refused_token(listing.name, error.kind);
+            PageTokenError { field: listing.page.fields.page_token, ..error }
+        })?)
     }
 
     async fn read(&self, paging: &Paging, cursor: &Cursor) -> Result<Read, Error> {

@@ -115,7 +115,7 @@ impl<'a> Query<'a> {
         }
         let listing = self.list.listing;
         let mistake = |mistake: String| self.list.mistake(mistake);
-        let parameters = PageParameters::try_from(self.request.clone())?;
+        let parameters = PageParameters::new(self.request.clone(), &listing.page)?;
         let place = self.order.clone()?;
         let order = listing.orders.get(place).ok_or_else(|| mistake("it has no orders".to_owned()))?;
         if self.scope.len() != listing.scope.len() {
@@ -138,8 +138,33 @@ impl<'a> Query<'a> {
         let (types, shapes) = (Arc::clone(types), opened.shapes.clone());
         let selection = Selection { listing, place, order, types, shapes, scope, parameters: values, filters };
         check_selection(&selection, &parameters)?;
-        let fingerprint = selection.fingerprint();
+        let fingerprint = selection.fingerprint().with_previous(self.previous_fingerprint(&selection));
         Ok(Checked { parameters, selection, fingerprint })
+    }
+
+    /// The fingerprint in tokens of version 2: the values as they were given, and less of the declaration.
+    fn previous_fingerprint(&self, selection: &Selection) -> Fingerprint {
+        let listing = self.list.listing;
+        let mut parts = Fingerprint::of(listing.name).part("order", selection.order.name.as_bytes());
+        for key_type in selection.key_types() {
+            parts = parts.part("key type", key_type.name.as_bytes());
+        }
+        let scope = listing.scope.iter().copied().zip(&self.scope);
+        let parameters = listing.parameters.iter().copied().zip(self.parameters.iter().flatten());
+        let filters = listing.filters.iter().map(|filter| filter.name).zip(self.filters.iter().flatten());
+        // An empty set is no filter.
+        let is_given = |place: usize| selection.filters.get(place).is_some_and(Option::is_some);
+        let filters = filters
+            .enumerate()
+            .filter(|(place, _)| is_given(*place))
+            .filter_map(|(_, (name, value))| Some((name, value.as_ref()?)));
+        for (name, value) in scope.chain(parameters).chain(filters) {
+            parts = match &value.bytes {
+                Some(bytes) => parts.part(name, bytes),
+                None => parts.part("null", name.as_bytes()),
+            };
+        }
+        parts.finish()
     }
 
     fn convert_filter(&self, filter: &Filter, target: &Target, given: Option<&Given>) -> Result<Option<Value>, Error> {
@@ -178,7 +203,7 @@ fn check_selection(selection: &Selection, parameters: &PageParameters) -> Result
     if parameters.skip > 0 && selection.is_scanned() {
         let scanned = selection.scanned().collect::<Vec<_>>().join(" and ");
         return Err(InvalidArgument::field(
-            "page.skip",
+            selection.listing.page.fields.skip,
             format!("must be 0 with {scanned}, which no index serves in this order; follow the page tokens"),
         ));
     }

@@ -7,7 +7,7 @@
 //! The innermost limit is a constant, and the next one is a parameter. In a generic plan, Postgres does not know the
 //! value of a parameter and assumes that a tenth of the table is wanted. The constant tells it that the page is small.
 
-use pagination::{Direction, MAX_PAGE_SIZE, MAX_SKIP};
+use pagination::{Direction, MAX_SKIP};
 
 use crate::{
     MAX_PAGE_BYTES,
@@ -17,9 +17,6 @@ use crate::{
     shape::{Anchor, Draft, Shape, Slot, indented},
     source::{Reading, Source, or_true},
 };
-
-/// The most rows that a statement returns.
-const MAX_LIMIT: u32 = MAX_PAGE_SIZE + 1;
 
 /// Whether a row passes the filters that no index serves. Page statements add this column and the next two.
 pub(crate) const HIT: &str = "keyset_hit";
@@ -38,6 +35,7 @@ pub(crate) fn page(selection: &Selection, direction: Direction, anchor: Option<&
     let mut draft = Draft::default();
     let select = Select::new(selection, &mut draft, direction);
     let conditions = select.conditions(&mut draft, anchor);
+    let most = selection.listing.page.max_size + 1;
     let page = if select.source.hit.is_some() {
         let examined = draft.bind(Slot::Examined);
         let rows = select.merge(&conditions, &selection.listing.examined_rows.to_string(), &examined);
@@ -47,12 +45,12 @@ pub(crate) fn page(selection: &Selection, direction: Direction, anchor: Option<&
         let limit = draft.bind(Slot::Limit);
         let reach = draft.bind(Slot::Reach);
         let skip = draft.bind(Slot::Skip);
-        let rows = select.merge(&conditions, &(MAX_SKIP + MAX_LIMIT).to_string(), &reach);
+        let rows = select.merge(&conditions, &(MAX_SKIP + most).to_string(), &reach);
         let order = select.order();
         format!("select * from (\n    {}\n) as page\norder by {order}\nlimit {limit} offset {skip}", indented(&rows))
     } else {
         let limit = draft.bind(Slot::Limit);
-        select.merge(&conditions, &MAX_LIMIT.to_string(), &limit)
+        select.merge(&conditions, &most.to_string(), &limit)
     };
     let page = if selection.listing.weight.is_some() { select.cut(&page) } else { page };
     draft.finish(page)

@@ -1,6 +1,3 @@
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
-
 /// The default `domain` of the `google.rpc.ErrorInfo` of a refused page token. A service sets its own with
 /// [`PageTokens::error_domain`](crate::PageTokens::error_domain).
 pub const DEFAULT_ERROR_DOMAIN: &str = "pagination.v1";
@@ -21,18 +18,17 @@ impl FieldViolation {
     }
 }
 
-/// An invalid request, whatever the state of the data: `INVALID_ARGUMENT`.
+/// An invalid request, whatever the state of the data: INVALID_ARGUMENT in gRPC, 400 in HTTP.
 ///
-/// As a [`Status`] it carries a `google.rpc.BadRequest` with the violations, and for a refused page token also a
-/// `google.rpc.ErrorInfo` with the reason. It carries at most the first eight violations, because a status is sent in
-/// HTTP/2 headers, and clients accept only a few kilobytes of headers.
+/// With the feature `tonic` it converts into a `tonic::Status`. Without it, build the answer from
+/// [`into_violations`](InvalidArgument::into_violations) and from the [`PageTokenError`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidArgument {
     /// Invalid fields.
     #[error("{}", summary(.0))]
     Fields(Vec<FieldViolation>),
     /// A page token that this server refuses.
-    #[error("page.page_token: {0}")]
+    #[error("{}: {}", .0.field, .0)]
     PageToken(#[from] PageTokenError),
 }
 
@@ -40,6 +36,14 @@ impl InvalidArgument {
     /// The error for one invalid field.
     pub fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
         Self::Fields(vec![FieldViolation::new(field, description)])
+    }
+
+    /// Everything that is wrong, by field. A refused page token is one violation, of its own field.
+    pub fn into_violations(self) -> Vec<FieldViolation> {
+        match self {
+            Self::Fields(violations) => violations,
+            Self::PageToken(error) => vec![FieldViolation::new(error.field, error.to_string())],
+        }
     }
 }
 
@@ -51,6 +55,9 @@ pub struct PageTokenError {
     pub kind: PageTokenErrorKind,
     /// The `domain` of the `google.rpc.ErrorInfo`.
     pub domain: &'static str,
+    /// The path of the token's field in the request. [`PageTokens::open`](crate::PageTokens::open) returns the one of
+    /// [`PageFields::DEFAULT`](crate::PageFields::DEFAULT). If the field of your list has another name, set it here.
+    pub field: &'static str,
 }
 
 /// Why a page token is refused.
@@ -87,26 +94,7 @@ impl PageTokenErrorKind {
     }
 }
 
-impl From<InvalidArgument> for Status {
-    fn from(error: InvalidArgument) -> Self {
-        let message = error.to_string();
-        let mut details = ErrorDetails::new();
-        match error {
-            InvalidArgument::Fields(violations) => {
-                for FieldViolation { field, description } in violations.into_iter().take(MAX_VIOLATIONS) {
-                    details.add_bad_request_violation(field, description);
-                }
-            }
-            InvalidArgument::PageToken(error) => {
-                details.add_bad_request_violation("page.page_token", error.to_string());
-                details.set_error_info(error.kind.reason(), error.domain, []);
-            }
-        }
-        Status::with_error_details(Code::InvalidArgument, message, details)
-    }
-}
-
-/// The maximum number of violations that a status carries.
+/// The maximum number of violations that the text of an [`InvalidArgument`] and its `tonic::Status` have.
 pub const MAX_VIOLATIONS: usize = 8;
 
 fn summary(violations: &[FieldViolation]) -> String {

@@ -2,19 +2,19 @@
 //! nobody can read, forge or use for another query; the errors of an invalid request; and a client's walk through
 //! pages.
 //!
-//! The crate depends on gRPC, but not on a database. The crate `keyset` builds on it and fetches pages from Postgres; a
+//! The crate depends on no database, and on tonic only with the feature `tonic`. The crate `keyset` builds on it and fetches pages from Postgres; a
 //! service that stores its rows elsewhere uses this crate alone.
 //!
 //! # Serving
 //!
 //! ```
-//! use pagination::{Cursor, Direction, Fingerprint, PageParameters, PageTokens, Position, proto::PageRequest};
+//! use pagination::{Cursor, Direction, Fingerprint, PageParameters, PageRules, PageTokens, Position, proto::PageRequest};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let tokens = PageTokens::new("2026-11:n0Yz3iKcP9tJkq0c5mE0mG0h9f0g5mH5l2x0T7r1u3Q=".parse()?);
 //!
-//! // What the request asks for, with the contract's defaults and limits applied.
-//! let page = PageParameters::try_from(PageRequest { page_size: 1_000, ..Default::default() })?;
+//! // What the request asks for, with the defaults and limits of the list applied.
+//! let page = PageParameters::new(PageRequest { page_size: 1_000, ..Default::default() }, &PageRules::DEFAULT)?;
 //! assert_eq!(page.size, 200);
 //!
 //! // Everything that decides which rows the list has, and in which order.
@@ -32,6 +32,8 @@
 //! # }
 //! ```
 //!
+//! [`PageRules`] sets other page sizes, and the names of fields for requests without a `PageRequest page`.
+//!
 //! A service's own protos import `pagination/v1/pagination.proto`. Its build script compiles them with the crate
 //! `pagination-build`, which finds this file, takes its messages from [`proto`], and generates servers whose lists
 //! return [`EncodedPage`](proto::EncodedPage): rows that are encoded already, and the page's tokens and total.
@@ -39,6 +41,29 @@
 //! # Calling
 //!
 //! [`walk`] turns the pages of any such list into one stream of rows.
+//!
+//! # Features
+//!
+//! - `tonic`, on by default: [`InvalidArgument`] and [`RepeatedPageToken`] convert into a `tonic::Status`. Without it,
+//!   nothing here depends on tonic, and a service builds its own answers:
+//!
+//! ```
+//! use pagination::InvalidArgument;
+//!
+//! /// The body of an HTTP answer with the status 400.
+//! fn problem(error: InvalidArgument) -> String {
+//!     let reason = match &error {
+//!         InvalidArgument::PageToken(error) => error.kind.reason(),
+//!         InvalidArgument::Fields(_) => "INVALID_FIELDS",
+//!     };
+//!     let violations = error.into_violations();
+//!     let lines = violations.iter().map(|violation| format!("{}: {}\n", violation.field, violation.description));
+//!     format!("{reason}\n{}", lines.collect::<String>())
+//! }
+//!
+//! let wrong = InvalidArgument::field("limit", "must not be negative; 0 means 25");
+//! assert_eq!(problem(wrong), "INVALID_FIELDS\nlimit: must not be negative; 0 means 25\n");
+//! ```
 //!
 //! # Guarantees
 //!
@@ -57,6 +82,9 @@ mod fingerprint;
 mod keys;
 mod order_by;
 mod request;
+mod rules;
+#[cfg(feature = "tonic")]
+mod status;
 mod token;
 mod version;
 mod walk;
@@ -69,9 +97,10 @@ pub use keys::{TokenKeys, TokenKeysError};
 pub use order_by::find_order;
 /// The messages of `pagination.v1`.
 pub use quire_proto::pagination::v1 as proto;
-pub use request::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_SKIP, PageParameters};
+pub use request::{MAX_SKIP, PageParameters};
+pub use rules::{PageFields, PageRules};
 pub use token::{
     Cursor, DEFAULT_TIME_TO_LIVE, Direction, MAX_KEY_BYTES, MAX_TOKEN_LENGTH, PageTokens, Position, SealError,
 };
 pub use version::{TokenVersion, TokenVersionError};
-pub use walk::walk;
+pub use walk::{RepeatedPageToken, walk};

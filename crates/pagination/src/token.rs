@@ -12,7 +12,7 @@ use chacha20poly1305::{
 use prost::Message;
 
 use crate::{
-    DEFAULT_ERROR_DOMAIN, Fingerprint, PageTokenError, PageTokenErrorKind, TokenKeys, TokenVersion,
+    DEFAULT_ERROR_DOMAIN, Fingerprint, PageFields, PageTokenError, PageTokenErrorKind, TokenKeys, TokenVersion,
     keys::{MAX_ID_LENGTH, TokenKey},
 };
 
@@ -115,8 +115,7 @@ impl PageTokens {
         let TokenKey { id, cipher } = &self.keys.first;
         let version = self.version.number();
         let mut token = header(version, id);
-        let fingerprint = TokenVersion::fingerprint(version, query);
-        let contents = Contents::new(cursor, fingerprint, unix_seconds((self.now)())).encode_to_vec();
+        let contents = Contents::new(cursor, query.of_version(version), unix_seconds((self.now)())).encode_to_vec();
         let sealed = cipher
             .encrypt(&XNonce::from(nonce), Payload { msg: &contents, aad: &token })
             .map_err(|chacha20poly1305::Error| SealError::KeysTooLong)?;
@@ -132,7 +131,8 @@ impl PageTokens {
     ///
     /// See [`PageTokenErrorKind`]. If several checks fail, the first one decides.
     pub fn open(&self, token: &str, query: &Fingerprint) -> Result<Cursor, PageTokenError> {
-        self.read(token, query).map_err(|kind| PageTokenError { kind, domain: self.error_domain })
+        let field = PageFields::DEFAULT.page_token;
+        self.read(token, query).map_err(|kind| PageTokenError { kind, domain: self.error_domain, field })
     }
 
     fn read(&self, token: &str, query: &Fingerprint) -> Result<Cursor, PageTokenErrorKind> {
@@ -151,7 +151,7 @@ impl PageTokens {
         if u64::try_from(age).is_ok_and(|age| age > self.time_to_live.as_secs()) {
             return Err(PageTokenErrorKind::Expired);
         }
-        if contents.fingerprint != TokenVersion::fingerprint(version, query) {
+        if contents.fingerprint != query.of_version(version) {
             return Err(PageTokenErrorKind::QueryChanged);
         }
         contents.into_cursor().ok_or(PageTokenErrorKind::Malformed)
@@ -193,10 +193,11 @@ struct Parts<'a> {
 fn split(token: &[u8]) -> Result<Parts<'_>, PageTokenErrorKind> {
     let malformed = PageTokenErrorKind::Malformed;
     let (&version, rest) = token.split_first().ok_or(malformed)?;
-    match version {
-        0 => return Err(malformed),
-        1..=TokenVersion::NEXT => {}
-        _ => return Err(PageTokenErrorKind::UnsupportedVersion),
+    if version == 0 {
+        return Err(malformed);
+    }
+    if !TokenVersion::READ.contains(&version) {
+        return Err(PageTokenErrorKind::UnsupportedVersion);
     }
     let (&id_length, rest) = rest.split_first().ok_or(malformed)?;
     let id_length = usize::from(id_length);

@@ -1,6 +1,4 @@
-use std::str::FromStr;
-
-use crate::Fingerprint;
+use std::{ops::RangeInclusive, str::FromStr};
 
 /// The version of page tokens to write. A server reads its default version, the previous version and the next version,
 /// so that a fleet can be upgraded and rolled back while clients walk through pages:
@@ -13,43 +11,36 @@ use crate::Fingerprint;
 ///
 /// | version | contents of a token's box | |
 /// | --- | --- | --- |
-/// | 1 | the query's fingerprint, the time of issue, the direction, the place and the keys | written if configured, read |
-/// | 2 | the same, but only the first 16 bytes of the fingerprint: 21 characters less | written by default, read |
-/// | 3 | the contents of version 2, and fields that a reader of version 2 can ignore | read |
+/// | 1 | the contents of version 2, with 32 bytes of the fingerprint | refused |
+/// | 2 | 16 bytes of the query's fingerprint, the time of issue, the direction, the place and the keys | written if configured, read |
+/// | 3 | the same; the fingerprint may be another one: see [`Fingerprint::with_previous`](crate::Fingerprint::with_previous) | written by default, read |
+/// | 4 | the contents of version 3, and fields that a reader of version 3 can ignore | read |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TokenVersion {
-    /// Version 1, for use while servers of the previous release are running, because they read no other.
+    /// Version 2, for use while servers of the previous release are running, because their queries may have other
+    /// fingerprints for later versions.
     Previous,
-    /// Version 2.
+    /// Version 3.
     #[default]
     Current,
 }
 
 impl TokenVersion {
-    /// The first version with a shortened fingerprint. It is still long enough that two queries never have the same
-    /// one.
-    const SHORT_FINGERPRINT: u8 = 2;
-    /// The highest version that is read.
-    pub(crate) const NEXT: u8 = 3;
+    /// The versions that are read.
+    pub(crate) const READ: RangeInclusive<u8> = 2..=4;
 
     /// The number in the token.
     pub fn number(self) -> u8 {
         match self {
-            Self::Previous => 1,
-            Self::Current => 2,
+            Self::Previous => 2,
+            Self::Current => 3,
         }
-    }
-
-    /// The part of a query's fingerprint that a token of this version contains.
-    pub(crate) fn fingerprint(number: u8, query: &Fingerprint) -> &[u8] {
-        let whole = query.as_bytes();
-        if number < Self::SHORT_FINGERPRINT { whole } else { whole.first_chunk::<16>().map_or(whole, |part| part) }
     }
 }
 
 /// The number is not that of a version that can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be 1 or 2")]
+#[error("must be 2 or 3")]
 pub struct TokenVersionError;
 
 impl FromStr for TokenVersion {

@@ -134,7 +134,13 @@ fn count_limits(failure: Failure) {
     let limit = match failure {
         Failure::TooSlow => "statement_timeout",
         Failure::Locked => "lock_timeout",
-        Failure::Text | Failure::Value | Failure::Changed | Failure::Exhausted | Failure::Conflict | Failure::Unavailable | Failure::Inside => return,
+        Failure::Text
+        | Failure::Value
+        | Failure::Changed
+        | Failure::Exhausted
+        | Failure::Conflict
+        | Failure::Unavailable
+        | Failure::Inside => return,
     };
     counter!("limits_reached_total", "limit" => limit).increment(1);
 }

@@ -79,9 +79,9 @@ pub(crate) struct Serve {
     #[arg(long, env = "QUIRE_TOKEN_TTL", default_value = "72h", value_parser = humantime::parse_duration)]
     pub(crate) token_ttl: Duration,
 
-    /// The version of page tokens to write, 1 or 2. Use 1 while servers of the previous release are running, because they
-    /// read only that version
-    #[arg(long, env = "QUIRE_TOKEN_VERSION", default_value = "2")]
+    /// The version of page tokens to write, 2 or 3. Use 2 while servers of the previous release are running, because they
+    /// refuse version 3
+    #[arg(long, env = "QUIRE_TOKEN_VERSION", default_value = "3")]
     pub(crate) token_version: TokenVersion,
 
     /// How long calls in flight may take to finish after the server is told to stop

@@ -90,7 +90,7 @@ async fn list(ListKeys { connect }: ListKeys) -> Result<(), Error> {
         let mut client = client.lock().await;
         let request = client.request(ListApiKeysRequest { page: Some(page), ..Default::default() }).await?;
         let response = IdentityServiceClient::new(client.channel.clone()).list_api_keys(request).await?.into_inner();
-        Ok((response.api_keys, response.page))
+        Ok::<_, Status>((response.api_keys, response.page))
     });
     let mut keys = std::pin::pin!(keys);
     print("id\tname\tsubject\tscopes\tcreated\tlast used\texpires\trevoked")?;

@@ -26,6 +26,9 @@ pub(super) fn check(listing: &Listing) -> Result<(), Fault> {
     if !(1..=100_000).contains(&listing.examined_rows) {
         return Err("examined_rows must be 1 to 100000".to_owned().into());
     }
+    if let Err(problem) = listing.page.check() {
+        return Err(format!("page: {problem}").into());
+    }
     if listing.orders.is_empty() {
         return Err("it must have at least one order".to_owned().into());
     }

@@ -290,7 +290,7 @@ async fn a_token_of_another_query_is_refused_before_any_statement_runs() {
         _ => None,
     };
     let kind = PageTokenErrorKind::QueryChanged;
-    let changed = Some(PageTokenError { kind, domain: DEFAULT_ERROR_DOMAIN });
+    let changed = Some(PageTokenError { kind, domain: DEFAULT_ERROR_DOMAIN, field: "page.page_token" });
     let red = Filters { color: Some("red"), ..Filters::default() };
     assert_eq!(refused(try_fetch(&list, request(5, &token), "", red).await), changed);
     assert_eq!(refused(try_fetch(&list, request(5, &token), "color desc", Filters::default()).await), changed);

@@ -1,7 +1,7 @@
 //! The meaning of page requests and `order_by`, and the errors for invalid ones.
 use pagination::{
-    DEFAULT_PAGE_SIZE, FieldViolation, Fingerprint, InvalidArgument, MAX_PAGE_SIZE, MAX_SKIP, PageParameters,
-    PageTokenError, PageTokenErrorKind, PageTokens, find_order,
+    FieldViolation, Fingerprint, InvalidArgument, MAX_SKIP, PageFields, PageParameters, PageRules, PageTokenError,
+    PageTokenErrorKind, PageTokens, find_order,
     proto::{PageRequest, TotalCount},
 };
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ fn order(order_by: &str) -> Result<usize, InvalidArgument> {
 }
 
 fn parameters(request: PageRequest) -> Result<PageParameters, InvalidArgument> {
-    PageParameters::try_from(request)
+    PageParameters::new(request, &PageRules::DEFAULT)
 }
 
 fn violated_fields(request: PageRequest) -> Vec<String> {
@@ -42,7 +42,7 @@ fn seen_by_a_client(error: InvalidArgument) -> String {
 fn an_empty_request_is_for_the_first_page() {
     let expected = PageParameters { size: 50, token: String::new(), total_count: TotalCount::Unspecified, skip: 0 };
     assert_eq!(parameters(PageRequest::default()), Ok(expected));
-    assert_eq!((DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_SKIP), (50, 200, 10_000));
+    assert_eq!((PageRules::DEFAULT.default_size, PageRules::DEFAULT.max_size, MAX_SKIP), (50, 200, 10_000));
 }
 
 #[test]
@@ -55,6 +55,41 @@ fn page_sizes_have_a_default_and_a_limit() {
     for page_size in [-1, -200, i32::MIN] {
         assert_eq!(violated_fields(PageRequest { page_size, ..Default::default() }), ["page.page_size"], "{page_size}");
     }
+}
+
+/// The rules of a service whose requests have fields of their own.
+const SMALL: PageRules = PageRules {
+    default_size: 25,
+    max_size: 100,
+    fields: PageFields { page_size: "limit", page_token: "cursor", total_count: "total", skip: "offset" },
+};
+
+#[test]
+fn page_sizes_can_be_others() {
+    for (page_size, size) in [(0, 25), (1, 1), (25, 25), (99, 99), (100, 100), (101, 100), (200, 100), (i32::MAX, 100)]
+    {
+        let parameters = PageParameters::new(PageRequest { page_size, ..Default::default() }, &SMALL);
+        assert_eq!(parameters.map(|parameters| parameters.size), Ok(size), "{page_size}");
+    }
+}
+
+#[test]
+fn rules_are_checked() {
+    let check = |default_size, max_size| PageRules { default_size, max_size, ..PageRules::DEFAULT }.check();
+    for (default_size, max_size) in [(50, 200), (1, 1), (1, 1_000), (1_000, 1_000)] {
+        assert_eq!(check(default_size, max_size), Ok(()), "{default_size} of {max_size}");
+    }
+    for (default_size, max_size, mistake) in [
+        (0, 200, "the default page size must be at least 1"),
+        (0, 0, "the default page size must be at least 1"),
+        (201, 200, "the default page size must not be larger than the maximum page size"),
+        (1, 0, "the default page size must not be larger than the maximum page size"),
+        (50, 1_001, "the maximum page size must be at most 1000"),
+        (u32::MAX, u32::MAX, "the maximum page size must be at most 1000"),
+    ] {
+        assert_eq!(check(default_size, max_size), Err(mistake), "{default_size} of {max_size}");
+    }
+    assert_eq!((PageRules::DEFAULT.check(), PageRules::MAX_SIZE), (Ok(()), 1_000));
 }
 
 #[test]
@@ -170,7 +205,7 @@ proptest! {
         match parameters(request) {
             Ok(parameters) => {
                 prop_assert!(page_size >= 0 && (0..=3).contains(&total_count) && (0..=10_000).contains(&skip));
-                prop_assert!((1..=MAX_PAGE_SIZE).contains(&parameters.size));
+                prop_assert!((1..=200).contains(&parameters.size));
             }
             Err(InvalidArgument::Fields(violations)) => {
                 let wrong = [page_size < 0, !(0..=3).contains(&total_count), !(0..=10_000).contains(&skip)];
@@ -200,6 +235,16 @@ proptest! {
 }
 
 #[test]
+fn a_refused_token_is_a_violation_of_its_field() {
+    let fields =
+        vec![FieldViolation::new("page.skip", "must be 0"), FieldViolation::new("limit", "must not be negative")];
+    assert_eq!(InvalidArgument::Fields(fields.clone()).into_violations(), fields);
+    let error = PageTokenError { kind: PageTokenErrorKind::Expired, domain: "books", field: "cursor" };
+    let expired = FieldViolation::new("cursor", "has expired; start again without a token");
+    assert_eq!(InvalidArgument::from(error).into_violations(), [expired]);
+}
+
+#[test]
 fn a_client_sees_what_is_wrong_with_its_fields() {
     let wrong = PageRequest { page_size: -1, total_count: 99, skip: 10_001, ..Default::default() };
     insta::assert_snapshot!(seen_by_a_client(parameters(wrong).unwrap_err()), @r"
@@ -212,6 +257,13 @@ fn a_client_sees_what_is_wrong_with_its_fields() {
     insta::assert_snapshot!(seen_by_a_client(parameters(wrong).unwrap_err()), @r"
     InvalidArgument: page.page_size: must not be negative; 0 means 50
     page.page_size | must not be negative; 0 means 50
+    ");
+    let wrong = PageRequest { page_size: -1, total_count: 99, skip: 10_001, ..Default::default() };
+    insta::assert_snapshot!(seen_by_a_client(PageParameters::new(wrong, &SMALL).unwrap_err()), @r"
+    InvalidArgument: limit: must not be negative; 0 means 25; total: must be one of TOTAL_COUNT_UNSPECIFIED, TOTAL_COUNT_EXACT, TOTAL_COUNT_CAPPED, TOTAL_COUNT_ESTIMATED; offset: must be 0 to 10000; to go further, follow the page tokens
+    limit | must not be negative; 0 means 25
+    total | must be one of TOTAL_COUNT_UNSPECIFIED, TOTAL_COUNT_EXACT, TOTAL_COUNT_CAPPED, TOTAL_COUNT_ESTIMATED
+    offset | must be 0 to 10000; to go further, follow the page tokens
     ");
     insta::assert_snapshot!(seen_by_a_client(order("create_time asc").unwrap_err()), @r#"
     InvalidArgument: order_by: must be one of "create_time desc, id", "title", "title desc, create_time, id"
@@ -258,5 +310,12 @@ fn a_client_sees_why_its_page_token_is_refused() {
     InvalidArgument: page.page_token: has a version that this server does not support; start again without a token
     page.page_token | has a version that this server does not support; start again without a token
     books | PAGE_TOKEN_UNSUPPORTED_VERSION | {}
+    ");
+    let InvalidArgument::PageToken(error) = refused(PageTokenErrorKind::Expired) else { panic!("not a token") };
+    let renamed = PageTokenError { field: SMALL.fields.page_token, ..error }.into();
+    insta::assert_snapshot!(seen_by_a_client(renamed), @r"
+    InvalidArgument: cursor: has expired; start again without a token
+    cursor | has expired; start again without a token
+    books | PAGE_TOKEN_EXPIRED | {}
     ");
 }

@@ -35,9 +35,9 @@ fn at(seconds: u64) -> Arc<dyn Fn() -> SystemTime + Send + Sync> {
     Arc::new(move || UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
-/// The error for a refused token, with the default domain.
+/// The error for a refused token, with the default domain and field.
 fn refused(kind: Kind) -> PageTokenError {
-    PageTokenError { kind, domain: "pagination.v1" }
+    PageTokenError { kind, domain: "pagination.v1", field: "page.page_token" }
 }
 
 fn tokens(keys: &str) -> PageTokens {
@@ -73,7 +73,7 @@ fn samples() -> [String; 3] {
 
 /// A token built from the parts that the documentation of `PageTokens` lists.
 fn build(id: &str, key: [u8; 32], contents: &[u8]) -> String {
-    build_version(2, id, key, contents)
+    build_version(3, id, key, contents)
 }
 
 fn build_version(version: u8, id: &str, key: [u8; 32], contents: &[u8]) -> String {
@@ -104,10 +104,10 @@ fn contents(token: &str) -> Vec<u8> {
 fn refusal(token: &str) -> PageTokenError {
     let bytes = URL_SAFE_NO_PAD.decode(token).ok().filter(|_| token.len() <= MAX_TOKEN_LENGTH).unwrap_or_default();
     match bytes[..] {
-        [1..=3, length @ 1..=16, ref rest @ ..] if rest.len() >= usize::from(length) + NONCE_LENGTH => {
+        [2..=4, length @ 1..=16, ref rest @ ..] if rest.len() >= usize::from(length) + NONCE_LENGTH => {
             refused(Kind::Untrusted)
         }
-        [] | [0..=3, ..] => refused(Kind::Malformed),
+        [] | [0 | 2..=4, ..] => refused(Kind::Malformed),
         [_, ..] => refused(Kind::UnsupportedVersion),
     }
 }
@@ -226,7 +226,7 @@ fn every_flipped_bit_of_a_byte_is_refused() {
         changed[index] ^= 1 << bit;
         let refusal = match index {
             0 if changed[0] == 0 => refused(Kind::Malformed),
-            0 if changed[0] > 3 => refused(Kind::UnsupportedVersion),
+            0 if !(2..=4).contains(&changed[0]) => refused(Kind::UnsupportedVersion),
             1 if changed[1] > 16 => refused(Kind::Malformed),
             _ => refused(Kind::Untrusted),
         };
@@ -294,7 +294,7 @@ proptest! {
 
     #[test]
     fn no_bytes_open(bytes in vec(any::<u8>(), 0..3_500), version in any::<u8>(), id_length in 0..40_u8) {
-        for start in [&[][..], &[version], &[2], &[2, id_length], b"\x02\x03key", b"\x03\x03key"] {
+        for start in [&[][..], &[version], &[2], &[2, id_length], b"\x02\x03key", b"\x03\x03key", b"\x04\x03key"] {
             let token = URL_SAFE_NO_PAD.encode([start, &bytes].concat());
             prop_assert_eq!(ours().open(&token, &query()), Err(refusal(&token)));
         }
@@ -306,14 +306,6 @@ proptest! {
 /// Tokens that releases issued, sealed with `KEY`: each version with its tokens.
 const GOLDEN: [(u8, [&str; 3]); 3] = [
     (
-        1,
-        [
-            "AQNrZXk488ptuJ2CYSLjHK6d_PweuPc1P-QVMRvUk5UjcxarfqkV1Y6FIDRko5u8upJkl0SI-JnTtbAQbEUVe7DrXfB5OsRMf3_NeA-rOHAy0e7mDNmAjx3rOU8bfubCQdOJepnLeDwYqA",
-            "AQNrZXnN1u1JSBBRe2g4fQzsg7sbgLUKTfyZmd1IlG8xCsnAo8um5ZgCvxn5wFzd2UlfJqp7B2Skkr4oGAphmdkOl3j3QnsWr6966CWcZ_gWNzrOr3FOrG9mcb34h6hC2DRyyVZhAfLAPS4R",
-            "AQNrZXneIvpNSez5pqOM8oh-_QOwt-yuvLn38_xFiXRGVBpda4ijmsmVrmf_boWVphVGXH1iRmsZZLkwxGB6qubKNAi-NnI2MgrI2ivPbSX7bEYr3now",
-        ],
-    ),
-    (
         2,
         [
             "AgNrZXl6XJJbNa2NPhaOOf0d6KMwnfD2YqmJBF9Oc3Q2HTudnfqiWcha2GBqV7tftt5zc6ZDWTGZv0kXBNR4pIkLdfl05rKuybCjU7tc723x7QtcMrKfK7zV",
@@ -321,16 +313,27 @@ const GOLDEN: [(u8, [&str; 3]); 3] = [
             "AgNrZXm86_9gZKGwukSjQyqr5YNOCWsu5wHUjSf7h_CwHI1cdm5GXhQvcgRdRFO_ClqrZEMne9dDbzegMtRfmsJ4QnPk8eI",
         ],
     ),
-    // A later release may add a field that this release does not know.
     (
         3,
         [
-            "AwNrZXkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQnTopk4c3hwAEvELNrmDlQIuu4a-AEvXCG20Z5R4uAor6JQkcR2DnJFy55VxNP1z_LgcUj1y1Cx4wUP1wD_cdHnGoXe",
-            "AwNrZXkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQnTopk4c3hwAEvELNrmDlQIuu4a-AEvXCGO0ZRYwuJvyY1G3vkyKXAMoJ5X5NHNy62LbkJGdlAflk7vmGsq2qWBUoSXP6A",
-            "AwNrZXkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQnTopk4c3hwAEvELNrmDlQIuu4a-AEvXCGO0YZehYYXpU6R7fIT20ujXaXd8utpvRE",
+            "AwNrZXnx_SL2DDtqmFqr0PdNEyhcvcYkDmfyS8eANaHlmokuDc78H5c9bVrk02WFYbyazVXTS6TB8MYNjhrJEw1xKxYOxhXBl-dUH2oxKxRSWab1ZK__iOD7",
+            "AwNrZXkUIywF7kKvft6Zr9u9tlqPlUnr7BZIVss5Q7t8be3j86fJYNxAdUAnpl7GqQ2pSLUaNptsXl-ZSaxNwlTu4IpTVraNdhg51O3s26qasb-0IBALJvkTtmQ",
+            "AwNrZXmarjQfLRwzwSnTVUFi6QJvwMd6opW_2yJ20hRUPvQ5gklTa5WUx_fexgd04w6nLs4qnn9y1TVCKum8hnTUjhlbetY",
+        ],
+    ),
+    // A later release may add a field that this release does not know.
+    (
+        4,
+        [
+            "BANrZXkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQnTopk4c3hwAEvELNrmDlQIuu4a-AEvXCG20Z5R4uAor6JQkcR2DnJFy55VxNP1z_LgcUiNvoxV-LwG4Y8DuYaLRNNM",
+            "BANrZXkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQnTopk4c3hwAEvELNrmDlQIuu4a-AEvXCGO0ZRYwuJvyY1G3vkyKXAMoJ5X5NHNy62LbkJGdugR0vIDUGM0aarIByjBjQ4",
+            "BANrZXkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQnTopk4c3hwAEvELNrmDlQIuu4a-AEvXCGO0YZehYYXpeuwVkUpcTEuF19oBXQD6hE",
         ],
     ),
 ];
+
+/// A token of version 1.
+const RETIRED: &str = "AQNrZXneIvpNSez5pqOM8oh-_QOwt-yuvLn38_xFiXRGVBpda4ijmsmVrmf_boWVphVGXH1iRmsZZLkwxGB6qubKNAi-NnI2MgrI2ivPbSX7bEYr3now";
 
 fn golden_cursors() -> [Cursor; 3] {
     let keys = || vec![Some(b"Moby-Dick".to_vec()), None, Some(Vec::new())];
@@ -348,6 +351,27 @@ fn golden_tokens_open_to_the_same_cursors() {
             assert_eq!(ours().open(token, &query()), Ok(cursor.clone()), "version {version}: {token}");
             assert_eq!(ours().open(token, &other_query()), Err(refused(Kind::QueryChanged)));
         }
+    }
+    assert_eq!(ours().open(RETIRED, &query()), Err(refused(Kind::UnsupportedVersion)));
+}
+
+#[test]
+fn only_tokens_of_the_previous_version_are_bound_to_the_previous_fingerprint() {
+    let previous_is_ours = other_query().with_previous(query());
+    let current_is_ours = query().with_previous(other_query());
+    for (version, tokens) in GOLDEN {
+        let (opens, refuses) = match version {
+            2 => (previous_is_ours, current_is_ours),
+            _ => (current_is_ours, previous_is_ours),
+        };
+        for (token, cursor) in tokens.into_iter().zip(golden_cursors()) {
+            assert_eq!(ours().open(token, &opens), Ok(cursor), "version {version}: {token}");
+            assert_eq!(ours().open(token, &refuses), Err(refused(Kind::QueryChanged)), "version {version}: {token}");
+        }
+    }
+    for (version, query) in [(TokenVersion::Previous, previous_is_ours), (TokenVersion::Current, current_is_ours)] {
+        let token = PageTokens { version, ..ours() }.seal(&moby_dick(), &query).unwrap();
+        assert_eq!(ours().open(&token, &self::query()), Ok(moby_dick()), "{version:?}");
     }
 }
 
@@ -367,7 +391,7 @@ fn new_tokens_have_the_contents_of_golden_tokens() {
 #[test]
 fn the_version_is_authenticated() {
     for (version, tokens) in GOLDEN {
-        for (other, token) in (1..=3).flat_map(|other| tokens.map(|token| (other, token))) {
+        for (other, token) in (2..=4).flat_map(|other| tokens.map(|token| (other, token))) {
             let mut bytes = URL_SAFE_NO_PAD.decode(token).unwrap();
             bytes[0] = other;
             let opened = ours().open(&URL_SAFE_NO_PAD.encode(bytes), &query()).map(drop);
@@ -378,9 +402,9 @@ fn the_version_is_authenticated() {
 
 #[test]
 fn versions_that_can_be_written_have_a_number() {
-    assert_eq!("1".parse(), Ok(TokenVersion::Previous));
-    assert_eq!("2".parse(), Ok(TokenVersion::Current));
-    for text in ["", "0", "3", "02", " 2", "+2", "2.0", "two"] {
+    assert_eq!("2".parse(), Ok(TokenVersion::Previous));
+    assert_eq!("3".parse(), Ok(TokenVersion::Current));
+    for text in ["", "0", "1", "4", "02", " 2", "+2", "2.0", "two"] {
         assert_eq!(text.parse::<TokenVersion>(), Err(TokenVersionError), "{text:?}");
     }
 }
@@ -388,7 +412,7 @@ fn versions_that_can_be_written_have_a_number() {
 #[test]
 fn unknown_versions_are_told_from_malformed_tokens() {
     let mut token = URL_SAFE_NO_PAD.decode(ours().seal(&moby_dick(), &query()).unwrap()).unwrap();
-    for version in (0..=u8::MAX).filter(|version| !(1..=3).contains(version)) {
+    for version in (0..=u8::MAX).filter(|version| !(2..=4).contains(version)) {
         token[0] = version;
         let refusal = if version == 0 { refused(Kind::Malformed) } else { refused(Kind::UnsupportedVersion) };
         for bytes in [&token[..], &[version]] {

@@ -3,6 +3,7 @@ use std::{cell::RefCell, pin::pin};
 
 use futures_util::{Stream, StreamExt};
 use pagination::{
+    RepeatedPageToken,
     proto::{PageRequest, PageResponse},
     walk,
 };
@@ -69,8 +70,8 @@ async fn an_empty_list_has_no_rows() {
 
 #[tokio::test]
 async fn a_response_without_a_page_is_the_last() {
-    let rows = walk(PageRequest::default(), |_| async { Ok((vec![1, 2], None)) }).map(|row| row.ok());
-    assert_eq!(rows.collect::<Vec<Option<u32>>>().await, [Some(1), Some(2)]);
+    let rows = walk(PageRequest::default(), async |_| Ok::<_, RepeatedPageToken>((vec![1, 2], None)));
+    assert_eq!(rows.collect::<Vec<_>>().await, [Ok(1), Ok(2)]);
 }
 
 #[tokio::test]
@@ -137,6 +138,25 @@ async fn a_token_that_leads_to_itself_is_an_error() {
     let page = PageRequest { page_token: "a".into(), ..Default::default() };
     assert_eq!(server.walk(page).collect::<Vec<_>>().await, [looping()]);
     assert_eq!(server.tokens_asked(), ["", "a", "a"]);
+}
+
+#[tokio::test]
+async fn a_client_can_have_an_error_of_its_own() {
+    #[derive(Debug, PartialEq)]
+    enum Failed {
+        Offline,
+        Repeated,
+    }
+    impl From<RepeatedPageToken> for Failed {
+        fn from(_: RepeatedPageToken) -> Self {
+            Self::Repeated
+        }
+    }
+    let offline = walk(PageRequest::default(), async |_| Err::<(Vec<u32>, _), _>(Failed::Offline));
+    assert_eq!(offline.collect::<Vec<_>>().await, [Err(Failed::Offline)]);
+    let page = PageResponse { next_page_token: "a".into(), ..Default::default() };
+    let repeated = walk(PageRequest::default(), async |_| Ok::<_, Failed>((vec![1], Some(page.clone()))));
+    assert_eq!(repeated.collect::<Vec<_>>().await, [Ok(1), Ok(1), Err(Failed::Repeated)]);
 }
 
 #[tokio::test]

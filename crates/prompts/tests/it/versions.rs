@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::support::{Client, add, from, get, one, start, start_ticking, text, there_and_back, told};
 use futures_util::future::join_all;
-use pagination::MAX_PAGE_SIZE;
+use pagination::PageRules;
 use platform::{Platform, testing};
 use prost::Message;
 use quire_proto::{
@@ -47,7 +47,7 @@ async fn pages(client: &Client, prompt_id: &str, page_size: i32) -> Vec<Vec<Prom
 
 /// All versions of a prompt of the workspace `default`, oldest first.
 async fn versions(client: &Client, prompt_id: &str) -> Vec<PromptVersion> {
-    let mut versions = pages(client, prompt_id, MAX_PAGE_SIZE as i32).await.concat();
+    let mut versions = pages(client, prompt_id, PageRules::DEFAULT.max_size as i32).await.concat();
     versions.reverse();
     versions
 }

@@ -258,7 +258,7 @@ fn help_names_every_setting_and_no_secret() {
           --data-dir <DATA_DIR>            Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire] [env: QUIRE_DATA_DIR=]
           --token-keys <TOKEN_KEYS>        The keys of page tokens, as `id:base64,…`, with 32 bytes each: the first encrypts, and all decrypt. Required with a database URL. Otherwise a key is created and stored in the data directory [env: QUIRE_TOKEN_KEYS]
           --token-ttl <TOKEN_TTL>          How long a page token is valid [env: QUIRE_TOKEN_TTL=] [default: 72h]
-          --token-version <TOKEN_VERSION>  The version of page tokens to write, 1 or 2. Use 1 while servers of the previous release are running, because they read only that version [env: QUIRE_TOKEN_VERSION=] [default: 2]
+          --token-version <TOKEN_VERSION>  The version of page tokens to write, 2 or 3. Use 2 while servers of the previous release are running, because they refuse version 3 [env: QUIRE_TOKEN_VERSION=] [default: 3]
           --drain-timeout <DRAIN_TIMEOUT>  How long calls in flight may take to finish after the server is told to stop [env: QUIRE_DRAIN_TIMEOUT=] [default: 30s]
           --sample                         Load samples into the workspace `default`. Kinds of records that it already has are skipped [env: QUIRE_SAMPLE=]
           --log <LOG>                      What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]

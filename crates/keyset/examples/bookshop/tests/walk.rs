@@ -79,7 +79,7 @@ impl Shop {
         let page = PageRequest { page_size: 37, ..Default::default() };
         let books = walk(page, async |page| {
             let response = self.list(ListBooksRequest { page: Some(page), ..request.clone() }).await?;
-            Ok((response.books, response.page))
+            Ok::<_, Status>((response.books, response.page))
         });
         // Bounded, so that a walk that never ends fails instead of hanging.
         books.take(2_000).try_collect().await.unwrap()
