@@ -15,6 +15,7 @@ test *arguments:
 check:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --all-features -- --deny warnings
+    cargo clippy -p pagination -p keyset --no-default-features -- --deny warnings
     RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --all-features
     npx --yes --package @bufbuild/buf buf lint
 
