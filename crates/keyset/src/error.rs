@@ -1,6 +1,8 @@
 use pagination::{InvalidArgument, SealError};
 use sqlx::postgres::PgDatabaseError;
 
+use crate::Unfit;
+
 /// Why a page could not be fetched.
 ///
 /// With the feature `tonic` it converts into a `tonic::Status`. Otherwise choose the answer by the variant, and by the
@@ -28,9 +30,44 @@ pub enum Error {
         /// What is wrong.
         mistake: String,
     },
+    /// The list does not match the database any more, and could not be opened again.
+    #[error("the list {list}: {mistake}")]
+    Outdated {
+        /// The name of the list.
+        list: &'static str,
+        /// What does not match.
+        mistake: String,
+    },
+    /// No message can carry the first row of the page.
+    #[error(
+        "no message can carry the row with {row}; to continue behind it, use the page token in the error's details"
+    )]
+    Row {
+        /// The name of the list.
+        list: &'static str,
+        /// The row's keys and their values.
+        row: String,
+        /// Why it does not fit.
+        reason: Unfit,
+        /// The page token of the page behind the row.
+        page_token: String,
+        /// The `domain` of the `google.rpc.ErrorInfo`.
+        error_domain: &'static str,
+    },
     /// A page token could not be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
+}
+
+impl Error {
+    /// Whether the list may have to be opened again.
+    pub(crate) fn is_outdated(&self) -> bool {
+        match self {
+            Self::Outdated { .. } => true,
+            Self::Database(error) => Failure::of(error) == Failure::Changed,
+            Self::Request(_) | Self::TooSlow { .. } | Self::Listing { .. } | Self::Row { .. } | Self::Seal(_) => false,
+        }
+    }
 }
 
 fn narrower(filters: &[&str]) -> String {

@@ -6,18 +6,22 @@ use std::{
 use pagination::PageTokens;
 use prost::Message;
 use sqlx::postgres::PgRow;
+use tokio::time::Instant;
 
 use crate::{
     Connections, Error, Listing,
     catalogue::{self, CatalogueError},
+    measure,
     selection::Types,
     shape::Shapes,
     turns::Turns,
-    wire::Layout,
+    wire::{Layout, RowFault},
 };
 
 /// Default timeout of a count: 2 seconds.
 pub const DEFAULT_COUNT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Default interval of the checks of open lists: 5 minutes.
+pub const DEFAULT_CHECK_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// Everything that lists need to fetch pages: connections, page tokens, and the descriptors of their messages.
 #[derive(Debug, Clone)]
@@ -30,6 +34,8 @@ pub struct Paging {
     /// How long a count may take, including its wait for a connection, before the planner's estimate replaces it, and then
     /// how long the estimate may take. At least a millisecond.
     pub count_timeout: Duration,
+    /// How often the pages of an open list have it checked again, in a task of its own: see [`List::check`].
+    pub check_interval: Duration,
     pub(crate) turns: Arc<Turns>,
 }
 
@@ -39,7 +45,14 @@ impl Paging {
     pub fn new(connections: impl Connections, tokens: PageTokens, descriptors: &'static [u8]) -> Self {
         let turns = Arc::new(Turns::of_connections(connections.max_connections()));
         let connections = Arc::new(connections);
-        Self { connections, tokens, descriptors, count_timeout: DEFAULT_COUNT_TIMEOUT, turns }
+        Self {
+            connections,
+            tokens,
+            descriptors,
+            count_timeout: DEFAULT_COUNT_TIMEOUT,
+            check_interval: DEFAULT_CHECK_INTERVAL,
+            turns,
+        }
     }
 
     /// Opens a list: checks its declaration against its message and the database's catalogue, so that every open list
@@ -57,7 +70,13 @@ impl Paging {
     pub async fn open(&self, listing: &'static Listing) -> Result<List, CatalogueError> {
         let (types, layout) = catalogue::check(self, listing).await?;
         let opened = Opened { types, layout, shapes: Shapes::default() };
-        Ok(List { listing, paging: self.clone(), opened: Arc::new(Mutex::new(Arc::new(opened))) })
+        let checks = Checks { last: Mutex::new(Instant::now()), reopened: tokio::sync::Mutex::default() };
+        Ok(List {
+            listing,
+            paging: self.clone(),
+            opened: Arc::new(Mutex::new(Arc::new(opened))),
+            checks: Arc::new(checks),
+        })
     }
 }
 
@@ -67,6 +86,16 @@ pub struct List {
     pub(crate) listing: &'static Listing,
     pub(crate) paging: Paging,
     opened: Arc<Mutex<Arc<Opened>>>,
+    checks: Arc<Checks>,
+}
+
+/// When an open list was checked again.
+#[derive(Debug)]
+struct Checks {
+    /// When a page last had the list checked.
+    last: Mutex<Instant>,
+    /// When a list that does not match the database any more was last opened again.
+    reopened: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// What the database's catalogue says about a list.
@@ -81,6 +110,56 @@ impl List {
     /// The declaration.
     pub fn listing(&self) -> &'static Listing {
         self.listing
+    }
+
+    /// Checks the list again, as [`Paging::open`] did, and continues with what the catalogue says now. The gauge
+    /// `keyset_list_problems` is set to the number of problems.
+    ///
+    /// Pages do this by themselves every [`Paging::check_interval`], and log the problems: an index may have been dropped
+    /// since the list was opened.
+    ///
+    /// # Errors
+    ///
+    /// As [`Paging::open`].
+    pub async fn check(&self) -> Result<(), CatalogueError> {
+        let checked = catalogue::check(&self.paging, self.listing).await;
+        measure::problems(self.listing.name, usize::from(checked.is_err()));
+        let (types, layout) = checked?;
+        let opened = Arc::new(Opened { types, layout, shapes: Shapes::default() });
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = opened;
+        Ok(())
+    }
+
+    /// Checks the list in a task of its own, if that is due.
+    pub(crate) fn check_now_and_then(&self) {
+        let mut last = self.checks.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.elapsed() < self.paging.check_interval {
+            return;
+        }
+        *last = Instant::now();
+        let list = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = list.check().await {
+                tracing::warn!(%error, "an open list no longer matches the database");
+            }
+        });
+    }
+
+    /// Opens the list again after a page has found that it does not match the database. Returns whether the page can be
+    /// tried again. `stale` is what that page knew.
+    pub(crate) async fn reopen(&self, stale: &Arc<Opened>) -> bool {
+        /// The shortest time between two attempts.
+        const INTERVAL: Duration = Duration::from_secs(1);
+        let mut reopened = self.checks.reopened.lock().await;
+        if !Arc::ptr_eq(&self.opened(), stale) {
+            return true;
+        }
+        if reopened.is_some_and(|reopened| reopened.elapsed() < INTERVAL) {
+            return false;
+        }
+        *reopened = Some(Instant::now());
+        let checked = self.check().await;
+        checked.inspect_err(|error| tracing::warn!(%error, "an open list no longer matches the database")).is_ok()
     }
 
     pub(crate) fn opened(&self) -> Arc<Opened> {
@@ -106,22 +185,9 @@ impl List {
         let opened = self.opened();
         let layout = self.layout(&opened)?;
         let mut bytes = Vec::new();
-        layout.check(row).and_then(|()| layout.put(row, &mut bytes)).map_err(|mistake| self.mistake(mistake))?;
+        layout.check(row).map_err(|mistake| self.mistake(mistake))?;
+        layout.put(row, &mut bytes).map_err(|RowFault(mistake)| self.mistake(mistake))?;
         M::decode(bytes.as_slice()).map_err(|error| self.mistake(format!("its rows are of another message: {error}")))
-    }
-
-    /// Encodes rows as the repeated field 1 of a response.
-    pub(crate) fn encode<'r>(&self, opened: &Opened, rows: impl Iterator<Item = &'r PgRow>) -> Result<Vec<u8>, Error> {
-        /// The expected size of a row. With it, most pages are not reallocated while they grow.
-        const ROW_BYTES: usize = 256;
-        let layout = self.layout(opened)?;
-        let mut bytes = Vec::with_capacity(rows.size_hint().0 * ROW_BYTES);
-        for (place, row) in rows.enumerate() {
-            // All rows have the columns of the first one.
-            let checked = if place == 0 { layout.check(row) } else { Ok(()) };
-            checked.and_then(|()| layout.put_as_row(row, &mut bytes)).map_err(|mistake| self.mistake(mistake))?;
-        }
-        Ok(bytes)
     }
 
     /// Whether the column is a numeric, whose JSON text may end in zeros that its message leaves out.
@@ -130,8 +196,12 @@ impl List {
         self.opened().layout.as_ref().is_some_and(|layout| layout.is_numeric(column))
     }
 
-    fn layout<'o>(&self, opened: &'o Opened) -> Result<&'o Layout, Error> {
+    pub(crate) fn layout<'o>(&self, opened: &'o Opened) -> Result<&'o Layout, Error> {
         opened.layout.as_ref().ok_or_else(|| self.mistake("it names no message".to_owned()))
+    }
+
+    pub(crate) fn outdated(&self, mistake: String) -> Error {
+        Error::Outdated { list: self.listing.name, mistake }
     }
 
     pub(crate) fn mistake(&self, mistake: String) -> Error {

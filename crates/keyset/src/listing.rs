@@ -84,6 +84,8 @@ pub struct Listing {
     /// The size of a row in bytes as an SQL expression, such as `"octet_length(content)"`. Needed if the rows of a page
     /// can exceed [`MAX_PAGE_BYTES`](crate::MAX_PAGE_BYTES) together. Such a page ends early.
     pub weight: Option<&'static str>,
+    /// What a page does with a row that no message can carry.
+    pub unfit_rows: UnfitRows,
     /// The default and the largest page size, and the names of the paging fields in errors.
     pub page: PageRules,
     /// The most index entries that a page examines when a filter has no index: 1 to 100,000. Default 2,000. The page
@@ -106,6 +108,7 @@ impl Listing {
         orders: &[],
         counters: &[],
         weight: None,
+        unfit_rows: UnfitRows::Error,
         page: PageRules::DEFAULT,
         examined_rows: 2_000,
     };
@@ -124,6 +127,17 @@ impl Listing {
     pub(crate) fn is_table(&self) -> bool {
         !self.from.contains(char::is_whitespace) && !self.from.contains('(')
     }
+}
+
+/// What a page does with a row that no message can carry: one whose message is larger than
+/// [`MAX_ROW_BYTES`](crate::MAX_ROW_BYTES), or that has a value that does not fit its field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnfitRows {
+    /// The page ends before the row, and the page that begins with it fails with [`Error::Row`](crate::Error::Row), which
+    /// names the row by its keys and has the page token to continue behind it.
+    Error,
+    /// In place of the row is a message that has only the fields of its keys.
+    Placeholder,
 }
 
 /// One order of a list.

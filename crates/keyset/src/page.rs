@@ -5,19 +5,25 @@ use pagination::{
 use sqlx::{FromRow, Row, ValueRef, postgres::PgRow};
 
 use crate::{
-    Error, Failure, Paging, Query,
+    Error, Failure, Paging, Query, Statement,
     count::{Total, total},
+    encode::{Encoded, Unfit},
     list::Opened,
     listing::{Key, Nulls},
     measure,
     query::Checked,
     select::{HIT, MORE, POSITION, key_column},
     selection::Extent,
+    value::Value,
 };
 
 /// The most bytes of rows in a page, measured by [`Listing::weight`](crate::Listing::weight): 3.5 MiB. This leaves room
 /// for the rest of a gRPC message of 4 MiB, the default limit of clients.
 pub const MAX_PAGE_BYTES: u32 = 3_670_016;
+
+/// The most bytes of encoded rows in a page: 16 KiB less than 4 MiB. This leaves room for two page tokens and the total.
+/// A larger row is one that no message can carry: see [`Listing::unfit_rows`](crate::Listing::unfit_rows).
+pub const MAX_ROW_BYTES: usize = 4 * 1_024 * 1_024 - 16 * 1_024;
 
 /// A page of rows that the service computes with. To send a page to the caller unchanged, use [`Query::fetch`], which
 /// needs no row type.
@@ -34,20 +40,10 @@ type Keys = Vec<Option<Vec<u8>>>;
 
 /// A fetched page.
 struct Fetched {
-    /// Nearest to the page's position first.
-    rows: Vec<PgRow>,
-    direction: Direction,
-    response: PageResponse,
-}
-
-impl Fetched {
-    /// The rows in the list's order.
-    fn in_order(&self) -> Box<dyn Iterator<Item = &PgRow> + Send + '_> {
-        match self.direction {
-            Direction::Forward => Box::new(self.rows.iter()),
-            Direction::Backward => Box::new(self.rows.iter().rev()),
-        }
-    }
+    query: Checked,
+    cursor: Cursor,
+    read: Read,
+    total: Option<Total>,
 }
 
 /// Why a page ends where it does.
@@ -80,12 +76,14 @@ impl Query<'_> {
     /// # Errors
     ///
     /// See [`Error`]. A wrong request, including a refused page token, fails before any statement runs.
-    pub async fn fetch(self) -> Result<EncodedPage, Error> {
-        let list = self.list;
-        let opened = list.opened();
-        let fetched = self.run(&opened).await?;
-        let rows = list.encode(&opened, fetched.in_order())?.into();
-        Ok(EncodedPage { rows, page: fetched.response })
+    pub async fn fetch(mut self) -> Result<EncodedPage, Error> {
+        let opened = self.list.opened();
+        match self.fetch_encoded(&opened).await {
+            Err(error) if error.is_outdated() && self.list.reopen(&opened).await => {
+                self.fetch_encoded(&self.list.opened()).await
+            }
+            fetched => fetched,
+        }
     }
 
     /// Fetches the page as rows, for a service that computes with them.
@@ -93,30 +91,78 @@ impl Query<'_> {
     /// # Errors
     ///
     /// As [`Query::fetch`].
-    pub async fn fetch_rows<T>(self) -> Result<Page<T>, Error>
+    pub async fn fetch_rows<T>(mut self) -> Result<Page<T>, Error>
     where
         T: for<'r> FromRow<'r, PgRow>,
     {
         let opened = self.list.opened();
-        let fetched = self.run(&opened).await?;
-        let rows = fetched.in_order().map(T::from_row).collect::<sqlx::Result<_>>()?;
-        Ok(Page { rows, response: fetched.response })
+        let fetched = match self.run(&opened).await {
+            Err(error) if error.is_outdated() && self.list.reopen(&opened).await => {
+                self.run(&self.list.opened()).await?
+            }
+            fetched => fetched?,
+        };
+        let response = fetched.response(&self.list.paging)?;
+        let Fetched { cursor, read, .. } = fetched;
+        let mut rows = read.rows.iter().map(T::from_row).collect::<sqlx::Result<Vec<_>>>()?;
+        if cursor.direction == Direction::Backward {
+            rows.reverse();
+        }
+        measure::page(self.list.listing.name, rows.len(), read.examined);
+        Ok(Page { rows, response })
     }
 
-    async fn run(mut self, opened: &Opened) -> Result<Fetched, Error> {
+    async fn fetch_encoded(&mut self, opened: &Opened) -> Result<EncodedPage, Error> {
+        let list = self.list;
+        let mut fetched = self.run(opened).await?;
+        let Encoded { bytes, taken, unfit } = list.encode(opened, &fetched.read.rows, fetched.cursor.direction)?;
+        if taken < fetched.read.rows.len() {
+            match (taken, unfit) {
+                (0, Some(reason)) => return Err(fetched.unfit_row(&list.paging, reason).await?),
+                (taken, _) => fetched.cut(taken)?,
+            }
+        }
+        measure::page(list.listing.name, taken, fetched.read.examined);
+        Ok(EncodedPage { rows: bytes.into(), page: fetched.response(&list.paging)? })
+    }
+
+    async fn run(&mut self, opened: &Opened) -> Result<Fetched, Error> {
         let paging = &self.list.paging;
+        self.list.check_now_and_then();
         let query = self.check(opened)?;
         let cursor = query.cursor(paging)?;
         let page = query.read(paging, &cursor);
         let total = async { Ok(total(paging, &query.selection, query.parameters.total_count).await) };
         // A page that fails does not wait for the total. The total itself never fails.
-        let (Read { rows, onward, examined }, total) = futures_util::future::try_join(page, total).await?;
+        let (read, total) = futures_util::future::try_join(page, total).await?;
+        total.iter().for_each(|total| measure::count(query.selection.listing.name, total.precision));
+        Ok(Fetched { query, cursor, read, total })
+    }
+}
+
+impl Fetched {
+    /// Ends the page after this many rows.
+    fn cut(&mut self, rows: usize) -> Result<(), Error> {
+        self.read.rows.truncate(rows);
+        self.read.onward = self.read.rows.last().map(|row| self.query.keys(row)).transpose()?;
+        Ok(())
+    }
+
+    /// The error for the nearest row, which no message can carry.
+    async fn unfit_row(&self, paging: &Paging, reason: Unfit) -> Result<Error, Error> {
+        let Self { query, cursor, read, .. } = self;
+        let keys = read.rows.first().map(|row| query.keys(row)).transpose()?.unwrap_or_default();
+        let row = query.describe(paging, &keys).await?;
+        let onward = Cursor { direction: cursor.direction, position: Position::After(keys) };
+        let page_token = paging.tokens.seal(&onward, &query.fingerprint)?;
         let list = query.selection.listing.name;
-        measure::page(list, rows.len(), examined);
-        total.iter().for_each(|total| measure::count(list, total.precision));
-        let direction = cursor.direction;
-        let response = query.response(paging, cursor, rows.first(), onward, total)?;
-        Ok(Fetched { rows, direction, response })
+        measure::unfit_row(list);
+        Ok(Error::Row { list, row, reason, page_token, error_domain: paging.tokens.error_domain })
+    }
+
+    fn response(&self, paging: &Paging) -> Result<PageResponse, Error> {
+        let Self { query, cursor, read, total } = self;
+        query.response(paging, cursor.clone(), read.rows.first(), read.onward.clone(), *total)
     }
 }
 
@@ -214,6 +260,21 @@ impl Checked {
             }
         };
         self.selection.order.keys.iter().enumerate().map(key).collect()
+    }
+
+    /// The values of a row's keys, for people: as in `title = Moby-Dick, id = 5`.
+    async fn describe(&self, paging: &Paging, keys: &[Option<Vec<u8>>]) -> Result<String, Error> {
+        let types = self.selection.key_types().iter().enumerate();
+        let texts: Vec<_> = types.map(|(place, key)| format!("(${}::{})::text", place + 1, key.name)).collect();
+        let statement = Statement::built(format!("select {}", texts.join(", ")).into());
+        let statement = keys.iter().cloned().map(Value::key).fold(statement, Statement::bind);
+        let rows = paging.connections.rows(statement).await?;
+        let named = |(place, key): (usize, &Key)| {
+            let value: Option<String> = rows.first().map(|row| row.try_get(place)).transpose()?.flatten();
+            Ok(format!("{} = {}", key.expression, value.as_deref().unwrap_or("null")))
+        };
+        let named: sqlx::Result<Vec<_>> = self.selection.order.keys.iter().enumerate().map(named).collect();
+        Ok(named?.join(", "))
     }
 
     /// The page tokens and the total. The list has a token onward unless it ends here, and a token back unless it

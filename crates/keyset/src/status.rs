@@ -1,6 +1,7 @@
-use tonic::Status;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::{Error, Failure, Rarely};
+use crate::{Error, Failure, Rarely, Unfit};
 
 impl From<Error> for Status {
     /// Tells the caller everything that is wrong with the request, and nothing about internal errors. See
@@ -10,7 +11,20 @@ impl From<Error> for Status {
             Error::Request(error) => error.into(),
             Error::Database(error) => database_status(&error),
             Error::TooSlow { .. } => Status::resource_exhausted(error.to_string()),
-            Error::Listing { .. } | Error::Seal(_) => internal_status(&error),
+            Error::Listing { .. } | Error::Outdated { .. } | Error::Seal(_) => internal_status(&error),
+            Error::Row { list, row, reason, page_token, error_domain } => {
+                tracing::warn!(list, row, %reason, "no message can carry a row");
+                let (code, reason) = match reason {
+                    Unfit::TooLarge(_) => (Code::ResourceExhausted, "ROW_TOO_LARGE"),
+                    Unfit::Value(_) => (Code::Internal, "ROW_INVALID"),
+                };
+                let message = format!(
+                    "no message can carry the row with {row}; to continue behind it, use the page_token of the details"
+                );
+                let metadata = [("row".to_owned(), row), ("page_token".to_owned(), page_token)];
+                let details = ErrorDetails::with_error_info(reason, error_domain, metadata);
+                Status::with_error_details(code, message, details)
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ mod scalar;
 mod time;
 
 use field::Conversion;
+use pagination::MAX_TOKEN_LENGTH;
 use prost::encoding::{WireType, encode_key};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use scalar::insert_length;
@@ -39,6 +40,10 @@ pub(crate) enum Fault {
     #[error("a value of the JSON object does not have the type of the map's values")]
     MapValue,
 }
+
+/// Why a row cannot be written: the column, and what is wrong with its value.
+#[derive(Debug)]
+pub(crate) struct RowFault(pub(crate) String);
 
 /// What a list declares about its message besides columns.
 #[derive(Debug, Clone, Copy)]
@@ -128,15 +133,15 @@ impl Layout {
     }
 
     /// Appends the message, without its length.
-    pub(crate) fn put(&self, row: &PgRow, out: &mut Vec<u8>) -> Result<(), String> {
+    pub(crate) fn put(&self, row: &PgRow, out: &mut Vec<u8>) -> Result<(), RowFault> {
         put_all(&self.nodes, row, out).map(|_: bool| ()).map_err(|(place, fault)| {
             let name = self.columns.get(place).map(|(name, _)| name.as_str()).unwrap_or_default();
-            format!("the value of {name} cannot be written: {fault}")
+            RowFault(format!("the value of {name} cannot be written: {fault}"))
         })
     }
 
     /// Appends the message as a value of the repeated field 1.
-    pub(crate) fn put_as_row(&self, row: &PgRow, out: &mut Vec<u8>) -> Result<(), String> {
+    pub(crate) fn put_as_row(&self, row: &PgRow, out: &mut Vec<u8>) -> Result<(), RowFault> {
         encode_key(1, WireType::LengthDelimited, out);
         let begin = out.len();
         self.put(row, out)?;
@@ -148,6 +153,24 @@ impl Layout {
 /// A numeric in Postgres's binary format as decimal text.
 pub(crate) fn decimal(bytes: &[u8]) -> Option<String> {
     numeric::text(bytes).ok()
+}
+
+impl Layout {
+    /// Appends a message that has only the fields of these columns, as a value of the repeated field 1. A value that does
+    /// not fit, or is large, is left out.
+    pub(crate) fn put_placeholder(&self, row: &PgRow, columns: &[&str], out: &mut Vec<u8>) {
+        encode_key(1, WireType::LengthDelimited, out);
+        let begin = out.len();
+        for Node { kind, .. } in &self.nodes {
+            let NodeKind::Column(place, conversion) = kind else { continue };
+            let before = out.len();
+            let is_key = self.columns.get(*place).is_some_and(|(name, _)| columns.contains(&name.as_str()));
+            if is_key && put_column(*place, conversion, row, out).is_err() || out.len() - before > MAX_TOKEN_LENGTH {
+                out.truncate(before);
+            }
+        }
+        insert_length(out, begin);
+    }
 }
 
 #[cfg(feature = "conformance")]

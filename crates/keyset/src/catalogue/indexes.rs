@@ -143,7 +143,8 @@ pub(super) async fn check_distinct(
             where option_name = 'n_distinct' and (option_value::float8 >= 100 or option_value::float8 < 0)
         )
         from pg_attribute where attrelid = $1::regclass and quote_ident(attname) = $2";
-    for name in listing.orders.iter().flat_map(|order| order.indexed).copied().flatten() {
+    let names: Vec<_> = listing.orders.iter().flat_map(|order| order.indexed).copied().flatten().collect();
+    for name in names {
         let column = listing.filter(name).and_then(|filter| filter.equal_column());
         let Some(Expression { definition, .. }) = column.and_then(|column| named(expressions, column)) else {
             continue;

@@ -124,7 +124,7 @@ pub(super) async fn find(connection: &mut PgConnection, listing: &'static Listin
     // Columns that `from` uses inside the query need not exist outside.
     let inside = listing.scope.iter().copied().chain(filters).filter(|_| !listing.places_conditions());
     let mut found: Vec<Expression> = Vec::new();
-    for text in keys.chain(inside) {
+    for text in keys.chain(inside).collect::<Vec<_>>() {
         if named(&found, text).is_none() {
             found.push(find_one(connection, listing, text).await?);
         }

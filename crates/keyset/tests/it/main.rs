@@ -14,4 +14,5 @@ mod queries;
 mod rarely;
 mod sql;
 mod support;
+mod unfit;
 mod values;

@@ -341,10 +341,10 @@ async fn values_that_do_not_fit_their_fields_are_refused() {
         r#"'{"a": 1.5}'::jsonb as integers"#,
         r#"'{"a": 9223372036854775808}'::jsonb as integers"#,
     ] {
-        let Err(Error::Listing { mistake, .. }) = row(&pool, listing(columns, &[])).await.unwrap() else {
+        let Err(Error::Row { reason, .. }) = row(&pool, listing(columns, &[])).await.unwrap() else {
             panic!("{columns}")
         };
-        faults.push(format!("{columns}: {mistake}"));
+        faults.push(format!("{columns}: {reason}"));
     }
     insta::assert_snapshot!(faults.join("\n"));
 }
