@@ -5,6 +5,7 @@ mod constraints;
 mod counters;
 mod declaration;
 mod indexes;
+mod searches;
 mod types;
 
 use std::sync::Arc;
@@ -105,6 +106,8 @@ async fn check_all(paging: &Paging, listing: &'static Listing) -> Result<(Arc<Ty
             indexes::check_seek(&mut transaction, &selection, &expressions).await?;
         }
         indexes::check_distinct(&mut transaction, listing, &expressions).await?;
+        searches::check(&mut transaction, listing, &Selection { types: types.clone(), ..Selection::of_nulls(listing) })
+            .await?;
         counters::check(&mut transaction, listing, &expressions).await?;
     }
     transaction.rollback().await?;

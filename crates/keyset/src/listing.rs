@@ -266,8 +266,10 @@ pub enum Test {
     AtLeast(&'static str),
     /// The column is less than the value.
     LessThan(&'static str),
-    /// Any condition, in which the filter's name in braces stands for the value. No index serves it.
+    /// Any condition, in which the filter's name in braces stands for the value. It is tested row by row.
     Condition(&'static str),
+    /// A condition that an index of its own serves: see [`Filter::search`].
+    Search(&'static str),
 }
 
 impl Test {
@@ -280,6 +282,7 @@ impl Test {
             Self::AtLeast(column) => ("at least", column),
             Self::LessThan(column) => ("less than", column),
             Self::Condition(condition) => ("condition", condition),
+            Self::Search(condition) => ("search", condition),
         }
     }
 }
@@ -315,6 +318,17 @@ impl Filter {
         Self { name, test: Test::Condition(condition) }
     }
 
+    /// Rows for which the condition is true; `{name}` in it stands for the value. An index of the condition's own finds
+    /// them, in any order: a GIN index for `"tags @> array[{tag}]"` or for words, a B-tree for each side of
+    /// `"author = {person} or editor = {person}"`.
+    ///
+    /// If at most [`Listing::examined_rows`] rows of the scope match, a page reads all of them and sorts them. If more
+    /// match, it tests the rows one by one in the order of the list, as for [`Filter::condition`], and finds enough of
+    /// them soon. Only for a list that is `from` a table. Opening the list checks that an index serves the condition.
+    pub const fn search(name: &'static str, condition: &'static str) -> Self {
+        Self { name, test: Test::Search(condition) }
+    }
+
     /// Whether the value is an array.
     pub(crate) fn takes_set(&self) -> bool {
         matches!(self.test, Test::AnyOf(_))
@@ -324,7 +338,7 @@ impl Filter {
     pub(crate) fn equal_column(&self) -> Option<&'static str> {
         match self.test {
             Test::Equal(column) | Test::AnyOf(column) => Some(column),
-            Test::Prefix(_) | Test::AtLeast(_) | Test::LessThan(_) | Test::Condition(_) => None,
+            Test::Prefix(_) | Test::AtLeast(_) | Test::LessThan(_) | Test::Condition(_) | Test::Search(_) => None,
         }
     }
 
@@ -332,7 +346,7 @@ impl Filter {
     pub(crate) fn bounded_column(&self) -> Option<&'static str> {
         match self.test {
             Test::Prefix(column) | Test::AtLeast(column) | Test::LessThan(column) => Some(column),
-            Test::Equal(_) | Test::AnyOf(_) | Test::Condition(_) => None,
+            Test::Equal(_) | Test::AnyOf(_) | Test::Condition(_) | Test::Search(_) => None,
         }
     }
 }

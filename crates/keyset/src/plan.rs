@@ -8,6 +8,9 @@ pub(crate) struct Node<'a> {
     json: &'a Value,
     /// Whether a Sort above reads all rows of this node.
     pub(crate) is_sorted_whole: bool,
+    /// Whether it is a part of a CTE.
+    #[cfg_attr(not(feature = "conformance"), expect(dead_code, reason = "the kit reads it"))]
+    pub(crate) is_in_cte: bool,
 }
 
 impl<'a> Node<'a> {
@@ -37,7 +40,7 @@ impl<'a> Node<'a> {
 pub(crate) fn nodes(explained: &Value) -> Vec<Node<'_>> {
     let mut nodes = Vec::new();
     if let Some(json) = explained.pointer("/0/Plan") {
-        gather(Node { json, is_sorted_whole: false }, &mut nodes);
+        gather(Node { json, is_sorted_whole: false, is_in_cte: false }, &mut nodes);
     }
     nodes
 }
@@ -51,6 +54,8 @@ fn gather<'a>(node: Node<'a>, nodes: &mut Vec<Node<'a>>) {
     };
     let children = node.json.get("Plans").and_then(Value::as_array);
     for json in children.into_iter().flatten() {
-        gather(Node { json, is_sorted_whole }, nodes);
+        let is_cte = json.get("Subplan Name").and_then(Value::as_str).is_some_and(|name| name.starts_with("CTE "));
+        let is_in_cte = node.is_in_cte || is_cte;
+        gather(Node { json, is_sorted_whole: is_sorted_whole && !is_cte, is_in_cte }, nodes);
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     seek::{self, branches},
     selection::Selection,
     shape::{Anchor, Draft, Shape, Slot, indented},
-    source::{Reading, Source, or_true},
+    source::{Found, Reading, Source, or_true},
 };
 
 /// Whether a row passes the filters that no index serves. Page statements add this column and the next two.
@@ -129,18 +129,30 @@ impl<'a> Select<'a> {
 
     /// The rows of all ranges, in order and limited. If there are several ranges, each is limited separately as well.
     fn merge(&self, conditions: &[String], ceiling: &str, limit: &str) -> String {
-        let leaves = conditions.iter().map(|condition| self.leaf(condition, ceiling));
-        let is_one = conditions.len() == 1 && self.source.lookups.is_empty();
+        let from = &self.source.from;
+        let leaves: Vec<String> = match &self.source.found {
+            None => conditions.iter().map(|condition| self.leaf(from, condition, ceiling)).collect(),
+            Some(Found { from: found, are_few, are_many, .. }) => {
+                let few = |condition| self.leaf(found, &format!("{are_few} and {condition}"), ceiling);
+                let many = |condition| self.leaf(from, &format!("{are_many} and {condition}"), ceiling);
+                conditions.iter().flat_map(|condition| [few(condition), many(condition)]).collect()
+            }
+        };
+        let is_one = leaves.len() == 1 && self.source.lookups.is_empty();
         let rows: Vec<String> =
-            if is_one { leaves.collect() } else { leaves.map(|leaf| self.look_up(&leaf, limit)).collect() };
+            if is_one { leaves } else { leaves.iter().map(|leaf| self.look_up(leaf, limit)).collect() };
         let rows: Vec<String> = rows.iter().map(|rows| format!("(\n    {}\n)", indented(rows))).collect();
         let rows = indented(&rows.join(" union all "));
-        format!("select * from (\n    {rows}\n) as page\norder by {}\nlimit {limit}", self.order())
+        let with = self.source.found.iter();
+        let with: String = with
+            .map(|found| format!("with keyset_found as materialized (\n    {}\n)\n", indented(&found.select)))
+            .collect();
+        format!("{with}select * from (\n    {rows}\n) as page\norder by {}\nlimit {limit}", self.order())
     }
 
     /// An index range, read in order. ORDER BY uses the key columns added here, because it resolves a name to an output
     /// column before a table column.
-    fn leaf(&self, condition: &str, ceiling: &str) -> String {
+    fn leaf(&self, from: &str, condition: &str, ceiling: &str) -> String {
         let listing = self.selection.listing;
         let keys = self.keys.iter().enumerate();
         let keys = keys.map(|(place, key)| format!(", ({}) as {}", key.expression, key_column(place)));
@@ -148,7 +160,7 @@ impl<'a> Select<'a> {
         let weight = listing.weight.iter();
         let weight = weight.map(|weight| format!(",\n    greatest(coalesce(({weight}), 0), 0) as keyset_weight"));
         let added: String = keys.chain(hit).chain(weight).collect();
-        let (columns, from, order) = (listing.columns, &self.source.from, self.order());
+        let (columns, order) = (listing.columns, self.order());
         format!("select {columns}{added}\nfrom {from}\nwhere {condition}\norder by {order}\nlimit {ceiling}")
     }
 

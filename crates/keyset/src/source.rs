@@ -1,7 +1,7 @@
 //! FROM and WHERE of a selection.
 
 use crate::{
-    listing::{Filter, Test, WHERE},
+    listing::{Filter, Listing, Test, WHERE},
     prefix::successor,
     selection::Selection,
     shape::{Draft, Slot},
@@ -26,14 +26,44 @@ pub(crate) struct Source {
     pub(crate) from: String,
     /// The conditions that every row must meet, except `hit`.
     pub(crate) conditions: Vec<String>,
-    /// The condition of the filters that no index serves.
+    /// For a page: the condition of the filters that are tested row by row.
     pub(crate) hit: Option<String>,
+    /// For a page: the rows that the indexes of search filters find, if the request has such filters.
+    pub(crate) found: Option<Found>,
     /// For a page: for each filter that is a set of values, a subquery with the values to look up.
     pub(crate) lookups: Vec<String>,
     /// For a page: inclusive lower bounds of the first key.
     pub(crate) lower: Vec<Slot>,
     /// For a page: exclusive upper bounds of the first key.
     pub(crate) upper: Vec<Slot>,
+}
+
+/// Rows that match the search filters, found by the indexes of these filters.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The statement that finds them, or one more than a page may sort.
+    pub(crate) select: String,
+    /// The text after FROM that reads them, under the name of the table.
+    pub(crate) from: String,
+    /// The conditions that they are few enough to be sorted, and that they are not.
+    pub(crate) are_few: String,
+    pub(crate) are_many: String,
+}
+
+impl Found {
+    fn new(listing: &Listing, conditions: &[String]) -> Self {
+        let (from, most) = (listing.from, listing.examined_rows);
+        // The table's name, without its schema.
+        let quoted = from.strip_suffix('"').and_then(|from| from.rfind('"'));
+        let name = quoted.or_else(|| from.rfind('.').map(|point| point + 1)).and_then(|begin| from.get(begin..));
+        let conditions = conditions.join(" and ");
+        Self {
+            select: format!("select {from}.*\nfrom {from}\nwhere {conditions}\nlimit {}", most + 1),
+            from: format!("keyset_found as {}", name.unwrap_or(from)),
+            are_few: format!("(select count(*) from keyset_found) <= {most}"),
+            are_many: format!("(select count(*) from keyset_found) > {most}"),
+        }
+    }
 }
 
 impl Source {
@@ -50,21 +80,33 @@ impl Source {
             from: from.to_owned(),
             conditions: scope.collect(),
             hit: None,
+            found: None,
             lookups: Vec::new(),
             lower: Vec::new(),
             upper: Vec::new(),
         };
         let mut hits = Vec::new();
+        let mut found = Vec::new();
         for (place, filter, value) in selection.given() {
             match (selection.is_indexed(filter), reading) {
                 (true, Reading::Page) if !listing.places_conditions() => {
                     source.add_range(selection, draft, place, filter, value);
                 }
-                (true, _) | (false, Reading::Counter(_)) => {
+                (true, _) | (false, Reading::All | Reading::Counter(_)) => {
                     source.conditions.extend(test(selection, draft, place, filter, value));
                 }
-                (false, _) => hits.extend(test(selection, draft, place, filter, value)),
+                (false, Reading::Page) => {
+                    let conditions = test(selection, draft, place, filter, value);
+                    if let Test::Search(_) = filter.test {
+                        found.extend(conditions.clone());
+                    }
+                    hits.extend(conditions);
+                }
             }
+        }
+        if !found.is_empty() {
+            let scope = source.conditions.iter().take(listing.scope.len());
+            source.found = Some(Found::new(listing, &scope.chain(&found).cloned().collect::<Vec<_>>()));
         }
         source.hit = (!hits.is_empty()).then(|| format!("({}) is true", hits.join(" and ")));
         source.fill_from(selection, draft);
@@ -94,7 +136,9 @@ impl Source {
             }
             Test::AtLeast(_) => self.lower.push(Slot::Filter(place)),
             Test::LessThan(_) => self.upper.push(Slot::Filter(place)),
-            Test::Equal(_) | Test::Condition(_) => self.conditions.extend(test(selection, draft, place, filter, value)),
+            Test::Equal(_) | Test::Condition(_) | Test::Search(_) => {
+                self.conditions.extend(test(selection, draft, place, filter, value))
+            }
         }
     }
 
@@ -121,7 +165,9 @@ fn test(selection: &Selection, draft: &mut Draft, place: usize, filter: &Filter,
         Test::AnyOf(column) => vec![format!("({column}) = any{bound}")],
         Test::AtLeast(column) => vec![format!("({column}) >= {bound}")],
         Test::LessThan(column) => vec![format!("({column}) < {bound}")],
-        Test::Condition(condition) => vec![format!("({})", condition.replace(&format!("{{{}}}", filter.name), &bound))],
+        Test::Condition(condition) | Test::Search(condition) => {
+            vec![format!("({})", condition.replace(&format!("{{{}}}", filter.name), &bound))]
+        }
         Test::Prefix(column) => {
             let end = successor(value)
                 .map(|_: Value| format!("({column}) < {}", selection.bind(draft, Slot::PrefixEnd(place))));

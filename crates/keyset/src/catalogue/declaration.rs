@@ -72,7 +72,7 @@ fn check_counter(listing: &Listing, Counter { table, filters }: &Counter) -> Res
 fn check_equality(listing: &Listing, filter: &str, what: &str, done: &str) -> Result<(), Fault> {
     match listing.filter(filter).map(|filter| &filter.test) {
         Some(Test::Equal(_) | Test::AnyOf(_)) => Ok(()),
-        Some(Test::Prefix(_) | Test::AtLeast(_) | Test::LessThan(_) | Test::Condition(_)) => {
+        Some(Test::Prefix(_) | Test::AtLeast(_) | Test::LessThan(_) | Test::Condition(_) | Test::Search(_)) => {
             Err(format!("{what}: {filter} cannot be {done}, because it does not test equality").into())
         }
         None => Err(format!("{what}: there is no filter {filter}").into()),

@@ -142,7 +142,9 @@ pub(super) async fn columns(connection: &mut PgConnection, listing: &'static Lis
 /// Makes Postgres parse the weight of a row and the conditions of the filters.
 pub(super) async fn check_conditions(connection: &mut PgConnection, listing: &'static Listing) -> Result<(), Fault> {
     let conditions = listing.filters.iter().filter_map(|filter| match filter.test {
-        Test::Condition(condition) => Some(format!("({})", condition.replace(&format!("{{{}}}", filter.name), "null"))),
+        Test::Condition(condition) | Test::Search(condition) => {
+            Some(format!("({})", condition.replace(&format!("{{{}}}", filter.name), "null")))
+        }
         Test::Equal(_) | Test::AnyOf(_) | Test::Prefix(_) | Test::AtLeast(_) | Test::LessThan(_) => None,
     });
     let conditions = conditions.filter(|_| !listing.places_conditions());

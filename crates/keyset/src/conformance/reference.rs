@@ -90,7 +90,9 @@ impl Conformance<'_> {
                 Test::AtLeast(column) => format!("{} >= {literal}", name(column)),
                 Test::LessThan(column) => format!("{} < {literal}", name(column)),
                 Test::Prefix(column) => format!("starts_with({}::text, {literal}::text)", name(column)),
-                Test::Condition(condition) => name(&condition.replace(&format!("{{{}}}", filter.name), &literal)),
+                Test::Condition(condition) | Test::Search(condition) => {
+                    name(&condition.replace(&format!("{{{}}}", filter.name), &literal))
+                }
                 Test::AnyOf(column) => {
                     let column = name(column);
                     let values = self.elements(selection, filter, slot, value).await;

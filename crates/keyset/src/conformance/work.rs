@@ -15,7 +15,8 @@ const EXTENT: Extent = Extent { limit: 11, skip: 0 };
 
 impl Conformance<'_> {
     /// Checks the pages of every order with at most `most_filters` filters.
-    pub(super) async fn check_work(&self, when: &str, most_filters: usize) {
+    pub(super) async fn check_work(&self, is_analyzed: bool, most_filters: usize) {
+        let when = if is_analyzed { "after ANALYZE" } else { "before ANALYZE" };
         for order in self.list.listing().orders {
             for filters in self.filters().iter().filter(|filters| filters.iter().flatten().count() <= most_filters) {
                 let expected = self.expected(order, filters).await;
@@ -26,7 +27,13 @@ impl Conformance<'_> {
                             self.explain(&selection, selection.page(direction, &position, EXTENT), mode).await;
                         let what = describe(order, filters, self.list.listing());
                         let what = format!("{what}, {direction:?}, {when}, {mode}");
-                        check_plan(&selection, &position, &explained, &what);
+                        check_plan(
+                            &selection,
+                            &position,
+                            &explained,
+                            is_analyzed && mode == "force_generic_plan",
+                            &what,
+                        );
                     }
                 }
             }
@@ -74,14 +81,36 @@ fn positions(rows: &[KeyRow]) -> Vec<(Direction, Position)> {
         .collect()
 }
 
-fn check_plan(selection: &Selection, position: &Position, explained: &serde_json::Value, what: &str) {
+fn check_plan(
+    selection: &Selection,
+    position: &Position,
+    explained: &serde_json::Value,
+    is_search_planned: bool,
+    what: &str,
+) {
     let nodes = plan::nodes(explained);
     assert!(nodes.iter().any(Node::is_scan), "{what}: it reads no table: {explained:#}");
     let most = if selection.is_scanned() { selection.listing.examined_rows } else { EXTENT.limit };
     for scan in nodes.iter().filter(|node| node.is_scan()) {
+        if scan.is_in_cte {
+            // Postgres knows too little about a new table to choose the index, and a custom plan for a value that most rows
+            // have needs none.
+            if is_search_planned {
+                check_search(scan, selection.listing, &format!("{what}: {explained:#}"));
+            }
+            continue;
+        }
         assert!(!scan.is_sorted_whole, "{what}: a whole scan is sorted: {explained:#}");
         check_scan(scan, f64::from(most + 1), &format!("{what}: {explained:#}"));
         check_condition(scan, selection.listing, selection.order, position, what);
+    }
+}
+
+/// The scan of search filters reads the rows that their index finds, and no others.
+fn check_search(scan: &Node<'_>, listing: &Listing, what: &str) {
+    assert_ne!(scan.text("Node Type"), "Seq Scan", "no index serves the search filter of {what}");
+    for rows in ["Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck"] {
+        assert!(scan.number(rows) <= f64::from(listing.examined_rows + 1), "{} {rows}, of {what}", scan.number(rows));
     }
 }
 

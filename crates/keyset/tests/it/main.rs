@@ -12,6 +12,7 @@ mod orders;
 mod pages;
 mod queries;
 mod rarely;
+mod searches;
 mod sql;
 mod support;
 mod unfit;

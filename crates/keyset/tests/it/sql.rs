@@ -26,6 +26,7 @@ const TABLE: &str = "
     create index on books (library, title, id);
     create index on books (library, print_time desc nulls last, id);
     create index on books (library, rank desc, id);
+    create index on books using gin (to_tsvector('simple', content));
     alter table books alter column shelf set (n_distinct = 1000), alter column rank set (n_distinct = 1000),
         alter column print_time set (n_distinct = 1000);
     create table shelf_counts (library text collate \"C\" not null, shelf text collate \"C\" not null, slot int4 not null,
@@ -43,6 +44,7 @@ const BOOKS: Listing = Listing {
         Filter::equal("shelf", "shelf"),
         Filter::prefix("title_prefix", "title"),
         Filter::condition("long", "(length(content) > 100) = {long}"),
+        Filter::search("word", "to_tsvector('simple', content) @@ to_tsquery('simple', {word})"),
     ],
     orders: &[
         Order { name: "rank", keys: &[asc("rank"), asc("id")], indexed: &[&["shelf"], &["shelves"]] },
@@ -82,6 +84,7 @@ struct Filters {
     shelf: Option<&'static str>,
     title_prefix: Option<&'static str>,
     long: Option<bool>,
+    word: Option<&'static str>,
 }
 
 impl Filters {
@@ -92,6 +95,7 @@ impl Filters {
             .filter("shelf", self.shelf)
             .filter("title_prefix", self.title_prefix)
             .filter("long", self.long)
+            .filter("word", self.word)
     }
 }
 
@@ -169,6 +173,8 @@ async fn pages() {
     shown.page("any_of", request(2, ""), "", &sets).await;
     let scanned = Filters { shelf: Some("s1"), long: Some(false), ..none.clone() };
     shown.page("scanned_filter", request(2, ""), "", &scanned).await;
+    let search = Filters { word: Some("c"), ..none.clone() };
+    shown.page("search_filter", request(2, ""), "", &search).await;
 
     let heavy = Shown::open(&pool, Listing { weight: Some("octet_length(content)"), ..BOOKS }).await;
     heavy.page("weight", request(2, ""), "", &none).await;
