@@ -34,10 +34,19 @@ pub enum Unfit {
 
 impl List {
     /// Encodes rows as the repeated field 1 of a response, as many as fit. They come nearest to the page's position first.
-    pub(crate) fn encode(&self, opened: &Opened, rows: &[PgRow], direction: Direction) -> Result<Encoded, Error> {
+    /// `columns` are those of the rows, if these are not all.
+    pub(crate) fn encode(
+        &self,
+        opened: &Opened,
+        columns: Option<&[String]>,
+        rows: &[PgRow],
+        direction: Direction,
+    ) -> Result<Encoded, Error> {
         /// The expected size of a row. With it, most pages are not reallocated while they grow.
         const ROW_BYTES: usize = 256;
         let layout = self.layout(opened)?;
+        let masked = columns.map(|columns| layout.masked(columns));
+        let layout = masked.as_ref().unwrap_or(layout);
         if let Some(first) = rows.first() {
             // All rows have the columns of the first one.
             layout.check(first).map_err(|mistake| self.outdated(mistake))?;

@@ -105,6 +105,7 @@
 //! - `conformance`: the [conformance kit](conformance), for tests.
 
 mod array;
+mod batch;
 mod catalogue;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -116,6 +117,7 @@ mod error;
 mod list;
 mod listing;
 mod measure;
+mod messages;
 mod number;
 mod page;
 mod plan;
@@ -134,6 +136,7 @@ mod turns;
 mod value;
 mod wire;
 
+pub use batch::Batch;
 pub use catalogue::CatalogueError;
 pub use connection::{Connections, HeldConnection, Statement, options_for_pages};
 pub use count::COUNT_CAP;

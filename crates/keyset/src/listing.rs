@@ -193,6 +193,26 @@ pub enum Nulls {
     Last,
 }
 
+/// The orders by each of some columns, ascending and descending, for a list that can be sorted by many: `"title"` and
+/// `"title desc"`. The primary key ends each order, in the same direction, so that one index serves both. Each order is
+/// checked for its index like any other.
+///
+/// ```
+/// use keyset::{Order, asc, orders};
+///
+/// static ORDERS: &[Order] = orders!["id"; "title", "price", "print_time"];
+/// assert_eq!(ORDERS[3].name, "price desc");
+/// ```
+#[macro_export]
+macro_rules! orders {
+    [$id:literal; $($column:literal),+ $(,)?] => {
+        const { &[$(
+            $crate::Order { name: $column, keys: &[$crate::asc($column), $crate::asc($id)], indexed: &[] },
+            $crate::Order { name: concat!($column, " desc"), keys: &[$crate::desc($column), $crate::desc($id)], indexed: &[] },
+        )+] }
+    };
+}
+
 /// An ascending key that is never null.
 pub const fn asc(expression: &'static str) -> Key {
     Key { expression, sort: Sort::Ascending, nulls: Nulls::Never }

@@ -115,7 +115,12 @@ impl Query<'_> {
     async fn fetch_encoded(&mut self, opened: &Opened) -> Result<EncodedPage, Error> {
         let list = self.list;
         let mut fetched = self.run(opened).await?;
-        let Encoded { bytes, taken, unfit } = list.encode(opened, &fetched.read.rows, fetched.cursor.direction)?;
+        let Encoded { bytes, taken, unfit } = list.encode(
+            opened,
+            fetched.query.selection.columns.as_deref(),
+            &fetched.read.rows,
+            fetched.cursor.direction,
+        )?;
         if taken < fetched.read.rows.len() {
             match (taken, unfit) {
                 (0, Some(reason)) => return Err(fetched.unfit_row(&list.paging, reason).await?),

@@ -33,7 +33,16 @@ pub struct Query<'a> {
     pub(crate) parameters: Vec<Option<Given>>,
     /// For each filter of the listing, whether it was given, and its value.
     pub(crate) filters: Vec<Option<Option<Given>>>,
+    mask: Option<Mask>,
     error: Option<Error>,
+}
+
+/// The fields that a request asks for.
+#[derive(Debug)]
+struct Mask {
+    /// The name of the mask's field in the request.
+    field: String,
+    paths: Vec<String>,
 }
 
 /// A checked query.
@@ -54,6 +63,7 @@ impl<'a> Query<'a> {
             scope: Vec::new(),
             parameters: vec![None; listing.parameters.len()],
             filters: vec![None; listing.filters.len()],
+            mask: None,
             error: None,
         }
     }
@@ -91,6 +101,16 @@ impl<'a> Query<'a> {
             Some(filter) => *filter = Some(value),
             None => self.fail_listing(format!("it has no filter {name}")),
         }
+        self
+    }
+
+    /// Fetches only these fields of the message, as a read mask ([AIP-157](https://google.aip.dev/157)) asks for: top-level
+    /// fields, or fields of nested messages as in `price.amount`. The statement does not read the columns of the others.
+    /// No paths, or `*`, means all fields. `field` is the name of the mask in the request, for errors.
+    pub fn read_mask<P: Into<String>>(mut self, field: &str, paths: impl IntoIterator<Item = P>) -> Self {
+        let paths: Vec<String> = paths.into_iter().map(P::into).collect();
+        let is_all = paths.is_empty() || paths.iter().any(|path| path == "*");
+        self.mask = (!is_all).then(|| Mask { field: field.to_owned(), paths });
         self
     }
 
@@ -135,8 +155,9 @@ impl<'a> Query<'a> {
         let filters = listing.filters.iter().zip(&types.filters).zip(given);
         let filters = filters.map(|((filter, target), given)| self.convert_filter(filter, target, given.as_ref()));
         let filters = filters.collect::<Result<_, _>>()?;
+        let columns = self.mask.as_ref().map(|mask| self.masked(mask, opened)).transpose()?;
         let (types, shapes) = (Arc::clone(types), opened.shapes.clone());
-        let selection = Selection { listing, place, order, types, shapes, scope, parameters: values, filters };
+        let selection = Selection { listing, place, order, types, shapes, columns, scope, parameters: values, filters };
         check_selection(&selection, &parameters)?;
         let fingerprint = selection.fingerprint().with_previous(self.previous_fingerprint(&selection));
         Ok(Checked { parameters, selection, fingerprint })
@@ -165,6 +186,17 @@ impl<'a> Query<'a> {
             };
         }
         parts.finish()
+    }
+
+    /// The columns of the fields in a mask.
+    fn masked(&self, mask: &Mask, opened: &Opened) -> Result<Arc<[String]>, Error> {
+        let layout = self.list.layout(opened)?;
+        let unknown = mask.paths.iter().find(|path| !layout.has_field(path));
+        if let Some(path) = unknown.filter(|path| !self.list.listing.unfilled.contains(&path.as_str())) {
+            let message = self.list.listing.message;
+            return Err(InvalidArgument::field(&mask.field, format!("{message} has no field {path}")).into());
+        }
+        Ok(layout.columns_of(&mask.paths).collect())
     }
 
     fn convert_filter(&self, filter: &Filter, target: &Target, given: Option<&Given>) -> Result<Option<Value>, Error> {

@@ -53,6 +53,10 @@ pub(crate) fn page(selection: &Selection, direction: Direction, anchor: Option<&
         select.merge(&conditions, &most.to_string(), &limit)
     };
     let page = if selection.listing.weight.is_some() { select.cut(&page) } else { page };
+    let page = match &selection.columns {
+        Some(columns) => select.mask(&page, columns),
+        None => page,
+    };
     draft.finish(page)
 }
 
@@ -194,6 +198,18 @@ impl<'a> Select<'a> {
              window nearest as (order by {order})\n) as weighed\nwhere keyset_running <= {MAX_PAGE_BYTES} or keyset_rank = 1\n\
              order by {order}",
         )
+    }
+
+    /// The page with only these columns of the list. Postgres does not compute or read a column of a subquery that the
+    /// query around it leaves out.
+    fn mask(&self, page: &str, columns: &[String]) -> String {
+        let listed = columns.iter().map(|column| format!("\"{}\"", column.replace('"', "\"\"")));
+        let keys = (0..self.keys.len()).map(key_column);
+        let hits = self.source.hit.iter().flat_map(|_: &String| [HIT.to_owned(), POSITION.to_owned()]);
+        let more = self.selection.listing.weight.iter().map(|_: &&str| MORE.to_owned());
+        let columns: Vec<_> = listed.chain(keys).chain(hits).chain(more).collect();
+        let (columns, page, order) = (columns.join(", "), indented(page), self.order());
+        format!("select {columns}\nfrom (\n    {page}\n) as masked\norder by {order}")
     }
 
     /// The order of the page, by its key columns.

@@ -24,6 +24,8 @@ pub(crate) struct Selection {
     pub(crate) order: &'static Order,
     pub(crate) types: Arc<Types>,
     pub(crate) shapes: Shapes,
+    /// The names of the columns to read, if these are not all.
+    pub(crate) columns: Option<Arc<[String]>>,
     /// One value for each column of the scope.
     pub(crate) scope: Vec<Value>,
     /// One value for each parameter.
@@ -85,6 +87,7 @@ impl Selection {
             order: listing.orders.first().unwrap_or(&NOTHING),
             types: Arc::default(),
             shapes: Shapes::default(),
+            columns: None,
             scope: nulls(listing.scope.len()),
             parameters: nulls(listing.parameters.len()),
             filters: vec![None; listing.filters.len()],
@@ -269,7 +272,8 @@ impl Selection {
         let filters = self.given().map(|(place, _, _)| place).collect();
         let ends =
             self.given().filter(|(_, filter, value)| has_end(filter, value)).map(|(place, _, _)| place).collect();
-        let key = ShapeKey { purpose, order: self.place, filters, ends, texts: self.texts() };
+        let key =
+            ShapeKey { purpose, order: self.place, filters, ends, texts: self.texts(), columns: self.columns.clone() };
         let shape = self.shapes.get(key, |ShapeKey { purpose, .. }| match purpose {
             Purpose::Page { direction, anchor, skips } => select::page(self, *direction, anchor.as_ref(), *skips),
             Purpose::Capped => count::capped(self),

@@ -27,6 +27,8 @@ pub(crate) struct ShapeKey {
     pub(crate) ends: Vec<usize>,
     /// The parameters that Postgres reads from text.
     pub(crate) texts: Vec<Slot>,
+    /// The names of the columns to read, if these are not all.
+    pub(crate) columns: Option<Arc<[String]>>,
 }
 
 /// What a statement is for.

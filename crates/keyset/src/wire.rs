@@ -126,6 +126,25 @@ impl Layout {
         Ok(())
     }
 
+    /// Whether some column fills this field, or a part of it, or has it as a part.
+    pub(crate) fn has_field(&self, path: &str) -> bool {
+        self.columns.iter().any(|(column, _)| is_part(column, path) || is_part(path, column))
+    }
+
+    /// The names of the columns that fill these fields.
+    pub(crate) fn columns_of(&self, paths: &[String]) -> impl Iterator<Item = String> {
+        let is_wanted = |column: &str| paths.iter().any(|path| is_part(column, path) || is_part(path, column));
+        self.columns.iter().filter(move |(column, _)| is_wanted(column)).map(|(column, _)| column.clone())
+    }
+
+    /// The layout of rows that have only these columns.
+    pub(crate) fn masked(&self, columns: &[String]) -> Self {
+        let places: Vec<_> =
+            self.columns.iter().map(|(name, _)| columns.iter().position(|column| column == name)).collect();
+        let kept = self.columns.iter().filter(|(name, _)| columns.contains(name));
+        Self { columns: kept.cloned().collect(), nodes: masked(&self.nodes, &places) }
+    }
+
     #[cfg(feature = "conformance")]
     pub(crate) fn is_numeric(&self, name: &str) -> bool {
         use sqlx::TypeInfo;
@@ -178,6 +197,31 @@ pub(crate) fn convert(from: &PgTypeInfo, to: &FieldDescriptor, bytes: &[u8]) -> 
     let conversion = Conversion::between(from, to)?;
     let mut out = Vec::new();
     Some(conversion.put(bytes, &mut out).map(|()| out).map_err(|fault| fault.to_string()))
+}
+
+/// Whether a field is the whole, or a field of it.
+fn is_part(path: &str, whole: &str) -> bool {
+    path.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// The nodes of the columns that have a new place.
+fn masked(nodes: &[Node], places: &[Option<usize>]) -> Vec<Node> {
+    let node = |Node { number, kind }: &Node| {
+        let kind = match kind {
+            NodeKind::Column(place, conversion) => {
+                NodeKind::Column(places.get(*place).copied().flatten()?, conversion.clone())
+            }
+            NodeKind::Nested { key, nodes, is_always_there } => {
+                let nodes = masked(nodes, places);
+                if nodes.is_empty() {
+                    return None;
+                }
+                NodeKind::Nested { key: key.clone(), nodes, is_always_there: *is_always_there }
+            }
+        };
+        Some(Node { number: *number, kind })
+    };
+    nodes.iter().filter_map(node).collect()
 }
 
 /// Adds a column for the field that `path` names.

@@ -7,6 +7,7 @@ mod conformance;
 mod counters;
 mod declarations;
 mod expressions;
+mod masks;
 mod messages;
 mod orders;
 mod pages;

@@ -1,0 +1,103 @@
+use pagination::InvalidArgument;
+use prost::Message;
+use sqlx::{Encode, Postgres, Row, Type};
+
+use crate::{
+    Error, List, Statement,
+    array::Array,
+    listing::Filter,
+    target::{Refusal, Target},
+    value::{Given, Value},
+};
+
+/// A batch of rows by the values of a filter: begun by [`List::batch`], run by [`Batch::fetch`].
+#[derive(Debug)]
+#[must_use = "a batch does nothing until it is fetched"]
+pub struct Batch<'a> {
+    list: &'a List,
+    filter: String,
+    values: Result<Given, sqlx::error::BoxDynError>,
+    scope: Vec<Result<Given, sqlx::error::BoxDynError>>,
+}
+
+impl List {
+    /// Begins a batch of rows by the values of a filter, in the order of the values: for a method like BatchGetBooks
+    /// ([AIP-231](https://google.aip.dev/231)). The filter must test equality with a column that is unique within the
+    /// scope. `values` is an array of at most [`Listing::page`](crate::Listing::page)`.max_size` values.
+    pub fn batch<'q, T: Encode<'q, Postgres> + Type<Postgres>>(&self, filter: &str, values: T) -> Batch<'_> {
+        Batch { list: self, filter: filter.to_owned(), values: Given::encode(values), scope: Vec::new() }
+    }
+}
+
+impl Batch<'_> {
+    /// Gives the value of the next column of the scope.
+    pub fn scope<'q, T: Encode<'q, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
+        self.scope.push(Given::encode(value));
+        self
+    }
+
+    /// The row of each value, or `None` if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// As [`Query::fetch`](crate::Query::fetch).
+    pub async fn fetch<M: Message + Default>(self) -> Result<Vec<Option<M>>, Error> {
+        let list = self.list;
+        let (statement, count) = self.statement()?;
+        let rows = list.paging.connections.rows(statement).await?;
+        let mut found: Vec<Option<M>> = std::iter::repeat_with(|| None).take(count).collect();
+        for row in &rows {
+            let place = usize::try_from(row.try_get::<i64, _>("keyset_place")? - 1).unwrap_or_default();
+            if let Some(slot) = found.get_mut(place) {
+                *slot = Some(list.message(row)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The statement, and how many values it has.
+    fn statement(self) -> Result<(Statement, usize), Error> {
+        let Self { list, filter, values, scope } = self;
+        let (listing, opened) = (list.listing, list.opened());
+        let mistake = |mistake: String| list.mistake(format!("a batch by {filter}: {mistake}"));
+        let place = listing.filters.iter().position(|declared| declared.name == filter);
+        let column = place.and_then(|place| listing.filters.get(place)).and_then(Filter::equal_column);
+        let target = place.and_then(|place| opened.types.filters.get(place));
+        let (Some(column), Some(target), false) = (column, target, listing.places_conditions()) else {
+            return Err(mistake("it needs a filter that tests equality, of a list without {where}".to_owned()));
+        };
+        if scope.len() != listing.scope.len() {
+            return Err(mistake(format!("the scope is {:?}, and {} values were given", listing.scope, scope.len())));
+        }
+        let convert = |name: &str, target: &Target, given: Result<Given, sqlx::error::BoxDynError>| {
+            let given = given.map_err(sqlx::Error::Encode)?;
+            target.convert(&given).map_err(|refusal| match refusal {
+                Refusal::Type(reason) => mistake(reason),
+                Refusal::Value(description) => InvalidArgument::field(name, description).into(),
+            })
+        };
+        let target = target.array();
+        let values = convert(&filter, &target, values)?;
+        let count = values.bytes.as_deref().map_or(0, Array::length);
+        let most = listing.page.max_size;
+        if count > most as usize {
+            return Err(InvalidArgument::field(filter.as_str(), format!("must have at most {most} values")).into());
+        }
+        let wanted = target.cast("$1", values.is_text);
+        let mut bound: Vec<Value> = vec![values];
+        let mut conditions = String::new();
+        for ((name, target), given) in listing.scope.iter().zip(&opened.types.scope).zip(scope) {
+            let value = convert(name, target, given)?;
+            let placeholder = target.cast(&format!("${}", bound.len() + 1), value.is_text);
+            conditions += &format!("({name}) = {placeholder} and ");
+            bound.push(value);
+        }
+        let (columns, from) = (listing.columns, listing.from);
+        let sql = format!(
+            "select found.*, keyset_place\nfrom unnest{wanted} with ordinality as wanted (keyset_value, keyset_place)\n\
+             cross join lateral (\n    select {columns}\n    from {from}\n    where {conditions}({column}) = keyset_value\n    \
+             limit 1\n) as found"
+        );
+        Ok((bound.into_iter().fold(Statement::built(sql.into()), Statement::bind), count))
+    }
+}
