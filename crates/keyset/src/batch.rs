@@ -85,7 +85,8 @@ impl Batch<'_> {
         }
         let wanted = target.cast("$1", values.is_text);
         let mut bound: Vec<Value> = vec![values];
-        let mut conditions = String::new();
+        let fixed = listing.condition.iter();
+        let mut conditions: String = fixed.map(|condition| format!("({condition}) and ")).collect();
         for ((name, target), given) in listing.scope.iter().zip(&opened.types.scope).zip(scope) {
             let value = convert(name, target, given)?;
             let placeholder = target.cast(&format!("${}", bound.len() + 1), value.is_text);

@@ -86,7 +86,7 @@ impl List {
             }
             UnfitRows::Placeholder => {
                 tracing::warn!(list = self.listing.name, reason = %unfit, "a row that no message can carry is a placeholder");
-                measure::unfit_row(self.listing.name);
+                measure::unfit_row(&self.paging, self.listing.name);
                 let keys = self.listing.orders.iter().flat_map(|order| order.keys).map(|key| key.expression);
                 layout.put_placeholder(row, &keys.collect::<Vec<_>>(), &mut encoded.bytes);
                 true

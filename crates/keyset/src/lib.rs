@@ -124,6 +124,9 @@ mod plan;
 mod prefix;
 mod query;
 mod rarely;
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("../recipes.md")]
+pub mod recipes {}
 mod seek;
 mod select;
 mod selection;

@@ -36,6 +36,8 @@ pub struct Paging {
     pub count_timeout: Duration,
     /// How often the pages of an open list have it checked again, in a task of its own: see [`List::check`].
     pub check_interval: Duration,
+    /// The first word of the names of metrics: `keyset` by default, as in `keyset_pages_total`.
+    pub metrics: &'static str,
     pub(crate) turns: Arc<Turns>,
 }
 
@@ -51,6 +53,7 @@ impl Paging {
             descriptors,
             count_timeout: DEFAULT_COUNT_TIMEOUT,
             check_interval: DEFAULT_CHECK_INTERVAL,
+            metrics: "keyset",
             turns,
         }
     }
@@ -123,7 +126,7 @@ impl List {
     /// As [`Paging::open`].
     pub async fn check(&self) -> Result<(), CatalogueError> {
         let checked = catalogue::check(&self.paging, self.listing).await;
-        measure::problems(self.listing.name, usize::from(checked.is_err()));
+        measure::problems(&self.paging, self.listing.name, usize::from(checked.is_err()));
         let (types, layout) = checked?;
         let opened = Arc::new(Opened { types, layout, shapes: Shapes::default() });
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = opened;

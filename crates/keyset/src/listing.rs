@@ -68,6 +68,9 @@ pub struct Listing {
     pub unfilled: &'static [&'static str],
     /// Nested messages that are present even if all their columns are null.
     pub always_there: &'static [&'static str],
+    /// A condition that every row of the list meets, such as `"delete_time is null"`. A partial index serves the list if the
+    /// condition implies that of the index.
+    pub condition: Option<&'static str>,
     /// Columns that every query fixes to a value given by [`Query::scope`], such as the id of the tenant or of the
     /// parent. Every index of the list begins with them.
     pub scope: &'static [&'static str],
@@ -102,6 +105,7 @@ impl Listing {
         columns: "",
         unfilled: &[],
         always_there: &[],
+        condition: None,
         scope: &[],
         parameters: &[],
         filters: &[],

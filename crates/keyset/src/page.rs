@@ -108,7 +108,7 @@ impl Query<'_> {
         if cursor.direction == Direction::Backward {
             rows.reverse();
         }
-        measure::page(self.list.listing.name, rows.len(), read.examined);
+        measure::page(&self.list.paging, self.list.listing.name, rows.len(), read.examined);
         Ok(Page { rows, response })
     }
 
@@ -127,7 +127,7 @@ impl Query<'_> {
                 (taken, _) => fetched.cut(taken)?,
             }
         }
-        measure::page(list.listing.name, taken, fetched.read.examined);
+        measure::page(&list.paging, list.listing.name, taken, fetched.read.examined);
         Ok(EncodedPage { rows: bytes.into(), page: fetched.response(&list.paging)? })
     }
 
@@ -140,7 +140,7 @@ impl Query<'_> {
         let total = async { Ok(total(paging, &query.selection, query.parameters.total_count).await) };
         // A page that fails does not wait for the total. The total itself never fails.
         let (read, total) = futures_util::future::try_join(page, total).await?;
-        total.iter().for_each(|total| measure::count(query.selection.listing.name, total.precision));
+        total.iter().for_each(|total| measure::count(paging, query.selection.listing.name, total.precision));
         Ok(Fetched { query, cursor, read, total })
     }
 }
@@ -161,7 +161,7 @@ impl Fetched {
         let onward = Cursor { direction: cursor.direction, position: Position::After(keys) };
         let page_token = paging.tokens.seal(&onward, &query.fingerprint)?;
         let list = query.selection.listing.name;
-        measure::unfit_row(list);
+        measure::unfit_row(paging, list);
         Ok(Error::Row { list, row, reason, page_token, error_domain: paging.tokens.error_domain })
     }
 
@@ -180,7 +180,7 @@ impl Checked {
         let listing = self.selection.listing;
         let opened = paging.tokens.open(&self.parameters.token, &self.fingerprint);
         Ok(opened.map_err(|error| {
-            measure::refused_token(listing.name, error.kind);
+            measure::refused_token(paging, listing.name, error.kind);
             PageTokenError { field: listing.page.fields.page_token, ..error }
         })?)
     }

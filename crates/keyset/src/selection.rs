@@ -172,6 +172,9 @@ impl Selection {
             parts = parts.part(nulls(key.nulls), key_type.name.as_bytes());
             parts = parts.part("collation", key_type.collation.as_deref().unwrap_or_default().as_bytes());
         }
+        if let Some(condition) = self.listing.condition {
+            parts = parts.part("condition", condition.as_bytes());
+        }
         let scope = scope.iter().zip(&self.scope).map(|(column, value)| (*column, "scope", "", value));
         let parameters = parameters.iter().zip(&self.parameters).map(|(name, value)| (*name, "parameter", "", value));
         let filters = self.given().map(|(_, Filter { name, test }, value)| {

@@ -76,9 +76,12 @@ impl Source {
         };
         let scope = listing.scope.iter().enumerate();
         let scope = scope.map(|(place, column)| format!("({column}) = {}", selection.bind(draft, Slot::Scope(place))));
+        // A counter counts the rows of the list, so it needs no condition.
+        let fixed = listing.condition.filter(|_| !matches!(reading, Reading::Counter(_)));
+        let every_row: Vec<String> = scope.chain(fixed.map(|condition| format!("({condition})"))).collect();
         let mut source = Self {
             from: from.to_owned(),
-            conditions: scope.collect(),
+            conditions: every_row.clone(),
             hit: None,
             found: None,
             lookups: Vec::new(),
@@ -105,8 +108,8 @@ impl Source {
             }
         }
         if !found.is_empty() {
-            let scope = source.conditions.iter().take(listing.scope.len());
-            source.found = Some(Found::new(listing, &scope.chain(&found).cloned().collect::<Vec<_>>()));
+            let conditions: Vec<_> = every_row.into_iter().chain(found).collect();
+            source.found = Some(Found::new(listing, &conditions));
         }
         source.hit = (!hits.is_empty()).then(|| format!("({}) is true", hits.join(" and ")));
         source.fill_from(selection, draft);

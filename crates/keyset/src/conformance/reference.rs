@@ -78,6 +78,7 @@ impl Conformance<'_> {
             false => reference.column(expression),
         };
         let mut conditions = vec!["true".to_owned()];
+        conditions.extend(listing.condition.map(&mut name));
         for (place, (column, value)) in listing.scope.iter().zip(&selection.scope).enumerate() {
             let value = self.literal(selection, Slot::Scope(place), value).await;
             conditions.push(format!("{} = {value}", name(column)));

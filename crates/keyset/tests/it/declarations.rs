@@ -92,6 +92,7 @@ async fn a_token_of_other_rows_or_another_order_is_refused() {
     assert!(!opens(&pool, condition("shelf >= {filter}"), condition("shelf <= {filter}")).await);
     assert!(!opens(&pool, BOOKS, Listing { from: "more_books", ..BOOKS }).await);
     assert!(!opens(&pool, BOOKS, Listing { name: "other", ..BOOKS }).await);
+    assert!(!opens(&pool, BOOKS, Listing { condition: Some("rank <> 7"), ..BOOKS }).await);
     let query = |from| Listing { from, ..BOOKS };
     let (all, some) = ("(select * from books) as books", "(select * from books where id > 3) as books");
     assert!(!opens(&pool, query(all), query(some)).await);

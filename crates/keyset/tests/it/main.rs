@@ -13,6 +13,7 @@ mod orders;
 mod pages;
 mod queries;
 mod rarely;
+mod recipes;
 mod searches;
 mod sql;
 mod support;
