@@ -140,7 +140,7 @@ mod value;
 mod wire;
 
 pub use batch::Batch;
-pub use catalogue::CatalogueError;
+pub use catalogue::{CatalogueError, Problem};
 pub use connection::{Connections, HeldConnection, Statement, options_for_pages};
 pub use count::COUNT_CAP;
 pub use counter::{COUNTER_SLOTS, Counter, CounterSlots};

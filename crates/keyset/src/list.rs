@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     Connections, Error, Listing,
-    catalogue::{self, CatalogueError},
+    catalogue::{self, CatalogueError, Checked, Problem},
     measure,
     selection::Types,
     shape::Shapes,
@@ -69,9 +69,10 @@ impl Paging {
     ///
     /// # Errors
     ///
-    /// [`CatalogueError`]: the first problem found, and how to fix it.
+    /// [`CatalogueError`]: all problems, and the SQL that solves them.
     pub async fn open(&self, listing: &'static Listing) -> Result<List, CatalogueError> {
-        let (types, layout) = catalogue::check(self, listing).await?;
+        let Checked { types, layout, problems } = catalogue::check(self, listing).await?;
+        without_problems(listing, problems)?;
         let opened = Opened { types, layout, shapes: Shapes::default() };
         let checks = Checks { last: Mutex::new(Instant::now()), reopened: tokio::sync::Mutex::default() };
         Ok(List {
@@ -81,6 +82,13 @@ impl Paging {
             checks: Arc::new(checks),
         })
     }
+}
+
+fn without_problems(listing: &'static Listing, problems: Vec<Problem>) -> Result<(), CatalogueError> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(CatalogueError::Declaration { list: listing.name, problems })
 }
 
 /// An open list: its declaration was checked against the database.
@@ -125,12 +133,21 @@ impl List {
     ///
     /// As [`Paging::open`].
     pub async fn check(&self) -> Result<(), CatalogueError> {
+        without_problems(self.listing, self.refresh().await?)
+    }
+
+    /// Checks the list and returns its problems, if they let the list be paged.
+    async fn refresh(&self) -> Result<Vec<Problem>, CatalogueError> {
         let checked = catalogue::check(&self.paging, self.listing).await;
-        measure::problems(&self.paging, self.listing.name, usize::from(checked.is_err()));
-        let (types, layout) = checked?;
+        let problems = match &checked {
+            Ok(checked) => checked.problems.len(),
+            Err(error) => error.problems().len().max(1),
+        };
+        measure::problems(&self.paging, self.listing.name, problems);
+        let Checked { types, layout, problems } = checked?;
         let opened = Arc::new(Opened { types, layout, shapes: Shapes::default() });
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = opened;
-        Ok(())
+        Ok(problems)
     }
 
     /// Checks the list in a task of its own, if that is due.
@@ -161,8 +178,8 @@ impl List {
             return false;
         }
         *reopened = Some(Instant::now());
-        let checked = self.check().await;
-        checked.inspect_err(|error| tracing::warn!(%error, "an open list no longer matches the database")).is_ok()
+        let refreshed = self.refresh().await;
+        refreshed.inspect_err(|error| tracing::warn!(%error, "an open list no longer matches the database")).is_ok()
     }
 
     pub(crate) fn opened(&self) -> Arc<Opened> {
