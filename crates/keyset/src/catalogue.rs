@@ -112,9 +112,9 @@ impl Check<'_> {
         comparisons::check(self, &mut expressions).await?;
         if listing.is_table() {
             constraints::check(self, &expressions).await?;
-            let unserved = indexes::check(self, &expressions).await?;
+            let served = indexes::check(self, &expressions).await?;
             if let (Some(types), Some(_)) = (&types, &layout) {
-                indexes::check_seeks(self, types, &expressions, &unserved).await?;
+                indexes::check_seeks(self, types, &expressions, &served).await?;
             }
             indexes::check_distinct(self, &expressions).await?;
             if let Some(types) = &types {

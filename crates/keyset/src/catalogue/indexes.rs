@@ -108,28 +108,35 @@ impl IndexColumn {
 }
 
 /// Checks that an index serves each order alone and under each set of filters that it names. Returns the names of the
-/// orders that no index serves.
+/// orders that have all their indexes.
 pub(super) async fn check(check: &mut Check<'_>, expressions: &[Expression]) -> sqlx::Result<Vec<&'static str>> {
     let listing = check.listing;
     let indexes = Index::all(check).await?;
     let mut missing: Vec<Wanted> = Vec::new();
-    let mut unserved = Vec::new();
+    let mut served = Vec::new();
     for order in listing.orders {
+        let mut is_served = true;
         for filters in std::iter::once(&[][..]).chain(order.indexed.iter().copied()) {
-            let Some(wanted) = Wanted::new(listing, order, filters, expressions) else { continue };
+            let Some(wanted) = Wanted::new(listing, order, filters, expressions) else {
+                is_served = false;
+                continue;
+            };
             let serves = |index: &&Index| wanted.is_served_by(&index.columns).unwrap_or(false);
             if indexes.iter().filter(|index| index.is_usable).any(|index| serves(&index)) {
                 continue;
             }
-            unserved.push(order.name);
+            is_served = false;
             let invalid = indexes.iter().find(serves).map(|index| index.name.clone());
             Wanted { invalid, ..wanted }.add_to(&mut missing);
+        }
+        if is_served {
+            served.push(order.name);
         }
     }
     for wanted in missing {
         wanted.advise(check);
     }
-    Ok(unserved)
+    Ok(served)
 }
 
 /// The index that an order needs.
@@ -276,10 +283,10 @@ pub(super) async fn check_seeks(
     check: &mut Check<'_>,
     types: &Arc<Types>,
     expressions: &[Expression],
-    unserved: &[&str],
+    served: &[&str],
 ) -> sqlx::Result<()> {
     for (place, order) in check.listing.orders.iter().enumerate() {
-        if order.keys.is_empty() || unserved.contains(&order.name) {
+        if order.keys.is_empty() || !served.contains(&order.name) {
             continue;
         }
         let selection = Selection { place, order, types: types.clone(), ..Selection::of_nulls(check.listing) };
