@@ -11,7 +11,7 @@ mod types;
 use std::sync::Arc;
 
 use indexes::IndexColumn;
-use sqlx::{Connection, raw_sql};
+use sqlx::{Connection, PgConnection, raw_sql};
 
 use crate::{
     Paging,
@@ -69,22 +69,37 @@ const SETTINGS: &str = "set local constraint_exclusion = on; set local plan_cach
     set local enable_seqscan = off; set local enable_bitmapscan = off; set local enable_sort = off; \
     set local enable_incremental_sort = off; set local jit = off";
 
-/// Checks a listing. Returns the types of its keys and filters, and how its rows become messages.
+/// Checks a listing on a connection of the pool.
 pub(crate) async fn check(
     paging: &Paging,
     listing: &'static Listing,
 ) -> Result<(Arc<Types>, Option<Layout>), CatalogueError> {
     let list = listing.name;
-    check_all(paging, listing).await.map_err(|fault| match fault {
+    let connection = paging.connections.connection().await;
+    let mut connection = connection.map_err(|source| CatalogueError::Database { list, source })?;
+    check_on(paging, &mut connection, listing).await
+}
+
+/// Checks a listing. Returns the types of its keys and filters, and how its rows become messages.
+pub(crate) async fn check_on(
+    paging: &Paging,
+    connection: &mut PgConnection,
+    listing: &'static Listing,
+) -> Result<(Arc<Types>, Option<Layout>), CatalogueError> {
+    let list = listing.name;
+    check_all(paging, connection, listing).await.map_err(|fault| match fault {
         Fault::Declaration(problem) => CatalogueError::Declaration { list, problem },
         Fault::Database(source) => CatalogueError::Database { list, source },
     })
 }
 
-async fn check_all(paging: &Paging, listing: &'static Listing) -> Result<(Arc<Types>, Option<Layout>), Fault> {
+async fn check_all(
+    paging: &Paging,
+    connection: &mut PgConnection,
+    listing: &'static Listing,
+) -> Result<(Arc<Types>, Option<Layout>), Fault> {
     declaration::check(listing)?;
     let message = declaration::message(listing, paging.descriptors)?;
-    let mut connection = paging.connections.connection().await?;
     let mut transaction = connection.begin().await?;
     raw_sql(SETTINGS).execute(&mut *transaction).await?;
     if listing.is_table() {

@@ -105,7 +105,7 @@ impl Failure {
     /// The kind of this error.
     pub fn of(error: &sqlx::Error) -> Self {
         match error {
-            sqlx::Error::Database(error) if is_changed_plan(error.as_ref()) => Self::Changed,
+            sqlx::Error::Database(_) if is_outdated_plan(error) => Self::Changed,
             sqlx::Error::Database(error) => error.code().map_or(Self::Inside, |state| Self::of_state(&state)),
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
                 Self::Unavailable
@@ -184,8 +184,9 @@ impl Failure {
 
 /// Whether Postgres has a plan of the statement whose result would have other types now. Its code is also that of features
 /// that Postgres does not have, and its text is translated.
-fn is_changed_plan(error: &dyn sqlx::error::DatabaseError) -> bool {
+pub(crate) fn is_outdated_plan(error: &sqlx::Error) -> bool {
     const FEATURE_NOT_SUPPORTED: &str = "0A000";
+    let Some(error) = error.as_database_error() else { return false };
     let routine = error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine);
     error.code().as_deref() == Some(FEATURE_NOT_SUPPORTED) && routine == Some("RevalidateCachedQuery")
 }

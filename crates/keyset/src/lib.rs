@@ -141,13 +141,15 @@ mod wire;
 
 pub use batch::Batch;
 pub use catalogue::CatalogueError;
-pub use connection::{Connections, HeldConnection, Statement, options_for_pages};
+pub use connection::{
+    Connections, HeldConnection, On, SETTINGS_FOR_PAGES, Statement, options_for_pages, options_for_pooler,
+};
 pub use count::COUNT_CAP;
 pub use counter::{COUNTER_SLOTS, Counter, CounterSlots};
 pub use encode::Unfit;
 pub use error::{Error, Failure};
 pub use list::{DEFAULT_CHECK_INTERVAL, DEFAULT_COUNT_TIMEOUT, List, Paging};
-pub use listing::{Filter, Key, Listing, Nulls, Order, Sort, Test, UnfitRows, asc, desc};
+pub use listing::{Filter, Key, Listing, Nulls, Order, ScopeBy, Sort, Test, UnfitRows, asc, desc};
 pub use page::{MAX_PAGE_BYTES, MAX_ROW_BYTES, Page};
 pub use query::{MAX_VALUES, Query};
 pub use rarely::Rarely;

@@ -74,6 +74,8 @@ pub struct Listing {
     /// Columns that every query fixes to a value given by [`Query::scope`], such as the id of the tenant or of the
     /// parent. Every index of the list begins with them.
     pub scope: &'static [&'static str],
+    /// What fixes the columns of the scope.
+    pub scope_by: ScopeBy,
     /// The names of the values that `from` contains in braces, given by [`Query::parameter`].
     pub parameters: &'static [&'static str],
     /// The filters that a request can use.
@@ -107,6 +109,7 @@ impl Listing {
         always_there: &[],
         condition: None,
         scope: &[],
+        scope_by: ScopeBy::Condition,
         parameters: &[],
         filters: &[],
         orders: &[],
@@ -131,6 +134,17 @@ impl Listing {
     pub(crate) fn is_table(&self) -> bool {
         !self.from.contains(char::is_whitespace) && !self.from.contains('(')
     }
+}
+
+/// What fixes the columns of a list's scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScopeBy {
+    /// A condition of each statement.
+    Condition,
+    /// A policy of [row-level security](https://www.postgresql.org/docs/current/ddl-rowsecurity.html). The statements have
+    /// no condition, and the value that [`Query::scope`] gives is only part of the page token. Run each page in a
+    /// transaction that begins with `set local`, by [`Query::on`].
+    Policy,
 }
 
 /// What a page does with a row that no message can carry: one whose message is larger than

@@ -1,7 +1,7 @@
 //! FROM and WHERE of a selection.
 
 use crate::{
-    listing::{Filter, Test, WHERE},
+    listing::{Filter, ScopeBy, Test, WHERE},
     prefix::successor,
     selection::Selection,
     shape::{Draft, Slot},
@@ -64,11 +64,12 @@ impl Source {
             Reading::All | Reading::Page => listing.from,
             Reading::Counter(table) => table,
         };
-        let scope = listing.scope.iter().enumerate();
+        let fixed = if listing.scope_by == ScopeBy::Condition { listing.scope } else { &[] };
+        let scope = fixed.iter().enumerate();
         let scope = scope.map(|(place, column)| format!("({column}) = {}", selection.bind(draft, Slot::Scope(place))));
         // A counter counts the rows of the list, so it needs no condition.
-        let fixed = listing.condition.filter(|_| !matches!(reading, Reading::Counter(_)));
-        let every_row: Vec<String> = scope.chain(fixed.map(|condition| format!("({condition})"))).collect();
+        let condition = listing.condition.filter(|_| !matches!(reading, Reading::Counter(_)));
+        let every_row: Vec<String> = scope.chain(condition.map(|condition| format!("({condition})"))).collect();
         let mut source = Self {
             from: from.to_owned(),
             conditions: every_row.clone(),

@@ -4,6 +4,7 @@
 mod catalogue;
 mod churn;
 mod conformance;
+mod connections;
 mod counters;
 mod declarations;
 mod expressions;
