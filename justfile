@@ -19,6 +19,10 @@ check:
     RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --all-features
     npx --yes --package @bufbuild/buf buf lint
 
+# The libraries' packages, and the bookshop built from them on the oldest Rust.
+bookshop:
+    bash .ci/bookshop
+
 # Licences and sources of the dependencies.
 deny:
     cargo deny check licenses bans sources
