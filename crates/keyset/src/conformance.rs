@@ -23,7 +23,7 @@
 //!
 //! - **A database of its own**, with the tables and indexes as in production. `quire-private-postgres` starts a Postgres
 //!   that ends with the test. The checks of the work read counts of pages and plans, which other clients and autovacuum's
-//!   ANALYZE would change. The pool needs one connection.
+//!   ANALYZE would change.
 //! - **An empty scope.** Other scopes may have rows. The test's closure `seed` inserts rows with the numbers from 0 up to
 //!   20,060, in two calls. The kit writes nothing itself.
 //! - **Rights** to SELECT from the table and to ANALYZE it: that is its owner, or the right MAINTAIN from Postgres 17. No
@@ -37,7 +37,7 @@
 //!
 //! # How long it takes
 //!
-//! Four seconds for the bookshop's list, with two orders, four filters and five values, on two cores. The time grows with
+//! Four seconds for the bookshop's list, with two orders, four filters and seven values, on two cores. The time grows with
 //! the number of orders times the number of values.
 #![allow(clippy::panic, reason = "a check that fails panics and says what is wrong")]
 
