@@ -22,6 +22,7 @@ use crate::{
 
 /// Why a list cannot be opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CatalogueError {
     /// The declaration does not match the database, or contradicts itself.
     #[error("the list {list}: {problem}")]

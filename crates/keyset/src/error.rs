@@ -8,6 +8,7 @@ use crate::Unfit;
 /// With the feature `tonic` it converts into a `tonic::Status`. Otherwise choose the answer by the variant, and by the
 /// [`Failure`] of a database error. Only the texts of [`Error::Request`] and [`Error::TooSlow`] are meant for the caller.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The request is wrong. The caller is told why.
     #[error(transparent)]
@@ -79,6 +80,7 @@ fn narrower(filters: &[&str]) -> String {
 
 /// The kinds of failure of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Failure {
     /// A text contains a character that Postgres cannot store.
     Text,

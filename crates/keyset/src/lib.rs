@@ -172,5 +172,8 @@ pub use listing::{Filter, Key, Listing, Nulls, Order, ScopeBy, Sort, Test, Unfit
 pub use page::{MAX_PAGE_BYTES, MAX_ROW_BYTES, Page};
 pub use query::{MAX_VALUES, Query};
 pub use rarely::Rarely;
+/// The sqlx that this crate uses, whose types are in its functions. A crate that takes it from here always has the same
+/// version.
+pub use sqlx;
 #[cfg(feature = "tonic")]
 pub use status::{database_status, internal_status};
