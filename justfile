@@ -15,9 +15,13 @@ test *arguments:
 check:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --all-features -- --deny warnings
-    cargo clippy -p pagination -p keyset --no-default-features -- --deny warnings
+    cargo clippy -p quire-pagination -p quire-keyset --no-default-features -- --deny warnings
     RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --all-features
     npx --yes --package @bufbuild/buf buf lint
+
+# The libraries' packages, and the bookshop built from them on the oldest Rust.
+bookshop:
+    bash .ci/bookshop
 
 # Licences and sources of the dependencies.
 deny:
@@ -33,7 +37,7 @@ overload *arguments:
 
 # The property test of orders with many more cases than usual.
 orders cases="2000":
-    KEYSET_CASES={{cases}} cargo test -p keyset --test it orders
+    KEYSET_CASES={{cases}} cargo test -p quire-keyset --test it orders
 
 # The model check of jobs with many cases instead of one.
 model cases="30":

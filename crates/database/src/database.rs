@@ -164,10 +164,7 @@ impl Database {
 
     async fn run(&self, pooled: Pooled, statement: Statement) -> sqlx::Result<Vec<PgRow>> {
         let rows = async |mut pooled: Pooled| {
-            let rows = match statement.query() {
-                Ok(query) => query.fetch_all(&mut pooled.connection).await,
-                Err(error) => Err(error),
-            };
+            let rows = statement.fetch_all(&mut pooled.connection).await;
             (pooled.after(&rows), rows)
         };
         self.run_until_stopped(pooled, rows).await

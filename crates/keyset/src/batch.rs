@@ -3,9 +3,9 @@ use prost::Message;
 use sqlx::{Encode, Postgres, Row, Type};
 
 use crate::{
-    Error, List, Statement,
+    Error, List, On, Statement,
     array::Array,
-    listing::Filter,
+    listing::{Filter, ScopeBy},
     target::{Refusal, Target},
     value::{Given, Value},
 };
@@ -18,6 +18,7 @@ pub struct Batch<'a> {
     filter: String,
     values: Result<Given, sqlx::error::BoxDynError>,
     scope: Vec<Result<Given, sqlx::error::BoxDynError>>,
+    on: On<'a>,
 }
 
 impl List {
@@ -25,15 +26,26 @@ impl List {
     /// ([AIP-231](https://google.aip.dev/231)). The filter must test equality with a column that is unique within the
     /// scope. `values` is an array of at most [`Listing::page`](crate::Listing::page)`.max_size` values.
     pub fn batch<'q, T: Encode<'q, Postgres> + Type<Postgres>>(&self, filter: &str, values: T) -> Batch<'_> {
-        Batch { list: self, filter: filter.to_owned(), values: Given::encode(values), scope: Vec::new() }
+        Batch {
+            list: self,
+            filter: filter.to_owned(),
+            values: Given::encode(values),
+            scope: Vec::new(),
+            on: On::Pool(self.paging.connections.as_ref()),
+        }
     }
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
     /// Gives the value of the next column of the scope.
     pub fn scope<'q, T: Encode<'q, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
         self.scope.push(Given::encode(value));
         self
+    }
+
+    /// Runs the batch on this pool or connection instead of the pool of the list: see [`Query::on`](crate::Query::on).
+    pub fn on(self, connection: impl Into<On<'a>>) -> Self {
+        Self { on: connection.into(), ..self }
     }
 
     /// The row of each value, or `None` if it does not exist.
@@ -43,8 +55,8 @@ impl Batch<'_> {
     /// As [`Query::fetch`](crate::Query::fetch).
     pub async fn fetch<M: Message + Default>(self) -> Result<Vec<Option<M>>, Error> {
         let list = self.list;
-        let (statement, count) = self.statement()?;
-        let rows = list.paging.connections.rows(statement).await?;
+        let (statement, count, mut on) = self.statement()?;
+        let rows = on.rows(statement).await?;
         let mut found: Vec<Option<M>> = std::iter::repeat_with(|| None).take(count).collect();
         for row in &rows {
             let place = usize::try_from(row.try_get::<i64, _>("keyset_place")? - 1).unwrap_or_default();
@@ -55,9 +67,9 @@ impl Batch<'_> {
         Ok(found)
     }
 
-    /// The statement, and how many values it has.
-    fn statement(self) -> Result<(Statement, usize), Error> {
-        let Self { list, filter, values, scope } = self;
+    /// The statement, how many values it has, and what it runs on.
+    fn statement(self) -> Result<(Statement, usize, On<'a>), Error> {
+        let Self { list, filter, values, scope, on } = self;
         let (listing, opened) = (list.listing, list.opened());
         let mistake = |mistake: String| list.mistake(format!("a batch by {filter}: {mistake}"));
         let place = listing.filters.iter().position(|declared| declared.name == filter);
@@ -89,6 +101,9 @@ impl Batch<'_> {
         let mut conditions: String = fixed.map(|condition| format!("({condition}) and ")).collect();
         for ((name, target), given) in listing.scope.iter().zip(&opened.types.scope).zip(scope) {
             let value = convert(name, target, given)?;
+            if listing.scope_by == ScopeBy::Policy {
+                continue;
+            }
             let placeholder = target.cast(&format!("${}", bound.len() + 1), value.is_text);
             conditions += &format!("({name}) = {placeholder} and ");
             bound.push(value);
@@ -99,6 +114,6 @@ impl Batch<'_> {
              cross join lateral (\n    select {columns}\n    from {from}\n    where {conditions}({column}) = keyset_value\n    \
              limit 1\n) as found"
         );
-        Ok((bound.into_iter().fold(Statement::built(sql.into()), Statement::bind), count))
+        Ok((bound.into_iter().fold(Statement::built(sql.into()), Statement::bind), count, on))
     }
 }

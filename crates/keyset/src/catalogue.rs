@@ -56,15 +56,27 @@ const SETTINGS: &str = "set local constraint_exclusion = on; set local plan_cach
     set local enable_seqscan = off; set local enable_bitmapscan = off; set local enable_sort = off; \
     set local enable_incremental_sort = off; set local jit = off";
 
+/// Checks a listing on a connection of the pool: see [`check_on`].
+pub(crate) async fn check(paging: &Paging, listing: &'static Listing) -> Result<Checked, CatalogueError> {
+    let list = listing.name;
+    let connection = paging.connections.connection().await;
+    let mut connection = connection.map_err(|source| CatalogueError::Database { list, source })?;
+    check_on(paging, &mut connection, listing).await
+}
+
 /// Checks a listing.
 ///
 /// # Errors
 ///
 /// The problems, if they do not let the list be paged.
-pub(crate) async fn check(paging: &Paging, listing: &'static Listing) -> Result<Checked, CatalogueError> {
+pub(crate) async fn check_on(
+    paging: &Paging,
+    connection: &mut PgConnection,
+    listing: &'static Listing,
+) -> Result<Checked, CatalogueError> {
     let list = listing.name;
     let mut problems = Vec::new();
-    match check_all(paging, listing, &mut problems).await {
+    match check_all(paging, connection, listing, &mut problems).await {
         Ok(Some((types, layout))) => Ok(Checked { types, layout, problems }),
         Ok(None) => Err(CatalogueError::Declaration { list, problems }),
         Err(source) => Err(CatalogueError::Database { list, source }),
@@ -73,15 +85,16 @@ pub(crate) async fn check(paging: &Paging, listing: &'static Listing) -> Result<
 
 async fn check_all(
     paging: &Paging,
+    connection: &mut PgConnection,
     listing: &'static Listing,
     problems: &mut Vec<Problem>,
 ) -> sqlx::Result<Option<(Arc<Types>, Option<Layout>)>> {
-    let mut connection = paging.connections.connection().await?;
     // A statement that was prepared before the table changed would be described as it was.
     connection.clear_cached_statements().await?;
+    deallocate(connection).await?;
     let mut transaction = connection.begin().await?;
     raw_sql(SETTINGS).execute(&mut *transaction).await?;
-    let mut check = Check { connection: &mut transaction, listing, is_partitioned: false, problems };
+    let mut check = Check { connection: &mut transaction, listing, is_partitioned: false, predicate: None, problems };
     let checked = check.run(paging.descriptors).await?;
     transaction.rollback().await?;
     Ok(checked)
@@ -93,6 +106,8 @@ struct Check<'c> {
     connection: &'c mut PgConnection,
     listing: &'static Listing,
     is_partitioned: bool,
+    /// The condition of every row, if a partial index can have it.
+    predicate: Option<&'static str>,
     problems: &'c mut Vec<Problem>,
 }
 
@@ -111,6 +126,7 @@ impl Check<'_> {
         declaration::check_prefixes(self, &expressions).await?;
         comparisons::check(self, &mut expressions).await?;
         if listing.is_table() {
+            self.predicate = comparisons::predicate(self).await?;
             constraints::check(self, &expressions).await?;
             let served = indexes::check(self, &expressions).await?;
             if let (Some(types), Some(_)) = (&types, &layout) {
@@ -183,14 +199,9 @@ impl Check<'_> {
 
     /// Ends a step. If it failed because of the declaration, that is a problem, and the check goes on.
     async fn end<T>(&mut self, about: &str, step: Result<T, Fault>) -> sqlx::Result<Option<T>> {
-        let end = if step.is_ok() {
-            "release savepoint keyset_step"
-        } else {
-            "rollback to savepoint keyset_step; release savepoint keyset_step"
-        };
         match step {
             Ok(found) => {
-                raw_sql(end).execute(&mut *self.connection).await?;
+                raw_sql("release savepoint keyset_step").execute(&mut *self.connection).await?;
                 return Ok(Some(found));
             }
             Err(Fault::Declaration(problem)) => self.report(problem),
@@ -199,9 +210,21 @@ impl Check<'_> {
             }
             Err(Fault::Database(error)) => return Err(error),
         }
-        raw_sql(end).execute(&mut *self.connection).await?;
+        let back = "rollback to savepoint keyset_step; release savepoint keyset_step";
+        raw_sql(back).execute(&mut *self.connection).await?;
+        deallocate(self.connection).await?;
         Ok(None)
     }
+}
+
+/// Forgets the statements that a failed step has prepared. No rollback does that.
+async fn deallocate(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let names = "select name from pg_prepared_statements where starts_with(name, 'keyset_')";
+    let names: Vec<String> = sqlx::query_scalar(names).fetch_all(&mut *connection).await?;
+    for name in names {
+        raw_sql(AssertSqlSafe(format!("deallocate {name}"))).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// Whether Postgres refused the statement for what it says.

@@ -18,6 +18,27 @@
 //! before and after ANALYZE, under custom and generic plans: how many rows each scan reads, that its conditions are
 //! conditions of the index, and that no scan is sorted as a whole. With few rows and with many, it compares each
 //! counter of the list with a full count.
+//!
+//! # What it needs
+//!
+//! - **A database of its own**, with the tables and indexes as in production. `quire-private-postgres` starts a Postgres
+//!   that ends with the test. The checks of the work read counts of pages and plans, which other clients and autovacuum's
+//!   ANALYZE would change.
+//! - **An empty scope.** Other scopes may have rows. The test's closure `seed` inserts rows with the numbers from 0 up to
+//!   20,060, in two calls. The kit writes nothing itself.
+//! - **Rights** to SELECT from the table and to ANALYZE it: that is its owner, or the right MAINTAIN from Postgres 17. No
+//!   superuser is needed.
+//! - **Values for every filter**, one of which only the rows have whose number is a multiple of [`RARE`]. For a boolean
+//!   filter, any value will do.
+//!
+//! # What it leaves
+//!
+//! The rows that `seed` inserted, and the table analyzed. Drop the database, or delete the rows.
+//!
+//! # How long it takes
+//!
+//! Four seconds for the bookshop's list, with two orders, four filters and seven values, on two cores. The time grows with
+//! the number of orders times the number of values.
 #![allow(clippy::panic, reason = "a check that fails panics and says what is wrong")]
 
 mod counters;

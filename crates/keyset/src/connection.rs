@@ -2,10 +2,13 @@ use std::{fmt, ops::DerefMut, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use sqlx::{
-    Arguments, AssertSqlSafe, Encode, PgPool, Postgres, Type,
+    Arguments, AssertSqlSafe, Connection, Encode, PgPool, Postgres, Transaction, Type,
+    pool::PoolConnection,
     postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow},
     query::Query,
 };
+
+use crate::error::is_outdated_plan;
 
 /// A statement and its values. It owns both, so it can be moved to a task and run more than once.
 #[derive(Debug, Clone)]
@@ -61,6 +64,30 @@ impl Statement {
         }
     }
 
+    /// Runs the statement and returns all its rows.
+    ///
+    /// If the connection has prepared the statement for a table that was changed since, it forgets its statements. Outside a
+    /// transaction, the statement then runs once more; it has not done anything before. A transaction has failed by then.
+    ///
+    /// # Errors
+    ///
+    /// Those of the statement.
+    pub async fn fetch_all(self, connection: &mut PgConnection) -> sqlx::Result<Vec<PgRow>> {
+        let again = self.clone();
+        let rows = self.query()?.fetch_all(&mut *connection).await;
+        match rows {
+            Err(error) if is_outdated_plan(&error) => {
+                let is_in_transaction = connection.is_in_transaction();
+                connection.clear_cached_statements().await?;
+                if is_in_transaction {
+                    return Err(error);
+                }
+                again.query()?.fetch_all(connection).await
+            }
+            rows => rows,
+        }
+    }
+
     /// The statement as an sqlx query.
     ///
     /// # Errors
@@ -74,6 +101,61 @@ impl Statement {
             Sql::Literal(sql) => sqlx::query_with(sql, self.arguments),
             Sql::Built(sql) => sqlx::query_with(AssertSqlSafe(sql), self.arguments),
         })
+    }
+}
+
+/// What a page runs on.
+///
+/// A list has the pool that it was opened with. [`Query::on`](crate::Query::on) takes another pool, such as one of a
+/// replica, or one connection, such as that of a transaction.
+#[derive(Debug)]
+pub enum On<'c> {
+    /// A pool. The total runs beside the page, on another connection.
+    Pool(&'c dyn Connections),
+    /// One connection. The total runs after the page. In a transaction of the caller, it has the same timeout as on a pool,
+    /// does not make the transaction fail, and leaves no setting behind. Outside a transaction, only the connection's own
+    /// `statement_timeout` limits it.
+    Connection(&'c mut PgConnection),
+}
+
+impl<'c, C: Connections> From<&'c C> for On<'c> {
+    fn from(pool: &'c C) -> Self {
+        Self::Pool(pool)
+    }
+}
+
+impl<'c> From<&'c mut PgConnection> for On<'c> {
+    fn from(connection: &'c mut PgConnection) -> Self {
+        Self::Connection(connection)
+    }
+}
+
+impl<'c> From<&'c mut Transaction<'_, Postgres>> for On<'c> {
+    fn from(transaction: &'c mut Transaction<'_, Postgres>) -> Self {
+        Self::Connection(transaction)
+    }
+}
+
+impl<'c> From<&'c mut PoolConnection<Postgres>> for On<'c> {
+    fn from(connection: &'c mut PoolConnection<Postgres>) -> Self {
+        Self::Connection(connection)
+    }
+}
+
+impl On<'_> {
+    pub(crate) async fn rows(&mut self, statement: Statement) -> sqlx::Result<Vec<PgRow>> {
+        match self {
+            Self::Pool(pool) => pool.rows(statement).await,
+            Self::Connection(connection) => statement.fetch_all(connection).await,
+        }
+    }
+
+    /// The same for a shorter time.
+    pub(crate) fn reborrow(&mut self) -> On<'_> {
+        match self {
+            Self::Pool(pool) => On::Pool(*pool),
+            Self::Connection(connection) => On::Connection(connection),
+        }
     }
 }
 
@@ -91,7 +173,7 @@ pub trait Connections: fmt::Debug + Send + Sync + 'static {
     fn rows(&self, statement: Statement) -> BoxFuture<'_, sqlx::Result<Vec<PgRow>>> {
         Box::pin(async move {
             let mut connection = self.connection().await?;
-            statement.query()?.fetch_all(&mut **connection).await
+            statement.fetch_all(&mut connection).await
         })
     }
 
@@ -116,25 +198,44 @@ impl Connections for PgPool {
     }
 }
 
-/// Sets options for connections that run pages. Other options stay as they are.
+/// The settings of Postgres for connections that run pages. Statements of other kinds may be slower with them.
 ///
 /// - Generic plans. The plan of a page never depends on the bound values, and planning takes longer than running a
 ///   page.
-/// - A cache of 200 prepared statements, because each shape of a page is one. Postgres keeps about 170 KiB for each, so
-///   a connection that has prepared 200 takes about 35 MiB.
-/// - No logging of statements.
 /// - No sort if an index gives the order. Until a new table is analyzed, Postgres assumes that it is small, and would
 ///   sort all of it for each page.
 /// - No just-in-time compilation. The statements are too short to gain from it.
 ///
-/// Lists also work on connections without these options. Their pages then spend time on planning, and may sort the
-/// whole table until it is analyzed.
+/// Lists also work without these settings. Their pages then spend time on planning, and may sort the whole table until it
+/// is analyzed.
+pub const SETTINGS_FOR_PAGES: [(&str, &str); 4] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_sort", "off"),
+    ("enable_incremental_sort", "off"),
+    ("jit", "off"),
+];
+
+/// Sets options for connections that run pages: [`SETTINGS_FOR_PAGES`], and those of [`options_for_pooler`]. Other options
+/// stay as they are.
 pub fn options_for_pages(options: PgConnectOptions) -> PgConnectOptions {
+    options_for_pooler(options).options(SETTINGS_FOR_PAGES)
+}
+
+/// Sets options for connections that run pages through a pooler in transaction mode, such as PgBouncer. Poolers refuse or
+/// drop [`SETTINGS_FOR_PAGES`] at the start of a connection, so give them to the role of the service:
+///
+/// ```sql
+/// alter role books set plan_cache_mode = force_generic_plan;
+/// alter role books set enable_sort = off;
+/// alter role books set enable_incremental_sort = off;
+/// alter role books set jit = off;
+/// ```
+///
+/// - A cache of 200 prepared statements, because each shape of a page is one. Postgres keeps about 170 KiB for each, so
+///   a connection that has prepared 200 takes about 35 MiB. PgBouncer knows prepared statements since version 1.21, if
+///   its `max_prepared_statements` is not 0.
+/// - No logging of statements.
+pub fn options_for_pooler(options: PgConnectOptions) -> PgConnectOptions {
     use sqlx::ConnectOptions;
-    options.disable_statement_logging().statement_cache_capacity(200).options([
-        ("plan_cache_mode", "force_generic_plan"),
-        ("enable_sort", "off"),
-        ("enable_incremental_sort", "off"),
-        ("jit", "off"),
-    ])
+    options.disable_statement_logging().statement_cache_capacity(200)
 }

@@ -1,11 +1,16 @@
 //! The total of a list, if a request asks for it: a separate statement that never makes the page fail.
 
 use pagination::proto::{TotalCount, TotalCountPrecision};
-use sqlx::{Row, postgres::PgRow};
+use std::time::Duration;
+
+use sqlx::{
+    AssertSqlSafe, Connection, Row,
+    postgres::{PgConnection, PgRow},
+};
 use tokio::{sync::AcquireError, time::error::Elapsed};
 
 use crate::{
-    Paging,
+    On, Paging, Statement,
     select::{self, HIT},
     selection::Selection,
     shape::{Draft, Purpose, Shape, indented},
@@ -23,18 +28,17 @@ pub(crate) struct Total {
 }
 
 /// The total of the requested kind; if that fails, the estimate; if the estimate fails too, nothing.
-pub(crate) async fn total(paging: &Paging, selection: &Selection, kind: TotalCount) -> Option<Total> {
+pub(crate) async fn total(paging: &Paging, on: On<'_>, selection: &Selection, kind: TotalCount) -> Option<Total> {
+    let mut on = on;
+    let list = selection.listing.name;
     let counted = match kind {
         TotalCount::Unspecified => return None,
-        TotalCount::Exact => in_time(paging, count_exactly(paging, selection)).await,
-        TotalCount::Capped => in_time(paging, in_turn(paging, selection, count_to_cap(paging, selection))).await,
-        TotalCount::Estimated => in_time(paging, in_turn(paging, selection, estimate(paging, selection))).await,
+        TotalCount::Exact | TotalCount::Capped | TotalCount::Estimated => count(paging, &mut on, selection, kind, true),
     };
-    let list = selection.listing.name;
-    let counted = match counted {
+    let counted = match counted.await {
         Err(error) if kind != TotalCount::Estimated => {
             tracing::debug!(%error, list, "the count failed; using the planner's estimate");
-            in_time(paging, estimate(paging, selection)).await
+            count(paging, &mut on, selection, TotalCount::Estimated, false).await
         }
         counted => counted,
     };
@@ -42,34 +46,77 @@ pub(crate) async fn total(paging: &Paging, selection: &Selection, kind: TotalCou
 }
 
 /// Stops counting at the timeout, which includes the wait for a turn and for a connection.
-async fn in_time(paging: &Paging, count: impl Future<Output = sqlx::Result<Total>>) -> sqlx::Result<Total> {
-    let counted = tokio::time::timeout(paging.count_timeout, count).await;
-    counted.unwrap_or_else(|_: Elapsed| Err(sqlx::Error::PoolTimedOut))
-}
-
-async fn in_turn(
+async fn count(
     paging: &Paging,
+    on: &mut On<'_>,
     selection: &Selection,
-    count: impl Future<Output = sqlx::Result<Total>>,
+    kind: TotalCount,
+    takes_turn: bool,
 ) -> sqlx::Result<Total> {
-    let _turn = paging.turns.next(selection).await.map_err(|_: AcquireError| sqlx::Error::PoolClosed)?;
-    count.await
-}
-
-/// Reading a counter is as fast as a page, so it does not wait for a turn.
-async fn count_exactly(paging: &Paging, selection: &Selection) -> sqlx::Result<Total> {
-    let exact = async |purpose| {
-        let row = one_row(paging, selection, purpose).await?;
-        Ok(Total { count: row.try_get(0)?, precision: TotalCountPrecision::Exact })
+    let counter = selection.counter().filter(|_| kind == TotalCount::Exact);
+    let purpose = match (kind, counter) {
+        (TotalCount::Capped, _) => Purpose::Capped,
+        (TotalCount::Exact, Some(counter)) => Purpose::Counter(counter),
+        (TotalCount::Exact, None) => Purpose::Count { is_estimated: false },
+        (TotalCount::Estimated | TotalCount::Unspecified, _) => Purpose::Count { is_estimated: true },
     };
-    match selection.counter() {
-        Some(counter) => exact(Purpose::Counter(counter)).await,
-        None => in_turn(paging, selection, exact(Purpose::Count { is_estimated: false })).await,
+    let statement = selection.count(purpose).statement();
+    let mut rows = match on {
+        On::Pool(pool) => {
+            let rows = async {
+                // Reading a counter is as fast as a page, so it does not wait for a turn.
+                let _turn = match takes_turn && counter.is_none() {
+                    true => {
+                        Some(paging.turns.next(selection).await.map_err(|_: AcquireError| sqlx::Error::PoolClosed)?)
+                    }
+                    false => None,
+                };
+                pool.rows(statement).await
+            };
+            let rows = tokio::time::timeout(paging.count_timeout, rows).await;
+            rows.unwrap_or_else(|_: Elapsed| Err(sqlx::Error::PoolTimedOut))?
+        }
+        On::Connection(connection) => behind(connection, paging.count_timeout, statement).await?,
+    };
+    let row = rows.pop().ok_or(sqlx::Error::RowNotFound)?;
+    match kind {
+        TotalCount::Exact => Ok(Total { count: row.try_get(0)?, precision: TotalCountPrecision::Exact }),
+        TotalCount::Capped => capped_total(&row),
+        TotalCount::Estimated | TotalCount::Unspecified => estimate(&row),
     }
 }
 
-async fn count_to_cap(paging: &Paging, selection: &Selection) -> sqlx::Result<Total> {
-    let row = one_row(paging, selection, Purpose::Capped).await?;
+/// Runs a statement on the connection of a page. In a transaction, it runs for at most this time, and neither an error nor a
+/// setting remains. Outside, only the connection's own `statement_timeout` limits it: a transaction would stay open if the
+/// caller left while it began.
+async fn behind(connection: &mut PgConnection, most: Duration, statement: Statement) -> sqlx::Result<Vec<PgRow>> {
+    let timeout = format!("set local statement_timeout = {}", most.as_millis().max(1));
+    if connection.is_in_transaction() {
+        let mut savepoint = connection.begin().await?;
+        sqlx::raw_sql(AssertSqlSafe(timeout)).execute(&mut *savepoint).await?;
+        let rows = statement.query()?.fetch_all(&mut *savepoint).await;
+        savepoint.rollback().await?;
+        return rows;
+    }
+    if is_idle(connection).await? {
+        return statement.fetch_all(connection).await;
+    }
+    // A transaction that sqlx does not know of.
+    sqlx::raw_sql("savepoint keyset_total").execute(&mut *connection).await?;
+    sqlx::raw_sql(AssertSqlSafe(timeout)).execute(&mut *connection).await?;
+    let rows = statement.query()?.fetch_all(&mut *connection).await;
+    let end = "rollback to savepoint keyset_total; release savepoint keyset_total";
+    sqlx::raw_sql(end).execute(connection).await?;
+    rows
+}
+
+/// Whether the connection is in no transaction: then `now()`, the start of the transaction, is the start of this statement.
+async fn is_idle(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    let is_idle = "select now() = statement_timestamp()";
+    sqlx::raw_sql(is_idle).fetch_one(connection).await?.try_get(0)
+}
+
+fn capped_total(row: &PgRow) -> sqlx::Result<Total> {
     let (count, examined): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     let (cap, precision) = if examined > i64::from(COUNT_CAP) {
         (i64::from(COUNT_CAP), TotalCountPrecision::AtLeast)
@@ -79,17 +126,11 @@ async fn count_to_cap(paging: &Paging, selection: &Selection) -> sqlx::Result<To
     Ok(Total { count: count.min(cap), precision })
 }
 
-async fn estimate(paging: &Paging, selection: &Selection) -> sqlx::Result<Total> {
-    let row = one_row(paging, selection, Purpose::Count { is_estimated: true }).await?;
+fn estimate(row: &PgRow) -> sqlx::Result<Total> {
     let plan: serde_json::Value = row.try_get(0)?;
     let rows = plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_f64);
     let rows = rows.ok_or_else(|| sqlx::Error::Protocol("EXPLAIN returned no Plan Rows".to_owned()))?;
     Ok(Total { count: rows as i64, precision: TotalCountPrecision::Estimate })
-}
-
-async fn one_row(paging: &Paging, selection: &Selection, purpose: Purpose) -> sqlx::Result<PgRow> {
-    let mut rows = paging.connections.rows(selection.count(purpose).statement()).await?;
-    rows.pop().ok_or(sqlx::Error::RowNotFound)
 }
 
 /// The statement of a capped count: how many rows match, and how many were examined.

@@ -23,6 +23,7 @@ pub(crate) struct Encoded {
 
 /// Why no message can carry a row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Unfit {
     /// Its message would be larger than [`MAX_ROW_BYTES`].
     #[error("its message has {0} bytes, and a page holds {MAX_ROW_BYTES}")]

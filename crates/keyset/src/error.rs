@@ -8,6 +8,7 @@ use crate::Unfit;
 /// With the feature `tonic` it converts into a `tonic::Status`. Otherwise choose the answer by the variant, and by the
 /// [`Failure`] of a database error. Only the texts of [`Error::Request`] and [`Error::TooSlow`] are meant for the caller.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The request is wrong. The caller is told why.
     #[error(transparent)]
@@ -79,6 +80,7 @@ fn narrower(filters: &[&str]) -> String {
 
 /// The kinds of failure of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Failure {
     /// A text contains a character that Postgres cannot store.
     Text,
@@ -105,7 +107,7 @@ impl Failure {
     /// The kind of this error.
     pub fn of(error: &sqlx::Error) -> Self {
         match error {
-            sqlx::Error::Database(error) if is_changed_plan(error.as_ref()) => Self::Changed,
+            sqlx::Error::Database(_) if is_outdated_plan(error) => Self::Changed,
             sqlx::Error::Database(error) => error.code().map_or(Self::Inside, |state| Self::of_state(&state)),
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
                 Self::Unavailable
@@ -184,8 +186,9 @@ impl Failure {
 
 /// Whether Postgres has a plan of the statement whose result would have other types now. Its code is also that of features
 /// that Postgres does not have, and its text is translated.
-fn is_changed_plan(error: &dyn sqlx::error::DatabaseError) -> bool {
+pub(crate) fn is_outdated_plan(error: &sqlx::Error) -> bool {
     const FEATURE_NOT_SUPPORTED: &str = "0A000";
+    let Some(error) = error.as_database_error() else { return false };
     let routine = error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine);
     error.code().as_deref() == Some(FEATURE_NOT_SUPPORTED) && routine == Some("RevalidateCachedQuery")
 }

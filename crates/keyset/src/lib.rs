@@ -92,8 +92,27 @@
 //!
 //! # Connections
 //!
-//! Lists run on any [`Connections`], for example an [`sqlx::PgPool`]. Create its connections with
-//! [`options_for_pages`].
+//! A list has the pool that it was opened with, for example an [`sqlx::PgPool`]. Create its connections with
+//! [`options_for_pages`]. [`Query::on`] runs a page on another pool, such as one of a replica, or on one connection, such as
+//! that of a transaction:
+//!
+//! ```
+//! # use keyset::{Error, List};
+//! # use pagination::proto::{EncodedPage, PageRequest};
+//! # async fn list(pool: sqlx::PgPool, books: &List, page: Option<PageRequest>, tenant: &str) -> Result<EncodedPage, Error> {
+//! let mut transaction = pool.begin().await?;
+//! sqlx::query("select set_config('app.tenant', $1, true)").bind(tenant).execute(&mut *transaction).await?;
+//! let page = books.page(page, "").scope(tenant).on(&mut transaction).fetch().await?;
+//! transaction.commit().await?;
+//! # Ok(page) }
+//! ```
+//!
+//! - **Row-level security** can be the only scope, with [`ScopeBy::Policy`]: the tenant is in the page token all the same.
+//! - **Replicas.** A page of a replica may be older than the one before it. A list does not wait for a replica.
+//! - **Poolers.** PgBouncer in transaction mode needs version 1.21 or later and `max_prepared_statements` above 0. Use
+//!   [`options_for_pooler`], and give [`SETTINGS_FOR_PAGES`] to the role.
+//! - **A total** runs beside the page on a pool, and after it on one connection: see [`On`].
+//! - **A changed table.** Outside a transaction, a page is tried once more after `alter table`. In a transaction it fails.
 //!
 //! The `metrics` facade records, for each list, pages, rows, examined rows, totals and refused page tokens.
 //!
@@ -141,15 +160,20 @@ mod wire;
 
 pub use batch::Batch;
 pub use catalogue::{CatalogueError, Problem};
-pub use connection::{Connections, HeldConnection, Statement, options_for_pages};
+pub use connection::{
+    Connections, HeldConnection, On, SETTINGS_FOR_PAGES, Statement, options_for_pages, options_for_pooler,
+};
 pub use count::COUNT_CAP;
 pub use counter::{COUNTER_SLOTS, Counter, CounterSlots};
 pub use encode::Unfit;
 pub use error::{Error, Failure};
 pub use list::{DEFAULT_CHECK_INTERVAL, DEFAULT_COUNT_TIMEOUT, List, Paging};
-pub use listing::{Filter, Key, Listing, Nulls, Order, Sort, Test, UnfitRows, asc, desc};
+pub use listing::{Filter, Key, Listing, Nulls, Order, ScopeBy, Sort, Test, UnfitRows, asc, desc};
 pub use page::{MAX_PAGE_BYTES, MAX_ROW_BYTES, Page};
 pub use query::{MAX_VALUES, Query};
 pub use rarely::Rarely;
+/// The sqlx that this crate uses, whose types are in its functions. A crate that takes it from here always has the same
+/// version.
+pub use sqlx;
 #[cfg(feature = "tonic")]
 pub use status::{database_status, internal_status};

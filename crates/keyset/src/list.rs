@@ -5,7 +5,7 @@ use std::{
 
 use pagination::PageTokens;
 use prost::Message;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnection, PgRow};
 use tokio::time::Instant;
 
 use crate::{
@@ -71,16 +71,32 @@ impl Paging {
     ///
     /// [`CatalogueError`]: all problems, and the SQL that solves them.
     pub async fn open(&self, listing: &'static Listing) -> Result<List, CatalogueError> {
-        let Checked { types, layout, problems } = catalogue::check(self, listing).await?;
+        self.opened(listing, catalogue::check(self, listing).await?, true)
+    }
+
+    /// Opens a list as [`Paging::open`] does, on this connection: for a table with policies of row-level security that read
+    /// settings of the connection. Such a list is not checked again now and then, because the pool's connections lack
+    /// these settings.
+    ///
+    /// # Errors
+    ///
+    /// As [`Paging::open`].
+    pub async fn open_on(
+        &self,
+        connection: &mut PgConnection,
+        listing: &'static Listing,
+    ) -> Result<List, CatalogueError> {
+        self.opened(listing, catalogue::check_on(self, connection, listing).await?, false)
+    }
+
+    fn opened(&self, listing: &'static Listing, checked: Checked, is_checked: bool) -> Result<List, CatalogueError> {
+        let Checked { types, layout, problems } = checked;
         without_problems(listing, problems)?;
-        let opened = Opened { types, layout, shapes: Shapes::default() };
-        let checks = Checks { last: Mutex::new(Instant::now()), reopened: tokio::sync::Mutex::default() };
-        Ok(List {
-            listing,
-            paging: self.clone(),
-            opened: Arc::new(Mutex::new(Arc::new(opened))),
-            checks: Arc::new(checks),
-        })
+        let opened = Arc::new(Opened { types, layout, shapes: Shapes::default() });
+        let checks =
+            Checks { is_on: is_checked, last: Mutex::new(Instant::now()), failed: tokio::sync::Mutex::default() };
+        let (opened, checks) = (Arc::new(Mutex::new(opened)), Arc::new(checks));
+        Ok(List { listing, paging: self.clone(), opened, checks })
     }
 }
 
@@ -103,10 +119,12 @@ pub struct List {
 /// When an open list was checked again.
 #[derive(Debug)]
 struct Checks {
+    /// Whether the list's pool can check it.
+    is_on: bool,
     /// When a page last had the list checked.
     last: Mutex<Instant>,
-    /// When a list that does not match the database any more was last opened again.
-    reopened: tokio::sync::Mutex<Option<Instant>>,
+    /// When a list that does not match the database any more could last not be opened again.
+    failed: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// What the database's catalogue says about a list.
@@ -153,7 +171,7 @@ impl List {
     /// Checks the list in a task of its own, if that is due.
     pub(crate) fn check_now_and_then(&self) {
         let mut last = self.checks.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.elapsed() < self.paging.check_interval {
+        if !self.checks.is_on || last.elapsed() < self.paging.check_interval {
             return;
         }
         *last = Instant::now();
@@ -168,17 +186,17 @@ impl List {
     /// Opens the list again after a page has found that it does not match the database. Returns whether the page can be
     /// tried again. `stale` is what that page knew.
     pub(crate) async fn reopen(&self, stale: &Arc<Opened>) -> bool {
-        /// The shortest time between two attempts.
+        /// The shortest time between an attempt that failed and the next one.
         const INTERVAL: Duration = Duration::from_secs(1);
-        let mut reopened = self.checks.reopened.lock().await;
+        let mut failed = self.checks.failed.lock().await;
         if !Arc::ptr_eq(&self.opened(), stale) {
             return true;
         }
-        if reopened.is_some_and(|reopened| reopened.elapsed() < INTERVAL) {
+        if !self.checks.is_on || failed.is_some_and(|failed| failed.elapsed() < INTERVAL) {
             return false;
         }
-        *reopened = Some(Instant::now());
         let refreshed = self.refresh().await;
+        *failed = refreshed.is_err().then(Instant::now);
         refreshed.inspect_err(|error| tracing::warn!(%error, "an open list no longer matches the database")).is_ok()
     }
 

@@ -2,10 +2,10 @@ use pagination::{
     Cursor, Direction, InvalidArgument, PageParameters, PageTokenError, Position,
     proto::{EncodedPage, PageResponse},
 };
-use sqlx::{FromRow, Row, ValueRef, postgres::PgRow};
+use sqlx::{Connection, FromRow, Row, ValueRef, postgres::PgRow};
 
 use crate::{
-    Error, Failure, Paging, Query, Statement,
+    Error, Failure, On, Paging, Query, Statement,
     count::{Total, total},
     encode::{Encoded, Unfit},
     list::Opened,
@@ -79,7 +79,7 @@ impl Query<'_> {
     pub async fn fetch(mut self) -> Result<EncodedPage, Error> {
         let opened = self.list.opened();
         match self.fetch_encoded(&opened).await {
-            Err(error) if error.is_outdated() && self.list.reopen(&opened).await => {
+            Err(error) if self.is_retried(&error) && self.list.reopen(&opened).await => {
                 self.fetch_encoded(&self.list.opened()).await
             }
             fetched => fetched,
@@ -97,7 +97,7 @@ impl Query<'_> {
     {
         let opened = self.list.opened();
         let fetched = match self.run(&opened).await {
-            Err(error) if error.is_outdated() && self.list.reopen(&opened).await => {
+            Err(error) if self.is_retried(&error) && self.list.reopen(&opened).await => {
                 self.run(&self.list.opened()).await?
             }
             fetched => fetched?,
@@ -112,6 +112,15 @@ impl Query<'_> {
         Ok(Page { rows, response })
     }
 
+    /// Whether the page can be tried again after the list was opened again. A transaction has failed with its statement.
+    fn is_retried(&self, error: &Error) -> bool {
+        let has_failed = match (&self.on, error) {
+            (On::Connection(connection), Error::Database(_)) => connection.is_in_transaction(),
+            (On::Pool(_) | On::Connection(_), _) => false,
+        };
+        error.is_outdated() && !has_failed
+    }
+
     async fn fetch_encoded(&mut self, opened: &Opened) -> Result<EncodedPage, Error> {
         let list = self.list;
         let mut fetched = self.run(opened).await?;
@@ -123,7 +132,7 @@ impl Query<'_> {
         )?;
         if taken < fetched.read.rows.len() {
             match (taken, unfit) {
-                (0, Some(reason)) => return Err(fetched.unfit_row(&list.paging, reason).await?),
+                (0, Some(reason)) => return Err(fetched.unfit_row(&list.paging, self.on.reborrow(), reason).await?),
                 (taken, _) => fetched.cut(taken)?,
             }
         }
@@ -136,10 +145,19 @@ impl Query<'_> {
         self.list.check_now_and_then();
         let query = self.check(opened)?;
         let cursor = query.cursor(paging)?;
-        let page = query.read(paging, &cursor);
-        let total = async { Ok(total(paging, &query.selection, query.parameters.total_count).await) };
-        // A page that fails does not wait for the total. The total itself never fails.
-        let (read, total) = futures_util::future::try_join(page, total).await?;
+        let kind = query.parameters.total_count;
+        let (read, total) = match &mut self.on {
+            On::Pool(pool) => {
+                let page = query.read(On::Pool(*pool), &cursor);
+                let total = async { Ok(total(paging, On::Pool(*pool), &query.selection, kind).await) };
+                // A page that fails does not wait for the total. The total itself never fails.
+                futures_util::future::try_join(page, total).await?
+            }
+            On::Connection(connection) => {
+                let read = query.read(On::Connection(connection), &cursor).await?;
+                (read, total(paging, On::Connection(connection), &query.selection, kind).await)
+            }
+        };
         total.iter().for_each(|total| measure::count(paging, query.selection.listing.name, total.precision));
         Ok(Fetched { query, cursor, read, total })
     }
@@ -154,10 +172,10 @@ impl Fetched {
     }
 
     /// The error for the nearest row, which no message can carry.
-    async fn unfit_row(&self, paging: &Paging, reason: Unfit) -> Result<Error, Error> {
+    async fn unfit_row(&self, paging: &Paging, on: On<'_>, reason: Unfit) -> Result<Error, Error> {
         let Self { query, cursor, read, .. } = self;
         let keys = read.rows.first().map(|row| query.keys(row)).transpose()?.unwrap_or_default();
-        let row = query.describe(paging, &keys).await?;
+        let row = query.describe(on, &keys).await?;
         let onward = Cursor { direction: cursor.direction, position: Position::After(keys) };
         let page_token = paging.tokens.seal(&onward, &query.fingerprint)?;
         let list = query.selection.listing.name;
@@ -185,11 +203,11 @@ impl Checked {
         })?)
     }
 
-    async fn read(&self, paging: &Paging, cursor: &Cursor) -> Result<Read, Error> {
+    async fn read(&self, mut on: On<'_>, cursor: &Cursor) -> Result<Read, Error> {
         let size = self.parameters.size;
         let extent = Extent { limit: size + 1, skip: self.parameters.skip };
         let statement = self.selection.page(cursor.direction, &cursor.position, extent).statement();
-        let mut rows = paging.connections.rows(statement).await.map_err(|error| self.failed(error))?;
+        let mut rows = on.rows(statement).await.map_err(|error| self.failed(error))?;
 
         let examined = self.examined(&rows)?;
         let end = self.end(&rows, size as usize)?;
@@ -268,12 +286,12 @@ impl Checked {
     }
 
     /// The values of a row's keys, for people: as in `title = Moby-Dick, id = 5`.
-    async fn describe(&self, paging: &Paging, keys: &[Option<Vec<u8>>]) -> Result<String, Error> {
+    async fn describe(&self, mut on: On<'_>, keys: &[Option<Vec<u8>>]) -> Result<String, Error> {
         let types = self.selection.key_types().iter().enumerate();
         let texts: Vec<_> = types.map(|(place, key)| format!("(${}::{})::text", place + 1, key.name)).collect();
         let statement = Statement::built(format!("select {}", texts.join(", ")).into());
         let statement = keys.iter().cloned().map(Value::key).fold(statement, Statement::bind);
-        let rows = paging.connections.rows(statement).await?;
+        let rows = on.rows(statement).await?;
         let named = |(place, key): (usize, &Key)| {
             let value: Option<String> = rows.first().map(|row| row.try_get(place)).transpose()?.flatten();
             Ok(format!("{} = {}", key.expression, value.as_deref().unwrap_or("null")))

@@ -54,7 +54,8 @@ fn gather<'a>(node: Node<'a>, nodes: &mut Vec<Node<'a>>) {
     };
     let children = node.json.get("Plans").and_then(Value::as_array);
     for json in children.into_iter().flatten() {
-        let is_cte = json.get("Subplan Name").and_then(Value::as_str).is_some_and(|name| name.starts_with("CTE "));
+        let is_cte =
+            json.get("Subplan Name").and_then(Value::as_str).is_some_and(|name| name.starts_with("CTE keyset_found"));
         let is_in_cte = node.is_in_cte || is_cte;
         gather(Node { json, is_sorted_whole: is_sorted_whole && !is_cte, is_in_cte }, nodes);
     }

@@ -4,7 +4,7 @@ use pagination::{Fingerprint, InvalidArgument, PageParameters, find_order, proto
 use sqlx::{Encode, Postgres, Type};
 
 use crate::{
-    Error, List,
+    Error, List, On,
     list::Opened,
     listing::Filter,
     selection::Selection,
@@ -34,6 +34,7 @@ pub struct Query<'a> {
     /// For each filter of the listing, whether it was given, and its value.
     pub(crate) filters: Vec<Option<Option<Given>>>,
     mask: Option<Mask>,
+    pub(crate) on: On<'a>,
     error: Option<Error>,
 }
 
@@ -64,6 +65,7 @@ impl<'a> Query<'a> {
             parameters: vec![None; listing.parameters.len()],
             filters: vec![None; listing.filters.len()],
             mask: None,
+            on: On::Pool(list.paging.connections.as_ref()),
             error: None,
         }
     }
@@ -112,6 +114,12 @@ impl<'a> Query<'a> {
         let is_all = paths.is_empty() || paths.iter().any(|path| path == "*");
         self.mask = (!is_all).then(|| Mask { field: field.to_owned(), paths });
         self
+    }
+
+    /// Runs the page on this pool or connection instead of the pool of the list: for example on a replica, or in a
+    /// transaction. After an error, a transaction can only be rolled back.
+    pub fn on(self, connection: impl Into<On<'a>>) -> Self {
+        Self { on: connection.into(), ..self }
     }
 
     fn encode<'q, T: Encode<'q, Postgres> + Type<Postgres>>(&mut self, value: T) -> Option<Given> {

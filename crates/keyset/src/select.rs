@@ -38,19 +38,23 @@ pub(crate) fn page(selection: &Selection, direction: Direction, anchor: Option<&
     let most = selection.listing.page.max_size + 1;
     let page = if select.source.hit.is_some() {
         let examined = draft.bind(Slot::Examined);
-        let rows = select.merge(&conditions, &selection.listing.examined_rows.to_string(), &examined);
+        let rows =
+            select.merge(&select.source.from, &conditions, &selection.listing.examined_rows.to_string(), &examined);
         let limit = draft.bind(Slot::Limit);
-        select.hits(&rows, &examined, &limit)
+        match &select.source.found {
+            Some(found) => select.find(found, &rows, &conditions, &examined, &limit),
+            None => select.hits(&rows, &examined, &limit),
+        }
     } else if skips {
         let limit = draft.bind(Slot::Limit);
         let reach = draft.bind(Slot::Reach);
         let skip = draft.bind(Slot::Skip);
-        let rows = select.merge(&conditions, &(MAX_SKIP + most).to_string(), &reach);
+        let rows = select.merge(&select.source.from, &conditions, &(MAX_SKIP + most).to_string(), &reach);
         let order = select.order();
         format!("select * from (\n    {}\n) as page\norder by {order}\nlimit {limit} offset {skip}", indented(&rows))
     } else {
         let limit = draft.bind(Slot::Limit);
-        select.merge(&conditions, &most.to_string(), &limit)
+        select.merge(&select.source.from, &conditions, &most.to_string(), &limit)
     };
     let page = if selection.listing.weight.is_some() { select.cut(&page) } else { page };
     let page = match &selection.columns {
@@ -63,10 +67,15 @@ pub(crate) fn page(selection: &Selection, direction: Direction, anchor: Option<&
 /// The rows that a capped count examines, and whether each one is a hit.
 pub(crate) fn examined(selection: &Selection, draft: &mut Draft, limit: u32) -> String {
     let select = Select::new(selection, draft, Direction::Forward);
+    let hit = select.source.hit.as_deref();
+    if let Some(found) = &select.source.found {
+        let (from, condition, hit) = (&select.source.from, &found.condition, hit.unwrap_or("true"));
+        return format!("select {hit} as {HIT}\nfrom {from}\nwhere {condition}\nlimit {limit}");
+    }
     let conditions = select.conditions(draft, None);
     let limit = limit.to_string();
-    let rows = select.merge(&conditions, &limit, &limit);
-    let hit = if select.source.hit.is_some() { HIT } else { "true" };
+    let rows = select.merge(&select.source.from, &conditions, &limit, &limit);
+    let hit = hit.map_or("true", |_| HIT);
     format!("select {hit} as {HIT} from (\n    {}\n) as rows", indented(&rows))
 }
 
@@ -132,26 +141,14 @@ impl<'a> Select<'a> {
     }
 
     /// The rows of all ranges, in order and limited. If there are several ranges, each is limited separately as well.
-    fn merge(&self, conditions: &[String], ceiling: &str, limit: &str) -> String {
-        let from = &self.source.from;
-        let leaves: Vec<String> = match &self.source.found {
-            None => conditions.iter().map(|condition| self.leaf(from, condition, ceiling)).collect(),
-            Some(Found { from: found, are_few, are_many, .. }) => {
-                let few = |condition| self.leaf(found, &format!("{are_few} and {condition}"), ceiling);
-                let many = |condition| self.leaf(from, &format!("{are_many} and {condition}"), ceiling);
-                conditions.iter().flat_map(|condition| [few(condition), many(condition)]).collect()
-            }
-        };
-        let is_one = leaves.len() == 1 && self.source.lookups.is_empty();
+    fn merge(&self, from: &str, conditions: &[String], ceiling: &str, limit: &str) -> String {
+        let leaves = conditions.iter().map(|condition| self.leaf(from, condition, ceiling));
+        let is_one = conditions.len() == 1 && self.source.lookups.is_empty();
         let rows: Vec<String> =
-            if is_one { leaves } else { leaves.iter().map(|leaf| self.look_up(leaf, limit)).collect() };
+            if is_one { leaves.collect() } else { leaves.map(|leaf| self.look_up(&leaf, limit)).collect() };
         let rows: Vec<String> = rows.iter().map(|rows| format!("(\n    {}\n)", indented(rows))).collect();
         let rows = indented(&rows.join(" union all "));
-        let with = self.source.found.iter();
-        let with: String = with
-            .map(|found| format!("with keyset_found as materialized (\n    {}\n)\n", indented(&found.select)))
-            .collect();
-        format!("{with}select * from (\n    {rows}\n) as page\norder by {}\nlimit {limit}", self.order())
+        format!("select * from (\n    {rows}\n) as page\norder by {}\nlimit {limit}", self.order())
     }
 
     /// An index range, read in order. ORDER BY uses the key columns added here, because it resolves a name to an output
@@ -186,6 +183,31 @@ impl<'a> Select<'a> {
         format!(
             "select * from (\n    select rows.*, row_number() over (order by {order}) as {POSITION}\n    from (\n        {rows}\n    ) as rows\n) \
              as examined\nwhere {HIT} or {POSITION} = {examined}\norder by {order}\nlimit {limit}",
+        )
+    }
+
+    /// The rows that pass all filters, if the request has search filters. First, rows are examined in order, as without
+    /// these filters. If that neither fills the page nor reaches the end of the list, few rows match, so the indexes of
+    /// the search filters find them, and they are sorted. If they are too many to be sorted, the page is that of the first
+    /// step.
+    ///
+    /// The other way round, an index would collect all matching rows of the table first: 36 ms for a third of a million.
+    fn find(&self, found: &Found, rows: &str, conditions: &[String], examined: &str, limit: &str) -> String {
+        let (from, order, most) = (&self.source.from, self.order(), self.selection.listing.examined_rows);
+        let (rows, condition) = (indented(&indented(rows)), &found.condition);
+        let most = most.to_string();
+        let sorted = indented(&indented(&self.merge(&found.from, conditions, &most, &most)));
+        format!(
+            "with keyset_examined as materialized (\n    select rows.*, row_number() over (order by {order}) as {POSITION}\n    \
+             from (\n        {rows}\n    ) as rows\n), keyset_found as materialized (\n    select {from}.* from {from}\n    \
+             where {condition}\n    limit {most} + 1\n), keyset_choice as materialized (\n    \
+             select case\n        when (select count(*) from keyset_examined where {HIT}) >= {limit} then false\n        \
+             when (select count(*) from keyset_examined) < {examined} then false\n        \
+             else (select count(*) from keyset_found) <= {most}\n    end as is_found\n)\n\
+             select * from (\n    select * from keyset_examined\n    \
+             where ({HIT} or {POSITION} = {examined}) and not (select is_found from keyset_choice)\n    union all\n    \
+             select found.*, 0 as {POSITION}\n    from (\n        {sorted}\n    ) as found\n    \
+             where {HIT} and (select is_found from keyset_choice)\n) as page\norder by {order}\nlimit {limit}"
         )
     }
 

@@ -1,7 +1,7 @@
 //! FROM and WHERE of a selection.
 
 use crate::{
-    listing::{Filter, Listing, Test, WHERE},
+    listing::{Filter, ScopeBy, Test, WHERE},
     prefix::successor,
     selection::Selection,
     shape::{Draft, Slot},
@@ -41,28 +41,18 @@ pub(crate) struct Source {
 /// Rows that match the search filters, found by the indexes of these filters.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// The statement that finds them, or one more than a page may sort.
-    pub(crate) select: String,
-    /// The text after FROM that reads them, under the name of the table.
+    /// The condition of the scope and the search filters.
+    pub(crate) condition: String,
+    /// The text after FROM that reads the found rows, under the name of the table.
     pub(crate) from: String,
-    /// The conditions that they are few enough to be sorted, and that they are not.
-    pub(crate) are_few: String,
-    pub(crate) are_many: String,
 }
 
 impl Found {
-    fn new(listing: &Listing, conditions: &[String]) -> Self {
-        let (from, most) = (listing.from, listing.examined_rows);
+    fn new(from: &str, conditions: &[String]) -> Self {
         // The table's name, without its schema.
         let quoted = from.strip_suffix('"').and_then(|from| from.rfind('"'));
         let name = quoted.or_else(|| from.rfind('.').map(|point| point + 1)).and_then(|begin| from.get(begin..));
-        let conditions = conditions.join(" and ");
-        Self {
-            select: format!("select {from}.*\nfrom {from}\nwhere {conditions}\nlimit {}", most + 1),
-            from: format!("keyset_found as {}", name.unwrap_or(from)),
-            are_few: format!("(select count(*) from keyset_found) <= {most}"),
-            are_many: format!("(select count(*) from keyset_found) > {most}"),
-        }
+        Self { condition: conditions.join(" and "), from: format!("keyset_found as {}", name.unwrap_or(from)) }
     }
 }
 
@@ -74,11 +64,12 @@ impl Source {
             Reading::All | Reading::Page => listing.from,
             Reading::Counter(table) => table,
         };
-        let scope = listing.scope.iter().enumerate();
+        let fixed = if listing.scope_by == ScopeBy::Condition { listing.scope } else { &[] };
+        let scope = fixed.iter().enumerate();
         let scope = scope.map(|(place, column)| format!("({column}) = {}", selection.bind(draft, Slot::Scope(place))));
         // A counter counts the rows of the list, so it needs no condition.
-        let fixed = listing.condition.filter(|_| !matches!(reading, Reading::Counter(_)));
-        let every_row: Vec<String> = scope.chain(fixed.map(|condition| format!("({condition})"))).collect();
+        let condition = listing.condition.filter(|_| !matches!(reading, Reading::Counter(_)));
+        let every_row: Vec<String> = scope.chain(condition.map(|condition| format!("({condition})"))).collect();
         let mut source = Self {
             from: from.to_owned(),
             conditions: every_row.clone(),
@@ -109,7 +100,7 @@ impl Source {
         }
         if !found.is_empty() {
             let conditions: Vec<_> = every_row.into_iter().chain(found).collect();
-            source.found = Some(Found::new(listing, &conditions));
+            source.found = Some(Found::new(listing.from, &conditions));
         }
         source.hit = (!hits.is_empty()).then(|| format!("({}) is true", hits.join(" and ")));
         source.fill_from(selection, draft);

@@ -26,10 +26,10 @@
 //!
 //! ```toml
 //! [dependencies]
-//! pagination = { git = "…" }
+//! quire-pagination = "0.1"
 //!
 //! [build-dependencies]
-//! pagination-build = { git = "…" }
+//! quire-pagination-build = "0.1"
 //! ```
 //!
 //! `build.rs`:

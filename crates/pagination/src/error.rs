@@ -62,6 +62,7 @@ pub struct PageTokenError {
 
 /// Why a page token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PageTokenErrorKind {
     /// The text is not a token: it is too long, it is not base64url without padding, or it is too short to contain a
     /// key id and a nonce.

@@ -23,6 +23,7 @@ pub(crate) struct TokenKey {
 
 /// Why the text of token keys is refused. No variant carries the text, which is secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokenKeysError {
     /// An entry is not an id, a colon and base64.
     #[error("token keys are written id:base64, separated by commas; an id has 1 to 16 letters, digits, _ or -")]

@@ -80,6 +80,7 @@ pub struct PageTokens {
 
 /// Why a token cannot be sealed. Neither reason is the caller's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SealError {
     /// The token would be longer than [`MAX_TOKEN_LENGTH`]: see [`MAX_KEY_BYTES`].
     #[error("the order columns of a row are too long for a page token")]

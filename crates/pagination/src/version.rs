@@ -16,6 +16,7 @@ use std::{ops::RangeInclusive, str::FromStr};
 /// | 3 | the same; the fingerprint may be another one: see [`Fingerprint::with_previous`](crate::Fingerprint::with_previous) | written by default, read |
 /// | 4 | the contents of version 3, and fields that a reader of version 3 can ignore | read |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum TokenVersion {
     /// Version 2, for use while servers of the previous release are running, because their queries may have other
     /// fingerprints for later versions.

@@ -124,7 +124,7 @@ impl From<Error> for Status {
                 count_limits(Failure::TooSlow);
                 error.into()
             }
-            Error::List(error @ (keyset::Error::Listing { .. } | keyset::Error::Seal(_))) => internal_status(&error),
+            Error::List(error) => error.into(),
         }
     }
 }
@@ -140,7 +140,9 @@ fn count_limits(failure: Failure) {
         | Failure::Exhausted
         | Failure::Conflict
         | Failure::Unavailable
-        | Failure::Inside => return,
+        | Failure::Inside
+        // Future kinds.
+        | _ => return,
     };
     counter!("limits_reached_total", "limit" => limit).increment(1);
 }

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 /// Why a private PostgreSQL did not start or stop. Each message is one line.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// No searched directory holds `initdb` and `postgres`.
     #[error(

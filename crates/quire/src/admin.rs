@@ -38,6 +38,8 @@ pub(crate) fn measure() -> Result<PrometheusHandle, Error> {
     );
     describe_counter!("keyset_counts_total", "Totals served, by list and precision.");
     describe_counter!("keyset_page_tokens_refused_total", "Page tokens refused, by list and reason.");
+    describe_counter!("keyset_unfit_rows_total", "Rows that no message could carry, by list.");
+    describe_gauge!("keyset_list_problems", "Problems that the last check of a list has found, by list.");
     describe_gauge!(
         "database_connections_in_use",
         Unit::Count,

@@ -1,3 +1,9 @@
+-- Creates what does not exist.
+do $$ begin
+    create type binding as enum ('hardcover', 'paperback');
+exception when duplicate_object then null;
+end $$;
+
 create table if not exists books (
     id bigint primary key,
     isbn text not null unique,
@@ -5,7 +11,11 @@ create table if not exists books (
     title text collate "C" not null check (octet_length(title) <= 512),
     shelf text not null,
     signed boolean not null,
-    print_time timestamptz
+    print_time timestamptz,
+    binding binding not null default 'paperback',
+    publisher_name text,
+    publisher_city text,
+    create_time timestamptz not null default now()
 );
 
 -- Makes Postgres expect many shelves and times, even while there are few. Otherwise it may choose an index without

@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 /// Its text has a line for each problem, and below that the SQL that solves it. `Debug` writes the same text, because
 /// that is what a `main` which returns the error prints. [`CatalogueError::script`] is the SQL as a file for `psql`.
 #[derive(thiserror::Error)]
+#[non_exhaustive]
 pub enum CatalogueError {
     /// The declaration does not match the database, or contradicts itself.
     #[error("{}", lines(list, problems))]

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, FromRow, Row, postgres::PgRow};
 use super::{Conformance, Filters, fail, walk::KeyRow};
 use crate::{
     array::Array,
-    listing::{Filter, Order, Test, WHERE},
+    listing::{Filter, Order, ScopeBy, Test, WHERE},
     select::key_column,
     selection::Selection,
     shape::Slot,
@@ -79,7 +79,8 @@ impl Conformance<'_> {
         };
         let mut conditions = vec!["true".to_owned()];
         conditions.extend(listing.condition.map(&mut name));
-        for (place, (column, value)) in listing.scope.iter().zip(&selection.scope).enumerate() {
+        let fixed = if listing.scope_by == ScopeBy::Condition { listing.scope } else { &[] };
+        for (place, (column, value)) in fixed.iter().zip(&selection.scope).enumerate() {
             let value = self.literal(selection, Slot::Scope(place), value).await;
             conditions.push(format!("{} = {value}", name(column)));
         }

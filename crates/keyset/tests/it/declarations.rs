@@ -1,9 +1,11 @@
 //! What a release may change in a declaration: a page token is refused if the rows, or their order, may differ, and goes
 //! on working if not.
 use keyset::{Counter, Error, Filter, Key, List, Listing, Order, asc, desc};
-use pagination::{InvalidArgument, PageTokenErrorKind};
+use pagination::{
+    Cursor, Direction, Fingerprint, InvalidArgument, PageTokenErrorKind, PageTokens, Position, TokenKeys, TokenVersion,
+};
 
-use crate::support::{Id, database, leak, open, request, run};
+use crate::support::{Id, database, ids, leak, open, request, run};
 
 const TABLE: &str = "
     create table books (library int8 not null, id int8 not null, rank int4 not null, other_rank int4 not null, time timestamptz,
@@ -116,4 +118,28 @@ async fn columns_indexes_and_what_the_request_does_not_use_may_change() {
         let what = format!("{after:?}");
         assert!(opens(&pool, BOOKS, after).await, "{what}");
     }
+}
+
+#[tokio::test]
+async fn a_token_of_the_previous_version_opens() {
+    let pool = database().await;
+    run(&pool, TABLE).await;
+    let list = open(&pool, filtered([Filter::equal("filter", "shelf"), Filter::any_of("ranks", "rank")])).await;
+    // The recipe of version 2: names of the order and of the types of the keys, and values as they were given.
+    let set = [[0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 23], [0, 0, 0, 2], [0, 0, 0, 1], [0, 0, 0, 4], [0, 0, 0, 2]];
+    let set = [set.concat(), vec![0, 0, 0, 4, 0, 0, 0, 1]].concat();
+    let query = Fingerprint::of("books").part("order", b"it").part("key type", b"integer").part("key type", b"bigint");
+    let query = query.part("library", &1_i64.to_be_bytes()).part("filter", b"s").part("ranks", &set).finish();
+    let keys = vec![Some(1_i32.to_be_bytes().to_vec()), Some(4_i64.to_be_bytes().to_vec())];
+    let cursor = Cursor { direction: Direction::Forward, position: Position::After(keys) };
+    let keys = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".parse().unwrap();
+    let tokens = |version| PageTokens { version, ..PageTokens::new(TokenKeys::clone(&keys)) };
+    let page = async |token: &str| {
+        let query = list.page(Some(request(9, token)), "").scope(1_i64).filter("filter", Some("s"));
+        query.filter("ranks", Some(vec![2_i32, 1])).fetch_rows::<Id>().await
+    };
+    let token = tokens(TokenVersion::Previous).seal(&cursor, &query).unwrap();
+    assert_eq!(ids(&page(&token).await.unwrap()), [7, 2, 5, 8]);
+    let token = tokens(TokenVersion::Current).seal(&cursor, &query).unwrap();
+    assert!(page(&token).await.is_err());
 }

@@ -1,6 +1,6 @@
 //! Expressions of every precedence, wherever a listing has one: the rows are those of a query that computes each
 //! expression as a column first.
-use keyset::{Filter, Key, Listing, Order, asc, desc};
+use keyset::{Filter, Key, Listing, Order, asc, conformance::Conformance, desc};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::support::{Id, database, ids, leak, open, request, run};
@@ -157,4 +157,40 @@ async fn any_expression_can_be_a_filter_and_a_scope() {
             assert_eq!(ids(&page), expected(&pool, expression, &condition, "id").await, "{expression} in scope");
         }
     }
+}
+
+#[tokio::test]
+async fn the_kit_computes_expressions_by_themselves() {
+    const LISTED: Listing = Listing {
+        name: "listed",
+        from: "listed",
+        columns: "id",
+        filters: &[
+            Filter::equal("either", "a or b"),
+            Filter::any_of("part", "n % 10000 + 1"),
+            Filter::condition("not_both", "not a or id = {not_both}"),
+            Filter::at_least("double_from", "n * 2 + 0"),
+        ],
+        orders: &[Order { name: "id", keys: &[asc("id")], indexed: &[] }],
+        ..Listing::DEFAULT
+    };
+    let pool = database().await;
+    run(&pool, "create table listed (id int8 primary key, a bool not null, b bool not null, n int4 not null)").await;
+    let list = open(&pool, LISTED).await;
+    Conformance::of(&list)
+        .value("either", true)
+        .value("either", false)
+        .value("part", vec![1])
+        .value("part", vec![3, 2])
+        .value("not_both", 20_000_i64)
+        .value("double_from", 40_116.0)
+        .value("double_from", 50_i16)
+        .check(async |numbers| {
+            let (first, last) = (numbers.start + 1, numbers.end);
+            let insert = format!(
+                "insert into listed select n, n % 10000 > 0, n % 3 = 0, n - 1 from generate_series({first}, {last}) as n"
+            );
+            run(&pool, &insert).await;
+        })
+        .await;
 }

@@ -4,12 +4,16 @@
 mod catalogue;
 mod churn;
 mod conformance;
+mod connections;
 mod counters;
 mod declarations;
 mod expressions;
+mod indexes;
 mod masks;
 mod messages;
+mod mistakes;
 mod orders;
+mod own_types;
 mod pages;
 mod queries;
 mod rarely;

@@ -55,7 +55,8 @@ async fn a_read_mask_leaves_fields_out() {
     let pool = database().await;
     for weight in [None, Some("octet_length(bytes)")] {
         let list = open(&pool, weight).await;
-        let masks: [(&[&str], fn(Everything) -> Everything); 6] = [
+        type Masked = fn(Everything) -> Everything;
+        let masks: [(&[&str], Masked); 6] = [
             (&[], |all| all),
             (&["*"], |all| all),
             (&["text"], |all| Everything { text: all.text, ..Everything::default() }),

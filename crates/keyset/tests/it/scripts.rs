@@ -230,7 +230,9 @@ async fn the_script_makes_any_table_work() {
     };
     let pool = pool().await;
     for table in TABLES {
-        for condition in [None, Some("not archived"), Some("archived is not true and n > 3 or \"user\" = 'x'")] {
+        for condition in
+            [None, Some("not archived"), Some("archived is not true and n > 3 or \"user\" = 'x'"), Some("ts > now()")]
+        {
             create(&pool, table).await;
             run(&pool, "drop table if exists \"row counts\"").await;
             mend(&pool, Listing { from: table, condition, ..EVERYTHING }).await;

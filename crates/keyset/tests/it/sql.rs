@@ -1,6 +1,6 @@
 //! The statements of each kind, in readable files: `tests/sql/*.sql`. Each was sent to Postgres exactly as in its file.
 //!
-//! `UPDATE_SQL=1 cargo test -p keyset --test it sql` rewrites the files.
+//! `UPDATE_SQL=1 cargo test -p quire-keyset --test it sql` rewrites the files.
 use std::{
     fs,
     path::Path,

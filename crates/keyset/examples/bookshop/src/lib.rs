@@ -11,7 +11,6 @@
 pub mod books;
 
 /// The messages, client and server trait of `bookshop/v1/bookshop.proto`.
-#[allow(missing_docs, clippy::all, reason = "generated from the proto")]
 pub mod proto {
     tonic::include_proto!("bookshop.v1");
 

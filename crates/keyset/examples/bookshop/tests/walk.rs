@@ -1,5 +1,4 @@
-//! A client walks the shop's books over a real socket, from a real Postgres.
-#![allow(clippy::unwrap_used, reason = "tests")]
+//! A client gets and lists the shop's books over a real socket, from a real Postgres.
 
 use std::ops::Range;
 
@@ -7,8 +6,8 @@ use bookshop::{
     SCHEMA,
     books::{BOOKS, Books},
     proto::{
-        Book, FILE_DESCRIPTOR_SET, ListBooksRequest, ListBooksResponse, book_service_client::BookServiceClient,
-        book_service_server::BookServiceServer,
+        Binding, Book, FILE_DESCRIPTOR_SET, GetBookRequest, ListBooksRequest, ListBooksResponse, Publisher,
+        book_service_client::BookServiceClient, book_service_server::BookServiceServer,
     },
 };
 use futures_util::{StreamExt, TryStreamExt};
@@ -26,14 +25,16 @@ use tonic::{
 };
 
 /// Books with the numbers from $1 up to, but not including, $2. Every fourth has no print time, and many share a print
-/// time or a title. Every $3rd is signed, and has its own shelf and title.
+/// time or a title. Every $3rd is signed and in hardcover, and has its own shelf and title. Every third has a publisher.
 const STOCK: &str = "
-    insert into books (id, isbn, title, shelf, signed, print_time)
+    insert into books (id, isbn, title, shelf, signed, print_time, binding, publisher_name)
     select id, 'isbn ' || id,
         case when is_rare then 'Rare title' else 'Title ' || id % 300 end,
         case when is_rare then 'vitrine' else (array['history', 'poetry', 'travel'])[id % 3 + 1] end,
         is_rare,
-        case when id % 4 > 0 then timestamptz '1900-01-01' + id % 100 * interval '1 day' end
+        case when id % 4 > 0 then timestamptz '1900-01-01' + id % 100 * interval '1 day' end,
+        (case when is_rare then 'hardcover' else 'paperback' end)::binding,
+        case when id % 3 = 0 then 'Publisher ' || id end
     from generate_series($1, $2 - 1) as id, lateral (select id % $3 = 0 as is_rare) as rarity";
 
 /// An open shop without books.
@@ -60,7 +61,8 @@ impl Shop {
         // A server that is given its listener leaves Nagle's algorithm on, which delays small responses by 40 ms.
         let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap().with_nodelay(Some(true));
         let address = incoming.local_addr().unwrap();
-        let server = Server::builder().add_service(BookServiceServer::new(Books { list: list.clone() }));
+        let server =
+            Server::builder().add_service(BookServiceServer::new(Books { list: list.clone(), pool: pool.clone() }));
         tokio::spawn(server.serve_with_incoming(incoming));
         let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         Self { pool, list, client: BookServiceClient::new(channel), _postgres: postgres }
@@ -91,12 +93,13 @@ async fn a_walk_returns_every_book_once_and_in_order() {
     let shop = Shop::open().await;
     shop.stock(0..1_000).await;
     let orders = [("print_time desc", "print_time desc nulls last, id"), ("title", "title, id")];
-    let filters: [(ListBooksRequest, &str); 6] = [
+    let filters: [(ListBooksRequest, &str); 7] = [
         (ListBooksRequest::default(), "true"),
         (ListBooksRequest { shelf: Some("poetry".into()), ..Default::default() }, "shelf = 'poetry'"),
         (ListBooksRequest { shelf: Some("cookery".into()), ..Default::default() }, "false"),
         (ListBooksRequest { title_prefix: Some("Title 2".into()), ..Default::default() }, "title like 'Title 2%'"),
         (ListBooksRequest { signed: Some(false), ..Default::default() }, "not signed"),
+        (ListBooksRequest { binding: Binding::Hardcover.into(), ..Default::default() }, "binding = 'hardcover'"),
         (
             ListBooksRequest { shelf: Some("vitrine".into()), signed: Some(true), ..Default::default() },
             "shelf = 'vitrine' and signed",
@@ -116,6 +119,22 @@ async fn a_walk_returns_every_book_once_and_in_order() {
     let known = books.iter().take_while(|book| book.print_time_seconds.is_some()).count();
     assert_eq!((books.len(), known), (1_000, 750));
     assert!(books.iter().skip(known).all(|book| book.print_time_seconds.is_none()));
+}
+
+#[tokio::test]
+async fn a_book_is_the_same_alone_and_in_the_list() {
+    let shop = Shop::open().await;
+    shop.stock(0..4).await;
+    for listed in shop.walk(&ListBooksRequest::default()).await {
+        let got = shop.client.clone().get_book(GetBookRequest { id: listed.id }).await.unwrap().into_inner();
+        assert_eq!(got, listed);
+        assert_eq!(got.binding(), if got.id == 0 { Binding::Hardcover } else { Binding::Paperback });
+        let publisher = Publisher { name: format!("Publisher {}", got.id), city: String::new() };
+        assert_eq!(got.publisher, (got.id % 3 == 0).then_some(publisher));
+        assert!(got.create_time.unwrap().seconds > 0);
+    }
+    let missing = shop.client.clone().get_book(GetBookRequest { id: 4 }).await.unwrap_err();
+    assert_eq!(missing.code(), Code::NotFound);
 }
 
 #[tokio::test]
@@ -155,6 +174,7 @@ async fn the_list_passes_the_conformance_kit() {
         .value("title_prefix", "Title 2")
         .value("signed", true)
         .value("signed", false)
+        .value("binding", "hardcover")
         .check(async |ids| shop.stock(ids).await)
         .await;
 }

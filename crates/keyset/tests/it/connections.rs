@@ -1,0 +1,277 @@
+//! Pages on a pool, another pool, one connection, and in a transaction; and under tables that change.
+use std::time::Duration;
+
+use keyset::{Error, Filter, List, Listing, Order, Query, ScopeBy, asc, desc};
+use pagination::{
+    InvalidArgument, PageTokenErrorKind,
+    proto::{PageRequest, TotalCount, TotalCountPrecision},
+};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, Row};
+
+use crate::support::{Id, database, eventually, everything, ids, leak, open, paging, request, run};
+
+const BOOKS: Listing = Listing {
+    name: "books",
+    from: "books",
+    columns: "id",
+    filters: &[Filter::equal("shelf", "shelf")],
+    orders: &[Order { name: "rank", keys: &[asc("rank"), asc("id")], indexed: &[] }],
+    ..Listing::DEFAULT
+};
+
+async fn books(pool: &PgPool) {
+    run(
+        pool,
+        "create table books (id int8 primary key, rank int4 not null, shelf text not null); create index on books (rank, id);
+        insert into books select n, n % 3, 's' from generate_series(0, 8) as n",
+    )
+    .await;
+}
+
+fn page<'a>(list: &'a List, request: PageRequest) -> Query<'a> {
+    list.page(Some(request), "").filter::<String>("shelf", None)
+}
+
+fn counted(kind: TotalCount, request: PageRequest) -> PageRequest {
+    PageRequest { total_count: kind.into(), ..request }
+}
+
+async fn walk_on(list: &List, connection: &mut PgConnection) -> Vec<i64> {
+    let (mut token, mut found) = (String::new(), Vec::new());
+    loop {
+        let query = page(list, counted(TotalCount::Exact, request(4, &token))).on(&mut *connection);
+        let page = query.fetch_rows::<Id>().await.unwrap();
+        assert_eq!(page.response.total_count, Some(9));
+        found.extend(ids(&page));
+        token = page.response.next_page_token;
+        if token.is_empty() {
+            return found;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_runs_on_any_connection() {
+    let (pool, replica) = (database().await, database().await);
+    books(&pool).await;
+    books(&replica).await;
+    run(&replica, "delete from books where id > 0").await;
+    let list = open(&pool, BOOKS).await;
+    assert_eq!(ids(&page(&list, request(9, "")).fetch_rows::<Id>().await.unwrap()).len(), 9);
+    assert_eq!(ids(&page(&list, request(9, "")).on(&replica).fetch_rows::<Id>().await.unwrap()), [0]);
+
+    let expected = [0, 3, 6, 1, 4, 7, 2, 5, 8];
+    let mut connection = pool.acquire().await.unwrap();
+    assert_eq!(walk_on(&list, &mut connection).await, expected);
+    let mut transaction = pool.begin().await.unwrap();
+    assert_eq!(walk_on(&list, &mut transaction).await, expected);
+    sqlx::query("insert into books values (9, 9, 's')").execute(&mut *transaction).await.unwrap();
+    let query = page(&list, counted(TotalCount::Exact, request(20, ""))).on(&mut transaction);
+    let page = query.fetch_rows::<Id>().await.unwrap();
+    assert_eq!((page.rows.len(), page.response.total_count), (10, Some(10)));
+    transaction.rollback().await.unwrap();
+    // A transaction that sqlx does not know of.
+    connection.execute("begin").await.unwrap();
+    assert_eq!(walk_on(&list, &mut connection).await, expected);
+    let time = "select now() = statement_timestamp()";
+    assert!(!sqlx::query_scalar::<_, bool>(time).fetch_one(&mut *connection).await.unwrap(), "it is still open");
+    connection.execute("rollback").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_total_on_the_connection_of_a_page_leaves_nothing_behind() {
+    const NUMBERS: Listing = Listing {
+        name: "numbers",
+        from: "(select n::int8 as id from generate_series(1, 5000000) as n limit 5000000) as numbers",
+        columns: "id",
+        orders: &[Order { name: "id", keys: &[asc("id")], indexed: &[] }],
+        ..Listing::DEFAULT
+    };
+    let pool = database().await;
+    let mut paging = paging(&pool);
+    paging.count_timeout = Duration::from_millis(1);
+    let list = paging.open(leak(NUMBERS)).await.unwrap();
+    let timeout = "select current_setting('statement_timeout')";
+    let check = async |connection: &mut PgConnection| {
+        let query = list.page(Some(counted(TotalCount::Exact, request(1, ""))), "").on(&mut *connection);
+        let page = query.fetch_rows::<Id>().await.unwrap();
+        assert_eq!(page.response.total_count_precision(), TotalCountPrecision::Estimate);
+        let after: String = sqlx::query_scalar(timeout).fetch_one(&mut *connection).await.unwrap();
+        assert_eq!(after, "7s");
+    };
+    let mut connection = pool.acquire().await.unwrap();
+    connection.execute("set statement_timeout = '7s'").await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    check(&mut transaction).await;
+    transaction.commit().await.unwrap();
+    connection.execute("begin").await.unwrap();
+    check(&mut connection).await;
+    connection.execute("commit").await.unwrap();
+}
+
+const TENANTS: &str = "
+    create table secured (tenant text not null, id int8 not null, title text collate \"C\" not null check (octet_length(title) < 99),
+        time timestamptz not null, primary key (tenant, id));
+    create index on secured (tenant, title, id); create index on secured (tenant, time, id);
+    alter table secured enable row level security; alter table secured force row level security;
+    create policy own on secured using (tenant = current_setting('app.tenant'));
+    insert into secured select t, n, 'title ' || n % 100, timestamptz '2026-01-01' + n * interval '1 s'
+        from generate_series(1, 10000) as n, unnest(array['a', 'b', 'c']) as t;
+    analyze secured";
+
+const SECURED: Listing = Listing {
+    name: "secured",
+    from: "secured",
+    columns: "id",
+    scope: &["tenant"],
+    scope_by: ScopeBy::Policy,
+    orders: &[
+        Order { name: "title", keys: &[asc("title"), asc("id")], indexed: &[] },
+        Order { name: "time desc", keys: &[desc("time"), desc("id")], indexed: &[] },
+        Order { name: "id", keys: &[asc("id")], indexed: &[] },
+    ],
+    ..Listing::DEFAULT
+};
+
+#[tokio::test]
+async fn row_level_security_can_be_the_only_scope() {
+    let pool = database().await;
+    run(&pool, TENANTS).await;
+    let role = format!("reader_{}", std::process::id());
+    run(&pool, &format!("create role {role}; grant select on secured to {role}")).await;
+    let begin = async |tenant: &str| {
+        let mut transaction = pool.begin().await.unwrap();
+        let set = format!("set local role {role}; set local app.tenant = '{tenant}'");
+        sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut *transaction).await.unwrap();
+        transaction
+    };
+    let mut transaction = begin("").await;
+    let list = paging(&pool).open_on(&mut transaction, leak(SECURED)).await.unwrap();
+    transaction.commit().await.unwrap();
+    for order in ["title", "time desc", "id"] {
+        let (mut token, mut found) = (String::new(), Vec::new());
+        for _ in 0..60 {
+            let mut transaction = begin("a").await;
+            let query = list.page(Some(counted(TotalCount::Exact, request(200, &token))), order).scope("a");
+            let page = query.on(&mut transaction).fetch_rows::<Id>().await.unwrap();
+            assert_eq!(page.response.total_count, Some(10_000));
+            found.extend(ids(&page));
+            token = page.response.next_page_token;
+            transaction.commit().await.unwrap();
+            if token.is_empty() {
+                break;
+            }
+        }
+        let expected = format!("select id from secured where tenant = 'a' order by {order}, id");
+        let expected: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(expected)).fetch_all(&pool).await.unwrap();
+        assert_eq!(found, expected, "{order}");
+    }
+    let mut transaction = begin("a").await;
+    let first = list.page(Some(request(2, "")), "").scope("a").on(&mut transaction).fetch_rows::<Id>().await.unwrap();
+    transaction.commit().await.unwrap();
+    let mut transaction = begin("b").await;
+    let stolen = list.page(Some(request(2, &first.response.next_page_token)), "").scope("b").on(&mut transaction);
+    let refused = stolen.fetch_rows::<Id>().await.unwrap_err();
+    assert!(
+        matches!(&refused, Error::Request(InvalidArgument::PageToken(error)) if error.kind == PageTokenErrorKind::QueryChanged),
+        "{refused}"
+    );
+    drop(transaction);
+    run(&pool, &format!("drop owned by {role}; drop role {role}")).await;
+}
+
+const ROWS: &str = "create table rows (int64 int4 primary key, text text not null, int32 int4 not null);
+    insert into rows select n, 'x', n from generate_series(1, 9) as n";
+
+#[tokio::test]
+async fn a_list_continues_when_its_table_is_changed() {
+    let pool = database().await;
+    run(&pool, ROWS).await;
+    let named = "int64 as int64, text as text, n as int32";
+    const BY_ID: &[Order] = &[Order { name: "int64", keys: &[asc("int64")], indexed: &[] }];
+    let listing = everything::listing(named, &[]);
+    let listing = Listing { name: "rows", from: "rows", columns: "int64, text, int32", orders: BY_ID, ..listing };
+    let list = everything::paging(&pool).open(leak(listing)).await.unwrap();
+    let page = async |token: &str| list.page(Some(request(2, token)), "").fetch().await;
+    // Every connection of the pool has prepared the statement.
+    let warm = async || {
+        for result in futures_util::future::join_all((0..16).map(|_| page(""))).await {
+            result.unwrap();
+        }
+    };
+    warm().await;
+    let token = page("").await.unwrap().page.next_page_token;
+    for change in [
+        "alter table rows add column more int4",
+        "alter table rows alter column text type varchar(9)",
+        "alter table rows alter column int32 type int2",
+        "alter table rows alter column text type text collate \"C\"",
+    ] {
+        run(&pool, change).await;
+        warm().await;
+        page(&token).await.unwrap_or_else(|error| panic!("{change}: {error}"));
+    }
+    // The type of a key changes: a token with a value of the old type is refused.
+    run(&pool, "alter table rows alter column int64 type int8").await;
+    warm().await;
+    let refused = page(&token).await.unwrap_err();
+    assert!(matches!(refused, Error::Request(InvalidArgument::PageToken(_))), "{refused}");
+    let next = page("").await.unwrap().page.next_page_token;
+    page(&next).await.unwrap();
+
+    // A list that no longer fits fails until it fits again.
+    run(&pool, "alter table rows rename column int32 to other").await;
+    assert!(page("").await.is_err());
+    run(&pool, "alter table rows rename column other to int32").await;
+    eventually("the list is open again", async || page("").await.ok()).await;
+    run(&pool, "alter table rows alter column int32 type text using int32::text").await;
+    assert!(page("").await.is_err());
+}
+
+#[tokio::test]
+async fn a_changed_table_fails_a_transaction_once() {
+    let pool = database().await;
+    books(&pool).await;
+    let list = open(&pool, Listing { columns: "id, rank", ..BOOKS }).await;
+    let mut connection = pool.acquire().await.unwrap();
+    let page =
+        async |connection: &mut PgConnection| page(&list, request(2, "")).on(connection).fetch_rows::<Id>().await;
+    page(&mut connection).await.unwrap();
+    run(&pool, "alter table books alter column rank type int8").await;
+    let mut transaction = connection.begin().await.unwrap();
+    let failed = page(&mut transaction).await.unwrap_err();
+    assert!(matches!(failed, Error::Database(_)), "{failed}");
+    transaction.rollback().await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    page(&mut transaction).await.unwrap();
+    transaction.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_open_list_notices_what_it_has_lost() {
+    let pool = database().await;
+    books(&pool).await;
+    let list = open(&pool, BOOKS).await;
+    list.check().await.unwrap();
+    run(&pool, "drop index books_rank_id_idx").await;
+    let problems = list.check().await.unwrap_err().to_string();
+    assert!(problems.contains("create index"), "{problems}");
+    page(&list, request(2, "")).fetch_rows::<Id>().await.unwrap();
+    run(&pool, "create index on books (rank, id)").await;
+    list.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_page_leaves_its_connection_usable() {
+    let pool = database().await;
+    books(&pool).await;
+    let list = open(&pool, BOOKS).await;
+    let mut connection = pool.acquire().await.unwrap();
+    for microseconds in (0..2_000).step_by(50) {
+        let query = page(&list, counted(TotalCount::Exact, request(2, ""))).on(&mut *connection);
+        let _ = tokio::time::timeout(Duration::from_micros(microseconds), query.fetch_rows::<Id>()).await;
+    }
+    assert_eq!(walk_on(&list, &mut connection).await.len(), 9);
+    let setting: String = connection.fetch_one("show statement_timeout").await.unwrap().get(0);
+    assert_eq!(setting, "0");
+}
