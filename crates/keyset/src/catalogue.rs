@@ -37,6 +37,8 @@ pub(crate) struct Checked {
 enum Fault {
     Declaration(String),
     Database(sqlx::Error),
+    /// Another step has reported it.
+    Reported,
 }
 
 impl From<sqlx::Error> for Fault {
@@ -120,10 +122,13 @@ impl Check<'_> {
             return Ok(None);
         }
         let layout = self.layout(descriptors).await?;
-        types::check_conditions(self).await?;
+        let is_condition_right = types::check_conditions(self).await?;
         let mut expressions = types::find(self).await?;
         let types = types::of(self, &expressions).await?.map(Arc::new);
         declaration::check_prefixes(self, &expressions).await?;
+        if !is_condition_right {
+            return Ok(None);
+        }
         comparisons::check(self, &mut expressions).await?;
         if listing.is_table() {
             self.predicate = comparisons::predicate(self).await?;
@@ -204,6 +209,7 @@ impl Check<'_> {
                 raw_sql("release savepoint keyset_step").execute(&mut *self.connection).await?;
                 return Ok(Some(found));
             }
+            Err(Fault::Reported) => {}
             Err(Fault::Declaration(problem)) => self.report(problem),
             Err(Fault::Database(error)) if is_refusal(&error) => {
                 self.report(format!("{about}: {}", error::message(&error)));

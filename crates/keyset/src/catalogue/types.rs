@@ -140,13 +140,14 @@ pub(super) async fn columns(connection: &mut PgConnection, listing: &'static Lis
     Ok(prepared.columns().to_vec())
 }
 
-/// Makes Postgres parse the condition of every row and the weight of a row.
-pub(super) async fn check_conditions(check: &mut Check<'_>) -> sqlx::Result<()> {
+/// Makes Postgres parse the condition of every row and the weight of a row. Returns whether it accepts the condition.
+pub(super) async fn check_conditions(check: &mut Check<'_>) -> sqlx::Result<bool> {
     let listing = check.listing;
+    let mut is_condition_right = true;
     if let Some(condition) = listing.condition {
         check.begin().await?;
         let types = parameter_types(check.connection, listing, condition).await;
-        check.end(&format!("the condition {condition}"), types).await?;
+        is_condition_right = check.end(&format!("the condition {condition}"), types).await?.is_some();
     }
     if let Some(weight) = listing.weight {
         check.begin().await?;
@@ -156,7 +157,7 @@ pub(super) async fn check_conditions(check: &mut Check<'_>) -> sqlx::Result<()> 
         let prepared = raw_sql(AssertSqlSafe(prepare)).execute(&mut *check.connection).await;
         check.end(&format!("the weight {weight}"), prepared.map_err(Fault::from)).await?;
     }
-    Ok(())
+    Ok(is_condition_right)
 }
 
 /// The types that a listing's statements cast to; `None` if there are problems.
@@ -241,6 +242,9 @@ async fn column_target(
 ) -> Result<Target, Fault> {
     if let Some(found) = named(expressions, column) {
         return Ok(target(connection, found.value_type.oid, found.collation.clone()).await?.of_column());
+    }
+    if !listing.places_conditions() {
+        return Err(Fault::Reported);
     }
     // The column exists only inside the query.
     let inside = inferred(connection, listing, &format!("({column}) = {{}}"), "{}").await?;
