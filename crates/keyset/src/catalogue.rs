@@ -233,10 +233,12 @@ async fn deallocate(connection: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Whether Postgres refused the statement for what it says.
+/// Whether the statement was refused for what it says.
 fn is_refusal(error: &sqlx::Error) -> bool {
     match Failure::of(error) {
-        Failure::Changed | Failure::Value | Failure::Text | Failure::Inside => error.as_database_error().is_some(),
+        Failure::Changed | Failure::Value | Failure::Text | Failure::Inside => {
+            error.as_database_error().is_some() || error::is_unknown_type(error)
+        }
         Failure::Exhausted | Failure::TooSlow | Failure::Locked | Failure::Conflict | Failure::Unavailable => false,
     }
 }

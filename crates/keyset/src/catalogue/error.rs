@@ -88,5 +88,16 @@ fn lines(list: &str, problems: &[Problem]) -> String {
 
 /// The message of the error, without the place in Postgres's source that reported it.
 pub(super) fn message(error: &sqlx::Error) -> String {
-    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+    match error.as_database_error() {
+        Some(error) => error.message().to_owned(),
+        None if is_unknown_type(error) => {
+            format!("sqlx cannot read one of the types, such as a multirange; cast it to text ({error})")
+        }
+        None => error.to_string(),
+    }
+}
+
+/// Whether sqlx looked a type up and does not know its kind.
+pub(super) fn is_unknown_type(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::TypeNotFound { .. })
 }
