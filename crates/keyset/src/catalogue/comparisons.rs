@@ -18,15 +18,21 @@ pub(super) async fn check(check: &mut Check<'_>, expressions: &mut Vec<Expressio
         let type_name = &found.value_type.name;
         let problem =
             format!("{what}: {text} has the type {type_name}, which has no {lacks}; use an expression of another type");
-        let compared = compared.or_else(|fault| match fault {
-            Fault::Database(error) if super::is_refusal(&error) => Err(Fault::Declaration(problem)),
-            fault => Err(fault),
+        let compared = compared.map_err(|fault| match fault {
+            Fault::Database(error) if is_undefined(&error) => Fault::Declaration(problem),
+            fault @ (Fault::Database(_) | Fault::Declaration(_) | Fault::Reported) => fault,
         });
         check.end(text, compared).await?;
         let is_usable = is_compared && (!is_indexed || can_be_indexed(check, &what, &found).await?);
         expressions.retain(|expression| is_usable || expression.text != text);
     }
     Ok(())
+}
+
+/// Whether the type has no such comparison.
+fn is_undefined(error: &sqlx::Error) -> bool {
+    const UNDEFINED_FUNCTION: &str = "42883";
+    error.as_database_error().and_then(|error| error.code()).as_deref() == Some(UNDEFINED_FUNCTION)
 }
 
 /// What the listing does with an expression.
