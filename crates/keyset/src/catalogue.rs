@@ -1,53 +1,39 @@
 //! Checks the declaration of a listing against the database. Postgres's planner must prove from the table's constraints
-//! that no row violates the declaration, and the indexes must exist.
+//! that no row violates the declaration, and the indexes must exist. A check gathers all problems.
 
+mod comparisons;
 mod constraints;
 mod counters;
 mod declaration;
+mod error;
 mod indexes;
 mod searches;
 mod types;
 
 use std::sync::Arc;
 
-use indexes::IndexColumn;
-use sqlx::{Connection, PgConnection, raw_sql};
+pub use error::{CatalogueError, Problem};
+use pagination::{Direction, Position};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqlSafeStr, raw_sql};
 
 use crate::{
-    Paging,
+    Failure, Paging,
     listing::Listing,
-    selection::{Selection, Types},
+    selection::{Extent, Selection, Types},
+    value::Value,
     wire::{Exceptions, Layout},
 };
 
-/// Why a list cannot be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CatalogueError {
-    /// The declaration does not match the database, or contradicts itself.
-    #[error("the list {list}: {problem}")]
-    Declaration {
-        /// The name of the list.
-        list: &'static str,
-        /// What is wrong, and how to fix it.
-        problem: String,
-    },
-    /// Postgres refused one of the listing's statements, or failed.
-    #[error("the list {list}: {}", message(source))]
-    Database {
-        /// The name of the list.
-        list: &'static str,
-        /// The error from Postgres.
-        source: sqlx::Error,
-    },
+/// What a check found out about a list, which can be paged even if there are problems.
+pub(crate) struct Checked {
+    /// The types of its keys and filters.
+    pub(crate) types: Arc<Types>,
+    /// How its rows become messages.
+    pub(crate) layout: Option<Layout>,
+    pub(crate) problems: Vec<Problem>,
 }
 
-/// The message of the error, without the place in Postgres's source that reported it.
-fn message(error: &sqlx::Error) -> String {
-    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
-}
-
-/// What is wrong, before the name of the list is added.
+/// Why one step of a check failed.
 enum Fault {
     Declaration(String),
     Database(sqlx::Error),
@@ -71,61 +57,173 @@ const SETTINGS: &str = "set local constraint_exclusion = on; set local plan_cach
     set local enable_incremental_sort = off; set local jit = off";
 
 /// Checks a listing on a connection of the pool.
-pub(crate) async fn check(
-    paging: &Paging,
-    listing: &'static Listing,
-) -> Result<(Arc<Types>, Option<Layout>), CatalogueError> {
+///
+/// # Errors
+///
+/// The problems, if they do not let the list be paged.
+pub(crate) async fn check(paging: &Paging, listing: &'static Listing) -> Result<Checked, CatalogueError> {
     let list = listing.name;
     let connection = paging.connections.connection().await;
     let mut connection = connection.map_err(|source| CatalogueError::Database { list, source })?;
     check_on(paging, &mut connection, listing).await
 }
 
-/// Checks a listing. Returns the types of its keys and filters, and how its rows become messages.
+/// Checks a listing on this connection.
+///
+/// # Errors
+///
+/// Those of [`check`].
 pub(crate) async fn check_on(
     paging: &Paging,
     connection: &mut PgConnection,
     listing: &'static Listing,
-) -> Result<(Arc<Types>, Option<Layout>), CatalogueError> {
+) -> Result<Checked, CatalogueError> {
     let list = listing.name;
-    check_all(paging, connection, listing).await.map_err(|fault| match fault {
-        Fault::Declaration(problem) => CatalogueError::Declaration { list, problem },
-        Fault::Database(source) => CatalogueError::Database { list, source },
-    })
+    let mut problems = Vec::new();
+    match check_all(paging, connection, listing, &mut problems).await {
+        Ok(Some((types, layout))) => Ok(Checked { types, layout, problems }),
+        Ok(None) => Err(CatalogueError::Declaration { list, problems }),
+        Err(source) => Err(CatalogueError::Database { list, source }),
+    }
 }
 
 async fn check_all(
     paging: &Paging,
     connection: &mut PgConnection,
     listing: &'static Listing,
-) -> Result<(Arc<Types>, Option<Layout>), Fault> {
-    declaration::check(listing)?;
-    let message = declaration::message(listing, paging.descriptors)?;
+    problems: &mut Vec<Problem>,
+) -> sqlx::Result<Option<(Arc<Types>, Option<Layout>)>> {
+    // A statement that was prepared before the table changed would be described as it was.
+    connection.clear_cached_statements().await?;
     let mut transaction = connection.begin().await?;
     raw_sql(SETTINGS).execute(&mut *transaction).await?;
-    if listing.is_table() {
-        declaration::check_table(&mut transaction, listing).await?;
-    }
-    let columns = types::columns(&mut transaction, listing).await?;
-    let exceptions = Exceptions { unfilled: listing.unfilled, always_there: listing.always_there };
-    let layout = message.map(|message| Layout::new(&message, &columns, exceptions)).transpose()?;
-    types::check_conditions(&mut transaction, listing).await?;
-    let expressions = types::find(&mut transaction, listing).await?;
-    declaration::check_prefixes(listing, &expressions)?;
-    let types = Arc::new(types::of(&mut transaction, listing, &expressions).await?);
-    if listing.is_table() {
-        let indexes = IndexColumn::all(&mut transaction, listing).await?;
-        for (place, order) in listing.orders.iter().enumerate() {
-            constraints::check(&mut transaction, listing, order, &expressions).await?;
-            indexes::check(listing, order, &expressions, &indexes)?;
-            let selection = Selection { place, order, types: types.clone(), ..Selection::of_nulls(listing) };
-            indexes::check_seek(&mut transaction, &selection, &expressions).await?;
-        }
-        indexes::check_distinct(&mut transaction, listing, &expressions).await?;
-        searches::check(&mut transaction, listing, &Selection { types: types.clone(), ..Selection::of_nulls(listing) })
-            .await?;
-        counters::check(&mut transaction, listing, &expressions).await?;
-    }
+    let mut check = Check { connection: &mut transaction, listing, is_partitioned: false, problems };
+    let checked = check.run(paging.descriptors).await?;
     transaction.rollback().await?;
-    Ok((types, layout))
+    Ok(checked)
+}
+
+/// A check in progress.
+struct Check<'c> {
+    /// In a transaction.
+    connection: &'c mut PgConnection,
+    listing: &'static Listing,
+    is_partitioned: bool,
+    problems: &'c mut Vec<Problem>,
+}
+
+impl Check<'_> {
+    /// Returns what is needed to page, unless the problems leave it unknown.
+    async fn run(&mut self, descriptors: &[u8]) -> sqlx::Result<Option<(Arc<Types>, Option<Layout>)>> {
+        let listing = self.listing;
+        declaration::check(self);
+        if !declaration::check_from(self).await? {
+            return Ok(None);
+        }
+        let layout = self.layout(descriptors).await?;
+        types::check_conditions(self).await?;
+        let mut expressions = types::find(self).await?;
+        let types = types::of(self, &expressions).await?.map(Arc::new);
+        declaration::check_prefixes(self, &expressions).await?;
+        comparisons::check(self, &mut expressions).await?;
+        if listing.is_table() {
+            constraints::check(self, &expressions).await?;
+            let served = indexes::check(self, &expressions).await?;
+            if let (Some(types), Some(_)) = (&types, &layout) {
+                indexes::check_seeks(self, types, &expressions, &served).await?;
+            }
+            indexes::check_distinct(self, &expressions).await?;
+            if let Some(types) = &types {
+                let selection = Selection { types: types.clone(), ..Selection::of_nulls(listing) };
+                searches::check(self, &selection).await?;
+            }
+            counters::check(self, &expressions).await?;
+        } else if let (Some(types), true) = (&types, self.problems.is_empty()) {
+            self.check_pages(types).await?;
+        }
+        Ok(types.zip(layout))
+    }
+
+    /// Makes Postgres parse the pages of a query in each order, with all filters: what the catalogue shows of a table, a
+    /// query shows only so.
+    async fn check_pages(&mut self, types: &Arc<Types>) -> sqlx::Result<()> {
+        let listing = self.listing;
+        for (place, order) in listing.orders.iter().enumerate() {
+            let filters = vec![Some(Value::default()); listing.filters.len()];
+            let selection = Selection { place, order, types: types.clone(), filters, ..Selection::of_nulls(listing) };
+            let anchor = Position::After(vec![Some(Vec::new()); order.keys.len()]);
+            for direction in [Direction::Forward, Direction::Backward] {
+                let statement = selection.page(direction, &anchor, Extent { limit: 1, skip: 0 });
+                self.begin().await?;
+                let prepared = self.connection.prepare(AssertSqlSafe(statement.shape.sql.clone()).into_sql_str()).await;
+                let prepared = prepared.map(|_| ()).map_err(Fault::from);
+                self.end(&format!("the order \"{}\"", order.name), prepared).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How rows become messages; `None` if that is unknown.
+    async fn layout(&mut self, descriptors: &[u8]) -> sqlx::Result<Option<Option<Layout>>> {
+        let listing = self.listing;
+        let message = declaration::message(listing, descriptors).map_err(|problem| self.report(problem)).ok();
+        self.begin().await?;
+        let columns = types::columns(self.connection, listing).await;
+        let columns = self.end("columns", columns).await?;
+        let Some((message, columns)) = message.zip(columns) else { return Ok(None) };
+        let exceptions = Exceptions { unfilled: listing.unfilled, always_there: listing.always_there };
+        let layout = message.map(|message| Layout::new(&message, &columns, exceptions)).transpose();
+        Ok(layout.map_err(|problems| problems.into_iter().for_each(|problem| self.report(problem))).ok())
+    }
+
+    /// Adds a problem that SQL does not solve.
+    fn report(&mut self, what: impl Into<String>) {
+        let problem = Problem { what: what.into(), fix: None };
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    /// Adds a problem that these statements solve, if no other problem is solved by them.
+    fn advise(&mut self, what: impl Into<String>, statements: &[String]) {
+        let fix: String = statements.iter().map(|statement| format!("{statement};\n")).collect();
+        if !self.problems.iter().any(|problem| problem.fix.as_ref() == Some(&fix)) {
+            self.problems.push(Problem { what: what.into(), fix: Some(fix) });
+        }
+    }
+
+    /// Begins a step that may fail without an end of the check.
+    async fn begin(&mut self) -> sqlx::Result<()> {
+        raw_sql("savepoint keyset_step").execute(&mut *self.connection).await.map(|_| ())
+    }
+
+    /// Ends a step. If it failed because of the declaration, that is a problem, and the check goes on.
+    async fn end<T>(&mut self, about: &str, step: Result<T, Fault>) -> sqlx::Result<Option<T>> {
+        let end = if step.is_ok() {
+            "release savepoint keyset_step"
+        } else {
+            "rollback to savepoint keyset_step; release savepoint keyset_step"
+        };
+        match step {
+            Ok(found) => {
+                raw_sql(end).execute(&mut *self.connection).await?;
+                return Ok(Some(found));
+            }
+            Err(Fault::Declaration(problem)) => self.report(problem),
+            Err(Fault::Database(error)) if is_refusal(&error) => {
+                self.report(format!("{about}: {}", error::message(&error)));
+            }
+            Err(Fault::Database(error)) => return Err(error),
+        }
+        raw_sql(end).execute(&mut *self.connection).await?;
+        Ok(None)
+    }
+}
+
+/// Whether Postgres refused the statement for what it says.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    match Failure::of(error) {
+        Failure::Changed | Failure::Value | Failure::Text | Failure::Inside => error.as_database_error().is_some(),
+        Failure::Exhausted | Failure::TooSlow | Failure::Locked | Failure::Conflict | Failure::Unavailable => false,
+    }
 }

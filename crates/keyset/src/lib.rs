@@ -159,7 +159,7 @@ mod value;
 mod wire;
 
 pub use batch::Batch;
-pub use catalogue::CatalogueError;
+pub use catalogue::{CatalogueError, Problem};
 pub use connection::{
     Connections, HeldConnection, On, SETTINGS_FOR_PAGES, Statement, options_for_pages, options_for_pooler,
 };

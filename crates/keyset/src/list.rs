@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     Connections, Error, Listing,
-    catalogue::{self, CatalogueError},
+    catalogue::{self, CatalogueError, Checked, Problem},
     measure,
     selection::Types,
     shape::Shapes,
@@ -69,9 +69,9 @@ impl Paging {
     ///
     /// # Errors
     ///
-    /// [`CatalogueError`]: the first problem found, and how to fix it.
+    /// [`CatalogueError`]: all problems, and the SQL that solves them.
     pub async fn open(&self, listing: &'static Listing) -> Result<List, CatalogueError> {
-        Ok(self.opened(listing, catalogue::check(self, listing).await?, true))
+        self.opened(listing, catalogue::check(self, listing).await?, true)
     }
 
     /// Opens a list as [`Paging::open`] does, on this connection: for a table with policies of row-level security that read
@@ -86,16 +86,24 @@ impl Paging {
         connection: &mut PgConnection,
         listing: &'static Listing,
     ) -> Result<List, CatalogueError> {
-        Ok(self.opened(listing, catalogue::check_on(self, connection, listing).await?, false))
+        self.opened(listing, catalogue::check_on(self, connection, listing).await?, false)
     }
 
-    fn opened(&self, listing: &'static Listing, checked: (Arc<Types>, Option<Layout>), is_checked: bool) -> List {
-        let (types, layout) = checked;
+    fn opened(&self, listing: &'static Listing, checked: Checked, is_checked: bool) -> Result<List, CatalogueError> {
+        let Checked { types, layout, problems } = checked;
+        without_problems(listing, problems)?;
         let opened = Arc::new(Opened { types, layout, shapes: Shapes::default() });
         let checks =
             Checks { is_on: is_checked, last: Mutex::new(Instant::now()), failed: tokio::sync::Mutex::default() };
-        List { listing, paging: self.clone(), opened: Arc::new(Mutex::new(opened)), checks: Arc::new(checks) }
+        Ok(List { listing, paging: self.clone(), opened: Arc::new(Mutex::new(opened)), checks: Arc::new(checks) })
     }
+}
+
+fn without_problems(listing: &'static Listing, problems: Vec<Problem>) -> Result<(), CatalogueError> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(CatalogueError::Declaration { list: listing.name, problems })
 }
 
 /// An open list: its declaration was checked against the database.
@@ -142,12 +150,23 @@ impl List {
     ///
     /// As [`Paging::open`].
     pub async fn check(&self) -> Result<(), CatalogueError> {
+        without_problems(self.listing, self.refresh().await?)
+    }
+
+    /// Checks the list and returns its problems, if they let the list be paged.
+    async fn refresh(&self) -> Result<Vec<Problem>, CatalogueError> {
         let checked = catalogue::check(&self.paging, self.listing).await;
-        measure::problems(&self.paging, self.listing.name, usize::from(checked.is_err()));
-        let (types, layout) = checked?;
+        let problems = match &checked {
+            Ok(checked) => Some(checked.problems.len()),
+            Err(CatalogueError::Declaration { problems, .. }) => Some(problems.len()),
+            // Nothing is known about the list while the database cannot be asked.
+            Err(CatalogueError::Database { .. }) => None,
+        };
+        problems.iter().for_each(|problems| measure::problems(&self.paging, self.listing.name, *problems));
+        let Checked { types, layout, problems } = checked?;
         let opened = Arc::new(Opened { types, layout, shapes: Shapes::default() });
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = opened;
-        Ok(())
+        Ok(problems)
     }
 
     /// Checks the list in a task of its own, if that is due.
@@ -177,9 +196,9 @@ impl List {
         if !self.checks.is_on || failed.is_some_and(|failed| failed.elapsed() < INTERVAL) {
             return false;
         }
-        let checked = self.check().await;
-        *failed = checked.is_err().then(Instant::now);
-        checked.inspect_err(|error| tracing::warn!(%error, "an open list no longer matches the database")).is_ok()
+        let refreshed = self.refresh().await;
+        *failed = refreshed.is_err().then(Instant::now);
+        refreshed.inspect_err(|error| tracing::warn!(%error, "an open list no longer matches the database")).is_ok()
     }
 
     pub(crate) fn opened(&self) -> Arc<Opened> {

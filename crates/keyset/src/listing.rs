@@ -132,7 +132,7 @@ impl Listing {
 
     /// Whether `from` is the name of a table, so that the catalogue can be checked.
     pub(crate) fn is_table(&self) -> bool {
-        !self.from.contains(char::is_whitespace) && !self.from.contains('(')
+        !self.from.starts_with('(')
     }
 }
 

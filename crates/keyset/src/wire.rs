@@ -84,26 +84,32 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// The problem, with the name of the column or field.
+    /// The problems, each with the name of the column or field.
     pub(crate) fn new(
         message: &MessageDescriptor,
         columns: &[PgColumn],
         exceptions: Exceptions,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Vec<String>> {
         let mut nodes = Vec::new();
+        let mut problems = Vec::new();
         for (place, column) in columns.iter().enumerate() {
-            add(&mut nodes, message, column.name(), "", place, column)?;
+            problems.extend(add(&mut nodes, message, column.name(), "", place, column).err());
         }
-        check_filled(&nodes, message, "", exceptions.unfilled)?;
+        if problems.is_empty() {
+            check_filled(&nodes, message, "", exceptions.unfilled, &mut problems);
+        }
         for name in exceptions.always_there {
             let field = message.get_field_by_name(name);
             let node = field.and_then(|field| nodes.iter_mut().find(|node| node.number == field.number()));
             match node.map(|node| &mut node.kind) {
                 Some(NodeKind::Nested { is_always_there, .. }) => *is_always_there = true,
                 Some(NodeKind::Column(..)) | None => {
-                    return Err(format!("{name} is not a nested message with columns"));
+                    problems.push(format!("{name} is not a nested message with columns"));
                 }
             }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
         }
         sort(&mut nodes);
         let columns = columns.iter().map(|column| (column.name().to_owned(), column.type_info().clone()));
@@ -275,23 +281,28 @@ fn no_conversion(path: &str, column: &PgColumn, field: &FieldDescriptor) -> Stri
 }
 
 /// Checks that each field has a column or is declared unfilled.
-fn check_filled(nodes: &[Node], message: &MessageDescriptor, parent: &str, unfilled: &[&str]) -> Result<(), String> {
+fn check_filled(
+    nodes: &[Node],
+    message: &MessageDescriptor,
+    parent: &str,
+    unfilled: &[&str],
+    problems: &mut Vec<String>,
+) {
     for field in message.fields() {
         let path = format!("{parent}{}", field.name());
         let is_unfilled = unfilled.contains(&path.as_str());
         match nodes.iter().find(|node| node.number == field.number()).map(|node| &node.kind) {
-            Some(_) if is_unfilled => return Err(format!("the field {path} is declared unfilled but has a column")),
+            Some(_) if is_unfilled => problems.push(format!("the field {path} is declared unfilled but has a column")),
             Some(NodeKind::Nested { nodes, .. }) => {
                 if let Some(nested) = nested(&field) {
-                    check_filled(nodes, &nested, &format!("{path}."), unfilled)?;
+                    check_filled(nodes, &nested, &format!("{path}."), unfilled, problems);
                 }
             }
             Some(NodeKind::Column(..)) => {}
             None if is_unfilled => {}
-            None => return Err(format!("the field {path} of {} has no column", message.full_name())),
+            None => problems.push(format!("the field {path} of {} has no column", message.full_name())),
         }
     }
-    Ok(())
 }
 
 fn sort(nodes: &mut [Node]) {

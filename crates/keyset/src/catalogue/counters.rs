@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, SqlSafeStr};
 
 use super::{
-    Fault, constraints,
+    Check, Fault, constraints,
     types::{Expression, named},
 };
 use crate::{counter::Counter, listing::Listing, selection::Selection, shape::Purpose, value::Value};
@@ -42,21 +42,47 @@ struct Wanted {
     filters: Vec<Column>,
 }
 
-pub(super) async fn check(
+pub(super) async fn check(check: &mut Check<'_>, expressions: &[Expression]) -> sqlx::Result<()> {
+    let listing = check.listing;
+    for (place, counter) in listing.counters.iter().enumerate() {
+        let column = |name: &&str| listing.filter(name).and_then(|filter| filter.equal_column());
+        if counter.filters.iter().any(|name| column(name).is_none()) {
+            continue;
+        }
+        let columns = Column::all(check.connection, listing.from).await?;
+        let wanted = match Wanted::new(listing, counter, expressions, &columns) {
+            Ok(wanted) => wanted,
+            Err(problem) => {
+                check.report(problem);
+                continue;
+            }
+        };
+        let found = Column::all(check.connection, counter.table).await?;
+        let unique = constraints::unique(check, counter.table).await?;
+        let unique: Vec<_> = unique.into_iter().filter(|index| index.is_whole()).map(|index| index.columns).collect();
+        let changes = wanted.changes(&found, &unique);
+        if changes.is_empty() {
+            check.begin().await?;
+            let prepared = prepare(check.connection, listing, place, counter).await;
+            check.end(&format!("the counter {}", counter.table), prepared).await?;
+        }
+        for (what, statement) in changes {
+            check.advise(what, &[statement]);
+        }
+    }
+    Ok(())
+}
+
+async fn prepare(
     connection: &mut PgConnection,
     listing: &'static Listing,
-    expressions: &[Expression],
+    place: usize,
+    counter: &Counter,
 ) -> Result<(), Fault> {
-    for (place, counter) in listing.counters.iter().enumerate() {
-        let columns = Column::all(connection, listing.from).await?;
-        let wanted = Wanted::new(listing, counter, expressions, &columns)?;
-        wanted.check_columns(&Column::all(connection, counter.table).await?)?;
-        wanted.check_unique(&constraints::unique(connection, counter.table).await?)?;
-        let is_counted = |name| counter.filters.contains(&name).then(|| Value::key(None));
-        let filters = listing.filters.iter().map(|filter| is_counted(filter.name)).collect();
-        let statement = Selection { filters, ..Selection::of_nulls(listing) }.count(Purpose::Counter(place));
-        (&mut *connection).prepare(AssertSqlSafe(statement.shape.sql.clone()).into_sql_str()).await?;
-    }
+    let is_counted = |name| counter.filters.contains(&name).then(|| Value::key(None));
+    let filters = listing.filters.iter().map(|filter| is_counted(filter.name)).collect();
+    let statement = Selection { filters, ..Selection::of_nulls(listing) }.count(Purpose::Counter(place));
+    connection.prepare(AssertSqlSafe(statement.shape.sql.clone()).into_sql_str()).await?;
     Ok(())
 }
 
@@ -96,47 +122,49 @@ impl Wanted {
         names.collect::<Vec<_>>().join(", ")
     }
 
-    fn check_columns(&self, found: &[Column]) -> Result<(), String> {
+    /// What is missing, and the statement that adds it.
+    fn changes(&self, found: &[Column], unique: &[Vec<String>]) -> Vec<(String, String)> {
         let table = self.table;
         let definition = |Column { name, data_type, .. }: &Column| format!("{name} {data_type} not null");
         if found.is_empty() {
             let columns: Vec<_> = self.columns().map(|column| definition(&column)).collect();
-            let (columns, key) = (columns.join(", "), self.key());
-            return Err(format!(
-                "the counter {table} does not exist: create table {table} ({columns}, primary key ({key}))"
-            ));
+            let create = format!("create table {table} ({}, primary key ({}))", columns.join(", "), self.key());
+            return vec![(format!("the counter {table} does not exist"), create)];
         }
+        let mut changes = Vec::new();
         for wanted in self.columns() {
-            let (name, data_type) = (&wanted.name, &wanted.data_type);
-            let change = match found.iter().find(|column| column.name == *name) {
-                None => format!("add column {}", definition(&wanted)),
-                Some(column) if column.data_type != *data_type => format!("alter column {name} type {data_type}"),
-                Some(column) if !column.is_not_null => format!("alter column {name} set not null"),
-                Some(_) => continue,
+            let Column { name, data_type, .. } = &wanted;
+            let mut alter = |change| {
+                let what = format!("the counter {table} must have {}", definition(&wanted));
+                changes.push((what, format!("alter table {table} {change}")));
             };
-            let definition = definition(&wanted);
-            return Err(format!("the counter {table} must have {definition}: alter table {table} {change}"));
+            let Some(column) = found.iter().find(|column| column.name == *name) else {
+                alter(format!("add column {}", definition(&wanted)));
+                continue;
+            };
+            if column.data_type != *data_type {
+                alter(format!("alter column {name} type {data_type}"));
+            }
+            if !column.is_not_null {
+                alter(format!("alter column {name} set not null"));
+            }
         }
-        Ok(())
+        if !unique.iter().any(|index| self.is_right(index).unwrap_or(false)) {
+            let what = format!(
+                "the counter {table} has no unique index on its scope, then its filters, then slot, without row_count"
+            );
+            changes.push((what, format!("create unique index on {table} ({})", self.key())));
+        }
+        changes
     }
 
-    /// Checks that a unique index begins with the scope, continues with the filters and has the slot.
-    fn check_unique(&self, unique: &[Vec<String>]) -> Result<(), String> {
-        let is_right = |index: &Vec<String>| {
-            let (scope, rest) = index.split_at_checked(self.scope.len())?;
-            let (filters, rest) = rest.split_at_checked(self.filters.len())?;
-            let has = |names: &[String], name: &str| names.iter().any(|column| column == name);
-            let begins = self.scope.iter().all(|column| has(scope, &column.name))
-                && self.filters.iter().all(|column| has(filters, &column.name));
-            Some(begins && has(rest, "slot") && !has(rest, "row_count"))
-        };
-        if unique.iter().any(|index| is_right(index).unwrap_or(false)) {
-            return Ok(());
-        }
-        let (table, key) = (self.table, self.key());
-        Err(format!(
-            "the counter {table} has no unique index on its scope, then its filters, then slot, without row_count: \
-             create unique index on {table} ({key})"
-        ))
+    /// Whether a unique index begins with the scope, continues with the filters and has the slot.
+    fn is_right(&self, index: &[String]) -> Option<bool> {
+        let (scope, rest) = index.split_at_checked(self.scope.len())?;
+        let (filters, rest) = rest.split_at_checked(self.filters.len())?;
+        let has = |names: &[String], name: &str| names.iter().any(|column| column == name);
+        let begins = self.scope.iter().all(|column| has(scope, &column.name))
+            && self.filters.iter().all(|column| has(filters, &column.name));
+        Some(begins && has(rest, "slot") && !has(rest, "row_count"))
     }
 }

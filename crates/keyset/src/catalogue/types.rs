@@ -1,20 +1,16 @@
 //! How Postgres reads a listing's expressions.
 
-use std::sync::Arc;
-
 use sqlx::{
     AssertSqlSafe, Executor, FromRow, PgConnection, Row, SqlSafeStr, Statement,
-    postgres::{PgColumn, types::Oid},
+    postgres::{PgColumn, PgRow, types::Oid},
     raw_sql,
 };
 
-use super::Fault;
+use super::{Check, Fault};
 use crate::{
-    listing::{Filter, Listing, Test, WHERE},
+    listing::{Filter, Listing, WHERE},
     plan,
-    selection::{Bound, Extent, KeyType, Selection, Types},
-    shape::Draft,
-    source::{Reading, Source, or_true},
+    selection::{KeyType, Types},
     target::Target,
 };
 
@@ -28,6 +24,8 @@ pub(super) struct Expression {
     /// The collation that compares its values, if its type has one.
     pub(super) collation: Option<String>,
     pub(super) value_type: ValueType,
+    /// Whether it is a column of the table, with the column's own collation.
+    pub(super) is_column: bool,
 }
 
 /// The expression with this text.
@@ -118,7 +116,8 @@ async fn target(connection: &mut PgConnection, oid: Oid, collation: Option<Strin
 }
 
 /// Finds the columns that a listing compares: those of the scope and the filters, and the keys of its orders.
-pub(super) async fn find(connection: &mut PgConnection, listing: &'static Listing) -> Result<Vec<Expression>, Fault> {
+pub(super) async fn find(check: &mut Check<'_>) -> sqlx::Result<Vec<Expression>> {
+    let listing = check.listing;
     let keys = listing.orders.iter().flat_map(|order| order.keys).map(|key| key.expression);
     let filters = listing.filters.iter().filter_map(|filter| filter.equal_column().or(filter.bounded_column()));
     // Columns that `from` uses inside the query need not exist outside.
@@ -126,7 +125,9 @@ pub(super) async fn find(connection: &mut PgConnection, listing: &'static Listin
     let mut found: Vec<Expression> = Vec::new();
     for text in keys.chain(inside).collect::<Vec<_>>() {
         if named(&found, text).is_none() {
-            found.push(find_one(connection, listing, text).await?);
+            check.begin().await?;
+            let expression = find_one(check.connection, listing, text).await;
+            found.extend(check.end(text, expression).await?);
         }
     }
     Ok(found)
@@ -134,60 +135,101 @@ pub(super) async fn find(connection: &mut PgConnection, listing: &'static Listin
 
 /// The columns of a row.
 pub(super) async fn columns(connection: &mut PgConnection, listing: &'static Listing) -> Result<Vec<PgColumn>, Fault> {
-    let columns = select(listing, |from| format!("select {} {from} limit 0", listing.columns));
-    let prepared = connection.prepare(AssertSqlSafe(columns.shape.sql.clone()).into_sql_str()).await?;
+    let columns = format!("select {} from {} limit 0", listing.columns, from(listing, "true"));
+    let prepared = connection.prepare(AssertSqlSafe(columns).into_sql_str()).await?;
     Ok(prepared.columns().to_vec())
 }
 
-/// Makes Postgres parse the weight of a row and the conditions of the filters.
-pub(super) async fn check_conditions(connection: &mut PgConnection, listing: &'static Listing) -> Result<(), Fault> {
-    let conditions = listing.filters.iter().filter_map(|filter| match filter.test {
-        Test::Condition(condition) | Test::Search(condition) => {
-            Some(format!("({})", condition.replace(&format!("{{{}}}", filter.name), "null")))
-        }
-        Test::Equal(_) | Test::AnyOf(_) | Test::Prefix(_) | Test::AtLeast(_) | Test::LessThan(_) => None,
-    });
-    let conditions = conditions.filter(|_| !listing.places_conditions());
-    let selected = listing.weight.map(str::to_owned).into_iter().chain(conditions).collect::<Vec<_>>().join(", ");
-    let statement = select(listing, |from| format!("select {selected} {from} limit 0"));
-    statement.statement().query()?.persistent(false).fetch_all(connection).await?;
+/// Makes Postgres parse the condition of every row and the weight of a row.
+pub(super) async fn check_conditions(check: &mut Check<'_>) -> sqlx::Result<()> {
+    let listing = check.listing;
+    if let Some(condition) = listing.condition {
+        check.begin().await?;
+        let types = parameter_types(check.connection, listing, condition).await;
+        check.end(&format!("the condition {condition}"), types).await?;
+    }
+    if let Some(weight) = listing.weight {
+        check.begin().await?;
+        // The page adds weights to each other.
+        let is_weight = format!("(select sum({weight}) from {}) > 0", from(listing, "true"));
+        let prepare = format!("prepare keyset_types as select {is_weight}; deallocate keyset_types");
+        let prepared = raw_sql(AssertSqlSafe(prepare)).execute(&mut *check.connection).await;
+        check.end(&format!("the weight {weight}"), prepared.map_err(Fault::from)).await?;
+    }
     Ok(())
 }
 
-/// The types that a listing's statements cast to.
-pub(super) async fn of(
+/// The types that a listing's statements cast to; `None` if there are problems.
+pub(super) async fn of(check: &mut Check<'_>, expressions: &[Expression]) -> sqlx::Result<Option<Types>> {
+    let listing = check.listing;
+    let key = |text: &str| {
+        let found = named(expressions, text)?;
+        Some(KeyType { name: found.value_type.name.clone(), collation: found.collation.clone() })
+    };
+    let keys: Option<Vec<Vec<KeyType>>> =
+        listing.orders.iter().map(|order| order.keys.iter().map(|of| key(of.expression)).collect()).collect();
+    check.begin().await?;
+    let parameters = parameters(check.connection, listing).await;
+    let parameters = check.end("from", parameters).await?;
+    let (mut scope, mut filters) = (Some(Vec::new()), Some(Vec::new()));
+    for column in listing.scope {
+        check.begin().await?;
+        let target = column_target(check.connection, listing, expressions, column).await;
+        scope = scope.zip(check.end(column, target).await?).map(added);
+    }
+    for filter in listing.filters {
+        check.begin().await?;
+        let target = filter_target(check.connection, listing, expressions, filter).await;
+        filters = filters.zip(check.end(&format!("the filter {}", filter.name), target).await?).map(added);
+    }
+    let (Some(keys), Some(scope), Some(parameters), Some(filters)) = (keys, scope, parameters, filters) else {
+        return Ok(None);
+    };
+    Ok(Some(Types { keys, scope, parameters, filters }))
+}
+
+fn added((mut targets, target): (Vec<Target>, Target)) -> Vec<Target> {
+    targets.push(target);
+    targets
+}
+
+async fn filter_target(
     connection: &mut PgConnection,
     listing: &'static Listing,
     expressions: &[Expression],
-) -> Result<Types, Fault> {
-    let key = |text: &str| {
-        let found = named(expressions, text);
-        let key_type =
-            found.map(|found| KeyType { name: found.value_type.name.clone(), collation: found.collation.clone() });
-        key_type.unwrap_or_default()
+    filter: &Filter,
+) -> Result<Target, Fault> {
+    if let Some(problem) = without_marker(filter) {
+        return Err(problem.into());
+    }
+    let Some(column) = filter.equal_column().or(filter.bounded_column()) else {
+        let (_, condition) = filter.test.parts();
+        let oid = inferred(connection, listing, condition, &marker(filter)).await?;
+        return target(connection, oid, None).await;
     };
-    let keys = |order: &crate::Order| order.keys.iter().map(|key_of| key(key_of.expression)).collect();
-    let mut types = Types { keys: listing.orders.iter().map(keys).collect(), ..Types::default() };
-    let inner = inner(connection, listing).await?;
-    for column in listing.scope {
-        types.scope.push(column_target(connection, listing, expressions, column).await?);
+    let target = column_target(connection, listing, expressions, column).await?;
+    if filter.takes_set() && target.is_array {
+        let name = filter.name;
+        return Err(format!(
+            "the filter {name}: Postgres has no arrays of arrays; use a condition, as in x && {{{name}}}"
+        )
+        .into());
     }
-    types.parameters = inner;
-    for filter in listing.filters {
-        let target = match filter.equal_column().or(filter.bounded_column()) {
-            Some(column) => column_target(connection, listing, expressions, column).await?,
-            None => condition_target(connection, listing, filter).await?,
-        };
-        if filter.takes_set() && target.is_array {
-            let name = filter.name;
-            return Err(format!(
-                "the filter {name}: Postgres has no arrays of arrays; use a condition, as in x && {{{name}}}"
-            )
-            .into());
-        }
-        types.filters.push(if filter.takes_set() { target.array() } else { target });
-    }
-    Ok(types)
+    Ok(if filter.takes_set() { target.array() } else { target })
+}
+
+/// The text that stands for the value in a filter's condition.
+fn marker(filter: &Filter) -> String {
+    format!("{{{}}}", filter.name)
+}
+
+/// The problem that the filter's value does not stand in its condition, if that is so.
+pub(super) fn without_marker(filter: &Filter) -> Option<String> {
+    let (_, condition) = filter.test.parts();
+    let (name, marker) = (filter.name, marker(filter));
+    let is_column = filter.equal_column().or(filter.bounded_column()).is_some();
+    (!is_column && !condition.contains(&marker))
+        .then(|| format!("the filter {name}: the condition {condition} does not contain the value {marker}"))
 }
 
 /// The type of values that are compared with a column.
@@ -205,18 +247,8 @@ async fn column_target(
     Ok(target(connection, inside, None).await?.of_column())
 }
 
-async fn condition_target(
-    connection: &mut PgConnection,
-    listing: &'static Listing,
-    filter: &Filter,
-) -> Result<Target, Fault> {
-    let (_, condition) = filter.test.parts();
-    let oid = inferred(connection, listing, condition, &format!("{{{}}}", filter.name)).await?;
-    target(connection, oid, None).await
-}
-
 /// The types of the parameters of `from`.
-async fn inner(connection: &mut PgConnection, listing: &'static Listing) -> Result<Vec<Target>, Fault> {
+async fn parameters(connection: &mut PgConnection, listing: &'static Listing) -> Result<Vec<Target>, Fault> {
     let mut targets = Vec::new();
     for oid in parameter_types(connection, listing, "true").await? {
         targets.push(target(connection, oid, None).await?);
@@ -242,15 +274,10 @@ async fn parameter_types(
     listing: &'static Listing,
     condition: &str,
 ) -> Result<Vec<Oid>, Fault> {
-    let mut from = listing.from.to_owned();
-    for (place, name) in listing.parameters.iter().enumerate() {
-        from = from.replace(&format!("{{{name}}}"), &format!("(${})", place + 1));
+    let mut statement = format!("select from {}", from(listing, condition));
+    if !listing.places_conditions() {
+        statement = format!("{statement} where ({condition})");
     }
-    let statement = if listing.places_conditions() {
-        format!("select from {}", from.replace(WHERE, &format!("({condition})")))
-    } else {
-        format!("select from {from} where ({condition})")
-    };
     let prepare = format!("prepare keyset_types as {statement}");
     raw_sql(AssertSqlSafe(prepare)).execute(&mut *connection).await?;
     let types = "select parameter_types::oid[] from pg_prepared_statements where name = 'keyset_types'";
@@ -259,27 +286,54 @@ async fn parameter_types(
     Ok(types)
 }
 
+/// The listing's `from` with a number for each parameter, and with this condition where conditions go.
+pub(super) fn from(listing: &Listing, condition: &str) -> String {
+    let mut from = listing.from.to_owned();
+    for (place, name) in listing.parameters.iter().enumerate() {
+        from = from.replace(&format!("{{{name}}}"), &format!("(${})", place + 1));
+    }
+    from.replace(WHERE, &format!("({condition})"))
+}
+
+/// The statement with nulls as its parameters, run by the simple protocol: sqlx would look the types up that a database
+/// defines, which replaces the unnamed statement.
+pub(super) fn with_nulls(listing: &Listing, statement: &str) -> String {
+    let nulls = vec!["null"; listing.parameters.len()].join(", ");
+    let nulls = if nulls.is_empty() { nulls } else { format!("({nulls})") };
+    format!("prepare keyset_types as {statement}; execute keyset_types{nulls}; deallocate keyset_types")
+}
+
 async fn find_one(
     connection: &mut PgConnection,
     listing: &'static Listing,
     text: &'static str,
 ) -> Result<Expression, Fault> {
-    // A subquery without rows is null, but has the type and the collation of its column.
-    let about = |what: &str| {
-        let ask = |from: String| format!("select {what} from (select (select ({text}) {from} limit 0) as it) as one");
-        select(listing, ask).statement()
-    };
-    let oid = about("pg_typeof(it)::oid").query()?.persistent(false).fetch_one(&mut *connection).await?;
-    let oid: Oid = oid.try_get(0)?;
+    let oid: Oid = ask(connection, listing, text, "pg_typeof(it)::oid").await?.try_get(0)?;
     let value_type = ValueType::of(connection, oid).await?;
     let value_type = value_type.ok_or_else(|| format!("{text} has no type that rows can be ordered by"))?;
     let collation = if value_type.has_collation {
-        about("pg_collation_for(it)").query()?.persistent(false).fetch_one(&mut *connection).await?.try_get(0)?
+        ask(connection, listing, text, "pg_collation_for(it)").await?.try_get(0)?
     } else {
         None
     };
-    let definition = if listing.is_table() { definition(connection, listing, text).await? } else { String::new() };
-    Ok(Expression { text, definition, collation, value_type })
+    if !listing.is_table() {
+        return Ok(Expression { text, definition: String::new(), collation, value_type, is_column: false });
+    }
+    let definition = definition(connection, listing, text).await?;
+    let is_column = "select exists (
+        select from pg_attribute where attrelid = to_regclass($1) and attnum > 0 and quote_ident(attname) = $2
+            and nullif(attcollation, 0)::regcollation::text is not distinct from $3
+    )";
+    let is_column = sqlx::query_scalar(is_column).bind(listing.from).bind(&definition).bind(&collation);
+    let is_column = is_column.fetch_one(connection).await?;
+    Ok(Expression { text, definition, collation, value_type, is_column })
+}
+
+/// Asks something about an expression: a subquery without rows is null, but has the type and the collation of its column.
+async fn ask(connection: &mut PgConnection, listing: &Listing, text: &str, what: &str) -> sqlx::Result<PgRow> {
+    let from = from(listing, "true");
+    let ask = format!("select {what} from (select (select ({text}) from {from} limit 0) as it) as one");
+    raw_sql(AssertSqlSafe(with_nulls(listing, &ask))).fetch_one(connection).await
 }
 
 /// An expression of a table as Postgres writes it after parsing, so that equal expressions have equal text.
@@ -296,21 +350,13 @@ pub(super) async fn definition(
         Some(scan) => (scan.first_output(), scan.text("Alias")),
         None => ("", ""),
     };
-    // Postgres writes a column after the name of its table.
-    let alias = format!("{alias}.");
+    // Postgres writes a column after the name of its table, in quotes if that needs them.
+    let quoted = format!("\"{}\".", alias.replace('"', "\"\""));
+    let alias = if output.contains(&quoted) { quoted } else { format!("{alias}.") };
     let is_part_of_name = |before: &str| before.ends_with(|last: char| last.is_alphanumeric() || "_$\"".contains(last));
     let parts = output.split(alias.as_str());
     Ok(parts.fold(String::new(), |whole, part| {
         let separator = if is_part_of_name(&whole) { alias.as_str() } else { "" };
         whole + separator + part
     }))
-}
-
-/// A statement about the listing's FROM that returns no rows.
-fn select(listing: &'static Listing, text: impl FnOnce(String) -> String) -> Bound {
-    let selection = Selection::of_nulls(listing);
-    let mut draft = Draft::default();
-    let source = Source::new(&selection, &mut draft, Reading::All);
-    let shape = draft.finish(text(format!("from {} where {}", source.from, or_true(&source.conditions))));
-    selection.fill(Arc::new(shape), &[], Extent::default())
 }

@@ -15,6 +15,7 @@ mod pages;
 mod queries;
 mod rarely;
 mod recipes;
+mod scripts;
 mod searches;
 mod sql;
 mod support;

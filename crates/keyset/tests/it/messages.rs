@@ -400,7 +400,9 @@ async fn columns_and_fields_that_do_not_match_are_refused() {
 
 async fn refused(pool: &PgPool, listing: Listing) -> String {
     match row(pool, listing).await {
-        Err(CatalogueError::Declaration { problem, .. }) => problem,
+        Err(CatalogueError::Declaration { problems, .. }) => {
+            problems.into_iter().map(|problem| problem.what).collect::<Vec<_>>().join("; ")
+        }
         other => panic!("{other:?}"),
     }
 }
