@@ -95,8 +95,7 @@ impl Paging {
         let opened = Arc::new(Opened { types, layout, shapes: Shapes::default() });
         let checks =
             Checks { is_on: is_checked, last: Mutex::new(Instant::now()), failed: tokio::sync::Mutex::default() };
-        let (opened, checks) = (Arc::new(Mutex::new(opened)), Arc::new(checks));
-        Ok(List { listing, paging: self.clone(), opened, checks })
+        Ok(List { listing, paging: self.clone(), opened: Arc::new(Mutex::new(opened)), checks: Arc::new(checks) })
     }
 }
 
@@ -158,10 +157,12 @@ impl List {
     async fn refresh(&self) -> Result<Vec<Problem>, CatalogueError> {
         let checked = catalogue::check(&self.paging, self.listing).await;
         let problems = match &checked {
-            Ok(checked) => checked.problems.len(),
-            Err(error) => error.problems().len().max(1),
+            Ok(checked) => Some(checked.problems.len()),
+            Err(CatalogueError::Declaration { problems, .. }) => Some(problems.len()),
+            // Nothing is known about the list while the database cannot be asked.
+            Err(CatalogueError::Database { .. }) => None,
         };
-        measure::problems(&self.paging, self.listing.name, problems);
+        problems.iter().for_each(|problems| measure::problems(&self.paging, self.listing.name, *problems));
         let Checked { types, layout, problems } = checked?;
         let opened = Arc::new(Opened { types, layout, shapes: Shapes::default() });
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = opened;
