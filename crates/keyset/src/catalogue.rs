@@ -124,7 +124,9 @@ impl Check<'_> {
         let layout = self.layout(descriptors).await?;
         let is_condition_right = types::check_conditions(self).await?;
         let mut expressions = types::find(self).await?;
-        let types = types::of(self, &expressions).await?.map(Arc::new);
+        let types = types::of(self, &expressions).await?;
+        let tag = types::tag(self).await?;
+        let types = types.map(|types| Arc::new(Types { tag, ..types }));
         declaration::check_prefixes(self, &expressions).await?;
         if !is_condition_right {
             return Ok(None);
