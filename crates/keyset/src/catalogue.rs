@@ -145,14 +145,15 @@ impl Check<'_> {
                 searches::check(self, &selection).await?;
             }
             counters::check(self, &expressions).await?;
-        } else if let (Some(types), true) = (&types, self.problems.is_empty()) {
+        }
+        if let (Some(types), true) = (&types, self.problems.is_empty()) {
             self.check_pages(types).await?;
         }
         Ok(types.zip(layout))
     }
 
-    /// Makes Postgres parse the pages of a query in each order, with all filters: what the catalogue shows of a table, a
-    /// query shows only so.
+    /// Makes Postgres parse the pages in each order, with all filters: whether a type has an operator for the value of a
+    /// filter, and everything about a query, shows only so.
     async fn check_pages(&mut self, types: &Arc<Types>) -> sqlx::Result<()> {
         let listing = self.listing;
         for (place, order) in listing.orders.iter().enumerate() {

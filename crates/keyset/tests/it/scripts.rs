@@ -303,3 +303,53 @@ async fn the_script_and_the_text_of_an_error() {
     "#);
     assert_eq!(format!("{error:?}"), error.to_string());
 }
+
+/// Another collation may hold two texts equal that the index of the column holds different.
+#[tokio::test]
+async fn a_key_of_a_coarser_collation_is_not_unique() {
+    let pool = database().await;
+    run(
+        &pool,
+        "create collation folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+        create table names (name text primary key check (octet_length(name) < 100));
+        create index on names ((name collate folded)); create index on names ((name collate \"C\"))",
+    )
+    .await;
+    let names = |key| Listing {
+        name: "names",
+        from: "names",
+        columns: "name",
+        orders: leak([Order { name: "name", keys: leak([asc(key)]), indexed: &[] }]),
+        ..Listing::DEFAULT
+    };
+    let found = refusal(&pool, names("name collate \"C\"")).await;
+    assert!(!found.contains("is not unique"), "{found}");
+    let found = refusal(&pool, names("name collate folded")).await;
+    assert!(found.contains("order \"name\" is not unique"), "{found}");
+}
+
+#[tokio::test]
+async fn a_filter_without_an_operator_for_its_value_is_refused() {
+    let pool = database().await;
+    run(
+        &pool,
+        "create type mood as enum ('sad', 'ok'); create domain feeling as mood;
+        create table felt (id int8 primary key, feeling feeling not null)",
+    )
+    .await;
+    const BY_ID: &[Order] = &[Order { name: "id", keys: &[asc("id")], indexed: &[] }];
+    for filter in [Filter::equal("feeling", "feeling"), Filter::any_of("feelings", "feeling")] {
+        let filters = leak([filter]);
+        let refused = refusal(
+            &pool,
+            Listing { name: "felt", from: "felt", columns: "id", filters, orders: BY_ID, ..Listing::DEFAULT },
+        );
+        assert!(refused.await.contains("operator does not exist"));
+    }
+}
+
+/// Why a list is not opened; empty if it is.
+async fn refusal(pool: &PgPool, listing: Listing) -> String {
+    let opened = paging(pool).open(leak(listing)).await;
+    opened.err().map(|error| error.to_string()).unwrap_or_default()
+}

@@ -19,7 +19,12 @@ pub(in crate::catalogue) struct Unique {
 pub(super) async fn check(check: &mut Check<'_>, order: &Order, expressions: &[Expression]) -> sqlx::Result<()> {
     let listing = check.listing;
     let texts: Vec<_> = listing.scope.iter().copied().chain(order.keys.iter().map(|key| key.expression)).collect();
-    let fixed: Vec<_> = texts.iter().filter_map(|text| named(expressions, text)).collect();
+    let mut fixed = Vec::new();
+    for found in texts.iter().filter_map(|text| named(expressions, text)) {
+        if found.is_column || is_deterministic(check, found).await? {
+            fixed.push(found);
+        }
+    }
     let is_fixed = |column: &String| fixed.iter().any(|found| found.definition == *column);
     let mut invalid = None;
     for index in unique(check, listing.from).await? {
@@ -47,6 +52,12 @@ pub(super) async fn check(check: &mut Check<'_>, order: &Order, expressions: &[E
         )),
     }
     Ok(())
+}
+
+/// Whether texts that the key holds equal are the same. If not, they may differ in a unique index of another collation.
+async fn is_deterministic(check: &mut Check<'_>, Expression { collation, .. }: &Expression) -> sqlx::Result<bool> {
+    let all = "select coalesce(bool_and(collisdeterministic), true) from pg_collation where oid = $1::regcollation";
+    sqlx::query_scalar(all).bind(collation).fetch_one(&mut *check.connection).await
 }
 
 /// The unique indexes of a table that prove that rows are unique.
