@@ -1,12 +1,12 @@
 //! Pages on a pool, another pool, one connection, and in a transaction; and under tables that change.
-use std::time::Duration;
+use std::{task::Poll, time::Duration};
 
 use keyset::{Error, Filter, List, Listing, Order, Query, ScopeBy, asc, desc};
 use pagination::{
     InvalidArgument, PageTokenErrorKind,
     proto::{PageRequest, TotalCount, TotalCountPrecision},
 };
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, Row};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, Row, postgres::PgPoolOptions};
 
 use crate::support::{Id, database, eventually, everything, ids, leak, open, paging, request, run};
 
@@ -274,4 +274,64 @@ async fn a_dropped_page_leaves_its_connection_usable() {
     assert_eq!(walk_on(&list, &mut connection).await.len(), 9);
     let setting: String = connection.fetch_one("show statement_timeout").await.unwrap().get(0);
     assert_eq!(setting, "0");
+}
+
+#[tokio::test]
+async fn a_dropped_page_leaves_its_transaction_as_it_was() {
+    let pool = database().await;
+    books(&pool).await;
+    let list = open(&pool, BOOKS).await;
+    let mut connection = pool.acquire().await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    let begin = "create table written (id int8); set local statement_timeout = '7s'; set local app.tenant = 'a'";
+    sqlx::raw_sql(begin).execute(&mut *transaction).await.unwrap();
+    // Prepares the statements, so that each attempt waits at the same places. It is dropped at one place later than the
+    // attempt before it.
+    walk_on(&list, &mut transaction).await;
+    for waits in 0.. {
+        let query = page(&list, counted(TotalCount::Exact, request(2, ""))).on(&mut transaction);
+        let is_dropped = drop_after(waits, query.fetch_rows::<Id>()).await;
+        let settings = "select current_setting('statement_timeout'), current_setting('app.tenant', true), \
+            to_regclass('written') is not null";
+        let found: (String, Option<String>, bool) =
+            sqlx::query_as(settings).fetch_one(&mut *transaction).await.unwrap();
+        assert_eq!(found, ("7s".to_owned(), Some("a".to_owned()), true), "dropped after {waits} waits");
+        if !is_dropped {
+            break;
+        }
+    }
+    transaction.commit().await.unwrap();
+    assert_eq!(sqlx::query("insert into written values (1)").execute(&pool).await.unwrap().rows_affected(), 1);
+}
+
+/// Drops the future when it has waited this many times more than once. Returns whether it was not finished.
+async fn drop_after<T>(waits: usize, future: impl Future<Output = T>) -> bool {
+    let (mut future, mut waited) = (Box::pin(future), 0);
+    std::future::poll_fn(|context| {
+        waited += 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(_) => Poll::Ready(false),
+            Poll::Pending if waited > waits => Poll::Ready(true),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_dropped_check_leaves_no_transaction_open() {
+    let pool = database().await;
+    books(&pool).await;
+    let options = pool.connect_options().as_ref().clone();
+    let single = PgPoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+    let list = open(&single, BOOKS).await;
+    for waits in 0..30 {
+        // Leaves prepared statements, so that each attempt waits at the same places.
+        list.check().await.unwrap();
+        drop_after(waits, list.check()).await;
+        let is_idle = "select now() = statement_timestamp()";
+        let mut connection = single.acquire().await.unwrap();
+        let is_idle: bool = sqlx::raw_sql(is_idle).fetch_one(&mut *connection).await.unwrap().get(0);
+        assert!(is_idle, "dropped after {waits} waits");
+    }
 }
