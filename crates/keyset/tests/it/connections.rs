@@ -180,6 +180,40 @@ async fn row_level_security_can_be_the_only_scope() {
     run(&pool, &format!("drop owned by {role}; drop role {role}")).await;
 }
 
+#[tokio::test]
+async fn a_key_that_row_level_security_hides_from_the_index_is_refused() {
+    let pool = database().await;
+    let role = format!("looker_{}", std::process::id());
+    run(
+        &pool,
+        &format!(
+            "create type mood as enum ('calm', 'glad');
+            create table secured (tenant text not null, id int8 not null, n numeric(9) not null, mood mood not null,
+                u uuid not null, primary key (tenant, id));
+            create index on secured (tenant, n, id); create index on secured (tenant, mood, id);
+            create index on secured (tenant, u, id);
+            alter table secured enable row level security;
+            create policy own on secured using (tenant = current_setting('app.tenant'));
+            create role {role}; grant select on secured to {role}"
+        ),
+    )
+    .await;
+    let mut transaction = pool.begin().await.unwrap();
+    let set = format!("set local role {role}; set local app.tenant = 'a'");
+    sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut *transaction).await.unwrap();
+    let mut open = async |key| {
+        let orders = leak([Order { name: "it", keys: leak([asc(key), asc("id")]), indexed: &[] }]);
+        paging(&pool).open_on(&mut transaction, leak(Listing { orders, ..SECURED })).await.map(drop)
+    };
+    open("u").await.unwrap();
+    for key in ["n", "mood"] {
+        let refused = open(key).await.unwrap_err().to_string();
+        assert!(refused.contains("leakproof"), "{refused}");
+    }
+    drop(transaction);
+    run(&pool, &format!("drop owned by {role}; drop role {role}")).await;
+}
+
 const ROWS: &str = "create table rows (int64 int4 primary key, text text not null, int32 int4 not null);
     insert into rows select n, 'x', n from generate_series(1, 9) as n";
 
