@@ -8,7 +8,7 @@ use sqlx::{
     query::Query,
 };
 
-use crate::error::is_outdated_plan;
+use crate::error::{is_in_failed_transaction, is_outdated_plan};
 
 /// A statement and its values. It owns both, so it can be moved to a task and run more than once.
 #[derive(Debug, Clone)]
@@ -82,7 +82,11 @@ impl Statement {
                 if is_in_transaction {
                     return Err(error);
                 }
-                again.query()?.fetch_all(connection).await
+                match again.query()?.fetch_all(connection).await {
+                    // In a transaction that sqlx does not know of.
+                    Err(later) if is_in_failed_transaction(&later) => Err(error),
+                    rows => rows,
+                }
             }
             rows => rows,
         }
