@@ -86,7 +86,8 @@ impl Database {
         self.pool.close();
     }
 
-    /// Runs a statement that only reads. If its connection dies, runs it once more.
+    /// Runs a statement that only reads. If its connection dies, runs it once more. [`Statement::fetch_all`] describes what
+    /// happens if its table was changed.
     ///
     /// # Errors
     ///
@@ -136,7 +137,8 @@ impl Database {
     /// transaction was committed.
     ///
     /// `work` must wait only for its statements, and must return `Err` if one of them fails: after a failed statement,
-    /// Postgres turns the commit into a rollback and reports no error.
+    /// Postgres turns the commit into a rollback and reports no error. It runs them by [`Statement::fetch_all`], so that a
+    /// changed table fails one transaction of each connection, and not all.
     ///
     /// # Errors
     ///

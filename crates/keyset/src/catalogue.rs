@@ -15,9 +15,11 @@ use std::sync::Arc;
 pub use error::{CatalogueError, Problem};
 use pagination::{Direction, Position};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqlSafeStr, raw_sql};
+use tokio::task::JoinError;
 
 use crate::{
     Failure, Paging,
+    connection::begin,
     listing::Listing,
     selection::{Extent, Selection, Types},
     value::Value,
@@ -58,12 +60,16 @@ const SETTINGS: &str = "set local constraint_exclusion = on; set local plan_cach
     set local enable_seqscan = off; set local enable_bitmapscan = off; set local enable_sort = off; \
     set local enable_incremental_sort = off; set local jit = off";
 
-/// Checks a listing on a connection of the pool: see [`check_on`].
+/// Checks a listing on a connection of the pool: see [`check_on`]. It is a task of its own: a caller that left while the
+/// transaction begins would give the connection back with an open transaction.
 pub(crate) async fn check(paging: &Paging, listing: &'static Listing) -> Result<Checked, CatalogueError> {
-    let list = listing.name;
-    let connection = paging.connections.connection().await;
-    let mut connection = connection.map_err(|source| CatalogueError::Database { list, source })?;
-    check_on(paging, &mut connection, listing).await
+    let (list, paging) = (listing.name, paging.clone());
+    let failed = move |source| CatalogueError::Database { list, source };
+    let checked = tokio::spawn(async move {
+        let mut connection = paging.connections.connection().await.map_err(failed)?;
+        check_on(&paging, &mut connection, listing).await
+    });
+    checked.await.unwrap_or_else(|error: JoinError| Err(failed(sqlx::Error::Io(error.into()))))
 }
 
 /// Checks a listing.
@@ -94,7 +100,7 @@ async fn check_all(
     // A statement that was prepared before the table changed would be described as it was.
     connection.clear_cached_statements().await?;
     deallocate(connection).await?;
-    let mut transaction = connection.begin().await?;
+    let mut transaction = begin(connection).await?;
     raw_sql(SETTINGS).execute(&mut *transaction).await?;
     let mut check = Check { connection: &mut transaction, listing, is_partitioned: false, predicate: None, problems };
     let checked = check.run(paging.descriptors).await?;

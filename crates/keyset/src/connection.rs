@@ -1,4 +1,4 @@
-use std::{fmt, ops::DerefMut, sync::Arc};
+use std::{fmt, mem::ManuallyDrop, ops::DerefMut, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use sqlx::{
@@ -8,7 +8,7 @@ use sqlx::{
     query::Query,
 };
 
-use crate::error::is_outdated_plan;
+use crate::error::{is_in_failed_transaction, is_outdated_plan};
 
 /// A statement and its values. It owns both, so it can be moved to a task and run more than once.
 #[derive(Debug, Clone)]
@@ -82,7 +82,11 @@ impl Statement {
                 if is_in_transaction {
                     return Err(error);
                 }
-                again.query()?.fetch_all(connection).await
+                match again.query()?.fetch_all(connection).await {
+                    // In a transaction that sqlx does not know of.
+                    Err(later) if is_in_failed_transaction(&later) => Err(error),
+                    rows => rows,
+                }
             }
             rows => rows,
         }
@@ -113,8 +117,11 @@ pub enum On<'c> {
     /// A pool. The total runs beside the page, on another connection.
     Pool(&'c dyn Connections),
     /// One connection. The total runs after the page. In a transaction of the caller, it has the same timeout as on a pool,
-    /// does not make the transaction fail, and leaves no setting behind. Outside a transaction, only the connection's own
-    /// `statement_timeout` limits it.
+    /// does not make the transaction fail, and leaves no setting behind, even if the page is dropped. Outside a transaction,
+    /// only the connection's own `statement_timeout` limits it.
+    ///
+    /// Begin the transaction with sqlx's `begin`. In one that was begun by SQL, a page that is dropped while its total runs
+    /// can leave the shorter timeout behind, or make the transaction fail.
     Connection(&'c mut PgConnection),
 }
 
@@ -157,6 +164,17 @@ impl On<'_> {
             Self::Connection(connection) => On::Connection(connection),
         }
     }
+}
+
+/// Begins a transaction, or a savepoint in a transaction that sqlx has begun.
+///
+/// When sqlx's own future is dropped while it begins a savepoint, it rolls back the whole transaction of the caller. So it
+/// is never dropped unfinished, but leaked, and only the savepoint remains.
+pub(crate) async fn begin(connection: &mut PgConnection) -> sqlx::Result<Transaction<'_, Postgres>> {
+    let mut beginning = ManuallyDrop::new(Box::pin(connection.begin()));
+    let begun = beginning.as_mut().await;
+    drop(ManuallyDrop::into_inner(beginning));
+    begun
 }
 
 /// A connection held for several statements. Dropping it gives it back.

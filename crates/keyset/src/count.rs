@@ -11,6 +11,7 @@ use tokio::{sync::AcquireError, time::error::Elapsed};
 
 use crate::{
     On, Paging, Statement,
+    connection::begin,
     select::{self, HIT},
     selection::Selection,
     shape::{Draft, Purpose, Shape, indented},
@@ -92,7 +93,7 @@ async fn count(
 async fn behind(connection: &mut PgConnection, most: Duration, statement: Statement) -> sqlx::Result<Vec<PgRow>> {
     let timeout = format!("set local statement_timeout = {}", most.as_millis().max(1));
     if connection.is_in_transaction() {
-        let mut savepoint = connection.begin().await?;
+        let mut savepoint = begin(connection).await?;
         sqlx::raw_sql(AssertSqlSafe(timeout)).execute(&mut *savepoint).await?;
         let rows = statement.query()?.fetch_all(&mut *savepoint).await;
         savepoint.rollback().await?;

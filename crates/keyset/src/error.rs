@@ -195,3 +195,9 @@ pub(crate) fn is_outdated_plan(error: &sqlx::Error) -> bool {
     let routine = error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine);
     error.code().as_deref() == Some(FEATURE_NOT_SUPPORTED) && routine == Some("RevalidateCachedQuery")
 }
+
+/// Whether the statement did not run because an earlier one of its transaction has failed.
+pub(crate) fn is_in_failed_transaction(error: &sqlx::Error) -> bool {
+    const IN_FAILED_SQL_TRANSACTION: &str = "25P02";
+    error.as_database_error().and_then(|error| error.code()).as_deref() == Some(IN_FAILED_SQL_TRANSACTION)
+}

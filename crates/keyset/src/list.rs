@@ -78,6 +78,9 @@ impl Paging {
     /// settings of the connection. Such a list is not checked again now and then, because the pool's connections lack
     /// these settings.
     ///
+    /// A transaction that the connection is in must have been begun with sqlx's `begin`: one that was begun by SQL is rolled
+    /// back.
+    ///
     /// # Errors
     ///
     /// As [`Paging::open`].

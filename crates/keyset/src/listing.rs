@@ -146,9 +146,12 @@ pub enum ScopeBy {
     /// transaction that begins with `set local`, by [`Query::on`], and open the list with
     /// [`Paging::open_on`](crate::Paging::open_on).
     ///
-    /// With the policy `tenant = current_setting('app.tenant')`, Postgres 15 makes the policy and the seek conditions of one
-    /// index, for keys of the types text, timestamptz, uuid and int8. A filter whose operator is not `leakproof`, such as
-    /// `@>`, is tested after the policy, row by row.
+    /// Postgres tests a condition before the policy, and so by an index, only if its operators are `leakproof`. Measured on
+    /// Postgres 15 with the policy `tenant = current_setting('app.tenant')`: a page reads a page if its keys are integers,
+    /// floats, text, varchar, char, bytea, bool, uuid, inet, dates, times or intervals. With a numeric, an enum, citext, an
+    /// array or jsonb among the keys, it reads all rows of the tenant before its position: 19,000 for 21, in 4 ms. Opening
+    /// such a list fails if it is opened with the role of the service. A filter of such a type, or with an operator such as
+    /// `@>`, is tested row by row, even if an index would serve it without the policy.
     Policy,
 }
 

@@ -4,6 +4,7 @@
 
 mod available;
 mod callers;
+mod changes;
 mod deaths;
 mod limits;
 mod migrating;

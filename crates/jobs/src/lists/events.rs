@@ -168,7 +168,7 @@ impl Append {
         }));
         let insert = rows.insert_into("job_events", "id collate \"C\"");
         let sql = format!("{insert} on conflict (workspace_id, id) do nothing returning id");
-        let recorded = rows.bind(Statement::built(sql.into()).bind(workspace)).query()?.fetch_all(connection).await?;
+        let recorded = rows.bind(Statement::built(sql.into()).bind(workspace)).fetch_all(connection).await?;
         recorded.iter().map(|row| row.try_get("id")).collect()
     }
 
@@ -291,9 +291,9 @@ async fn check_same(
     );
     let job_ids: Vec<Uuid> = new.iter().map(|new| new.job_id).collect();
     let ids: Vec<&str> = new.iter().map(|new| new.event.id.as_str()).collect();
-    let query = Statement::new(sql).bind(workspace).bind(job_ids).bind(ids).query()?;
+    let statement = Statement::new(sql).bind(workspace).bind(job_ids).bind(ids);
     let mut by_id: HashMap<String, JobEvent> = HashMap::new();
-    for row in query.fetch_all(connection).await? {
+    for row in statement.fetch_all(connection).await? {
         let event: JobEvent = list.message(&row)?;
         by_id.insert(event.id.clone(), event);
     }

@@ -361,8 +361,8 @@ impl NewRow for NewJob {
             ) as job";
         let ids: Vec<_> = new.iter().map(|new| new.id).collect();
         let bytes: Vec<_> = new.iter().map(|new| operation(&new.job).1.len() as i64).collect();
-        let query = Statement::new(sql).bind(workspace).bind(ids).bind(bytes).query()?;
-        let rows = service.database.transaction(BEGIN, move |connection| Box::pin(query.fetch_all(connection)));
+        let statement = Statement::new(sql).bind(workspace).bind(ids).bind(bytes);
+        let rows = service.database.transaction(BEGIN, move |connection| Box::pin(statement.fetch_all(connection)));
         let rows = rows.await?;
         let rows = rows.iter().map(ExistingJob::from_row).collect::<sqlx::Result<Vec<_>>>()?;
         let mut by_id: HashMap<Uuid, ExistingJob> = rows.into_iter().map(|row| (row.id, row)).collect();

@@ -1,12 +1,12 @@
 //! Pages on a pool, another pool, one connection, and in a transaction; and under tables that change.
-use std::time::Duration;
+use std::{task::Poll, time::Duration};
 
 use keyset::{Error, Filter, List, Listing, Order, Query, ScopeBy, asc, desc};
 use pagination::{
     InvalidArgument, PageTokenErrorKind,
     proto::{PageRequest, TotalCount, TotalCountPrecision},
 };
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, Row};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, Row, postgres::PgPoolOptions};
 
 use crate::support::{Id, database, eventually, everything, ids, leak, open, paging, request, run};
 
@@ -180,6 +180,40 @@ async fn row_level_security_can_be_the_only_scope() {
     run(&pool, &format!("drop owned by {role}; drop role {role}")).await;
 }
 
+#[tokio::test]
+async fn a_key_that_row_level_security_hides_from_the_index_is_refused() {
+    let pool = database().await;
+    let role = format!("looker_{}", std::process::id());
+    run(
+        &pool,
+        &format!(
+            "create type mood as enum ('calm', 'glad');
+            create table secured (tenant text not null, id int8 not null, n numeric(9) not null, mood mood not null,
+                u uuid not null, primary key (tenant, id));
+            create index on secured (tenant, n, id); create index on secured (tenant, mood, id);
+            create index on secured (tenant, u, id);
+            alter table secured enable row level security;
+            create policy own on secured using (tenant = current_setting('app.tenant'));
+            create role {role}; grant select on secured to {role}"
+        ),
+    )
+    .await;
+    let mut transaction = pool.begin().await.unwrap();
+    let set = format!("set local role {role}; set local app.tenant = 'a'");
+    sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut *transaction).await.unwrap();
+    let mut open = async |key| {
+        let orders = leak([Order { name: "it", keys: leak([asc(key), asc("id")]), indexed: &[] }]);
+        paging(&pool).open_on(&mut transaction, leak(Listing { orders, ..SECURED })).await.map(drop)
+    };
+    open("u").await.unwrap();
+    for key in ["n", "mood"] {
+        let refused = open(key).await.unwrap_err().to_string();
+        assert!(refused.contains("leakproof"), "{refused}");
+    }
+    drop(transaction);
+    run(&pool, &format!("drop owned by {role}; drop role {role}")).await;
+}
+
 const ROWS: &str = "create table rows (int64 int4 primary key, text text not null, int32 int4 not null);
     insert into rows select n, 'x', n from generate_series(1, 9) as n";
 
@@ -274,4 +308,64 @@ async fn a_dropped_page_leaves_its_connection_usable() {
     assert_eq!(walk_on(&list, &mut connection).await.len(), 9);
     let setting: String = connection.fetch_one("show statement_timeout").await.unwrap().get(0);
     assert_eq!(setting, "0");
+}
+
+#[tokio::test]
+async fn a_dropped_page_leaves_its_transaction_as_it_was() {
+    let pool = database().await;
+    books(&pool).await;
+    let list = open(&pool, BOOKS).await;
+    let mut connection = pool.acquire().await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    let begin = "create table written (id int8); set local statement_timeout = '7s'; set local app.tenant = 'a'";
+    sqlx::raw_sql(begin).execute(&mut *transaction).await.unwrap();
+    // Prepares the statements, so that each attempt waits at the same places. It is dropped at one place later than the
+    // attempt before it.
+    walk_on(&list, &mut transaction).await;
+    for waits in 0.. {
+        let query = page(&list, counted(TotalCount::Exact, request(2, ""))).on(&mut transaction);
+        let is_dropped = drop_after(waits, query.fetch_rows::<Id>()).await;
+        let settings = "select current_setting('statement_timeout'), current_setting('app.tenant', true), \
+            to_regclass('written') is not null";
+        let found: (String, Option<String>, bool) =
+            sqlx::query_as(settings).fetch_one(&mut *transaction).await.unwrap();
+        assert_eq!(found, ("7s".to_owned(), Some("a".to_owned()), true), "dropped after {waits} waits");
+        if !is_dropped {
+            break;
+        }
+    }
+    transaction.commit().await.unwrap();
+    assert_eq!(sqlx::query("insert into written values (1)").execute(&pool).await.unwrap().rows_affected(), 1);
+}
+
+/// Drops the future when it has waited this many times more than once. Returns whether it was not finished.
+async fn drop_after<T>(waits: usize, future: impl Future<Output = T>) -> bool {
+    let (mut future, mut waited) = (Box::pin(future), 0);
+    std::future::poll_fn(|context| {
+        waited += 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(_) => Poll::Ready(false),
+            Poll::Pending if waited > waits => Poll::Ready(true),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_dropped_check_leaves_no_transaction_open() {
+    let pool = database().await;
+    books(&pool).await;
+    let options = pool.connect_options().as_ref().clone();
+    let single = PgPoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+    let list = open(&single, BOOKS).await;
+    for waits in 0..30 {
+        // Leaves prepared statements, so that each attempt waits at the same places.
+        list.check().await.unwrap();
+        drop_after(waits, list.check()).await;
+        let is_idle = "select now() = statement_timestamp()";
+        let mut connection = single.acquire().await.unwrap();
+        let is_idle: bool = sqlx::raw_sql(is_idle).fetch_one(&mut *connection).await.unwrap().get(0);
+        assert!(is_idle, "dropped after {waits} waits");
+    }
 }
