@@ -62,8 +62,8 @@ async fn check_null(check: &mut Check<'_>, order: &Order, key: &Key, expression:
 
 /// Advises a constraint, which is added without a long lock. Its name says what it is for, and is the same each time.
 fn advise_check(check: &mut Check<'_>, what: &str, purpose: &str, condition: &str) {
-    let Listing { from: table, condition: of_every_row, .. } = check.listing;
-    let condition = match of_every_row {
+    let table = check.listing.from;
+    let condition = match check.predicate {
         // Rows outside the list may violate it.
         Some(of_every_row) if purpose == "not_null" => format!("(({of_every_row}) is not true) or ({condition})"),
         Some(_) | None => condition.to_owned(),

@@ -347,9 +347,3 @@ async fn a_filter_without_an_operator_for_its_value_is_refused() {
         assert!(refused.await.contains("operator does not exist"));
     }
 }
-
-/// Why a list is not opened; empty if it is.
-async fn refusal(pool: &PgPool, listing: Listing) -> String {
-    let opened = paging(pool).open(leak(listing)).await;
-    opened.err().map(|error| error.to_string()).unwrap_or_default()
-}
