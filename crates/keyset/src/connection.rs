@@ -112,9 +112,9 @@ impl Statement {
 pub enum On<'c> {
     /// A pool. The total runs beside the page, on another connection.
     Pool(&'c dyn Connections),
-    /// One connection. The total runs after the page. In a transaction of the caller, it has the same timeout as on a pool,
-    /// does not make the transaction fail, and leaves no setting behind. Outside a transaction, only the connection's own
-    /// `statement_timeout` limits it.
+    /// One connection. The total runs after the page, for at most as long as on a pool. It does not make a transaction of
+    /// the caller fail, and leaves no setting behind. A page that is dropped leaves a transaction open and usable, if sqlx
+    /// began the transaction; after one that SQL began, roll the transaction back.
     Connection(&'c mut PgConnection),
 }
 
