@@ -221,8 +221,9 @@ pub fn options_for_pages(options: PgConnectOptions) -> PgConnectOptions {
     options_for_pooler(options).options(SETTINGS_FOR_PAGES)
 }
 
-/// Sets options for connections that run pages through a pooler in transaction mode, such as PgBouncer. Poolers refuse or
-/// drop [`SETTINGS_FOR_PAGES`] at the start of a connection, so give them to the role of the service:
+/// Sets options for connections that run pages through a pooler in transaction mode, such as PgBouncer. Poolers refuse
+/// [`SETTINGS_FOR_PAGES`] at the start of a connection, with an error such as `unsupported startup parameter`, or drop them.
+/// So give them to the role of the service:
 ///
 /// ```sql
 /// alter role books set plan_cache_mode = force_generic_plan;

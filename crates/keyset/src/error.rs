@@ -14,7 +14,7 @@ pub enum Error {
     #[error(transparent)]
     Request(#[from] InvalidArgument),
     /// Postgres failed, or could not be reached.
-    #[error("database error: {0}")]
+    #[error("database error: {source}{hint}", source = .0, hint = hint(.0))]
     Database(#[from] sqlx::Error),
     /// The page took too long in the database, and its statement was cancelled. The caller is told how to narrow the
     /// request.
@@ -181,6 +181,19 @@ impl Failure {
             state if state.starts_with(INSUFFICIENT_RESOURCES_CLASS) => Self::Exhausted,
             _ => Self::Inside,
         }
+    }
+}
+
+/// What may be wrong around the database, to be written after the error: nothing for most errors.
+pub(crate) fn hint(error: &sqlx::Error) -> &'static str {
+    const INVALID_STATEMENT_NAME: &str = "26000";
+    const DUPLICATE_STATEMENT: &str = "42P05";
+    match error.as_database_error().and_then(|error| error.code()).as_deref() {
+        Some(INVALID_STATEMENT_NAME | DUPLICATE_STATEMENT) => {
+            "; a pooler between this program and Postgres loses prepared statements: PgBouncer needs version 1.21 or later \
+             and max_prepared_statements above 0"
+        }
+        Some(_) | None => "",
     }
 }
 

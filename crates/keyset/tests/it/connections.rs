@@ -328,3 +328,23 @@ async fn a_dropped_page_leaves_its_transaction_open() {
     let written: Vec<i64> = sqlx::query_scalar("select id from written order by id").fetch_all(&pool).await.unwrap();
     assert_eq!(written, [1, 2]);
 }
+
+#[tokio::test]
+async fn an_error_tells_that_a_pooler_loses_prepared_statements() {
+    let pool = database().await;
+    books(&pool).await;
+    let list = open(&pool, BOOKS).await;
+    let mut connection = pool.acquire().await.unwrap();
+    walk_on(&list, &mut connection).await;
+    // The server connection of another client.
+    connection.execute(sqlx::raw_sql("deallocate all")).await.unwrap();
+    let error = page(&list, request(2, "")).on(&mut connection).fetch_rows::<Id>().await.unwrap_err().to_string();
+    assert!(error.contains("max_prepared_statements"), "{error}");
+
+    // The names that another client has given.
+    let mut connection = PgConnection::connect_with(&pool.connect_options()).await.unwrap();
+    let prepare: String = (1..100).map(|n| format!("prepare sqlx_s_{n} as select 1;")).collect();
+    sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection).await.unwrap();
+    let error = paging(&pool).open_on(&mut connection, leak(BOOKS)).await.unwrap_err().to_string();
+    assert!(error.contains("max_prepared_statements"), "{error}");
+}
