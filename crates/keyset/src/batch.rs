@@ -6,6 +6,7 @@ use crate::{
     Error, List, On, Statement,
     array::Array,
     listing::{Filter, ScopeBy},
+    select::tagged,
     target::{Refusal, Target},
     value::{Given, Value},
 };
@@ -114,6 +115,6 @@ impl<'a> Batch<'a> {
              cross join lateral (\n    select {columns}\n    from {from}\n    where {conditions}({column}) = keyset_value\n    \
              limit 1\n) as found"
         );
-        Ok((bound.into_iter().fold(Statement::built(sql.into()), Statement::bind), count, on))
+        Ok((bound.into_iter().fold(Statement::built(tagged(sql, &opened.types).into()), Statement::bind), count, on))
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Checked {
 enum Fault {
     Declaration(String),
     Database(sqlx::Error),
+    /// Another step has reported it.
+    Reported,
 }
 
 impl From<sqlx::Error> for Fault {
@@ -56,11 +58,7 @@ const SETTINGS: &str = "set local constraint_exclusion = on; set local plan_cach
     set local enable_seqscan = off; set local enable_bitmapscan = off; set local enable_sort = off; \
     set local enable_incremental_sort = off; set local jit = off";
 
-/// Checks a listing on a connection of the pool.
-///
-/// # Errors
-///
-/// The problems, if they do not let the list be paged.
+/// Checks a listing on a connection of the pool: see [`check_on`].
 pub(crate) async fn check(paging: &Paging, listing: &'static Listing) -> Result<Checked, CatalogueError> {
     let list = listing.name;
     let connection = paging.connections.connection().await;
@@ -68,11 +66,11 @@ pub(crate) async fn check(paging: &Paging, listing: &'static Listing) -> Result<
     check_on(paging, &mut connection, listing).await
 }
 
-/// Checks a listing on this connection.
+/// Checks a listing.
 ///
 /// # Errors
 ///
-/// Those of [`check`].
+/// The problems, if they do not let the list be paged.
 pub(crate) async fn check_on(
     paging: &Paging,
     connection: &mut PgConnection,
@@ -95,9 +93,10 @@ async fn check_all(
 ) -> sqlx::Result<Option<(Arc<Types>, Option<Layout>)>> {
     // A statement that was prepared before the table changed would be described as it was.
     connection.clear_cached_statements().await?;
+    deallocate(connection).await?;
     let mut transaction = connection.begin().await?;
     raw_sql(SETTINGS).execute(&mut *transaction).await?;
-    let mut check = Check { connection: &mut transaction, listing, is_partitioned: false, problems };
+    let mut check = Check { connection: &mut transaction, listing, is_partitioned: false, predicate: None, problems };
     let checked = check.run(paging.descriptors).await?;
     transaction.rollback().await?;
     Ok(checked)
@@ -109,6 +108,8 @@ struct Check<'c> {
     connection: &'c mut PgConnection,
     listing: &'static Listing,
     is_partitioned: bool,
+    /// The condition of every row, if a partial index can have it.
+    predicate: Option<&'static str>,
     problems: &'c mut Vec<Problem>,
 }
 
@@ -121,12 +122,18 @@ impl Check<'_> {
             return Ok(None);
         }
         let layout = self.layout(descriptors).await?;
-        types::check_conditions(self).await?;
+        let is_condition_right = types::check_conditions(self).await?;
         let mut expressions = types::find(self).await?;
-        let types = types::of(self, &expressions).await?.map(Arc::new);
+        let types = types::of(self, &expressions).await?;
+        let tag = types::tag(self).await?;
+        let types = types.map(|types| Arc::new(Types { tag, ..types }));
         declaration::check_prefixes(self, &expressions).await?;
+        if !is_condition_right {
+            return Ok(None);
+        }
         comparisons::check(self, &mut expressions).await?;
         if listing.is_table() {
+            self.predicate = comparisons::predicate(self).await?;
             constraints::check(self, &expressions).await?;
             let served = indexes::check(self, &expressions).await?;
             if let (Some(types), Some(_)) = (&types, &layout) {
@@ -199,31 +206,41 @@ impl Check<'_> {
 
     /// Ends a step. If it failed because of the declaration, that is a problem, and the check goes on.
     async fn end<T>(&mut self, about: &str, step: Result<T, Fault>) -> sqlx::Result<Option<T>> {
-        let end = if step.is_ok() {
-            "release savepoint keyset_step"
-        } else {
-            "rollback to savepoint keyset_step; release savepoint keyset_step"
-        };
         match step {
             Ok(found) => {
-                raw_sql(end).execute(&mut *self.connection).await?;
+                raw_sql("release savepoint keyset_step").execute(&mut *self.connection).await?;
                 return Ok(Some(found));
             }
+            Err(Fault::Reported) => {}
             Err(Fault::Declaration(problem)) => self.report(problem),
             Err(Fault::Database(error)) if is_refusal(&error) => {
                 self.report(format!("{about}: {}", error::message(&error)));
             }
             Err(Fault::Database(error)) => return Err(error),
         }
-        raw_sql(end).execute(&mut *self.connection).await?;
+        let back = "rollback to savepoint keyset_step; release savepoint keyset_step";
+        raw_sql(back).execute(&mut *self.connection).await?;
+        deallocate(self.connection).await?;
         Ok(None)
     }
 }
 
-/// Whether Postgres refused the statement for what it says.
+/// Forgets the statements that a failed step has prepared. No rollback does that.
+async fn deallocate(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let names = "select name from pg_prepared_statements where starts_with(name, 'keyset_')";
+    let names: Vec<String> = sqlx::query_scalar(names).fetch_all(&mut *connection).await?;
+    for name in names {
+        raw_sql(AssertSqlSafe(format!("deallocate {name}"))).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Whether the statement was refused for what it says.
 fn is_refusal(error: &sqlx::Error) -> bool {
     match Failure::of(error) {
-        Failure::Changed | Failure::Value | Failure::Text | Failure::Inside => error.as_database_error().is_some(),
+        Failure::Changed | Failure::Value | Failure::Text | Failure::Inside => {
+            error.as_database_error().is_some() || error::is_unknown_type(error)
+        }
         Failure::Exhausted | Failure::TooSlow | Failure::Locked | Failure::Conflict | Failure::Unavailable => false,
     }
 }

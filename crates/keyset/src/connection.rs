@@ -202,12 +202,13 @@ impl Connections for PgPool {
 ///
 /// - Generic plans. The plan of a page never depends on the bound values, and planning takes longer than running a
 ///   page.
-/// - No sort if an index gives the order. Until a new table is analyzed, Postgres assumes that it is small, and would
-///   sort all of it for each page.
+/// - No sort if an index gives the order.
 /// - No just-in-time compilation. The statements are too short to gain from it.
 ///
-/// Lists also work without these settings. Their pages then spend time on planning, and may sort the whole table until it
-/// is analyzed.
+/// Lists also work without these settings. Measured with a million rows on Postgres 15, a page then takes up to 0.05 ms more
+/// for planning. A plan that a connection has made while the table was small may sort all of it until it is analyzed again:
+/// 105 to 197 ms for 300,000 rows. Set all of them or none: without sorts, just-in-time compilation takes 50 to 80 ms for
+/// each page of several branches.
 pub const SETTINGS_FOR_PAGES: [(&str, &str); 4] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_sort", "off"),
@@ -236,7 +237,11 @@ pub fn options_for_pages(options: PgConnectOptions) -> PgConnectOptions {
 ///   a connection that has prepared 200 takes about 35 MiB. PgBouncer knows prepared statements since version 1.21, if
 ///   its `max_prepared_statements` is not 0.
 /// - No logging of statements.
+/// - No `extra_float_digits`, which PgBouncer refuses too. Postgres writes floats exactly without it.
+///
+/// PgBouncer gives a connection of Postgres to each transaction in turn, so a statement must be a named one: never run sqlx's
+/// `persistent(false)` through it outside a transaction, or a client may get the rows of another.
 pub fn options_for_pooler(options: PgConnectOptions) -> PgConnectOptions {
     use sqlx::ConnectOptions;
-    options.disable_statement_logging().statement_cache_capacity(200)
+    options.disable_statement_logging().statement_cache_capacity(200).extra_float_digits(None)
 }

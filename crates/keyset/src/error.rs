@@ -154,6 +154,7 @@ impl Failure {
         const CRASH_SHUTDOWN: &str = "57P02";
         const CANNOT_CONNECT_NOW: &str = "57P03";
         const IDLE_SESSION_TIMEOUT: &str = "57P05";
+        const PROTOCOL_VIOLATION: &str = "08P01";
         const CONNECTION_EXCEPTION_CLASS: &str = "08";
         const INSUFFICIENT_RESOURCES_CLASS: &str = "53";
 
@@ -177,6 +178,8 @@ impl Failure {
             | CRASH_SHUTDOWN
             | CANNOT_CONNECT_NOW
             | IDLE_SESSION_TIMEOUT => Self::Unavailable,
+            // It does not pass by itself: a pooler may have lost a prepared statement.
+            PROTOCOL_VIOLATION => Self::Inside,
             state if state.starts_with(CONNECTION_EXCEPTION_CLASS) => Self::Unavailable,
             state if state.starts_with(INSUFFICIENT_RESOURCES_CLASS) => Self::Exhausted,
             _ => Self::Inside,

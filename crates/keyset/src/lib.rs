@@ -76,7 +76,8 @@
 //! For totals that are read instead of counted, add a table for each [`Counter`], which the service's own writes
 //! maintain.
 //!
-//! If something is missing, [`Paging::open`] returns an error that says what to add, as SQL where possible.
+//! If something is missing, [`Paging::open`] returns an error with all of it, as a script for `psql` where SQL can add it:
+//! see [`CatalogueError::script`], and the example `advise`.
 //!
 //! # Orders that are not columns of a table
 //!

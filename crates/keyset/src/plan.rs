@@ -9,7 +9,6 @@ pub(crate) struct Node<'a> {
     /// Whether a Sort above reads all rows of this node.
     pub(crate) is_sorted_whole: bool,
     /// Whether it is a part of a CTE.
-    #[cfg_attr(not(feature = "conformance"), expect(dead_code, reason = "the kit reads it"))]
     pub(crate) is_in_cte: bool,
 }
 

@@ -13,7 +13,7 @@ use crate::{
     MAX_PAGE_BYTES,
     listing::{Key, Nulls, Sort},
     seek::{self, branches},
-    selection::Selection,
+    selection::{Selection, Types},
     shape::{Anchor, Draft, Shape, Slot, indented},
     source::{Found, Reading, Source, or_true},
 };
@@ -61,7 +61,12 @@ pub(crate) fn page(selection: &Selection, direction: Direction, anchor: Option<&
         Some(columns) => select.mask(&page, columns),
         None => page,
     };
-    draft.finish(page)
+    draft.finish(tagged(page, &selection.types))
+}
+
+/// A statement that returns the columns of the list, with the tag of their types.
+pub(crate) fn tagged(statement: String, types: &Types) -> String {
+    if types.tag.is_empty() { statement } else { format!("{statement}\n/* types {} */", types.tag) }
 }
 
 /// The rows that a capped count examines, and whether each one is a hit.

@@ -43,6 +43,9 @@ pub(crate) struct Types {
     pub(crate) scope: Vec<Target>,
     pub(crate) parameters: Vec<Target>,
     pub(crate) filters: Vec<Target>,
+    /// Stands for the types of the columns. It is a comment in the statements that return them, so that their text changes
+    /// with the types: a pooler keeps a prepared statement by its text, also after the table has changed.
+    pub(crate) tag: String,
 }
 
 /// The type of a key.

@@ -18,15 +18,21 @@ pub(super) async fn check(check: &mut Check<'_>, expressions: &mut Vec<Expressio
         let type_name = &found.value_type.name;
         let problem =
             format!("{what}: {text} has the type {type_name}, which has no {lacks}; use an expression of another type");
-        let compared = compared.or_else(|fault| match fault {
-            Fault::Database(error) if super::is_refusal(&error) => Err(Fault::Declaration(problem)),
-            fault => Err(fault),
+        let compared = compared.map_err(|fault| match fault {
+            Fault::Database(error) if is_undefined(&error) => Fault::Declaration(problem),
+            fault @ (Fault::Database(_) | Fault::Declaration(_) | Fault::Reported) => fault,
         });
         check.end(text, compared).await?;
         let is_usable = is_compared && (!is_indexed || can_be_indexed(check, &what, &found).await?);
         expressions.retain(|expression| is_usable || expression.text != text);
     }
     Ok(())
+}
+
+/// Whether the type has no such comparison.
+fn is_undefined(error: &sqlx::Error) -> bool {
+    const UNDEFINED_FUNCTION: &str = "42883";
+    error.as_database_error().and_then(|error| error.code()).as_deref() == Some(UNDEFINED_FUNCTION)
 }
 
 /// What the listing does with an expression.
@@ -67,22 +73,33 @@ async fn compare(connection: &mut PgConnection, listing: &Listing, text: &str, c
     Ok(())
 }
 
-/// Whether an index can hold the expression. The planner proves contradictions of immutable expressions only.
+/// Whether an index can hold the expression.
 async fn can_be_indexed(check: &mut Check<'_>, what: &str, found: &Expression) -> sqlx::Result<bool> {
     // A row that is neither null nor not null exists.
     if found.value_type.is_row {
         return Ok(true);
     }
-    let text = found.text;
-    let contradiction = format!("({text}) is null and ({text}) is not null");
-    check.begin().await?;
-    let is_immutable = constraints::is_impossible(check.connection, check.listing, &contradiction).await;
-    let is_immutable = check.end(text, is_immutable).await?;
+    let is_immutable = is_immutable(check, found.text).await?;
     if is_immutable == Some(false) {
         check.report(format!(
-            "{what}: no index can hold {text}, because its value depends on more than the row; use the column that it is \
-             computed from, or store the value in a column"
+            "{what}: no index can hold {}, because its value depends on more than the row; use the column that it is \
+             computed from, or store the value in a column",
+            found.text
         ));
     }
     Ok(is_immutable == Some(true))
+}
+
+/// The planner proves contradictions of immutable expressions only. `None` if Postgres refuses the expression.
+async fn is_immutable(check: &mut Check<'_>, text: &str) -> sqlx::Result<Option<bool>> {
+    let contradiction = format!("({text}) is null and ({text}) is not null");
+    check.begin().await?;
+    let is_immutable = constraints::is_impossible(check.connection, check.listing, &contradiction).await;
+    check.end(text, is_immutable).await
+}
+
+/// The condition of every row, if a partial index can have it.
+pub(super) async fn predicate(check: &mut Check<'_>) -> sqlx::Result<Option<&'static str>> {
+    let Some(condition) = check.listing.condition else { return Ok(None) };
+    Ok((is_immutable(check, condition).await? == Some(true)).then_some(condition))
 }

@@ -138,7 +138,9 @@ pub(super) fn message(listing: &Listing, descriptors: &[u8]) -> Result<Option<Me
 /// check can go on.
 pub(super) async fn check_from(check: &mut Check<'_>) -> sqlx::Result<bool> {
     let listing = check.listing;
-    if listing.from.is_empty() || listing.columns.is_empty() {
+    let has_parameters = repeated(listing.parameters).is_empty()
+        && listing.parameters.iter().all(|name| listing.from.contains(&format!("{{{name}}}")));
+    if listing.from.is_empty() || listing.columns.is_empty() || !has_parameters {
         return Ok(false);
     }
     check.begin().await?;

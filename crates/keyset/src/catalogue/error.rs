@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 /// Its text has a line for each problem, and below that the SQL that solves it. `Debug` writes the same text, because
 /// that is what a `main` which returns the error prints. [`CatalogueError::script`] is the SQL as a file for `psql`.
 #[derive(thiserror::Error)]
+#[non_exhaustive]
 pub enum CatalogueError {
     /// The declaration does not match the database, or contradicts itself.
     #[error("{}", lines(list, problems))]
@@ -87,5 +88,30 @@ fn lines(list: &str, problems: &[Problem]) -> String {
 
 /// The message of the error, without the place in Postgres's source that reported it.
 pub(super) fn message(error: &sqlx::Error) -> String {
-    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+    match error.as_database_error() {
+        Some(error) if has_lost_statement(error) => {
+            let reason = error.message();
+            format!(
+                "a pooler between this program and Postgres loses prepared statements ({reason}): PgBouncer needs version \
+                 1.21 or later and max_prepared_statements above 0"
+            )
+        }
+        Some(error) => error.message().to_owned(),
+        None if is_unknown_type(error) => {
+            format!("sqlx cannot read one of the types, such as a multirange; cast it to text ({error})")
+        }
+        None => error.to_string(),
+    }
+}
+
+/// Whether a statement that was prepared does not exist, or exists already.
+fn has_lost_statement(error: &dyn sqlx::error::DatabaseError) -> bool {
+    const INVALID_SQL_STATEMENT_NAME: &str = "26000";
+    const DUPLICATE_PREPARED_STATEMENT: &str = "42P05";
+    matches!(error.code().as_deref(), Some(INVALID_SQL_STATEMENT_NAME | DUPLICATE_PREPARED_STATEMENT))
+}
+
+/// Whether sqlx looked a type up and does not know its kind.
+pub(super) fn is_unknown_type(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::TypeNotFound { .. })
 }

@@ -217,7 +217,7 @@ impl<'e> Wanted<'e> {
         let listing = check.listing;
         // Postgres cannot create an index of a partitioned table without blocking writes.
         let concurrently = if check.is_partitioned { "" } else { " concurrently" };
-        let condition = listing.condition.map(|condition| format!(" where ({condition})")).unwrap_or_default();
+        let condition = check.predicate.map(|condition| format!(" where ({condition})")).unwrap_or_default();
         let create = format!("create index{concurrently} on {} ({self}){condition}", listing.from);
         let serves = self.serves.join(", nor ");
         match &self.invalid {

@@ -135,18 +135,32 @@ pub(super) async fn find(check: &mut Check<'_>) -> sqlx::Result<Vec<Expression>>
 
 /// The columns of a row.
 pub(super) async fn columns(connection: &mut PgConnection, listing: &'static Listing) -> Result<Vec<PgColumn>, Fault> {
-    let columns = format!("select {} from {} limit 0", listing.columns, from(listing, "true"));
+    // A pooler may have prepared the same text before the table was changed, so the text is different each time.
+    let time = "select clock_timestamp()::text";
+    let time: String = sqlx::query_scalar(time).fetch_one(&mut *connection).await?;
+    let columns = format!("select {} from {} limit 0 -- at {time}", listing.columns, from(listing, "true"));
     let prepared = connection.prepare(AssertSqlSafe(columns).into_sql_str()).await?;
     Ok(prepared.columns().to_vec())
 }
 
-/// Makes Postgres parse the condition of every row and the weight of a row.
-pub(super) async fn check_conditions(check: &mut Check<'_>) -> sqlx::Result<()> {
+/// Stands for the names, types and collations of all columns of a table; empty for a query.
+pub(super) async fn tag(check: &mut Check<'_>) -> sqlx::Result<String> {
+    if !check.listing.is_table() {
+        return Ok(String::new());
+    }
+    let tag = "select left(md5(string_agg(concat_ws(' ', attname, atttypid, atttypmod, attcollation), ',' order by attnum)), 8)
+        from pg_attribute where attrelid = $1::regclass and attnum > 0 and not attisdropped";
+    sqlx::query_scalar(tag).bind(check.listing.from).fetch_one(&mut *check.connection).await
+}
+
+/// Makes Postgres parse the condition of every row and the weight of a row. Returns whether it accepts the condition.
+pub(super) async fn check_conditions(check: &mut Check<'_>) -> sqlx::Result<bool> {
     let listing = check.listing;
+    let mut is_condition_right = true;
     if let Some(condition) = listing.condition {
         check.begin().await?;
         let types = parameter_types(check.connection, listing, condition).await;
-        check.end(&format!("the condition {condition}"), types).await?;
+        is_condition_right = check.end(&format!("the condition {condition}"), types).await?.is_some();
     }
     if let Some(weight) = listing.weight {
         check.begin().await?;
@@ -156,7 +170,7 @@ pub(super) async fn check_conditions(check: &mut Check<'_>) -> sqlx::Result<()> 
         let prepared = raw_sql(AssertSqlSafe(prepare)).execute(&mut *check.connection).await;
         check.end(&format!("the weight {weight}"), prepared.map_err(Fault::from)).await?;
     }
-    Ok(())
+    Ok(is_condition_right)
 }
 
 /// The types that a listing's statements cast to; `None` if there are problems.
@@ -185,7 +199,7 @@ pub(super) async fn of(check: &mut Check<'_>, expressions: &[Expression]) -> sql
     let (Some(keys), Some(scope), Some(parameters), Some(filters)) = (keys, scope, parameters, filters) else {
         return Ok(None);
     };
-    Ok(Some(Types { keys, scope, parameters, filters }))
+    Ok(Some(Types { keys, scope, parameters, filters, tag: String::new() }))
 }
 
 fn added((mut targets, target): (Vec<Target>, Target)) -> Vec<Target> {
@@ -241,6 +255,9 @@ async fn column_target(
 ) -> Result<Target, Fault> {
     if let Some(found) = named(expressions, column) {
         return Ok(target(connection, found.value_type.oid, found.collation.clone()).await?.of_column());
+    }
+    if !listing.places_conditions() {
+        return Err(Fault::Reported);
     }
     // The column exists only inside the query.
     let inside = inferred(connection, listing, &format!("({column}) = {{}}"), "{}").await?;

@@ -162,9 +162,12 @@ async fn mend(pool: &PgPool, listing: Listing) {
     match paging.open(listing).await {
         Ok(list) => {
             let query = list.page(Some(request(5, "")), "").scope(1_i64);
-            let query = listing.filters.iter().fold(query, |query, filter| match filter.test {
-                Test::AnyOf(_) => query.filter::<Vec<String>>(filter.name, None),
-                _ => query.filter::<String>(filter.name, None),
+            let query = listing.filters.iter().fold(query, |query, filter| {
+                if matches!(filter.test, Test::AnyOf(_)) {
+                    query.filter::<Vec<String>>(filter.name, None)
+                } else {
+                    query.filter::<String>(filter.name, None)
+                }
             });
             let page = query.fetch_rows::<Id>().await.unwrap();
             assert!(page.rows.is_empty());
@@ -230,7 +233,9 @@ async fn the_script_makes_any_table_work() {
     };
     let pool = pool().await;
     for table in TABLES {
-        for condition in [None, Some("not archived"), Some("archived is not true and n > 3 or \"user\" = 'x'")] {
+        for condition in
+            [None, Some("not archived"), Some("archived is not true and n > 3 or \"user\" = 'x'"), Some("ts > now()")]
+        {
             create(&pool, table).await;
             run(&pool, "drop table if exists \"row counts\"").await;
             mend(&pool, Listing { from: table, condition, ..EVERYTHING }).await;

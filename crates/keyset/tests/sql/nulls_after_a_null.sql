@@ -9,3 +9,4 @@ select * from (
 ) as page
 order by keyset_key_1 desc nulls last, keyset_key_2
 limit $3
+/* types 397ae0d2 */

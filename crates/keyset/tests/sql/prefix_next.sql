@@ -9,3 +9,4 @@ select * from (
 ) as page
 order by keyset_key_1, keyset_key_2
 limit $5
+/* types 397ae0d2 */

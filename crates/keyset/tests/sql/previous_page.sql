@@ -9,3 +9,4 @@ select * from (
 ) as page
 order by keyset_key_1 desc, keyset_key_2 desc
 limit $4
+/* types 397ae0d2 */

@@ -18,3 +18,4 @@ select * from (
 where keyset_hit or keyset_position = $4
 order by keyset_key_1, keyset_key_2
 limit $5
+/* types 397ae0d2 */

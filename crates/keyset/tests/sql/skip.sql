@@ -13,3 +13,4 @@ select * from (
 ) as page
 order by keyset_key_1, keyset_key_2
 limit $2 offset $4
+/* types 397ae0d2 */

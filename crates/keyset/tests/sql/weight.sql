@@ -19,3 +19,4 @@ select * from (
 ) as weighed
 where keyset_running <= 3670016 or keyset_rank = 1
 order by keyset_key_1, keyset_key_2
+/* types 397ae0d2 */
