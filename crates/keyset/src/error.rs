@@ -187,17 +187,22 @@ impl Failure {
     }
 }
 
-/// What may be wrong around the database, to be written after the error: nothing for most errors.
+/// What is wrong around the database, if this error tells, to be written after it.
 pub(crate) fn hint(error: &sqlx::Error) -> &'static str {
-    const INVALID_STATEMENT_NAME: &str = "26000";
-    const DUPLICATE_STATEMENT: &str = "42P05";
-    match error.as_database_error().and_then(|error| error.code()).as_deref() {
-        Some(INVALID_STATEMENT_NAME | DUPLICATE_STATEMENT) => {
-            "; a pooler between this program and Postgres loses prepared statements: PgBouncer needs version 1.21 or later \
-             and max_prepared_statements above 0"
-        }
-        Some(_) | None => "",
+    if has_lost_statement(error) {
+        "; a pooler between this program and Postgres loses prepared statements: PgBouncer needs version 1.21 or later and \
+         max_prepared_statements above 0"
+    } else {
+        ""
     }
+}
+
+/// Whether a statement that was prepared does not exist, or exists already.
+pub(crate) fn has_lost_statement(error: &sqlx::Error) -> bool {
+    const INVALID_SQL_STATEMENT_NAME: &str = "26000";
+    const DUPLICATE_PREPARED_STATEMENT: &str = "42P05";
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some(INVALID_SQL_STATEMENT_NAME | DUPLICATE_PREPARED_STATEMENT))
 }
 
 /// Whether Postgres has a plan of the statement whose result would have other types now. Its code is also that of features

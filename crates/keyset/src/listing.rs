@@ -146,9 +146,15 @@ pub enum ScopeBy {
     /// transaction that begins with `set local`, by [`Query::on`], and open the list with
     /// [`Paging::open_on`](crate::Paging::open_on).
     ///
-    /// With the policy `tenant = current_setting('app.tenant')`, Postgres 15 makes the policy and the seek conditions of one
-    /// index, for keys of the types text, timestamptz, uuid and int8. A filter whose operator is not `leakproof`, such as
-    /// `@>`, is tested after the policy, row by row.
+    /// Postgres tests a condition before the policy only if its operator is `leakproof`. Otherwise it reads every row that the
+    /// policy lets through. Measured on Postgres 15 with the policy `tenant = current_setting('app.tenant')`:
+    ///
+    /// - A page reads a page if its keys are integers, floats, uuids, texts of any kind and collation, bool, bytea, dates,
+    ///   times, intervals or inet.
+    /// - Keys of the types numeric, enum, array or range have no leakproof comparison. Opening the list refuses them, if the
+    ///   role that opens it is subject to the policy. Order by a column of another type instead.
+    /// - The same holds for filters, which opening does not check: a numeric or an enum that equals a value, `@>`, and casts
+    ///   are tested row by row.
     Policy,
 }
 

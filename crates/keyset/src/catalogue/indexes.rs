@@ -12,7 +12,7 @@ use super::{
     types::{Expression, definition, named},
 };
 use crate::{
-    listing::{Key, Listing, Nulls, Order, Sort},
+    listing::{Key, Listing, Nulls, Order, ScopeBy, Sort},
     plan,
     selection::{Extent, Selection, Types},
 };
@@ -323,9 +323,12 @@ async fn check_seek(
         // With several branches, another index may serve those that fix the first key. With partitions, a plan for
         // nulls reads none of them.
         if !scans.is_empty() && !scans.iter().any(|scan| scan.text("Index Cond").contains(definition)) {
+            let question = match selection.listing.scope_by {
+                ScopeBy::Condition => "on the search_path",
+                ScopeBy::Policy => "on the search_path, and leakproof",
+            };
             return Err(format!(
-                "Postgres cannot seek by the index of order \"{}\": are the operators of the type of {definition} on the \
-                 search_path?",
+                "Postgres cannot seek by the index of order \"{}\": are the operators of the type of {definition} {question}?",
                 order.name
             )
             .into());

@@ -184,6 +184,42 @@ async fn row_level_security_can_be_the_only_scope() {
     run(&pool, &format!("drop owned by {role}; drop role {role}")).await;
 }
 
+#[tokio::test]
+async fn row_level_security_needs_keys_whose_comparison_is_leakproof() {
+    const KEYS: &[(&str, Order)] = &[
+        ("int4", Order { name: "key", keys: &[asc("key"), asc("id")], indexed: &[] }),
+        ("uuid", Order { name: "key desc", keys: &[desc("key"), desc("id")], indexed: &[] }),
+        ("varchar(20)", Order { name: "key", keys: &[asc("key"), asc("id")], indexed: &[] }),
+        ("timestamptz", Order { name: "key", keys: &[asc("key").nulls_last(), asc("id")], indexed: &[] }),
+        ("numeric(9, 2)", Order { name: "key", keys: &[asc("key"), asc("id")], indexed: &[] }),
+        ("mood", Order { name: "key", keys: &[asc("key"), asc("id")], indexed: &[] }),
+    ];
+    let pool = database().await;
+    let role = format!("opener_{}", std::process::id());
+    run(&pool, &format!("create type mood as enum ('good', 'bad'); create role {role}")).await;
+    for (key, order) in KEYS {
+        let table = format!(
+            "create table secured (tenant text not null, id int8 not null, key {key} not null, primary key (tenant, id));
+            create index on secured (tenant, key, id); grant select on secured to {role};
+            alter table secured enable row level security; alter table secured force row level security;
+            create policy own on secured using (tenant = current_setting('app.tenant'))"
+        );
+        run(&pool, &table).await;
+        let mut transaction = pool.begin().await.unwrap();
+        let set = format!("set local role {role}; set local app.tenant = ''");
+        sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut *transaction).await.unwrap();
+        let listing = Listing { orders: std::slice::from_ref(order), ..SECURED };
+        let opened = paging(&pool).open_on(&mut transaction, leak(listing)).await;
+        match *key {
+            "numeric(9, 2)" | "mood" => assert!(opened.unwrap_err().to_string().contains("leakproof"), "{key}"),
+            _ => drop(opened.unwrap()),
+        }
+        transaction.rollback().await.unwrap();
+        run(&pool, "drop table secured").await;
+    }
+    run(&pool, &format!("drop owned by {role}; drop role {role}")).await;
+}
+
 const ROWS: &str = "create table rows (int64 int4 primary key, text text not null, int32 int4 not null);
     insert into rows select n, 'x', n from generate_series(1, 9) as n";
 
