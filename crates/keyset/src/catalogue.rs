@@ -20,6 +20,7 @@ use tokio::task::JoinError;
 use crate::{
     Failure, Paging,
     connection::begin,
+    error::has_lost_statement,
     listing::Listing,
     selection::{Extent, Selection, Types},
     value::Value,
@@ -246,7 +247,8 @@ async fn deallocate(connection: &mut PgConnection) -> sqlx::Result<()> {
 fn is_refusal(error: &sqlx::Error) -> bool {
     match Failure::of(error) {
         Failure::Changed | Failure::Value | Failure::Text | Failure::Inside => {
-            error.as_database_error().is_some() || error::is_unknown_type(error)
+            let is_answer = error.as_database_error().is_some() && !has_lost_statement(error);
+            is_answer || error::is_unknown_type(error)
         }
         Failure::Exhausted | Failure::TooSlow | Failure::Locked | Failure::Conflict | Failure::Unavailable => false,
     }

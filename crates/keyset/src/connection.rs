@@ -116,12 +116,9 @@ impl Statement {
 pub enum On<'c> {
     /// A pool. The total runs beside the page, on another connection.
     Pool(&'c dyn Connections),
-    /// One connection. The total runs after the page. In a transaction of the caller, it has the same timeout as on a pool,
-    /// does not make the transaction fail, and leaves no setting behind, even if the page is dropped. Outside a transaction,
-    /// only the connection's own `statement_timeout` limits it.
-    ///
-    /// Begin the transaction with sqlx's `begin`. In one that was begun by SQL, a page that is dropped while its total runs
-    /// can leave the shorter timeout behind, or make the transaction fail.
+    /// One connection. The total runs after the page, for at most as long as on a pool. It does not make a transaction of
+    /// the caller fail, and leaves no setting behind. A page that is dropped leaves a transaction open and usable, if sqlx
+    /// began the transaction; after one that SQL began, roll the transaction back.
     Connection(&'c mut PgConnection),
 }
 
@@ -240,8 +237,9 @@ pub fn options_for_pages(options: PgConnectOptions) -> PgConnectOptions {
     options_for_pooler(options).options(SETTINGS_FOR_PAGES)
 }
 
-/// Sets options for connections that run pages through a pooler in transaction mode, such as PgBouncer. Poolers refuse or
-/// drop [`SETTINGS_FOR_PAGES`] at the start of a connection, so give them to the role of the service:
+/// Sets options for connections that run pages through a pooler in transaction mode, such as PgBouncer. Poolers refuse
+/// [`SETTINGS_FOR_PAGES`] at the start of a connection, with an error such as `unsupported startup parameter`, or drop them.
+/// So give them to the role of the service:
 ///
 /// ```sql
 /// alter role books set plan_cache_mode = force_generic_plan;

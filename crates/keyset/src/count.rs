@@ -1,17 +1,11 @@
 //! The total of a list, if a request asks for it: a separate statement that never makes the page fail.
 
 use pagination::proto::{TotalCount, TotalCountPrecision};
-use std::time::Duration;
-
-use sqlx::{
-    AssertSqlSafe, Connection, Row,
-    postgres::{PgConnection, PgRow},
-};
+use sqlx::{Row, postgres::PgRow};
 use tokio::{sync::AcquireError, time::error::Elapsed};
 
 use crate::{
-    On, Paging, Statement,
-    connection::begin,
+    On, Paging, behind,
     select::{self, HIT},
     selection::Selection,
     shape::{Draft, Purpose, Shape, indented},
@@ -77,7 +71,7 @@ async fn count(
             let rows = tokio::time::timeout(paging.count_timeout, rows).await;
             rows.unwrap_or_else(|_: Elapsed| Err(sqlx::Error::PoolTimedOut))?
         }
-        On::Connection(connection) => behind(connection, paging.count_timeout, statement).await?,
+        On::Connection(connection) => behind::rows(connection, paging.count_timeout, statement).await?,
     };
     let row = rows.pop().ok_or(sqlx::Error::RowNotFound)?;
     match kind {
@@ -85,36 +79,6 @@ async fn count(
         TotalCount::Capped => capped_total(&row),
         TotalCount::Estimated | TotalCount::Unspecified => estimate(&row),
     }
-}
-
-/// Runs a statement on the connection of a page. In a transaction, it runs for at most this time, and neither an error nor a
-/// setting remains. Outside, only the connection's own `statement_timeout` limits it: a transaction would stay open if the
-/// caller left while it began.
-async fn behind(connection: &mut PgConnection, most: Duration, statement: Statement) -> sqlx::Result<Vec<PgRow>> {
-    let timeout = format!("set local statement_timeout = {}", most.as_millis().max(1));
-    if connection.is_in_transaction() {
-        let mut savepoint = begin(connection).await?;
-        sqlx::raw_sql(AssertSqlSafe(timeout)).execute(&mut *savepoint).await?;
-        let rows = statement.query()?.fetch_all(&mut *savepoint).await;
-        savepoint.rollback().await?;
-        return rows;
-    }
-    if is_idle(connection).await? {
-        return statement.fetch_all(connection).await;
-    }
-    // A transaction that sqlx does not know of.
-    sqlx::raw_sql("savepoint keyset_total").execute(&mut *connection).await?;
-    sqlx::raw_sql(AssertSqlSafe(timeout)).execute(&mut *connection).await?;
-    let rows = statement.query()?.fetch_all(&mut *connection).await;
-    let end = "rollback to savepoint keyset_total; release savepoint keyset_total";
-    sqlx::raw_sql(end).execute(connection).await?;
-    rows
-}
-
-/// Whether the connection is in no transaction: then `now()`, the start of the transaction, is the start of this statement.
-async fn is_idle(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    let is_idle = "select now() = statement_timestamp()";
-    sqlx::raw_sql(is_idle).fetch_one(connection).await?.try_get(0)
 }
 
 fn capped_total(row: &PgRow) -> sqlx::Result<Total> {

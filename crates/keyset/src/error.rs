@@ -14,7 +14,7 @@ pub enum Error {
     #[error(transparent)]
     Request(#[from] InvalidArgument),
     /// Postgres failed, or could not be reached.
-    #[error("database error: {0}")]
+    #[error("database error: {source}{hint}", source = .0, hint = hint(.0))]
     Database(#[from] sqlx::Error),
     /// The page took too long in the database, and its statement was cancelled. The caller is told how to narrow the
     /// request.
@@ -185,6 +185,24 @@ impl Failure {
             _ => Self::Inside,
         }
     }
+}
+
+/// What is wrong around the database, if this error tells, to be written after it.
+pub(crate) fn hint(error: &sqlx::Error) -> &'static str {
+    if has_lost_statement(error) {
+        "; a pooler between this program and Postgres loses prepared statements: PgBouncer needs version 1.21 or later and \
+         max_prepared_statements above 0"
+    } else {
+        ""
+    }
+}
+
+/// Whether a statement that was prepared does not exist, or exists already.
+pub(crate) fn has_lost_statement(error: &sqlx::Error) -> bool {
+    const INVALID_SQL_STATEMENT_NAME: &str = "26000";
+    const DUPLICATE_PREPARED_STATEMENT: &str = "42P05";
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some(INVALID_SQL_STATEMENT_NAME | DUPLICATE_PREPARED_STATEMENT))
 }
 
 /// Whether Postgres has a plan of the statement whose result would have other types now. Its code is also that of features

@@ -126,6 +126,7 @@
 
 mod array;
 mod batch;
+mod behind;
 mod catalogue;
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -1,7 +1,9 @@
+use std::fmt;
+
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::{Error, Failure, Rarely, Unfit};
+use crate::{Error, Failure, Rarely, Unfit, error::hint};
 
 impl From<Error> for Status {
     /// Tells the caller everything that is wrong with the request, and nothing about internal errors. See
@@ -31,6 +33,10 @@ impl From<Error> for Status {
 
 /// INTERNAL, with a reference under which the error is logged.
 pub fn internal_status(error: &dyn std::error::Error) -> Status {
+    internal(error)
+}
+
+fn internal(error: impl fmt::Display) -> Status {
     let reference = reference();
     tracing::error!(reference, %error, "internal error");
     Status::internal(format!("internal error; its reference in the log is {reference}"))
@@ -61,7 +67,7 @@ pub fn database_status(error: &sqlx::Error) -> Status {
             }
             Status::unavailable("the database is unavailable; try again")
         }
-        Failure::Changed | Failure::Inside => internal_status(error),
+        Failure::Changed | Failure::Inside => internal(format_args!("{error}{}", hint(error))),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io::ErrorKind, net::Ipv4Addr, time::Duration};
 use database::Database;
 use futures_util::{FutureExt, future::join_all};
 use keyset::Connections;
-use sqlx::{Executor, postgres::PgConnectOptions};
+use sqlx::{Executor, Row, postgres::PgConnectOptions};
 use tokio::{net::TcpListener, time::timeout};
 
 use crate::support::{
@@ -357,4 +357,23 @@ async fn a_database_implements_connections() {
     let database: std::sync::Arc<dyn Connections> = std::sync::Arc::new(Database::new(options(&pool), 2));
     let rows = database.rows(statement("select id from things where id > $1").bind(0_i64)).await.unwrap();
     assert_eq!((rows.len(), database.max_connections()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_changed_table_does_not_fail_the_statements_of_open_connections() {
+    let (database, pool) = tested(1).await;
+    let used = pid(&database).await;
+    let read = || database.read_rows(statement("select * from things"));
+    let write = || database.write_rows(statement("insert into things (id) select max(id) + 1 from things returning *"));
+    run(&pool, "insert into things values (1)").await;
+    read().await.unwrap();
+    write().await.unwrap();
+    run(&pool, "alter table things add column more int4").await;
+    assert_eq!(read().await.unwrap()[0].len(), 2);
+    assert_eq!(write().await.unwrap()[0].len(), 2);
+    run(&pool, "alter table things alter column more type text").await;
+    // The write that failed has done nothing.
+    assert_eq!(write().await.unwrap()[0].get::<i64, _>("id"), 4);
+    assert_eq!(things(&pool).await, 4);
+    assert_eq!(pid(&database).await, used);
 }

@@ -5,7 +5,7 @@ use prost_reflect::{DescriptorPool, MessageDescriptor};
 use sqlx::{AssertSqlSafe, raw_sql};
 
 use super::{
-    Check, Fault,
+    Check, Fault, is_refusal,
     types::{self, Expression, named},
 };
 use crate::{
@@ -153,14 +153,14 @@ pub(super) async fn check_from(check: &mut Check<'_>) -> sqlx::Result<bool> {
 /// The kind of the table, as the catalogue writes it.
 async fn kind(check: &mut Check<'_>) -> Result<Option<String>, Fault> {
     let from = check.listing.from;
-    if sqlx::query("select from pg_class where oid = to_regclass($1)")
-        .bind(from)
-        .execute(&mut *check.connection)
-        .await
-        .is_err()
-    {
-        return Err("from must be the name of a table, without an alias, or a query in parentheses".to_owned().into());
-    }
+    let name = sqlx::query("select from pg_class where oid = to_regclass($1)").bind(from);
+    match name.execute(&mut *check.connection).await {
+        Err(error) if is_refusal(&error) => {
+            let problem = "from must be the name of a table, without an alias, or a query in parentheses";
+            return Err(problem.to_owned().into());
+        }
+        name => name?,
+    };
     let kind = "
         select case
             when relkind = 'v' then 'a view: select from it in a query, as in (select * from it) as rows'

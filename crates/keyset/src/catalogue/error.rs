@@ -1,5 +1,7 @@
 use std::fmt::{self, Write};
 
+use crate::error::hint;
+
 /// Why a list cannot be opened.
 ///
 /// Its text has a line for each problem, and below that the SQL that solves it. `Debug` writes the same text, because
@@ -89,26 +91,12 @@ fn lines(list: &str, problems: &[Problem]) -> String {
 /// The message of the error, without the place in Postgres's source that reported it.
 pub(super) fn message(error: &sqlx::Error) -> String {
     match error.as_database_error() {
-        Some(error) if has_lost_statement(error) => {
-            let reason = error.message();
-            format!(
-                "a pooler between this program and Postgres loses prepared statements ({reason}): PgBouncer needs version \
-                 1.21 or later and max_prepared_statements above 0"
-            )
-        }
-        Some(error) => error.message().to_owned(),
+        Some(database) => format!("{}{}", database.message(), hint(error)),
         None if is_unknown_type(error) => {
             format!("sqlx cannot read one of the types, such as a multirange; cast it to text ({error})")
         }
         None => error.to_string(),
     }
-}
-
-/// Whether a statement that was prepared does not exist, or exists already.
-fn has_lost_statement(error: &dyn sqlx::error::DatabaseError) -> bool {
-    const INVALID_SQL_STATEMENT_NAME: &str = "26000";
-    const DUPLICATE_PREPARED_STATEMENT: &str = "42P05";
-    matches!(error.code().as_deref(), Some(INVALID_SQL_STATEMENT_NAME | DUPLICATE_PREPARED_STATEMENT))
 }
 
 /// Whether sqlx looked a type up and does not know its kind.

@@ -1,5 +1,8 @@
 //! Pages on a pool, another pool, one connection, and in a transaction; and under tables that change.
-use std::{task::Poll, time::Duration};
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use keyset::{Error, Filter, List, Listing, Order, Query, ScopeBy, asc, desc};
 use pagination::{
@@ -101,6 +104,7 @@ async fn a_total_on_the_connection_of_a_page_leaves_nothing_behind() {
     };
     let mut connection = pool.acquire().await.unwrap();
     connection.execute("set statement_timeout = '7s'").await.unwrap();
+    check(&mut connection).await;
     let mut transaction = connection.begin().await.unwrap();
     check(&mut transaction).await;
     transaction.commit().await.unwrap();
@@ -295,19 +299,88 @@ async fn an_open_list_notices_what_it_has_lost() {
     list.check().await.unwrap();
 }
 
+/// Polls a future until it has waited this many times; `None` if it is dropped then.
+async fn wait_times<T>(future: impl Future<Output = T>, times: usize) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    let mut waited = 0;
+    let poll = |context: &mut Context<'_>| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if waited == times => Poll::Ready(None),
+        Poll::Pending => {
+            waited += 1;
+            Poll::Pending
+        }
+    };
+    std::future::poll_fn(poll).await
+}
+
+/// Drops a page wherever it waits, and runs `check` each time. How often it waits depends on how fast the server answers.
+async fn drop_anywhere(list: &List, connection: &mut PgConnection, check: impl AsyncFn(&mut PgConnection)) {
+    for times in (0..10).cycle().take(200) {
+        let query = page(list, counted(TotalCount::Exact, request(2, ""))).on(&mut *connection);
+        if let Some(page) = wait_times(query.fetch_rows::<Id>(), times).await {
+            assert_eq!(page.unwrap().response.total_count, Some(9));
+        }
+        check(connection).await;
+    }
+}
+
 #[tokio::test]
 async fn a_dropped_page_leaves_its_connection_usable() {
     let pool = database().await;
     books(&pool).await;
     let list = open(&pool, BOOKS).await;
+    let state = "select now() = statement_timestamp() as is_idle, current_setting('statement_timeout') as timeout";
     let mut connection = pool.acquire().await.unwrap();
-    for microseconds in (0..2_000).step_by(50) {
-        let query = page(&list, counted(TotalCount::Exact, request(2, ""))).on(&mut *connection);
-        let _ = tokio::time::timeout(Duration::from_micros(microseconds), query.fetch_rows::<Id>()).await;
-    }
+    drop_anywhere(&list, &mut connection, async |connection| {
+        let row = sqlx::raw_sql(state).fetch_one(connection).await.unwrap();
+        assert_eq!((row.get("is_idle"), row.get("timeout")), (true, "0"));
+    })
+    .await;
     assert_eq!(walk_on(&list, &mut connection).await.len(), 9);
-    let setting: String = connection.fetch_one("show statement_timeout").await.unwrap().get(0);
-    assert_eq!(setting, "0");
+}
+
+#[tokio::test]
+async fn a_dropped_page_leaves_its_transaction_open() {
+    let pool = database().await;
+    books(&pool).await;
+    run(&pool, "create table written (id int8 primary key)").await;
+    let list = open(&pool, BOOKS).await;
+    let check = async |connection: &mut PgConnection| {
+        let state = "select count(*), current_setting('statement_timeout') from written";
+        let state: (i64, String) = sqlx::query_as(state).fetch_one(connection).await.unwrap();
+        assert_eq!(state, (1, "0".to_owned()));
+    };
+    let mut transaction = pool.begin().await.unwrap();
+    transaction.execute("insert into written values (1)").await.unwrap();
+    drop_anywhere(&list, &mut transaction, check).await;
+    let mut savepoint = transaction.begin().await.unwrap();
+    drop_anywhere(&list, &mut savepoint, check).await;
+    savepoint.execute("insert into written values (2)").await.unwrap();
+    savepoint.commit().await.unwrap();
+    transaction.commit().await.unwrap();
+    let written: Vec<i64> = sqlx::query_scalar("select id from written order by id").fetch_all(&pool).await.unwrap();
+    assert_eq!(written, [1, 2]);
+}
+
+#[tokio::test]
+async fn an_error_tells_that_a_pooler_loses_prepared_statements() {
+    let pool = database().await;
+    books(&pool).await;
+    let list = open(&pool, BOOKS).await;
+    let mut connection = pool.acquire().await.unwrap();
+    walk_on(&list, &mut connection).await;
+    // The server connection of another client.
+    connection.execute(sqlx::raw_sql("deallocate all")).await.unwrap();
+    let error = page(&list, request(2, "")).on(&mut connection).fetch_rows::<Id>().await.unwrap_err().to_string();
+    assert!(error.contains("max_prepared_statements"), "{error}");
+
+    // The names that another client has given.
+    let mut connection = PgConnection::connect_with(&pool.connect_options()).await.unwrap();
+    let prepare: String = (1..100).map(|n| format!("prepare sqlx_s_{n} as select 1;")).collect();
+    sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection).await.unwrap();
+    let error = paging(&pool).open_on(&mut connection, leak(BOOKS)).await.unwrap_err().to_string();
+    assert!(error.contains("max_prepared_statements"), "{error}");
 }
 
 #[tokio::test]
