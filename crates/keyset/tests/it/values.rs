@@ -2,8 +2,9 @@
 //! the connection has seen before, and whether an index serves it or not.
 use std::collections::BTreeSet;
 
-use keyset::{Error, Filter, List, Listing, Order, Query, asc};
+use keyset::{Error, Filter, List, Listing, Order, Query, asc, desc};
 use pagination::proto::PageRequest;
+use proptest::{collection::vec, option, prelude::*, sample::select, test_runner::Config};
 use sqlx::{AssertSqlSafe, Encode, PgPool, Postgres, Type, types::Decimal};
 
 use crate::support::{Id, database, ids, leak, open, request, run};
@@ -302,69 +303,140 @@ async fn a_text_that_is_no_value_of_the_column_is_refused() {
     }
 }
 
-#[tokio::test]
-async fn what_means_the_same_opens_the_same() {
-    let pool = database().await;
-    run(&pool, SETUP).await;
-    let shop = Table::open(&pool, 0, "int4", &["1", "2", "1", "3", "1"]).await;
-    let names = Table::open(&pool, 1, "text", &["'1'", "'2'", "'1'", "'3'", "'1'"]).await;
-    type Step<'a> = Box<dyn Fn(Query<'a>) -> Query<'a> + 'a>;
-    fn step<'a>(filter: impl Fn(Query<'a>) -> Query<'a> + 'a) -> Step<'a> {
-        Box::new(filter)
+/// A request with filters of every kind.
+#[derive(Debug, Clone)]
+struct Filters {
+    any: Vec<i16>,
+    words: Vec<&'static str>,
+    equal: Option<i16>,
+    least: Option<i16>,
+    less: Option<i16>,
+    prefix: Option<&'static str>,
+    odd: Option<bool>,
+    search: Option<i16>,
+    page_size: i32,
+    order: &'static str,
+}
+
+/// How the same request is written: in which sequence the values of sets come, how often, and as which types.
+#[derive(Debug, Clone)]
+struct Writing {
+    places: Vec<usize>,
+    number: u8,
+    has_empty: bool,
+}
+
+fn filters() -> impl Strategy<Value = Filters> {
+    let number = || option::of(-2_i16..4);
+    let words = vec(select(&["a", "b", "ab", ""][..]), 0..4);
+    let prefix = option::of(select(&["", "a", "ab"][..]));
+    let first = (vec(-2_i16..4, 0..4), words, number(), number(), number());
+    let rest = (prefix, option::of(any::<bool>()), number(), 1..4, select(&["indexed", "scanned"][..]));
+    (first, rest).prop_map(|((any, words, equal, least, less), (prefix, odd, search, page_size, order))| Filters {
+        any,
+        words,
+        equal,
+        least,
+        less,
+        prefix,
+        odd,
+        search,
+        page_size,
+        order,
+    })
+}
+
+fn writing() -> impl Strategy<Value = Writing> {
+    (vec(0_usize..8, 0..8), 0_u8..5, any::<bool>()).prop_map(|(places, number, has_empty)| Writing {
+        places,
+        number,
+        has_empty,
+    })
+}
+
+impl Writing {
+    /// The same set: in another sequence, and with repeated values.
+    fn set<T: Copy>(&self, set: &[T]) -> Vec<T> {
+        let repeated = self.places.iter().filter_map(|place| set.get(place % set.len().max(1)).copied());
+        repeated.chain(set.iter().rev().copied()).collect()
     }
-    let cases: Vec<(&Table, &str, Vec<Step<'_>>)> = vec![
-        (
-            &shop,
-            "any",
-            vec![
-                step(|query| query.filter("any", Some(vec![1_i32, 3]))),
-                step(|query| query.filter("any", Some(vec![3_i64, 1]))),
-                step(|query| query.filter("any", Some(vec![1_i16, 1, 3, 3, 1]))),
-                step(|query| query.filter("any", Some(vec![3.0_f64, 1.0]))),
-            ],
-        ),
-        (
-            &shop,
-            "equal",
-            vec![
-                step(|query| query.filter("equal", Some(1_i16))),
-                step(|query| query.filter("equal", Some(1_i64))),
-                step(|query| query.filter("equal", Some(1.0_f64))),
-                step(|query| query.filter("equal", Some(Decimal::new(100, 2)))),
-            ],
-        ),
-        (
-            &shop,
-            "any",
-            vec![
-                step(|query| query.filter::<Vec<i32>>("any", None)),
-                step(|query| query.filter("any", Some(Vec::<i64>::new()))),
-            ],
-        ),
-        (
-            &names,
-            "any",
-            vec![
-                step(|query| query.filter("any", Some(vec!["1", "3"]))),
-                step(|query| query.filter("any", Some(vec!["3".to_owned(), "1".to_owned(), "1".to_owned()]))),
-            ],
-        ),
-    ];
-    for (shop, name, steps) in cases {
-        for order in ["indexed", "scanned"] {
-            for first in &steps {
-                let query = shop.query(request(1, ""), order, name, first);
-                let token = query.fetch_rows::<Id>().await.unwrap().response.next_page_token;
-                assert_ne!(token, "");
-                let mut pages = BTreeSet::new();
-                for second in &steps {
-                    let query = shop.query(request(2, &token), order, name, second);
-                    pages.insert(ids(&query.fetch_rows::<Id>().await.unwrap()));
-                }
-                assert_eq!(pages.len(), 1, "{name} {order}: {pages:?}");
-            }
+
+    fn number<'a>(&self, query: Query<'a>, name: &str, number: Option<i16>) -> Query<'a> {
+        match self.number {
+            0 => query.filter(name, number),
+            1 => query.filter(name, number.map(i32::from)),
+            2 => query.filter(name, number.map(i64::from)),
+            3 => query.filter(name, number.map(f64::from)),
+            _ => query.filter(name, number.map(|number| Decimal::new(i64::from(number) * 10, 1))),
         }
     }
+
+    fn query<'a>(&self, list: &'a List, filters: &Filters, token: &str) -> Query<'a> {
+        let query = list.page(Some(request(filters.page_size, token)), filters.order);
+        let query = query.filter("any", Some(self.set(&filters.any)));
+        let words = self.set(&filters.words);
+        let query = query.filter("words", (self.has_empty || !words.is_empty()).then_some(words));
+        let query = self.number(query, "equal", filters.equal);
+        let query = self.number(query, "least", filters.least);
+        let query = self.number(query, "less", filters.less);
+        let query = self.number(query, "search", filters.search);
+        let prefix = filters.prefix.filter(|prefix| self.has_empty || !prefix.is_empty());
+        query.filter("prefix", prefix).filter("odd", filters.odd)
+    }
+}
+
+const OF_EVERY_KIND: Listing = Listing {
+    name: "things",
+    from: "things",
+    columns: "id",
+    filters: &[
+        Filter::any_of("any", "n"),
+        Filter::any_of("words", "word"),
+        Filter::equal("equal", "n"),
+        Filter::at_least("least", "n"),
+        Filter::less_than("less", "m"),
+        Filter::prefix("prefix", "word"),
+        Filter::condition("odd", "(id % 2 = 1) = {odd}"),
+        Filter::search("search", "m = {search}"),
+    ],
+    orders: &[
+        Order { name: "indexed", keys: &[asc("word"), asc("id")], indexed: &[&["any"], &["any", "words"], &["equal"]] },
+        Order { name: "scanned", keys: &[desc("id")], indexed: &[] },
+    ],
+    ..Listing::DEFAULT
+};
+
+#[test]
+fn what_means_the_same_opens_the_same() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let list = runtime.block_on(async {
+        let pool = database().await;
+        run(
+            &pool,
+            "create table things (id int8 primary key, n int4 not null, m numeric not null,
+                word text collate \"C\" not null check (octet_length(word) < 10));
+            alter table things alter column n set (n_distinct = 1000), alter column word set (n_distinct = 1000);
+            create index on things (word, id); create index on things (n, word, id); create index on things (m);
+            insert into things select i, i % 5 - 1, i % 4 - 1, (array['a', 'b', 'ab', ''])[i % 4 + 1] from generate_series(1, 60) as i",
+        )
+        .await;
+        open(&pool, OF_EVERY_KIND).await
+    });
+    proptest!(Config::with_cases(200), |(filters in filters(), one in writing(), other in writing())| {
+        let second = runtime.block_on(async {
+            let first = one.query(&list, &filters, "").fetch_rows::<Id>().await.unwrap();
+            let token = first.response.next_page_token;
+            if token.is_empty() {
+                return None;
+            }
+            let same = one.query(&list, &filters, &token).fetch_rows::<Id>().await.unwrap();
+            let written = other.query(&list, &filters, &token).fetch_rows::<Id>().await;
+            Some((ids(&same), written.map(|page| ids(&page)).map_err(|error| error.to_string())))
+        });
+        if let Some((same, written)) = second {
+            prop_assert_eq!(Ok(same), written);
+        }
+    });
 }
 
 #[tokio::test]
