@@ -79,13 +79,18 @@ impl Run<'_> {
             }
             self.hold(differs, || format!("{}: has no effect", what()));
             if is_text(&value) {
-                // The empty text is a value like any other, and a prefix of every text.
-                let request = with(Value::String(String::new()));
-                let rows = self.page(workspace, method, &request).await;
-                queries.push(Query { what: format!("with an empty {}", leaf.path), request });
-                let is_prefix = leaf.path.field().name().ends_with("_prefix");
-                let is_right = if is_prefix { rows == everything } else { rows.iter().all(|row| !found.contains(row)) };
-                self.hold(is_right, || format!("{}: the empty value is ignored", what()));
+                // The empty text is a value like any other. As a prefix of every text, it means the same as no filter.
+                let empty =
+                    Query { what: format!("with an empty {}", leaf.path), request: with(Value::String(String::new())) };
+                let rows = self.page(workspace, method, &empty.request).await;
+                if leaf.path.field().name().ends_with("_prefix") {
+                    self.hold(rows == everything, || format!("{}: the empty value is not ignored", what()));
+                    self.check_same(workspace, method, all, &empty).await;
+                } else {
+                    let is_right = rows.iter().all(|row| !found.contains(row));
+                    self.hold(is_right, || format!("{}: the empty value is ignored", what()));
+                    queries.push(empty);
+                }
             }
             queries.push(Query { what: format!("with {}", leaf.path), request: with(value) });
         }
@@ -169,6 +174,13 @@ impl Run<'_> {
     async fn token(&self, workspace: &str, method: &Method, query: &Query) -> Option<String> {
         let answer = self.ask(workspace, method, &query.request, &[("page_size", Value::I32(1))]).await.ok()?;
         of_page(&answer, "next_page_token")?.as_str().map(str::to_owned).filter(|token| !token.is_empty())
+    }
+
+    /// The token of a query opens for one that means the same.
+    async fn check_same(&self, workspace: &str, method: &Method, query: &Query, same: &Query) {
+        let Some(token) = self.token(workspace, method, query).await else { return };
+        let answer = self.ask(workspace, method, &same.request, &[("page_token", Value::String(token))]).await;
+        self.hold_ok(&answer, || format!("{} {}: with a token of {}", method.name(), same.what, query.what));
     }
 
     /// A token opens with another page size and total, but not in another workspace, for another list, or if it was
