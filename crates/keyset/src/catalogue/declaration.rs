@@ -73,6 +73,10 @@ fn repeated<'n>(names: &[&'n str]) -> Vec<&'n str> {
 }
 
 fn check_filter(check: &mut Check<'_>, filter: &Filter) {
+    if matches!(filter.test, Test::Search(_)) && !check.listing.is_table() {
+        let name = filter.name;
+        check.report(format!("the filter {name}: from is a query, and a search filter finds the rows of a table"));
+    }
     if filter.name.is_empty() {
         check.report("a filter must have a name");
     }

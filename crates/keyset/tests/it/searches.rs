@@ -126,6 +126,9 @@ async fn a_search_filter_without_an_index_is_refused() {
         run(&pool, "drop schema shop cascade").await;
         run(&pool, TABLE).await;
     }
+    let query = Listing { from: "(select * from shop.\"Books\") as \"Books\"", ..BOOKS };
+    let refused = paging(&pool).open(crate::support::leak(query)).await.unwrap_err().to_string();
+    assert!(refused.contains("the filter doc: from is a query"), "{refused}");
     let counted = Listing { counters: &[Counter { table: "counts", filters: &["tag"] }], ..BOOKS };
     assert!(paging(&pool).open(crate::support::leak(counted)).await.is_err());
 }
