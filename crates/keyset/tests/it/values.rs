@@ -406,12 +406,10 @@ const OF_EVERY_KIND: Listing = Listing {
     ..Listing::DEFAULT
 };
 
-#[test]
-fn what_means_the_same_opens_the_same() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let list = runtime.block_on(async {
-        let pool = database().await;
-        run(
+/// A pool with sixty things.
+async fn things() -> PgPool {
+    let pool = database().await;
+    run(
             &pool,
             "create table things (id int8 primary key, n int4 not null, m numeric not null,
                 word text collate \"C\" not null check (octet_length(word) < 10));
@@ -420,8 +418,59 @@ fn what_means_the_same_opens_the_same() {
             insert into things select i, i % 5 - 1, i % 4 - 1, (array['a', 'b', 'ab', ''])[i % 4 + 1] from generate_series(1, 60) as i",
         )
         .await;
-        open(&pool, OF_EVERY_KIND).await
+    pool
+}
+
+/// The condition of these filters in plain SQL.
+fn plain(filters: &Filters) -> String {
+    let number = |number: Option<i16>, test: &str| number.map(|number| format!("{test} {number}"));
+    let among = |values: Vec<String>, column: &str| {
+        (!values.is_empty()).then(|| format!("{column} in ({})", values.join(", ")))
+    };
+    let conditions = [
+        among(filters.any.iter().map(i16::to_string).collect(), "n"),
+        among(filters.words.iter().map(|word| format!("'{word}'")).collect(), "word"),
+        number(filters.equal, "n ="),
+        number(filters.least, "n >="),
+        number(filters.less, "m <"),
+        number(filters.search, "m ="),
+        filters.prefix.map(|prefix| format!("starts_with(word, '{prefix}')")),
+        filters.odd.map(|odd| format!("(id % 2 = 1) = {odd}")),
+    ];
+    conditions.into_iter().flatten().fold("true".to_owned(), |all, condition| format!("{all} and {condition}"))
+}
+
+/// Few rows are examined for a page, so that it is short, and search filters use their index.
+#[test]
+fn filters_in_any_combination_find_what_a_plain_condition_finds() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let pool = runtime.block_on(things());
+    let lists = [2_000, 20, 5, 1]
+        .map(|examined_rows| runtime.block_on(open(&pool, Listing { examined_rows, ..OF_EVERY_KIND })));
+    proptest!(Config::with_cases(200), |(filters in filters(), writing in writing(), list in select(&[0_usize, 1, 2, 3][..]))| {
+        let (found, expected) = runtime.block_on(async {
+            let (mut token, mut found) = (String::new(), Vec::new());
+            for _ in 0..200 {
+                let page = writing.query(&lists[list], &filters, &token).fetch_rows::<Id>().await.unwrap();
+                found.extend(ids(&page));
+                token = page.response.next_page_token;
+                if token.is_empty() {
+                    break;
+                }
+            }
+            let sort = if filters.order == "indexed" { "word, id" } else { "id desc" };
+            let expected = format!("select id from things where {} order by {sort}", plain(&filters));
+            let expected: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(expected)).fetch_all(&pool).await.unwrap();
+            (found, expected)
+        });
+        prop_assert_eq!(found, expected);
     });
+}
+
+#[test]
+fn what_means_the_same_opens_the_same() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let list = runtime.block_on(async { open(&things().await, OF_EVERY_KIND).await });
     proptest!(Config::with_cases(200), |(filters in filters(), one in writing(), other in writing())| {
         let second = runtime.block_on(async {
             let first = one.query(&list, &filters, "").fetch_rows::<Id>().await.unwrap();
