@@ -36,13 +36,13 @@ struct Pair {
 struct Small(i32);
 
 const SETUP: &str = "
-    create extension citext;
+    create extension citext; create extension ltree;
     create collation folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
     create type mood as enum ('sad', 'ok', 'happy');
     create type pair as (number int4, word text);
     create domain small as int4 check (value < 100);
     create domain handle as varchar(9);
-    create domain moods as mood[];
+    create domain moods as mood[]; create domain smaller as small check (value < 50);
     create type span as range (subtype = float8);
     create schema other; create type other.\"Odd Mood\" as enum ('so so');";
 
@@ -77,6 +77,18 @@ const COLUMNS: &[(&str, &[&str])] = &[
     ("cidr", &["'10.0.0.0/8'"]),
     ("date", &["'2026-01-01'"]),
     ("interval", &["'1 day'", "'24 hours'"]),
+    ("time", &["'12:00'"]),
+    ("timetz", &["'12:00+01'"]),
+    ("timestamp", &["'2026-01-01'"]),
+    ("bit(3)", &["'101'"]),
+    ("varbit(9)", &["'101'"]),
+    ("money", &["'$1.50'"]),
+    ("\"char\"", &["'5'", "'o'"]),
+    ("macaddr", &["'08:00:2b:01:02:03'"]),
+    ("pg_lsn", &["'16/B374D848'"]),
+    ("tsvector", &["'a'"]),
+    ("ltree", &["'a.b'"]),
+    ("smaller", &["1", "5"]),
     ("oid", &["5"]),
     ("int4[]", &["'{5}'", "'{1,NULL}'", "'{}'"]),
     ("text[]", &["'{ok}'", "'{5}'"]),
@@ -225,7 +237,7 @@ async fn every_value_finds_what_a_plain_condition_finds() {
         // In two sequences, so that what a connection prepared for one value meets each other.
         let mut accepted = Vec::new();
         let base = column.split(['(', ' ']).next().unwrap_or_default();
-        let numeric = ["int2", "int4", "int8", "small", "numeric", "float4", "float8"].contains(&base);
+        let numeric = ["int2", "int4", "int8", "small", "smaller", "numeric", "float4", "float8"].contains(&base);
         let number = |text: &str| if numeric { text.to_owned() } else { format!("'{text}'") };
         for _ in 0..2 {
             let mut note = |name: &'static str, is_accepted: bool| {
