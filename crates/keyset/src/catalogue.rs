@@ -8,6 +8,7 @@ mod declaration;
 mod error;
 mod indexes;
 mod searches;
+mod seeks;
 mod types;
 
 use std::sync::Arc;
@@ -144,7 +145,7 @@ impl Check<'_> {
             constraints::check(self, &expressions).await?;
             let served = indexes::check(self, &expressions).await?;
             if let (Some(types), Some(_)) = (&types, &layout) {
-                indexes::check_seeks(self, types, &expressions, &served).await?;
+                seeks::check(self, types, &expressions, &served).await?;
             }
             indexes::check_distinct(self, &expressions).await?;
             if let Some(types) = &types {

@@ -17,6 +17,8 @@ pub struct Statement {
     arguments: PgArguments,
     /// Why a value could not be encoded.
     error: Option<Arc<str>>,
+    /// Whether its values are too large to be kept for a second attempt.
+    is_large: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -24,6 +26,9 @@ enum Sql {
     Literal(&'static str),
     Built(Arc<str>),
 }
+
+/// The size of values above which no second attempt keeps a copy of them: 64 KiB.
+const LARGE: usize = 64 * 1_024;
 
 impl Statement {
     /// A statement of this SQL, without values. Each connection prepares it once.
@@ -37,7 +42,7 @@ impl Statement {
     }
 
     fn of(sql: Sql) -> Self {
-        Self { sql, arguments: PgArguments::default(), error: None }
+        Self { sql, arguments: PgArguments::default(), error: None, is_large: false }
     }
 
     /// Binds the next value: `$1`, then `$2` and so on.
@@ -53,6 +58,7 @@ impl Statement {
     #[must_use]
     pub fn reserve(mut self, bytes: usize) -> Self {
         self.arguments.reserve(0, bytes);
+        self.is_large = bytes > LARGE;
         self
     }
 
@@ -67,21 +73,20 @@ impl Statement {
     /// Runs the statement and returns all its rows.
     ///
     /// If the connection has prepared the statement for a table that was changed since, it forgets its statements. Outside a
-    /// transaction, the statement then runs once more; it has not done anything before. A transaction has failed by then.
+    /// transaction, the statement then runs once more, unless its values are large; it has not done anything before. A
+    /// transaction has failed by then.
     ///
     /// # Errors
     ///
     /// Those of the statement.
     pub async fn fetch_all(self, connection: &mut PgConnection) -> sqlx::Result<Vec<PgRow>> {
-        let again = self.clone();
+        let again = (!self.is_large).then(|| self.clone());
         let rows = self.query()?.fetch_all(&mut *connection).await;
         match rows {
             Err(error) if is_outdated_plan(&error) => {
                 let is_in_transaction = connection.is_in_transaction();
                 connection.clear_cached_statements().await?;
-                if is_in_transaction {
-                    return Err(error);
-                }
+                let Some(again) = again.filter(|_: &Self| !is_in_transaction) else { return Err(error) };
                 match again.query()?.fetch_all(connection).await {
                     // In a transaction that sqlx does not know of.
                     Err(later) if is_in_failed_transaction(&later) => Err(error),

@@ -135,6 +135,7 @@ mod count;
 mod counter;
 mod encode;
 mod error;
+mod fetch;
 mod list;
 mod listing;
 mod measure;

@@ -52,6 +52,10 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const GOODBYE: Duration = Duration::from_secs(2);
 /// The maximum size of the headers of an HTTP/1 request.
 const MAX_HEADERS: usize = 16 * 1024;
+/// How many connections may be closing, to make room for others, before no further one is accepted for a moment.
+const CLOSING: usize = 16;
+/// How long to wait for connections to close.
+const MOMENT: Duration = Duration::from_millis(10);
 /// How long to wait after a connection could not be accepted.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -106,8 +110,11 @@ impl Connections {
                     if let Some(place) = self.places.take(remote.ip()) {
                         tasks.spawn(self.clone().serve(stream, remote, place));
                     }
-                    // Lets a connection close that had to make room, so that its file is closed before more are opened.
+                    // Lets the connections close that had to make room, so that their files are closed before more are opened.
                     tokio::task::yield_now().await;
+                    if tasks.len() > self.places.in_all() + CLOSING {
+                        sleep(MOMENT).await;
+                    }
                 }
                 Err(error) => {
                     if let Some(times) = FAILED.times() {

@@ -57,6 +57,11 @@ impl Places {
         Some(Place { places: self.clone(), address, activity })
     }
 
+    /// The number of places.
+    pub(crate) fn in_all(&self) -> usize {
+        self.in_all
+    }
+
     fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
