@@ -112,7 +112,7 @@ impl Connections {
                     }
                     // Lets the connections close that had to make room, so that their files are closed before more are opened.
                     tokio::task::yield_now().await;
-                    if tasks.len() > self.places.in_all() + CLOSING {
+                    if tasks.len() > self.places.in_all + CLOSING {
                         sleep(MOMENT).await;
                     }
                 }

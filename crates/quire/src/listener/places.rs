@@ -13,7 +13,7 @@ use platform::Rarely;
 /// counts as one address, because a client usually has all its addresses.
 #[derive(Debug)]
 pub(crate) struct Places {
-    in_all: usize,
+    pub(crate) in_all: usize,
     by_address: usize,
     taken: Mutex<Taken>,
 }
@@ -55,11 +55,6 @@ impl Places {
         taken.by_address.entry(address).or_default().push(activity.clone());
         taken.count += 1;
         Some(Place { places: self.clone(), address, activity })
-    }
-
-    /// The number of places.
-    pub(crate) fn in_all(&self) -> usize {
-        self.in_all
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
