@@ -20,8 +20,8 @@ pub const MAX_PAGE_BYTES: u32 = 3_670_016;
 /// A larger row is one that no message can carry: see [`Listing::unfit_rows`](crate::Listing::unfit_rows).
 pub const MAX_ROW_BYTES: usize = 4 * 1_024 * 1_024 - 16 * 1_024;
 
-/// A page of rows that the service computes with. To send a page to the caller unchanged, use [`Query::fetch`](crate::Query::fetch), which
-/// needs no row type.
+/// A page of rows that the service computes with. To send a page to the caller unchanged, use
+/// [`Query::fetch`](crate::Query::fetch), which needs no row type.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
     /// The rows, in the list's order.
