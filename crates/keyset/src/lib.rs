@@ -88,7 +88,8 @@
 //! # Non-goals
 //!
 //! - Orders composed by a request. Each order is named, has an index, and is checked.
-//! - A snapshot across pages. Rows that are inserted or moved during a walk may be returned or not.
+//! - A snapshot across pages. Rows that are inserted during a walk may be returned or not; rows whose keys change may
+//!   be returned once, twice or not at all.
 //! - Databases other than Postgres. Versions 15 and 18 are tested.
 //!
 //! # Connections

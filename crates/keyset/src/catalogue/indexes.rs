@@ -263,7 +263,11 @@ pub(super) async fn check_distinct(check: &mut Check<'_>, expressions: &[Express
                 format!(
                     "Postgres may not use the index of the filter {name} while {definition} has few distinct values"
                 ),
-                &[format!("alter table {} alter column {definition} set (n_distinct = 1000)", listing.from)],
+                &[
+                    format!("alter table {} alter column {definition} set (n_distinct = 1000)", listing.from),
+                    // Only then does the setting take effect.
+                    format!("analyze {}", listing.from),
+                ],
             ),
             None => check.report(format!(
                 "the filter {name} is indexed, but {definition} is not a column: add a generated column for it"
