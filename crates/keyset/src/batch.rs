@@ -1,15 +1,16 @@
 use pagination::InvalidArgument;
 use prost::Message;
-use sqlx::{Encode, Postgres, Row, Type};
+use sqlx::{Encode, Postgres, Row, Type, error::BoxDynError};
 
 use crate::{
     Error, List, On, Statement,
     array::Array,
-    listing::{Filter, ScopeBy},
+    listing::Filter,
     select::tagged,
-    target::{Refusal, Target},
     value::{Given, Value},
 };
+
+type EncodedValue = Result<Given, BoxDynError>;
 
 /// A batch of rows by the values of a filter: begun by [`List::batch`], run by [`Batch::fetch`].
 #[derive(Debug)]
@@ -17,8 +18,8 @@ use crate::{
 pub struct Batch<'a> {
     list: &'a List,
     filter: String,
-    values: Result<Given, sqlx::error::BoxDynError>,
-    scope: Vec<Result<Given, sqlx::error::BoxDynError>>,
+    values: EncodedValue,
+    scope: Vec<EncodedValue>,
     on: On<'a>,
 }
 
@@ -72,25 +73,17 @@ impl<'a> Batch<'a> {
     fn statement(self) -> Result<(Statement, usize, On<'a>), Error> {
         let Self { list, filter, values, scope, on } = self;
         let (listing, opened) = (list.listing, list.opened());
-        let mistake = |mistake: String| list.mistake(format!("a batch by {filter}: {mistake}"));
         let place = listing.filters.iter().position(|declared| declared.name == filter);
         let column = place.and_then(|place| listing.filters.get(place)).and_then(Filter::equal_column);
         let target = place.and_then(|place| opened.types.filters.get(place));
         let (Some(column), Some(target), false) = (column, target, listing.places_conditions()) else {
-            return Err(mistake("it needs a filter that tests equality, of a list without {where}".to_owned()));
+            let needed = "needs a filter that tests equality, of a list without {where}";
+            return Err(list.mistake(format!("a batch by {filter} {needed}")));
         };
-        if scope.len() != listing.scope.len() {
-            return Err(mistake(format!("the scope is {:?}, and {} values were given", listing.scope, scope.len())));
-        }
-        let convert = |name: &str, target: &Target, given: Result<Given, sqlx::error::BoxDynError>| {
-            let given = given.map_err(sqlx::Error::Encode)?;
-            target.convert(&given).map_err(|refusal| match refusal {
-                Refusal::Type(reason) => mistake(reason),
-                Refusal::Value(description) => InvalidArgument::field(name, description).into(),
-            })
-        };
+        let scope = scope.into_iter().collect::<Result<Vec<_>, _>>().map_err(sqlx::Error::Encode)?;
+        let scope = list.convert_scope(&opened.types, &scope)?;
         let target = target.array();
-        let values = convert(&filter, &target, values)?;
+        let values = list.convert(&filter, &target, &values.map_err(sqlx::Error::Encode)?)?;
         let count = values.bytes.as_deref().map_or(0, Array::length);
         let most = listing.page.max_size;
         if count > most as usize {
@@ -98,13 +91,9 @@ impl<'a> Batch<'a> {
         }
         let wanted = target.cast("$1", values.is_text);
         let mut bound: Vec<Value> = vec![values];
-        let fixed = listing.condition.iter();
-        let mut conditions: String = fixed.map(|condition| format!("({condition}) and ")).collect();
-        for ((name, target), given) in listing.scope.iter().zip(&opened.types.scope).zip(scope) {
-            let value = convert(name, target, given)?;
-            if listing.scope_by == ScopeBy::Policy {
-                continue;
-            }
+        let of_every_row = listing.condition.iter();
+        let mut conditions: String = of_every_row.map(|condition| format!("({condition}) and ")).collect();
+        for ((name, target), value) in listing.conditioned_scope().iter().zip(&opened.types.scope).zip(scope) {
             let placeholder = target.cast(&format!("${}", bound.len() + 1), value.is_text);
             conditions += &format!("({name}) = {placeholder} and ");
             bound.push(value);

@@ -95,7 +95,7 @@ impl Paging {
     fn opened(&self, listing: &'static Listing, checked: Checked, is_checked: bool) -> Result<List, CatalogueError> {
         let Checked { types, layout, problems } = checked;
         without_problems(listing, problems)?;
-        let opened = Arc::new(Opened { types, layout, shapes: Shapes::default() });
+        let opened = Opened::new(types, layout);
         let checks =
             Checks { is_on: is_checked, last: Mutex::new(Instant::now()), failed: tokio::sync::Mutex::default() };
         Ok(List { listing, paging: self.clone(), opened: Arc::new(Mutex::new(opened)), checks: Arc::new(checks) })
@@ -137,6 +137,12 @@ pub(crate) struct Opened {
     pub(crate) shapes: Shapes,
 }
 
+impl Opened {
+    fn new(types: Arc<Types>, layout: Option<Layout>) -> Arc<Self> {
+        Arc::new(Self { types, layout, shapes: Shapes::default() })
+    }
+}
+
 impl List {
     /// The declaration.
     pub fn listing(&self) -> &'static Listing {
@@ -167,7 +173,7 @@ impl List {
         };
         problems.iter().for_each(|problems| measure::problems(&self.paging, self.listing.name, *problems));
         let Checked { types, layout, problems } = checked?;
-        let opened = Arc::new(Opened { types, layout, shapes: Shapes::default() });
+        let opened = Opened::new(types, layout);
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = opened;
         Ok(problems)
     }

@@ -125,6 +125,14 @@ impl Listing {
         self.filters.iter().find(|filter| filter.name == name)
     }
 
+    /// The columns of the scope that the statements have conditions for.
+    pub(crate) fn conditioned_scope(&self) -> &'static [&'static str] {
+        match self.scope_by {
+            ScopeBy::Condition => self.scope,
+            ScopeBy::Policy => &[],
+        }
+    }
+
     /// Whether `from` says where the conditions of the scope and the filters go.
     pub(crate) fn places_conditions(&self) -> bool {
         self.from.contains(WHERE)

@@ -7,7 +7,7 @@ use crate::{
     Error, List, On,
     list::Opened,
     listing::Filter,
-    selection::Selection,
+    selection::{Selection, Types},
     target::{Refusal, Target},
     value::{Given, Value},
 };
@@ -146,18 +146,13 @@ impl<'a> Query<'a> {
         let parameters = PageParameters::new(self.request.clone(), &listing.page)?;
         let place = self.order.clone()?;
         let order = listing.orders.get(place).ok_or_else(|| mistake("it has no orders".to_owned()))?;
-        if self.scope.len() != listing.scope.len() {
-            let given = self.scope.len();
-            return Err(mistake(format!("its scope is {:?}, and {given} values were given", listing.scope)));
-        }
         let types = &opened.types;
-        let scope = listing.scope.iter().copied().zip(&types.scope).zip(&self.scope);
-        let scope = scope.map(|((name, target), given)| self.convert(name, target, given)).collect::<Result<_, _>>()?;
+        let scope = self.list.convert_scope(types, &self.scope)?;
         let given = all(&self.parameters, listing.parameters.iter().copied())
             .map_err(|name| mistake(format!("the parameter {name} was not given")))?;
         let values = listing.parameters.iter().copied().zip(&types.parameters).zip(given);
         let values =
-            values.map(|((name, target), given)| self.convert(name, target, given)).collect::<Result<_, _>>()?;
+            values.map(|((name, target), given)| self.list.convert(name, target, given)).collect::<Result<_, _>>()?;
         let given = all(&self.filters, listing.filters.iter().map(|filter| filter.name))
             .map_err(|name| mistake(format!("the filter {name} was not given")))?;
         let filters = listing.filters.iter().zip(&types.filters).zip(given);
@@ -211,18 +206,30 @@ impl<'a> Query<'a> {
         let Some(given) = given else { return Ok(None) };
         if filter.takes_set() {
             let set = target.convert_set(given, MAX_VALUES);
-            return set.map_err(|refusal| self.refused(filter.name, refusal));
+            return set.map_err(|refusal| self.list.refused(filter.name, refusal));
         }
-        self.convert(filter.name, target, given).map(Some)
+        self.list.convert(filter.name, target, given).map(Some)
+    }
+}
+
+impl List {
+    /// The values of the scope, one for each of its columns.
+    pub(crate) fn convert_scope(&self, types: &Types, given: &[Given]) -> Result<Vec<Value>, Error> {
+        let columns = self.listing.scope;
+        if given.len() != columns.len() {
+            return Err(self.mistake(format!("its scope is {columns:?}, and {} values were given", given.len())));
+        }
+        let scope = columns.iter().zip(&types.scope).zip(given);
+        scope.map(|((name, target), given)| self.convert(name, target, given)).collect()
     }
 
-    fn convert(&self, name: &str, target: &Target, given: &Given) -> Result<Value, Error> {
+    pub(crate) fn convert(&self, name: &str, target: &Target, given: &Given) -> Result<Value, Error> {
         target.convert(given).map_err(|refusal| self.refused(name, refusal))
     }
 
     fn refused(&self, name: &str, refusal: Refusal) -> Error {
         match refusal {
-            Refusal::Type(mistake) => self.list.mistake(format!("the value of {name}: {mistake}")),
+            Refusal::Type(mistake) => self.mistake(format!("the value of {name}: {mistake}")),
             Refusal::Value(description) => InvalidArgument::field(name, description).into(),
         }
     }

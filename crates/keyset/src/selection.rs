@@ -96,9 +96,7 @@ impl Selection {
             filters: vec![None; listing.filters.len()],
         }
     }
-}
 
-impl Selection {
     /// The filters that the request has, with their positions in the listing. An empty prefix is omitted, because every
     /// row has it.
     pub(crate) fn given(&self) -> impl Iterator<Item = (usize, &'static Filter, &Value)> {
@@ -213,7 +211,7 @@ impl Selection {
     pub(crate) fn transport(&self, slot: Slot, value: &Value) -> String {
         let name = |target: &Target| {
             let name = if value.is_text { "text" } else { &target.name };
-            format!("{name}{}", if target.is_array { "[]" } else { "" })
+            format!("{name}{}", target.brackets())
         };
         match slot {
             Slot::Key(place) => self.key_types().get(place).map(|key| key.name.clone()).unwrap_or_default(),

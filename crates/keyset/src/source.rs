@@ -1,7 +1,7 @@
 //! FROM and WHERE of a selection.
 
 use crate::{
-    listing::{Filter, ScopeBy, Test, WHERE},
+    listing::{Filter, Test, WHERE},
     prefix::successor,
     selection::Selection,
     shape::{Draft, Slot},
@@ -64,8 +64,7 @@ impl Source {
             Reading::All | Reading::Page => listing.from,
             Reading::Counter(table) => table,
         };
-        let fixed = if listing.scope_by == ScopeBy::Condition { listing.scope } else { &[] };
-        let scope = fixed.iter().enumerate();
+        let scope = listing.conditioned_scope().iter().enumerate();
         let scope = scope.map(|(place, column)| format!("({column}) = {}", selection.bind(draft, Slot::Scope(place))));
         // A counter counts the rows of the list, so it needs no condition.
         let condition = listing.condition.filter(|_| !matches!(reading, Reading::Counter(_)));

@@ -100,9 +100,14 @@ impl Target {
         Self { is_array: true, ..self.clone() }
     }
 
+    /// What follows the name of the elements' type in that of an array.
+    pub(crate) fn brackets(&self) -> &'static str {
+        if self.is_array { "[]" } else { "" }
+    }
+
     /// The placeholder as a value of this type.
     pub(crate) fn cast(&self, placeholder: &str, is_text: bool) -> String {
-        let array = if self.is_array { "[]" } else { "" };
+        let array = self.brackets();
         match (is_text, self.oid) {
             (true, oid::TEXT) => format!("({placeholder}::text{array})"),
             (true, _) => format!("({placeholder}::text{array}::{}{array})", self.name),
@@ -229,8 +234,7 @@ impl Target {
     }
 
     fn no_conversion(&self, type_info: &PgTypeInfo) -> Refusal {
-        let array = if self.is_array { "[]" } else { "" };
-        Refusal::Type(format!("{} has no conversion to {}{array}", type_info.name(), self.name))
+        Refusal::Type(format!("{} has no conversion to {}{}", type_info.name(), self.name, self.brackets()))
     }
 }
 

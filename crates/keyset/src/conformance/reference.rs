@@ -8,10 +8,11 @@ use sqlx::{AssertSqlSafe, FromRow, Row, postgres::PgRow};
 use super::{Conformance, Filters, fail, walk::KeyRow};
 use crate::{
     array::Array,
-    listing::{Filter, Order, ScopeBy, Test, WHERE},
+    listing::{Filter, Order, Test, WHERE},
     select::key_column,
     selection::Selection,
     shape::Slot,
+    source::or_true,
     target::Target,
     value::Value,
 };
@@ -52,7 +53,7 @@ impl Conformance<'_> {
         }
         let conditions = self.conditions(&selection, &mut reference).await;
         if listing.places_conditions() {
-            from = from.replace(WHERE, &conditions.join(" and "));
+            from = from.replace(WHERE, &or_true(&conditions));
         } else {
             reference.conditions = conditions;
         }
@@ -60,7 +61,7 @@ impl Conformance<'_> {
         reference.columns.extend(keys.map(|(place, key)| format!("{} as {}", key.expression, key_column(place))));
         let sort: Vec<_> = order.keys.iter().enumerate().map(|(place, key)| key.order_by(&key_column(place))).collect();
         let Reference { columns: computed, conditions } = reference;
-        let condition = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" and ") };
+        let condition = or_true(&conditions);
         let (computed, sort) = (computed.join(", "), sort.join(", "));
         // OFFSET 0 keeps Postgres from merging the subquery into the query around it.
         let sql = format!(
@@ -77,10 +78,8 @@ impl Conformance<'_> {
             true => format!("({expression})"),
             false => reference.column(expression),
         };
-        let mut conditions = vec!["true".to_owned()];
-        conditions.extend(listing.condition.map(&mut name));
-        let fixed = if listing.scope_by == ScopeBy::Condition { listing.scope } else { &[] };
-        for (place, (column, value)) in fixed.iter().zip(&selection.scope).enumerate() {
+        let mut conditions: Vec<String> = listing.condition.map(&mut name).into_iter().collect();
+        for (place, (column, value)) in listing.conditioned_scope().iter().zip(&selection.scope).enumerate() {
             let value = self.literal(selection, Slot::Scope(place), value).await;
             conditions.push(format!("{} = {value}", name(column)));
         }
@@ -110,8 +109,7 @@ impl Conformance<'_> {
     async fn literal(&self, selection: &Selection, slot: Slot, value: &Value) -> String {
         let Some(target) = selection.target(slot) else { return "null".to_owned() };
         let text = self.text(&selection.transport(slot, value), value).await;
-        let array = if target.is_array { "[]" } else { "" };
-        format!("({text}::{}{array})", target.name)
+        format!("({text}::{}{})", target.name, target.brackets())
     }
 
     /// The values of a set as literals.
