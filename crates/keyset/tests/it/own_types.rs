@@ -2,7 +2,7 @@
 use keyset::{Filter, Listing, Order, asc};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
-use crate::support::{Id, database, ids, leak, open, paging, request, run};
+use crate::support::{Id, database_with_types, ids, leak, open, paging, request, run};
 
 /// The name of each type, and one of its values.
 const TYPES: &[(&str, &str)] = &[
@@ -30,19 +30,12 @@ const TYPES: &[(&str, &str)] = &[
 ];
 
 async fn pool() -> PgPool {
-    let pool = database().await;
+    let pool = database_with_types().await;
     run(
         &pool,
-        "create extension citext;
-        create schema \"Odd Schema\";
-        create type mood as enum ('sad', 'glad');
-        create type \"Odd Schema\".\"Mood\" as enum ('sad', 'glad');
-        create type point_of as (x int4, y text);
-        create type nested as (mood mood, point point_of, moods mood[]);
+        "create type nested as (mood mood, point point_of, moods mood[]);
         create type numbers as range (subtype = int8, multirange_type_name = numbers_multi);
         create type moods as range (subtype = mood);
-        create domain positive as int4 check (value > 0);
-        create domain code as varchar(12);
         create domain code_of_code as code check (length(value) < 9);
         create domain mood_domain as mood;
         create domain list_of_moods as mood[];

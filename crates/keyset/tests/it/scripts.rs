@@ -3,7 +3,7 @@ use insta::assert_snapshot;
 use keyset::{CatalogueError, Counter, Filter, Key, Listing, Order, Test, asc, desc};
 use sqlx::PgPool;
 
-use crate::support::{Id, database, leak, paging, request, run};
+use crate::support::{Id, database, database_with_types, leak, paging, request, run};
 
 /// Tables whose names are awkward in different ways, and all of whose columns may be null.
 const TABLES: &[&str] = &["plain", "\"Odd Schema\".\"Order; table\"", "\"order\"", "parted", "public.\"qu\"\"oted\""];
@@ -108,22 +108,6 @@ const KEYS: &[&str] = &[
     "n is not distinct from x",
 ];
 
-async fn pool() -> PgPool {
-    let pool = database().await;
-    run(
-        &pool,
-        "create extension citext;
-        create schema \"Odd Schema\";
-        create type mood as enum ('sad', 'glad');
-        create type \"Odd Schema\".\"Mood\" as enum ('sad', 'glad');
-        create type point_of as (x int4, y text);
-        create domain positive as int4 check (value > 0);
-        create domain code as varchar(12)",
-    )
-    .await;
-    pool
-}
-
 async fn create(pool: &PgPool, table: &str) {
     run(pool, &format!("drop table if exists {table}")).await;
     if table != "parted" {
@@ -183,7 +167,7 @@ fn listing(from: &'static str, keys: Vec<Key>) -> Listing {
 
 #[tokio::test]
 async fn the_script_makes_any_key_work() {
-    let pool = pool().await;
+    let pool = database_with_types().await;
     for key in KEYS {
         create(&pool, "plain").await;
         mend(&pool, listing("plain", vec![desc(key), asc("id")])).await;
@@ -192,7 +176,7 @@ async fn the_script_makes_any_key_work() {
 
 #[tokio::test]
 async fn the_script_makes_keys_that_may_be_null_work() {
-    let pool = pool().await;
+    let pool = database_with_types().await;
     for key in KEYS.iter().filter(|key| **key != "point_of") {
         create(&pool, "plain").await;
         mend(&pool, listing("plain", vec![asc(key).nulls_last(), desc("id")])).await;
@@ -231,7 +215,7 @@ async fn the_script_makes_any_table_work() {
         counters: &[Counter { table: "\"row counts\"", filters: &["moods", "user"] }],
         ..Listing::DEFAULT
     };
-    let pool = pool().await;
+    let pool = database_with_types().await;
     for table in TABLES {
         for condition in
             [None, Some("not archived"), Some("archived is not true and n > 3 or \"user\" = 'x'"), Some("ts > now()")]
@@ -249,7 +233,7 @@ async fn refusal(pool: &PgPool, listing: Listing) -> String {
 
 #[tokio::test]
 async fn keys_that_no_index_can_hold_are_refused() {
-    let pool = pool().await;
+    let pool = database_with_types().await;
     create(&pool, "plain").await;
     for key in
         ["mood::text", "ts::text", "ts::date", "day < now()", "random()", "(n, x)::text", "(select n)", "concat(n, x)"]
@@ -265,7 +249,7 @@ async fn keys_that_no_index_can_hold_are_refused() {
 
 #[tokio::test]
 async fn the_script_and_the_text_of_an_error() {
-    let pool = pool().await;
+    let pool = database_with_types().await;
     create(&pool, "plain").await;
     const ORDERS: &[Order] = &[
         Order { name: "mood", keys: &[asc("mood::text"), asc("id")], indexed: &[] },

@@ -38,6 +38,23 @@ pub async fn database() -> PgPool {
     PgPoolOptions::new().max_connections(8).connect_with(options).await.unwrap()
 }
 
+/// A database with types of its own.
+pub async fn database_with_types() -> PgPool {
+    let pool = database().await;
+    run(
+        &pool,
+        "create extension citext;
+        create schema \"Odd Schema\";
+        create type mood as enum ('sad', 'glad');
+        create type \"Odd Schema\".\"Mood\" as enum ('sad', 'glad');
+        create type point_of as (x int4, y text);
+        create domain positive as int4 check (value > 0);
+        create domain code as varchar(12)",
+    )
+    .await;
+    pool
+}
+
 /// Pages over the connections of this pool.
 pub fn paging(pool: &PgPool) -> Paging {
     let keys = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".parse().unwrap();
