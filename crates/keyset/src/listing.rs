@@ -384,6 +384,11 @@ impl Filter {
         Self { name, test: Test::Search(condition) }
     }
 
+    /// The text that stands for the value in the condition.
+    pub(crate) fn marker(&self) -> String {
+        format!("{{{}}}", self.name)
+    }
+
     /// Whether the value is an array.
     pub(crate) fn takes_set(&self) -> bool {
         matches!(self.test, Test::AnyOf(_))

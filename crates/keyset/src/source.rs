@@ -159,7 +159,7 @@ fn test(selection: &Selection, draft: &mut Draft, place: usize, filter: &Filter,
         Test::AtLeast(column) => vec![format!("({column}) >= {bound}")],
         Test::LessThan(column) => vec![format!("({column}) < {bound}")],
         Test::Condition(condition) | Test::Search(condition) => {
-            vec![format!("({})", condition.replace(&format!("{{{}}}", filter.name), &bound))]
+            vec![format!("({})", condition.replace(&filter.marker(), &bound))]
         }
         Test::Prefix(column) => {
             let end = successor(value)

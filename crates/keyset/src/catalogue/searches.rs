@@ -15,7 +15,7 @@ pub(super) async fn check(check: &mut Check<'_>, selection: &Selection) -> sqlx:
         let Test::Search(condition) = filter.test else { continue };
         let mut draft = Draft::default();
         let value = selection.bind(&mut draft, Slot::Filter(place));
-        let bound = condition.replace(&format!("{{{}}}", filter.name), &value);
+        let bound = condition.replace(&filter.marker(), &value);
         check.begin().await?;
         let is_served = is_served(check.connection, selection.listing.from, &bound).await;
         if check.end(&format!("the filter {}", filter.name), is_served).await? == Some(false) {

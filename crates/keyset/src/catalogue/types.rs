@@ -218,7 +218,7 @@ async fn filter_target(
     }
     let Some(column) = filter.equal_column().or(filter.bounded_column()) else {
         let (_, condition) = filter.test.parts();
-        let oid = inferred(connection, listing, condition, &marker(filter)).await?;
+        let oid = inferred(connection, listing, condition, &filter.marker()).await?;
         return target(connection, oid, None).await;
     };
     let target = column_target(connection, listing, expressions, column).await?;
@@ -232,15 +232,10 @@ async fn filter_target(
     Ok(if filter.takes_set() { target.array() } else { target })
 }
 
-/// The text that stands for the value in a filter's condition.
-fn marker(filter: &Filter) -> String {
-    format!("{{{}}}", filter.name)
-}
-
 /// The problem that the filter's value does not stand in its condition, if that is so.
 pub(super) fn without_marker(filter: &Filter) -> Option<String> {
     let (_, condition) = filter.test.parts();
-    let (name, marker) = (filter.name, marker(filter));
+    let (name, marker) = (filter.name, filter.marker());
     let is_column = filter.equal_column().or(filter.bounded_column()).is_some();
     (!is_column && !condition.contains(&marker))
         .then(|| format!("the filter {name}: the condition {condition} does not contain the value {marker}"))

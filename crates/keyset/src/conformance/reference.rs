@@ -92,7 +92,7 @@ impl Conformance<'_> {
                 Test::LessThan(column) => format!("{} < {literal}", name(column)),
                 Test::Prefix(column) => format!("starts_with({}::text, {literal}::text)", name(column)),
                 Test::Condition(condition) | Test::Search(condition) => {
-                    name(&condition.replace(&format!("{{{}}}", filter.name), &literal))
+                    name(&condition.replace(&filter.marker(), &literal))
                 }
                 Test::AnyOf(column) => {
                     let column = name(column);
