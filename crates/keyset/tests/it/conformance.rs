@@ -23,12 +23,12 @@ const TABLE: &str = "
         primary key (tenant, id)
     );
     alter table jobs alter column status set (n_distinct = 1000), alter column owner set (n_distinct = 1000);
-    create index on jobs (tenant, priority desc, end_time, id desc);
-    create index on jobs (tenant, status, end_time desc nulls last, id);
     create index on jobs (tenant, end_time desc nulls last, id);
     create index on jobs (tenant, target, id desc);
     create index on jobs (tenant, create_time, id);
     create index on jobs (tenant, owner, status, create_time, id);
+    create index on jobs (tenant, priority desc, end_time, id desc);
+    create index on jobs (tenant, status, end_time desc nulls last, id);
     create table job_counts (
         tenant text collate \"C\" not null,
         owner text collate \"C\" not null,
