@@ -3,10 +3,12 @@
 //! - [`Database`] is a pool of connections. A statement on it outlives its caller: if the caller leaves, the statement
 //!   ends or is cancelled, and its connection is reused.
 //! - [`Tenant`]s share the connections, within [`Limits`], so that no tenant can take all of them.
+//! - [`DatabaseClock`] tells the time of the database.
 //! - [`Availability`] watches whether the database answers.
 //! - [`migrate`] brings the schema up to date.
 
 mod availability;
+mod clock;
 mod connect;
 mod database;
 mod limits;
@@ -21,6 +23,7 @@ mod stopped;
 mod tenant;
 
 pub use availability::Availability;
+pub use clock::DatabaseClock;
 pub use database::Database;
 pub use limits::{Limits, Percent};
 pub use migration::{MigrationError, migrate};

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use ::database::Availability;
+use ::database::{Availability, DatabaseClock};
 use axum::{Router, middleware::from_fn_with_state};
 use metrics_exporter_prometheus::PrometheusHandle;
 use pagination::PageTokens;
@@ -138,7 +138,8 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     let database = ::database::connect(options, arguments.limits.of_database());
     let keeper = private.map(|(server, settings)| Keeper::new(server, settings, database.clone()));
     let availability = Availability::watch(database.clone());
-    let mut platform = Platform::new(database, tokens, Clock::system(), signing_keys);
+    let clock = DatabaseClock::follow(database.clone()).await.map_err(Error::Clock)?;
+    let mut platform = Platform::new(database, tokens, Clock::new(move || clock.now()), signing_keys);
     platform.sign_ins = arguments.limits.sign_ins();
     let chosen = arguments.services();
     let bounds = arguments.limits.bounds();

@@ -5,6 +5,7 @@
 mod available;
 mod callers;
 mod changes;
+mod clock;
 mod deaths;
 mod limits;
 mod migrating;
