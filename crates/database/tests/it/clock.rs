@@ -18,6 +18,7 @@ async fn set_clock(pool: &PgPool, seconds: i64) {
 }
 
 /// The seconds by which the clock is ahead of this machine's.
+#[expect(clippy::disallowed_methods, reason = "compares the clocks")]
 fn seconds_ahead(clock: &DatabaseClock) -> f64 {
     let (now, machine) = (clock.now(), SystemTime::now());
     let ahead = now.duration_since(machine).map(|ahead| ahead.as_secs_f64());

@@ -9,6 +9,7 @@ mod access_tokens;
 mod activity;
 mod admin;
 mod budget;
+mod clocks;
 mod connections;
 mod crowds;
 /// Included for its unit tests, because a program has no library that a test could call.
