@@ -27,6 +27,10 @@ bookshop:
 deny:
     cargo deny check licenses bans sources
 
+# Known faults of the dependencies. It fetches the advisory database from GitHub.
+advisories:
+    cargo deny check advisories
+
 # All that CI does, in a clean clone.
 ci:
     bash .ci/run
