@@ -198,8 +198,8 @@ impl<'m> Value<'m> {
             }
     }
 
-    /// Binds the value, or null unless `is_given`.
-    pub(crate) fn bind(&self, statement: Statement, is_given: bool) -> Statement {
+    /// Binds the value, or null unless `is_given`, as the assignments of [`assignments`](crate::assignments) expect it.
+    pub fn bind(&self, statement: Statement, is_given: bool) -> Statement {
         match *self {
             Self::Text(text) => statement.bind(is_given.then_some(text)),
             Self::TextArray(words) => statement.bind(is_given.then_some(words)),

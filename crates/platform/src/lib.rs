@@ -11,12 +11,13 @@ mod request_size;
 mod resources;
 mod rows;
 mod service;
+mod sweep;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
 mod validation;
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use access::SigningKeys;
 pub use access::{Caller, DEFAULT_WORKSPACE, Scope, WORKSPACE_METADATA};
@@ -31,9 +32,10 @@ use keyset::{CounterSlots, Paging};
 pub use names::{Names, UNSPECIFIED};
 use pagination::PageTokens;
 pub use quire_proto::requests::MAX_REQUEST_BYTES;
-pub use resources::{Declaration, Resources};
+pub use resources::{Declaration, Resources, assignments};
 pub use rows::Rows;
 pub use service::{Import, Opened, Service};
+pub use sweep::{Sweep, Sweeper, Swept};
 pub use validation::{
     MAX_BATCH, TimeRange, UniqueField, Violations, check_batch_bytes, parse_id, read_batch, read_one,
 };
@@ -60,6 +62,26 @@ pub struct Platform {
     pub signing_keys: Option<SigningKeys>,
     /// How often callers may get a credential.
     pub sign_ins: SignIns,
+    /// How long rows are kept that are of no more use.
+    pub retention: Retention,
+}
+
+/// How long rows are kept that are of no more use. Then a [`Sweep`] deletes them.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Sessions that have expired or were revoked. Default: 30 days.
+    pub sessions: Duration,
+    /// API keys that have expired or were revoked. Default: 90 days.
+    pub api_keys: Duration,
+    /// Agents that are offline and have sent no heartbeat. `None`, the default, keeps them.
+    pub agents: Option<Duration>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        Self { sessions: days(30), api_keys: days(90), agents: None }
+    }
 }
 
 /// How often callers may get a credential. Each server process counts for itself.
@@ -91,6 +113,7 @@ impl Platform {
             clock,
             signing_keys,
             sign_ins: SignIns::default(),
+            retention: Retention::default(),
         }
     }
 }

@@ -197,7 +197,7 @@ fn named(fields: &[Field<'_>], mask: Option<FieldMask>, violations: &mut Violati
 }
 
 /// `name = coalesce($6, name), …`: a null leaves the column as it is, so one statement serves every mask.
-fn assignments(fields: &[Field<'_>], first: usize) -> String {
+pub fn assignments(fields: &[Field<'_>], first: usize) -> String {
     let assignments = fields.iter().zip(first..);
     assignments.map(|(Field { column, .. }, number)| format!("{column} = coalesce(${number}, {column}), ")).collect()
 }

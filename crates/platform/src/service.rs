@@ -1,6 +1,6 @@
 use std::convert::Infallible;
 
-use futures_util::future::{BoxFuture, LocalBoxFuture};
+use futures_util::future::LocalBoxFuture;
 use keyset::CatalogueError;
 use tonic::{
     body::Body,
@@ -9,7 +9,7 @@ use tonic::{
     service::Routes,
 };
 
-use crate::{Platform, request_size::Limited};
+use crate::{Platform, Sweep, request_size::Limited};
 
 /// The registration of a service: everything that the program knows about it.
 #[derive(Debug)]
@@ -31,12 +31,12 @@ pub struct Service {
 pub struct Opened {
     /// Its methods.
     pub routes: Routes,
-    /// Its background tasks. When the program stops, each is dropped at an await.
-    pub tasks: Vec<BoxFuture<'static, ()>>,
+    /// Its work in the background, which the program's [`Sweeper`](crate::Sweeper) does.
+    pub sweeps: Vec<Box<dyn Sweep>>,
 }
 
 impl Opened {
-    /// A service as tonic serves it, without tasks. A call has one message, of at most the size that
+    /// A service as tonic serves it, without sweeps. A call has one message, of at most the size that
     /// [`quire_proto::requests`] computes for its method.
     pub fn new<S>(server: S) -> Self
     where
@@ -48,13 +48,13 @@ impl Opened {
             + 'static,
         S::Future: Send + 'static,
     {
-        Self { routes: Routes::new(Limited(server)), tasks: Vec::new() }
+        Self { routes: Routes::new(Limited(server)), sweeps: Vec::new() }
     }
 
-    /// Adds a task.
+    /// Adds a sweep.
     #[must_use]
-    pub fn with_task(mut self, task: impl Future<Output = ()> + Send + 'static) -> Self {
-        self.tasks.push(Box::pin(task));
+    pub fn with_sweep(mut self, sweep: impl Sweep + 'static) -> Self {
+        self.sweeps.push(Box::new(sweep));
         self
     }
 }

@@ -50,6 +50,7 @@ pub(crate) fn measure() -> Result<PrometheusHandle, Error> {
         "limits_reached_total",
         "How often a limit has ended a call, a stream or a connection, by limit."
     );
+    describe_counter!("swept_rows_total", "Rows that were changed or deleted in the background, by sweep.");
     describe_gauge!("database_connections_max", Unit::Count, "Maximum number of connections of the pool.");
     let upkeep = handle.clone();
     tokio::spawn(async move {

@@ -1,4 +1,5 @@
 mod limits;
+mod retention;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -9,7 +10,7 @@ use clap::{
 use pagination::TokenVersion;
 use platform::{DEFAULT_WORKSPACE, Service};
 
-pub(crate) use self::limits::Limits;
+pub(crate) use self::{limits::Limits, retention::Retention};
 use crate::{imports::Import, services::SERVICES};
 
 /// gRPC services over Postgres; all their lists are paged the same way.
@@ -91,6 +92,9 @@ pub(crate) struct Serve {
     /// Load samples into the workspace `default`. Kinds of records that it already has are skipped
     #[arg(long, env = "QUIRE_SAMPLE", value_parser = BoolishValueParser::new())]
     pub(crate) sample: bool,
+
+    #[command(flatten)]
+    pub(crate) retention: Retention,
 
     #[command(flatten)]
     pub(crate) limits: Limits,

@@ -6,13 +6,13 @@ use ::database::{Availability, DatabaseClock};
 use axum::{Router, middleware::from_fn_with_state};
 use metrics_exporter_prometheus::PrometheusHandle;
 use pagination::PageTokens;
-use platform::{Clock, MAX_OPEN_REQUEST_BYTES, Platform};
+use platform::{Clock, MAX_OPEN_REQUEST_BYTES, Platform, Sweeper};
 use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
 };
 use tokio_rustls::TlsAcceptor;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::{
     ServingStatus,
@@ -62,11 +62,8 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
         };
         tokio::spawn(connections.accept(listener));
     }
-    let tasks = TaskTracker::new();
-    for task in std::mem::take(&mut services.tasks) {
-        tasks.spawn(stopping.clone().run_until_cancelled_owned(task));
-    }
-    tasks.close();
+    let sweeper = Sweeper::new(database.clone(), std::mem::take(&mut services.sweeps));
+    let sweeping = tokio::spawn(stopping.clone().run_until_cancelled_owned(sweeper.run()));
     let (reporter, health_server) = tonic_health::server::health_reporter();
     let health = Health { reporter, availability, names: [&[""], services.names.as_slice()].concat() };
     health.begin().await;
@@ -84,7 +81,7 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     tracing::info!(%address, "serving");
     let serving = connections.accept(listeners.grpc);
     let drained = run(serving, health, stopping, draining, arguments.drain_timeout).await;
-    tasks.wait().await;
+    sweeping.await?;
     // An abandoned call still holds its database connection, which closes when the process ends.
     if let Drained::AllAnswered = drained {
         database.close();
@@ -141,6 +138,7 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     let clock = DatabaseClock::follow(database.clone()).await.map_err(Error::Clock)?;
     let mut platform = Platform::new(database, tokens, Clock::new(move || clock.now()), signing_keys);
     platform.sign_ins = arguments.limits.sign_ins();
+    platform.retention = arguments.retention.of_platform();
     let chosen = arguments.services();
     let bounds = arguments.limits.bounds();
     let services = Services::open(&platform, &chosen, &availability, &bounds).await?;

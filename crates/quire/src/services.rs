@@ -2,8 +2,7 @@
 
 use access::{Access, Methods};
 use database::Availability;
-use futures_util::future::BoxFuture;
-use platform::{Opened, Platform, Service};
+use platform::{Opened, Platform, Service, Sweep};
 use tonic::service::Routes;
 
 use crate::{
@@ -35,8 +34,8 @@ pub(crate) struct Services {
     pub(crate) routes: Routes,
     /// Their full names in gRPC.
     pub(crate) names: Vec<&'static str>,
-    /// Their background tasks.
-    pub(crate) tasks: Vec<BoxFuture<'static, ()>>,
+    /// Their work in the background.
+    pub(crate) sweeps: Vec<Box<dyn Sweep>>,
 }
 
 impl Services {
@@ -56,14 +55,14 @@ impl Services {
             bounds: bounds.clone(),
         };
         let mut router = Routes::default().into_axum_router();
-        let mut all_tasks = Vec::new();
+        let mut all_sweeps = Vec::new();
         for service in services {
-            let Opened { routes, tasks } = (service.open)(platform).await?;
+            let Opened { routes, sweeps } = (service.open)(platform).await?;
             // Only one of the merged routers may have a fallback.
             router = router.merge(routes.into_axum_router().reset_fallback());
-            all_tasks.extend(tasks);
+            all_sweeps.extend(sweeps);
         }
         let names = services.iter().map(|service| service.grpc_name).collect();
-        Ok(Self { routes: gate.around(router).into(), names, tasks: all_tasks })
+        Ok(Self { routes: gate.around(router).into(), names, sweeps: all_sweeps })
     }
 }

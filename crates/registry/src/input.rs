@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use platform::{
-    Error, Ids, Platform, UNSPECIFIED, Violations, check_batch_bytes, now, read_batch, read_one, timestamp,
+    Caller, Error, Ids, Platform, UNSPECIFIED, Violations, check_batch_bytes, read_batch, read_one, timestamp,
 };
 use quire_proto::registry::v1::{Agent, AgentStatus, HeartbeatRequest, RegisterAgentRequest};
 use time::OffsetDateTime;
@@ -17,12 +17,20 @@ use crate::lists::{
 const CAPABILITY_BYTES: RangeInclusive<usize> = 1..=64;
 
 /// The agent to register.
-pub(crate) fn new_agent(request: RegisterAgentRequest, platform: &Platform) -> Result<NewAgent, Error> {
-    read_one(platform, request, read)
+pub(crate) fn new_agent(
+    request: RegisterAgentRequest,
+    caller: &Caller,
+    platform: &Platform,
+) -> Result<NewAgent, Error> {
+    Ok(read_one(platform, request, read)?.registered_by(caller))
 }
 
 /// The agents of a batch to register.
-pub(crate) fn new_agents(requests: Vec<RegisterAgentRequest>, platform: &Platform) -> Result<Vec<NewAgent>, Error> {
+pub(crate) fn new_agents(
+    requests: Vec<RegisterAgentRequest>,
+    caller: &Caller,
+    platform: &Platform,
+) -> Result<Vec<NewAgent>, Error> {
     let new = read_batch(
         platform,
         "requests",
@@ -34,7 +42,7 @@ pub(crate) fn new_agents(requests: Vec<RegisterAgentRequest>, platform: &Platfor
         read,
     )?;
     check_batch_bytes("the agents", new.iter().map(|new| new.agent.clone()))?;
-    Ok(new)
+    Ok(new.into_iter().map(|new| new.registered_by(caller)).collect())
 }
 
 /// The status to filter by, if any.
@@ -46,7 +54,7 @@ pub(crate) fn status_filter(status: i32) -> Result<Option<&'static str>, Error> 
 }
 
 /// The id of the agent, and its heartbeat.
-pub(crate) fn heartbeat(request: &HeartbeatRequest, platform: &Platform) -> Result<(Uuid, Heartbeat), Error> {
+pub(crate) fn heartbeat(request: &HeartbeatRequest) -> Result<(Uuid, Heartbeat), Error> {
     let mut violations = Violations::default();
     let id = violations.id("id", &request.id);
     let status = violations.one_of_if_given("status", request.status, &STATUSES);
@@ -55,7 +63,7 @@ pub(crate) fn heartbeat(request: &HeartbeatRequest, platform: &Platform) -> Resu
     }
     request.load.iter().for_each(|&load| violations.at_least("load", load, 0));
     violations.check()?;
-    Ok((id, Heartbeat { status, load: request.load, heartbeat_time: now(&platform.clock) }))
+    Ok((id, Heartbeat { status, load: request.load }))
 }
 
 /// The capability to find agents by.
@@ -79,6 +87,9 @@ fn read(
     }
     agents::fill(&mut agent);
     violations.fields(&format!("{path}agent."), &agents::agent_fields(&agent));
+    if request.take_over && !path.is_empty() {
+        violations.add(format_args!("{path}take_over"), "must be false in a batch; use RegisterAgent");
+    }
     let is_id_given = !agent.id.is_empty();
     let id = violations.id_or_new(format_args!("{path}agent.id"), &agent.id, ids);
     let etag = ids.next();

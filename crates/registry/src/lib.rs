@@ -18,10 +18,12 @@ use quire_proto::{
         registry_service_server::{RegistryService, RegistryServiceServer, SERVICE_NAME},
     },
 };
-pub use sweep::Sweeper;
 use tonic::{Request, Response, Status};
 
-use crate::lists::{TAKING_WORK, agents};
+use crate::{
+    lists::{TAKING_WORK, agents},
+    sweep::{OldAgents, SilentAgents},
+};
 
 /// The registration of the service.
 pub static SERVICE: Service = Service {
@@ -29,9 +31,11 @@ pub static SERVICE: Service = Service {
     grpc_name: SERVICE_NAME,
     open: |platform| {
         Box::pin(async {
-            let registry = Registry::open(platform).await?;
-            let sweeper = registry.sweeper();
-            Ok(Opened::new(registry.server()).with_task(sweeper.run()))
+            let opened = Opened::new(Registry::open(platform).await?.server()).with_sweep(SilentAgents::default());
+            Ok(match platform.retention.agents {
+                Some(retention) => opened.with_sweep(OldAgents::new(retention)),
+                None => opened,
+            })
         })
     },
     open_methods: &[],
@@ -72,11 +76,6 @@ impl Registry {
     pub fn server(self) -> RegistryServiceServer<Self> {
         RegistryServiceServer::new(self).max_decoding_message_size(MAX_REQUEST_BYTES)
     }
-
-    /// A sweeper, which sets silent agents offline. Every process that serves the service [runs](Sweeper::run) one.
-    pub fn sweeper(&self) -> Sweeper {
-        Sweeper::new(&self.platform)
-    }
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -85,9 +84,16 @@ type Answer<T> = Result<Response<T>, Status>;
 impl RegistryService for Registry {
     async fn register_agent(&self, request: Request<RegisterAgentRequest>) -> Answer<RegisterAgentResponse> {
         let caller = Caller::of(&request)?;
-        let new = input::new_agent(request.into_inner(), &self.platform)?;
-        create(self, &caller.workspace, std::slice::from_ref(&new), Existing::Refused).await?;
-        Ok(Response::new(RegisterAgentResponse { agent: Some(new.agent) }))
+        let request = request.into_inner();
+        let take_over = request.take_over;
+        let new = input::new_agent(request, &caller, &self.platform)?;
+        let agent = if take_over {
+            agents::create_or_take_over(self, &caller, new).await?
+        } else {
+            create(self, &caller.workspace, std::slice::from_ref(&new), Existing::Refused).await?;
+            new.agent
+        };
+        Ok(Response::new(RegisterAgentResponse { agent: Some(agent) }))
     }
 
     async fn batch_register_agents(
@@ -96,7 +102,7 @@ impl RegistryService for Registry {
     ) -> Answer<BatchRegisterAgentsResponse> {
         let caller = Caller::of(&request)?;
         let BatchRegisterAgentsRequest { requests, pass_over_existing } = request.into_inner();
-        let new = input::new_agents(requests, &self.platform)?;
+        let new = input::new_agents(requests, &caller, &self.platform)?;
         let existing_is = if pass_over_existing { Existing::PassedOver } else { Existing::Refused };
         let existing = create(self, &caller.workspace, &new, existing_is).await?;
         let agents = new.into_iter().zip(existing);
@@ -122,6 +128,7 @@ impl RegistryService for Registry {
             .filter("status", status)
             .filter("surface", request.surface)
             .filter("capability", request.capability)
+            .filter("name", request.name)
             .fetch()
             .await?;
         Ok(Response::new(page))
@@ -142,7 +149,7 @@ impl RegistryService for Registry {
 
     async fn heartbeat(&self, request: Request<HeartbeatRequest>) -> Answer<HeartbeatResponse> {
         let caller = Caller::of(&request)?;
-        let (id, heartbeat) = input::heartbeat(&request.into_inner(), &self.platform)?;
+        let (id, heartbeat) = input::heartbeat(&request.into_inner())?;
         let agent = agents::record_heartbeat(self, &caller.workspace, id, &heartbeat).await?;
         let agent = agent.ok_or_else(|| Error::NotFound(self.agents.resource("id", &id.to_string())))?;
         Ok(Response::new(HeartbeatResponse { agent: Some(agent) }))

@@ -121,7 +121,7 @@ async fn check(difference: i64) {
         let time_to_live = Some(prost_types::Duration { seconds: 2, nanos: 0 });
         let capabilities = vec!["work".to_owned()];
         let agent = Agent { name: name.to_owned(), time_to_live, capabilities, ..Default::default() };
-        let request = RegisterAgentRequest { agent: Some(agent) };
+        let request = RegisterAgentRequest { agent: Some(agent), ..Default::default() };
         let agent = registry.register_agent(request).await.unwrap().into_inner().agent.unwrap();
         is_now(agent.register_time);
         is_now(agent.heartbeat_time);

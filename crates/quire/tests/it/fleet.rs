@@ -38,7 +38,8 @@ async fn register(client: &RegistryServiceClient<Channel>, generation: &str, cou
     let requests = (0..count).map(|number| {
         let name = format!("{generation}/{number}");
         let time_to_live = Some(TimeToLive { seconds: 1, nanos: 0 });
-        RegisterAgentRequest { agent: Some(Agent { name, time_to_live, ..Default::default() }) }
+        let agent = Agent { name, time_to_live, ..Default::default() };
+        RegisterAgentRequest { agent: Some(agent), ..Default::default() }
     });
     let request = BatchRegisterAgentsRequest { requests: requests.collect(), pass_over_existing: false };
     let agents = client.clone().batch_register_agents(request).await.unwrap().into_inner().agents;

@@ -246,24 +246,48 @@ fn help_names_every_setting_and_no_secret() {
     Usage: quire serve [OPTIONS]
 
     Options:
-          --listen <LISTEN>                The address to listen on. Without signing keys it must be a loopback address [env: QUIRE_LISTEN=] [default: 127.0.0.1:50051]
-          --services <SERVICES>            The services to serve [env: QUIRE_SERVICES=] [default: prompts memory registry meter identity jobs] [possible values: prompts, memory, registry, meter, identity, jobs]
-          --admin-listen <ADMIN_LISTEN>    An address for operators: /metrics for Prometheus, /healthz, /readyz, and /.well-known/jwks.json. Without signing keys it must be a loopback address [env: QUIRE_ADMIN_LISTEN=]
-          --signing-keys <SIGNING_KEYS>    A PEM file with the Ed25519 keys of access tokens: the first private key signs, and all keys verify. With this file, every call needs a credential [env: QUIRE_SIGNING_KEYS=]
-          --reflection <REFLECTION>        Who may use reflection, which describes the services: callers with an access token, if there are signing keys, or everybody, or nobody [env: QUIRE_REFLECTION=] [default: authenticated] [possible values: authenticated, open, off]
-          --tls-cert <TLS_CERT>            A PEM file with the server's certificate chain. With this file, the server uses TLS [env: QUIRE_TLS_CERT=]
-          --tls-key <TLS_KEY>              A PEM file with the private key of the certificate [env: QUIRE_TLS_KEY=]
-          --tls-client-ca <TLS_CLIENT_CA>  A PEM file with certificate authorities. With this file, every client needs a certificate from one of them [env: QUIRE_TLS_CLIENT_CA=]
-          --database-url <DATABASE_URL>    The Postgres database to use, as in `postgres://user@host/name`. Without it, a private Postgres is started [env: DATABASE_URL]
-          --data-dir <DATA_DIR>            Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire] [env: QUIRE_DATA_DIR=]
-          --token-keys <TOKEN_KEYS>        The keys of page tokens, as `id:base64,…`, with 32 bytes each: the first encrypts, and all decrypt. Required with a database URL. Otherwise a key is created and stored in the data directory [env: QUIRE_TOKEN_KEYS]
-          --token-ttl <TOKEN_TTL>          How long a page token is valid [env: QUIRE_TOKEN_TTL=] [default: 72h]
-          --token-version <TOKEN_VERSION>  The version of page tokens to write, 2 or 3. Use 2 while servers of the previous release are running, because they refuse version 3 [env: QUIRE_TOKEN_VERSION=] [default: 3]
-          --drain-timeout <DRAIN_TIMEOUT>  How long calls in flight may take to finish after the server is told to stop [env: QUIRE_DRAIN_TIMEOUT=] [default: 30s]
-          --sample                         Load samples into the workspace `default`. Kinds of records that it already has are skipped [env: QUIRE_SAMPLE=]
-          --log <LOG>                      What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
-      -h, --help                           Print help
-      -V, --version                        Print version
+          --listen <LISTEN>
+              The address to listen on. Without signing keys it must be a loopback address [env: QUIRE_LISTEN=] [default: 127.0.0.1:50051]
+          --services <SERVICES>
+              The services to serve [env: QUIRE_SERVICES=] [default: prompts memory registry meter identity jobs] [possible values: prompts, memory, registry, meter, identity, jobs]
+          --admin-listen <ADMIN_LISTEN>
+              An address for operators: /metrics for Prometheus, /healthz, /readyz, and /.well-known/jwks.json. Without signing keys it must be a loopback address [env: QUIRE_ADMIN_LISTEN=]
+          --signing-keys <SIGNING_KEYS>
+              A PEM file with the Ed25519 keys of access tokens: the first private key signs, and all keys verify. With this file, every call needs a credential [env: QUIRE_SIGNING_KEYS=]
+          --reflection <REFLECTION>
+              Who may use reflection, which describes the services: callers with an access token, if there are signing keys, or everybody, or nobody [env: QUIRE_REFLECTION=] [default: authenticated] [possible values: authenticated, open, off]
+          --tls-cert <TLS_CERT>
+              A PEM file with the server's certificate chain. With this file, the server uses TLS [env: QUIRE_TLS_CERT=]
+          --tls-key <TLS_KEY>
+              A PEM file with the private key of the certificate [env: QUIRE_TLS_KEY=]
+          --tls-client-ca <TLS_CLIENT_CA>
+              A PEM file with certificate authorities. With this file, every client needs a certificate from one of them [env: QUIRE_TLS_CLIENT_CA=]
+          --database-url <DATABASE_URL>
+              The Postgres database to use, as in `postgres://user@host/name`. Without it, a private Postgres is started [env: DATABASE_URL]
+          --data-dir <DATA_DIR>
+              Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire] [env: QUIRE_DATA_DIR=]
+          --token-keys <TOKEN_KEYS>
+              The keys of page tokens, as `id:base64,…`, with 32 bytes each: the first encrypts, and all decrypt. Required with a database URL. Otherwise a key is created and stored in the data directory [env: QUIRE_TOKEN_KEYS]
+          --token-ttl <TOKEN_TTL>
+              How long a page token is valid [env: QUIRE_TOKEN_TTL=] [default: 72h]
+          --token-version <TOKEN_VERSION>
+              The version of page tokens to write, 2 or 3. Use 2 while servers of the previous release are running, because they refuse version 3 [env: QUIRE_TOKEN_VERSION=] [default: 3]
+          --drain-timeout <DRAIN_TIMEOUT>
+              How long calls in flight may take to finish after the server is told to stop [env: QUIRE_DRAIN_TIMEOUT=] [default: 30s]
+          --sample
+              Load samples into the workspace `default`. Kinds of records that it already has are skipped [env: QUIRE_SAMPLE=]
+          --session-retention <SESSION_RETENTION>
+              How long sessions are kept after they expired or were revoked [env: QUIRE_SESSION_RETENTION=] [default: 30d]
+          --api-key-retention <API_KEY_RETENTION>
+              How long API keys are kept after they expired or were revoked. A key is kept as long as its sessions and the keys that were made with it [env: QUIRE_API_KEY_RETENTION=] [default: 90d]
+          --agent-retention <AGENT_RETENTION>
+              How long agents are kept that are offline, after their last heartbeat. Without this, they are kept [env: QUIRE_AGENT_RETENTION=]
+          --log <LOG>
+              What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
+      -h, --help
+              Print help
+      -V, --version
+              Print version
 
     Limits:
           --max-connections <NUMBER>

@@ -1,7 +1,9 @@
 use std::ops::RangeInclusive;
 
 use keyset::{Filter, Listing, Order, Statement, asc, desc};
-use platform::{Declaration, Error, Field, NewRow, Resource, Rows, Value, matched};
+use platform::{
+    Caller, Declaration, Error, Existing, Field, NewRow, Resource, Rows, Value, assignments, create, matched,
+};
 use prost_types::Duration;
 use quire_proto::registry::v1::Agent;
 use time::OffsetDateTime;
@@ -21,7 +23,8 @@ const DEFAULT_TIME_TO_LIVE: Duration = Duration { seconds: 60, nanos: 0 };
 macro_rules! columns {
     () => {
         "id, name, surface, endpoint, capabilities, status, load, capacity, \
-        time_to_live * interval '1 millisecond' as time_to_live, metadata, etag, register_time, heartbeat_time, update_time"
+        time_to_live * interval '1 millisecond' as time_to_live, metadata, etag, register_time, heartbeat_time, update_time, \
+        owner"
     };
 }
 pub(super) use columns;
@@ -37,14 +40,15 @@ pub static AGENTS: Listing = Listing {
         Filter::equal("status", "status"),
         Filter::equal("surface", "surface"),
         Filter::condition("capability", "capabilities @> array[{capability}]"),
+        Filter::equal("name", "name"),
     ],
     orders: &[
         Order {
             name: "register_time desc",
             keys: &[desc("register_time"), desc("id")],
-            indexed: &[&["status"], &["surface"]],
+            indexed: &[&["status"], &["surface"], &["name"]],
         },
-        Order { name: "name", keys: &[asc("name")], indexed: &[] },
+        Order { name: "name", keys: &[asc("name")], indexed: &[&["name"]] },
     ],
     ..Listing::DEFAULT
 };
@@ -98,7 +102,6 @@ pub(crate) fn fill(agent: &mut Agent) {
 pub(crate) struct Heartbeat {
     pub(crate) status: Option<&'static str>,
     pub(crate) load: Option<i32>,
-    pub(crate) heartbeat_time: OffsetDateTime,
 }
 
 /// Records a heartbeat and returns the agent, or `None` if the agent does not exist. A suspended agent stays suspended;
@@ -113,7 +116,7 @@ pub(crate) async fn record_heartbeat(
 ) -> Result<Option<Agent>, Error> {
     let sql = concat!(
         "
-        update agents set load = coalesce($4, load), heartbeat_time = greatest($5, heartbeat_time),
+        update agents set load = coalesce($4, load), heartbeat_time = now(),
             status = case status
                 when 'suspended' then status
                 when 'offline' then coalesce($3, 'active')
@@ -124,7 +127,42 @@ pub(crate) async fn record_heartbeat(
         columns!()
     );
     let statement = Statement::new(sql).bind(workspace).bind(id);
-    let statement = statement.bind(heartbeat.status).bind(heartbeat.load).bind(heartbeat.heartbeat_time);
+    let statement = statement.bind(heartbeat.status).bind(heartbeat.load);
+    Ok(service.agents.list.first(&service.database.write_rows(statement).await?)?)
+}
+
+/// Creates the agent, or takes over the agent with its name, if that agent was registered by the same subject.
+pub(crate) async fn create_or_take_over(service: &Registry, caller: &Caller, new: NewAgent) -> Result<Agent, Error> {
+    if let Some(agent) = take_over(service, caller, &new).await? {
+        return Ok(agent);
+    }
+    match create(service, &caller.workspace, std::slice::from_ref(&new), Existing::Refused).await {
+        Ok(_) => Ok(new.agent),
+        // It was created since the first attempt, or belongs to another subject.
+        Err(error @ Error::AlreadyExists(_)) => take_over(service, caller, &new).await?.ok_or(error),
+        Err(error) => Err(error),
+    }
+}
+
+/// Replaces the fields of an agent that its owner registers again. The agent keeps its id, its time of registration and, if
+/// it is suspended, its status. An agent without an owner was registered without authentication or by an earlier release.
+async fn take_over(service: &Registry, caller: &Caller, new: &NewAgent) -> Result<Option<Agent>, Error> {
+    let fields = agent_fields(&new.agent);
+    let fields: Vec<_> = fields.into_iter().filter(|field| !["name", "status"].contains(&field.path)).collect();
+    let sql = format!(
+        "update agents set {} status = case status when 'suspended' then status else $4 end, etag = $5,
+            update_time = greatest($6, update_time + interval '1 microsecond'), heartbeat_time = now(),
+            owner = case $3 when '' then owner else $3 end
+        where workspace_id = $1 and name = $2 and ($3 = '' or owner in ('', $3)) and ($7::uuid is null or id = $7)
+        returning {}",
+        assignments(&fields, 8),
+        columns!()
+    );
+    let status = STATUSES.name(new.agent.status);
+    let id = new.is_id_given.then_some(new.id);
+    let statement = Statement::built(sql.into()).bind(&caller.workspace).bind(&new.agent.name).bind(&caller.subject);
+    let statement = statement.bind(status).bind(new.etag).bind(new.register_time).bind(id);
+    let statement = fields.iter().fold(statement, |statement, field| field.value.bind(statement, true));
     Ok(service.agents.list.first(&service.database.write_rows(statement).await?)?)
 }
 
@@ -141,6 +179,14 @@ pub(crate) struct NewAgent {
     pub(crate) agent: Agent,
 }
 
+impl NewAgent {
+    /// The agent, owned by the subject of this caller.
+    pub(crate) fn registered_by(mut self, caller: &Caller) -> Self {
+        self.agent.owner.clone_from(&caller.subject);
+        self
+    }
+}
+
 impl NewRow for NewAgent {
     type Store = Registry;
     type Existing = Agent;
@@ -155,6 +201,7 @@ impl NewRow for NewAgent {
                 Field::new("register_time", time),
                 Field::new("heartbeat_time", time),
                 Field::new("update_time", time),
+                Field::new("owner", Value::Text(&new.agent.owner)),
             ]);
             fields
         }));

@@ -28,6 +28,8 @@ async fn agents_conform() {
         .value("surface", "common")
         .value("capability", "rare")
         .value("capability", "common")
+        .value("name", "agent 3")
+        .value("name", "nobody")
         .check(async |numbers| testing::insert(pool, ROWS, numbers).await)
         .await;
 }

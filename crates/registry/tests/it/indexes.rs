@@ -2,10 +2,10 @@
 use std::time::Duration;
 
 use platform::{
-    Clock, Platform,
+    Platform, Retention, Sweeper,
     testing::{Many, id},
 };
-use registry::{Registry, SERVICE};
+use registry::SERVICE;
 
 /// 20,000 agents in five workspaces. Every tenth agent is offline, and one in a thousand is full.
 const SEED: [&str; 3] = [
@@ -55,6 +55,7 @@ async fn no_call_scans_a_table() {
         ("BatchRegisterAgents", 400, vec![batch(5_001..5_101, false), batch(3_000..3_100, false)]),
         ("BatchRegisterAgents", 3_000, vec![batch(3_101..4_101, true)]),
         ("ListAgents", 88, pages.map(page).into()),
+        ("ListAgents", 2, vec![page(r#", "name": "name 2000""#)]),
         // A page examines at most 2,000 rows for a rare capability.
         ("ListAgents", 4_000, vec![page(r#", "capability": "rare""#)]),
         ("DiscoverAgents", 4_000, vec![page(r#", "capability": "code""#)]),
@@ -66,15 +67,27 @@ async fn no_call_scans_a_table() {
 async fn no_sweep_scans_a_table() {
     // So few agents that Postgres would prefer to scan the table for each page.
     let fewer = "delete from agents where register_time >= '2026-01-01 01:00'";
-    let many = Many::new(&[SEED[0], SEED[1], fewer, "vacuum full agents", "analyze agents"]).await;
+    let silent = "update agents set heartbeat_time = now() - interval '2 days'";
     // Each of the 3,240 agents that are not offline is read once, and a second time when it is set offline.
-    for (days, reads, swept) in [(0, 3_240, 0), (2, 2 * 3_240, 3_240)] {
+    for (silence, reads, swept) in [("", 3_240, 0), (silent, 2 * 3_240, 3_240)] {
+        let many = Many::new(&[SEED[0], SEED[1], fewer, silence, "vacuum full agents", "analyze agents"]).await;
         many.assert_reads("a sweep", reads, async |platform| {
-            let now = platform.clock.now() + Duration::from_secs(days * 86_400);
-            let platform = Platform { clock: Clock::new(move || now), ..platform.clone() };
-            let registry = Registry::open(&platform).await.unwrap();
-            assert_eq!(registry.sweeper().turn().await.unwrap(), Some(swept));
+            let sweeps = (SERVICE.open)(platform).await.unwrap().sweeps;
+            assert_eq!(Sweeper::new(platform.database.clone(), sweeps).turn().await.unwrap(), Some(swept));
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn no_deletion_of_old_agents_scans_a_table() {
+    let many = Many::new(&SEED).await;
+    let retention = Retention { agents: Some(Duration::from_secs(86_400)), ..Retention::default() };
+    // The first turn reads all agents that are not offline, and one page of all agents twice.
+    many.assert_reads("a sweep", 18_000 + 2 * 1_000, async |platform| {
+        let platform = Platform { retention, ..platform.clone() };
+        let sweeps = (SERVICE.open)(&platform).await.unwrap().sweeps;
+        assert_eq!(Sweeper::new(platform.database.clone(), sweeps).turn().await.unwrap(), Some(0));
+    })
+    .await;
 }

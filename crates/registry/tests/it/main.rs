@@ -11,3 +11,4 @@ mod hot;
 mod indexes;
 mod support;
 mod sweep;
+mod take_over;

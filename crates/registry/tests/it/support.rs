@@ -1,9 +1,6 @@
 //! The service behind a real socket, on its own database, and helpers for requests.
 pub use platform::testing::from;
-use platform::{
-    Platform,
-    testing::{self, Hands},
-};
+use platform::{Platform, testing};
 use quire_proto::{
     pagination::v1::PageRequest,
     registry::v1::{
@@ -28,17 +25,15 @@ pub async fn start_on(platform: &Platform) -> Client {
     RegistryServiceClient::new(testing::serve_on(platform, &SERVICE).await)
 }
 
-/// The service on a new database, with a clock that only the test advances.
-pub async fn start_at_rest() -> (Platform, Client, Hands) {
-    let hands = Hands::at(1_800_000_000);
-    let platform = Platform { clock: hands.clock(), ..testing::platform().await };
-    let client = start_on(&platform).await;
-    (platform, client, hands)
+/// Makes all agents silent for this many seconds longer.
+pub async fn pass(platform: &Platform, seconds: i32) {
+    let sql = "update agents set heartbeat_time = heartbeat_time - $1 * interval '1 second'";
+    sqlx::query(sql).bind(seconds).execute(&testing::pool(platform)).await.unwrap();
 }
 
 /// A request that registers this agent.
 pub fn with(agent: Agent) -> RegisterAgentRequest {
-    RegisterAgentRequest { agent: Some(agent) }
+    RegisterAgentRequest { agent: Some(agent), ..Default::default() }
 }
 
 /// A request with only the required fields.

@@ -1,26 +1,30 @@
 //! The sweep: agents that are silent for longer than their time to live become offline. One process sweeps at a time.
 use std::time::Duration;
 
-use crate::support::{alive, beat, get, list, make, named, names, one, start, start_at_rest, with};
+use crate::support::{alive, beat, get, list, make, named, names, one, pass, start, with};
 use database::connect;
 use futures_util::future::join_all;
 use keyset::Connections;
-use platform::{Platform, testing};
-use prost_types::Duration as TimeToLive;
+use platform::{Platform, Retention, Sweeper, testing};
+use prost_types::{Duration as TimeToLive, Timestamp};
 use quire_proto::registry::v1::{Agent, AgentStatus, ListAgentsRequest};
-use registry::{Registry, Sweeper};
+use registry::SERVICE;
 use sqlx::PgPool;
 
 /// A sweeper with its own connection to the database, as in another process.
 async fn sweeper(platform: &Platform) -> Sweeper {
     let database = connect(platform.database.options(), database::Limits::default());
-    let other = Platform { clock: platform.clock.clone(), ..testing::platform_on(database) };
-    Registry::open(&other).await.unwrap().sweeper()
+    let other = Platform { retention: platform.retention, ..testing::platform_on(database) };
+    Sweeper::new(other.database.clone(), (SERVICE.open)(&other).await.unwrap().sweeps)
 }
 
 /// Sweeps once.
 async fn sweep(platform: &Platform) -> u64 {
     sweeper(platform).await.turn().await.unwrap().unwrap()
+}
+
+fn earlier(time: Option<Timestamp>, seconds: i64) -> Option<Timestamp> {
+    time.map(|time| Timestamp { seconds: time.seconds - seconds, ..time })
 }
 
 fn lives(name: &str, seconds: i64, status: AgentStatus) -> Agent {
@@ -30,40 +34,40 @@ fn lives(name: &str, seconds: i64, status: AgentStatus) -> Agent {
 
 #[tokio::test]
 async fn a_sweep_changes_only_the_status() {
-    let (platform, client, clock) = start_at_rest().await;
+    let (platform, client) = start().await;
     let statuses = (1..=6).map(|number| AgentStatus::try_from(number).unwrap());
     let requests = statuses.map(|status| with(lives(status.as_str_name(), 60, status)));
-    let requests: Vec<_> = requests.chain([with(lives("long", 61, AgentStatus::Busy))]).collect();
+    let requests: Vec<_> = requests.chain([with(lives("long", 3_600, AgentStatus::Busy))]).collect();
     let made = make(&client, "default", &requests).await;
-    clock.pass(60);
-    assert_eq!(sweep(&platform).await, 0, "exactly 60 seconds of silence are allowed");
-    clock.pass(1);
+    assert_eq!(sweep(&platform).await, 0);
+    pass(&platform, 60).await;
     assert_eq!(sweep(&platform).await, 4);
-    for agent in &made {
+    let made = made.into_iter().map(|agent| Agent { heartbeat_time: earlier(agent.heartbeat_time, 60), ..agent });
+    for agent in made {
         let status = match (agent.status(), agent.name.as_str()) {
             (AgentStatus::Suspended, _) => AgentStatus::Suspended,
             (status, "long") => status,
             (_, _) => AgentStatus::Offline,
         };
-        assert_eq!(get(&client, &agent.id).await.unwrap(), Agent { status: status.into(), ..agent.clone() });
+        assert_eq!(get(&client, &agent.id).await.unwrap(), Agent { status: status.into(), ..agent });
     }
     assert_eq!(sweep(&platform).await, 0);
-    clock.pass(1);
+    pass(&platform, 3_600).await;
     assert_eq!(sweep(&platform).await, 1);
 }
 
 #[tokio::test]
 async fn a_heartbeat_brings_an_agent_back() {
-    let (platform, client, clock) = start_at_rest().await;
+    let (platform, client) = start().await;
     let agent = one(&client, "x").await;
-    clock.pass(61);
+    pass(&platform, 61).await;
     assert_eq!(sweep(&platform).await, 1);
     assert_eq!(beat(&client, alive(&agent)).await.unwrap().status(), AgentStatus::Active);
     assert_eq!(sweep(&platform).await, 0);
     // The time to live starts again.
-    clock.pass(60);
+    pass(&platform, 30).await;
     assert_eq!(sweep(&platform).await, 0);
-    clock.pass(1);
+    pass(&platform, 30).await;
     assert_eq!(sweep(&platform).await, 1);
 }
 
@@ -112,13 +116,13 @@ async fn wait_until_free(pool: &PgPool) {
 
 #[tokio::test]
 async fn of_three_sweepers_one_sweeps_and_another_takes_over() {
-    let (platform, client, clock) = start_at_rest().await;
+    let (platform, client) = start().await;
     let pool = testing::pool(&platform);
     let mut sweepers = [sweeper(&platform).await, sweeper(&platform).await, sweeper(&platform).await];
     let mut sweeping = None;
     for round in 0..9 {
         one(&client, &round.to_string()).await;
-        clock.pass(61);
+        pass(&platform, 61).await;
         let turns = join_all(sweepers.iter_mut().map(Sweeper::turn)).await;
         let turns: Vec<_> = turns.into_iter().map(Result::unwrap).collect();
         assert_eq!(turns.iter().flatten().collect::<Vec<_>>(), [&1], "{turns:?}");
@@ -155,12 +159,12 @@ async fn a_dropped_sweeper_releases_the_lock() {
 
 #[tokio::test]
 async fn a_heartbeat_that_the_sweep_waits_for_wins() {
-    let (platform, client, clock) = start_at_rest().await;
+    let (platform, client) = start().await;
     let made = make(&client, "default", &["a", "b", "c"].map(named)).await;
-    clock.pass(61);
+    pass(&platform, 61).await;
     let pool = testing::pool(&platform);
     let mut heartbeat = pool.begin().await.unwrap();
-    let sql = "update agents set heartbeat_time = heartbeat_time + interval '61 s' where name = 'b'";
+    let sql = "update agents set heartbeat_time = now() where name = 'b'";
     sqlx::query(sql).execute(&mut *heartbeat).await.unwrap();
     let (swept, ()) = tokio::join!(sweep(&platform), async {
         testing::wait_for_waiting(&pool, 1).await;
@@ -174,12 +178,12 @@ async fn a_heartbeat_that_the_sweep_waits_for_wins() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_heartbeats_and_sweeps_never_leave_a_live_agent_offline() {
-    let (platform, client, clock) = start_at_rest().await;
+    let (platform, client) = start().await;
     let requests: Vec<_> = (0..300).map(|place| named(place.to_string())).collect();
     let made = make(&client, "default", &requests).await;
     let mut sweeper = sweeper(&platform).await;
     for _ in 0..10 {
-        clock.pass(61);
+        pass(&platform, 61).await;
         let beats = join_all(made.iter().map(|agent| beat(&client, alive(agent))));
         let sweeps = async {
             for _ in 0..5 {
@@ -195,9 +199,9 @@ async fn concurrent_heartbeats_and_sweeps_never_leave_a_live_agent_offline() {
 
 #[tokio::test]
 async fn a_sweeper_recovers_from_an_error_at_its_next_turn() {
-    let (platform, client, clock) = start_at_rest().await;
+    let (platform, client) = start().await;
     one(&client, "x").await;
-    clock.pass(61);
+    pass(&platform, 61).await;
     let pool = testing::pool(&platform);
     let mut sweeper = sweeper(&platform).await;
     sqlx::query("alter table agents rename to gone").execute(&pool).await.unwrap();
@@ -211,7 +215,8 @@ async fn a_sweeper_recovers_from_an_error_at_its_next_turn() {
 #[tokio::test]
 async fn a_sweeper_takes_no_connection_from_the_calls() {
     let (platform, _client) = start().await;
-    let mut sweeper = Registry::open(&platform).await.unwrap().sweeper();
+    let sweeps = (SERVICE.open)(&platform).await.unwrap().sweeps;
+    let mut sweeper = Sweeper::new(platform.database.clone(), sweeps);
     assert_eq!(sweeper.turn().await.unwrap(), Some(0));
     let database = &platform.database;
     let all = join_all((0..database.max_connections()).map(|_| database.connection())).await;
@@ -221,12 +226,28 @@ async fn a_sweeper_takes_no_connection_from_the_calls() {
 
 #[tokio::test]
 async fn run_sweeps_by_itself() {
-    let (platform, client, clock) = start_at_rest().await;
+    let (platform, client) = start().await;
     let agent = one(&client, "x").await;
-    clock.pass(61);
+    pass(&platform, 61).await;
     let running = tokio::spawn(sweeper(&platform).await.run());
     while get(&client, &agent.id).await.unwrap().status() != AgentStatus::Offline {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     running.abort();
+}
+
+#[tokio::test]
+async fn agents_that_were_offline_for_long_are_deleted_on_request() {
+    let (platform, client) = start().await;
+    let statuses = [AgentStatus::Active, AgentStatus::Offline, AgentStatus::Suspended];
+    let requests = statuses.map(|status| with(lives(status.as_str_name(), 86_400, status)));
+    make(&client, "default", &requests).await;
+    make(&client, "other", &requests).await;
+    pass(&platform, 80_000).await;
+    assert_eq!(sweep(&platform).await, 0, "without a retention");
+    let retention = |seconds| Retention { agents: Some(Duration::from_secs(seconds)), ..Retention::default() };
+    assert_eq!(sweep(&Platform { retention: retention(86_400), ..platform.clone() }).await, 0);
+    assert_eq!(sweep(&Platform { retention: retention(3_600), ..platform.clone() }).await, 2);
+    let left = list(&client, &ListAgentsRequest { order_by: "name".to_owned(), ..Default::default() }).await;
+    assert_eq!(names(&left), ["AGENT_STATUS_ACTIVE", "AGENT_STATUS_SUSPENDED"]);
 }
