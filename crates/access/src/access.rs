@@ -1,15 +1,12 @@
-use std::{collections::BTreeSet, sync::Arc};
-
 use time::OffsetDateTime;
 use tonic::codegen::http;
 
-use crate::{Caller, DEFAULT_WORKSPACE, Error, Methods, Scope, SigningKeys, WORKSPACE_METADATA, is_workspace};
+use crate::{Caller, DEFAULT_WORKSPACE, Error, Methods, Requirement, SigningKeys, WORKSPACE_METADATA, is_workspace};
 
 /// Admits or refuses calls. All authorization by scope happens here.
 #[derive(Debug, Clone)]
 pub struct Access {
     methods: Methods,
-    scopes: Arc<BTreeSet<Scope>>,
     signing_keys: Option<SigningKeys>,
 }
 
@@ -18,7 +15,7 @@ impl Access {
     /// authentication: every caller has every scope, in the workspace that the call's metadata names, or in `default`
     /// if it names none.
     pub fn new(methods: Methods, signing_keys: Option<SigningKeys>) -> Self {
-        Self { scopes: Arc::new(methods.scopes()), methods, signing_keys }
+        Self { methods, signing_keys }
     }
 
     /// Admits a call, and adds its [`Caller`] to the call's extensions. A method that requires no credential has no
@@ -38,16 +35,17 @@ impl Access {
     /// Returns the caller of an admitted call, or `None` if the method requires no credential.
     fn caller<B>(&self, request: &http::Request<B>, now: OffsetDateTime) -> Result<Option<Caller>, Error> {
         let Some(keys) = &self.signing_keys else { return self.anybody(request.headers()).map(Some) };
-        let scope = self.methods.scope(request.uri().path());
-        if scope == Some(None) {
+        let requirement = self.methods.requirement(request.uri().path());
+        if requirement == Some(&Requirement::Nothing) {
             return Ok(None);
         }
         let caller = keys.authenticate(request.headers(), now)?;
-        match scope.flatten() {
-            Some(scope) if caller.scopes.contains(scope) => Ok(Some(caller)),
-            Some(scope) => Err(Error::PermissionDenied(scope.clone())),
-            None => Err(Error::UnknownMethod),
+        match requirement {
+            Some(Requirement::Scope(scope)) => caller.check(scope)?,
+            Some(Requirement::Nothing | Requirement::AccessToken) => {}
+            None => return Err(Error::UnknownMethod),
         }
+        Ok(Some(caller))
     }
 
     fn anybody(&self, headers: &http::HeaderMap) -> Result<Caller, Error> {
@@ -58,7 +56,7 @@ impl Access {
         Ok(Caller {
             workspace: workspace.ok_or(Error::Workspace)?.to_owned(),
             subject: String::new(),
-            scopes: self.scopes.clone(),
+            scopes: self.methods.scopes().clone(),
             session: None,
         })
     }

@@ -1,7 +1,4 @@
-use std::{
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
@@ -13,20 +10,20 @@ use crate::{Caller, Error, Scope, SigningKey, SigningKeys};
 /// How long an access token is valid.
 pub const ACCESS_TOKEN_TIME_TO_LIVE: Duration = Duration::from_secs(10 * 60);
 
-/// The issuer of access tokens, which is also their audience.
+/// The issuer of access tokens.
 const ISSUER: &str = "quire";
 /// The `typ` of an access token's JWT ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.1)).
 const TYPE: &str = "at+jwt";
 
 /// The validation of a token's claims. [`SigningKeys::verify`] checks the type and the expiry.
-static VALIDATION: LazyLock<Validation> = LazyLock::new(|| {
+pub(crate) fn validation(audience: &str) -> Validation {
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.set_issuer(&[ISSUER]);
-    validation.set_audience(&[ISSUER]);
+    validation.set_audience(&[audience]);
     // `verify` checks the expiry, because it gets the time as an argument.
     validation.validate_exp = false;
     validation
-});
+}
 
 /// An access token and its expiry: a JWT ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068)). EdDSA is the only
 /// signature algorithm.
@@ -72,7 +69,7 @@ impl SigningKey {
         let scopes: Vec<_> = caller.scopes.iter().map(|scope| scope.0.as_str()).collect();
         let claims = Claims {
             iss: ISSUER.to_owned(),
-            aud: ISSUER.to_owned(),
+            aud: self.audience.clone(),
             sub: caller.subject.clone(),
             sid: caller.session.unwrap_or_default(),
             workspace: caller.workspace.clone(),
@@ -93,7 +90,7 @@ impl SigningKeys {
     pub fn verify(&self, token: &str, now: OffsetDateTime) -> Option<Caller> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let key = self.checking(header.kid.as_deref()?)?;
-        let claims = jsonwebtoken::decode::<Claims>(token, key, &VALIDATION).ok()?.claims;
+        let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok()?.claims;
         let is_alive = now.unix_timestamp() < claims.exp;
         (is_alive && header.typ.as_deref() == Some(TYPE)).then(|| Caller {
             workspace: claims.workspace,

@@ -34,6 +34,15 @@ impl Caller {
         let caller = request.extensions().get::<Self>().cloned();
         caller.ok_or_else(|| Status::unauthenticated(Error::Unauthenticated.to_string()))
     }
+
+    /// Checks that the caller has this scope.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PermissionDenied`].
+    pub fn check(&self, scope: &Scope) -> Result<(), Error> {
+        if self.scopes.contains(scope) { Ok(()) } else { Err(Error::PermissionDenied(scope.clone())) }
+    }
 }
 
 /// Whether this is a valid name of a workspace: 1 to 63 of `[a-z0-9-]`.
@@ -42,8 +51,8 @@ pub fn is_workspace(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-/// A permission for one service: `<service>:read` or `<service>:write`, as in `memory:read`. The service is the first
-/// part of its package. Neither scope includes the other.
+/// A permission for one service: `<service>:read` or `<service>:write`, as in `memory:read`, or a further scope that a
+/// method declares. The service is the first part of its package. No scope includes another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Scope(pub String);
 

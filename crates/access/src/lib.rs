@@ -18,7 +18,7 @@ pub use access::Access;
 pub use access_token::{ACCESS_TOKEN_TIME_TO_LIVE, AccessToken};
 pub use caller::{Caller, DEFAULT_WORKSPACE, Scope, WORKSPACE_METADATA, is_workspace};
 pub use error::Error;
-pub use methods::Methods;
+pub use methods::{Methods, Requirement};
 pub use network::network;
 pub use rate_limit::{RateLimit, TooOften};
 pub use signing_keys::{SigningKey, SigningKeys, SigningKeysError};

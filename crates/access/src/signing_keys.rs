@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
-    DecodingKey, EncodingKey,
+    DecodingKey, EncodingKey, Validation,
     jwk::{
         AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, OctetKeyPairParameters,
         OctetKeyPairType, PublicKeyUse, ThumbprintHash,
@@ -10,7 +10,7 @@ use jsonwebtoken::{
 };
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
-use crate::ed25519;
+use crate::{access_token::validation, ed25519};
 
 /// The Ed25519 keys that sign and verify access tokens. Their text is a sequence of PEM blocks, as `openssl genpkey
 /// -algorithm ed25519` writes them.
@@ -20,15 +20,19 @@ use crate::ed25519;
 /// every process, so that all processes verify its tokens. Then put it first, so that it signs. Remove the old key once
 /// its tokens have expired. A key's id is the thumbprint of its public half ([RFC
 /// 7638](https://www.rfc-editor.org/rfc/rfc7638)).
+///
+/// A token is only valid for its audience: the servers that use the same database, or that were given the same audience.
 #[derive(Clone)]
 pub struct SigningKeys {
     private: Option<Arc<SigningKey>>,
     checking: Arc<Vec<(Jwk, DecodingKey)>>,
+    pub(crate) validation: Arc<Validation>,
 }
 
 /// The private key that signs access tokens.
 pub struct SigningKey {
     pub(crate) id: String,
+    pub(crate) audience: String,
     pub(crate) key: EncodingKey,
 }
 
@@ -56,7 +60,20 @@ pub enum SigningKeysError {
 const PUBLIC_KEY_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 const PUBLIC_KEY_BYTES: usize = 32;
 
+/// The audience of keys until they are given another one.
+const AUDIENCE: &str = "quire";
+
 impl SigningKeys {
+    /// The same keys, for tokens with this audience.
+    #[must_use]
+    pub fn for_audience(self, audience: &str) -> Self {
+        let private = self.private.map(|private| {
+            let (id, key) = (private.id.clone(), private.key.clone());
+            Arc::new(SigningKey { id, audience: audience.to_owned(), key })
+        });
+        Self { private, validation: Arc::new(validation(audience)), ..self }
+    }
+
     /// The key that signs: the first private key, if any.
     pub fn private(&self) -> Option<&SigningKey> {
         self.private.as_deref()
@@ -92,14 +109,18 @@ impl std::str::FromStr for SigningKeys {
                 return Err(SigningKeysError::Duplicate);
             }
             if private.is_none() && block.tag() == PRIVATE {
-                private = Some(Arc::new(SigningKey { id, key: EncodingKey::from_ed_der(block.contents()) }));
+                private = Some(Arc::new(SigningKey {
+                    id,
+                    audience: AUDIENCE.to_owned(),
+                    key: EncodingKey::from_ed_der(block.contents()),
+                }));
             }
             checking.push((jwk, DecodingKey::from_ed_der(&public)));
         }
         if checking.is_empty() {
             return Err(SigningKeysError::Empty);
         }
-        Ok(Self { private, checking: Arc::new(checking) })
+        Ok(Self { private, checking: Arc::new(checking), validation: Arc::new(validation(AUDIENCE)) })
     }
 }
 

@@ -29,10 +29,22 @@ pub use limits::{Limits, Percent};
 pub use migration::{MigrationError, migrate};
 pub use tenant::Tenant;
 
+use keyset::Statement;
 use sqlx::postgres::PgConnectOptions;
 
 /// The application name that Postgres shows for the connections.
 const APPLICATION_NAME: &str = "quire";
+
+/// The audience of access tokens, which the servers of a migrated database have in common.
+///
+/// # Errors
+///
+/// Those of [`Database::read_rows`].
+pub async fn audience(database: &Database) -> sqlx::Result<String> {
+    let mut rows = database.read(Statement::new("select audience from deployment")).await?;
+    let (audience,) = rows.pop().ok_or(sqlx::Error::RowNotFound)?;
+    Ok(audience)
+}
 
 /// The database that the services of a server share, with these limits. Connections are opened when needed.
 pub fn connect(options: PgConnectOptions, limits: Limits) -> Database {

@@ -2,15 +2,17 @@
 
 use std::ops::RangeInclusive;
 
-use platform::{Caller, Error, Field, Platform, Scope, Violations, now};
+use platform::{Caller, Error, Field, Platform, Scope, Violations, now, parse_id};
+use prost_types::Timestamp;
 use quire_proto::identity::v1::{ApiKey, CreateApiKeyRequest, Device, RevokeSessionsRequest};
 use time::{Duration, OffsetDateTime};
 use tonic::Request;
+use uuid::Uuid;
 
 use crate::{
     lists::{
         api_keys::{NewApiKey, UsableKey},
-        sessions::{NewSession, Refresh},
+        sessions::NewSession,
     },
     secrets::{KeySecret, RefreshToken, hash, random},
 };
@@ -18,8 +20,10 @@ use crate::{
 const SUBJECT_BYTES: RangeInclusive<usize> = 1..=128;
 /// The maximum length of the stored user agent. A longer one is truncated.
 const USER_AGENT_BYTES: usize = 256;
-/// The maximum lifetime of a session.
-const SESSION_TIME_TO_LIVE: Duration = Duration::days(30);
+/// The maximum time to live of a key: 100 years.
+const MAX_TIME_TO_LIVE: Duration = Duration::days(36_525);
+/// The scope that allows keys for other subjects than the caller's own.
+const ANY_SUBJECT: &str = "identity:any_subject";
 
 /// The device of a call: the IP address and the user agent.
 pub(crate) fn device<T>(request: &Request<T>) -> Device {
@@ -42,9 +46,9 @@ pub(crate) fn new_session(
     let mut violations = Violations::default();
     violations.words("scopes", &scopes);
     violations.check()?;
-    check_scopes(&scopes, |scope| api_key.scopes.contains(&scope.0))?;
-    let create_time = now(&platform.clock);
-    let expire_time = create_time + SESSION_TIME_TO_LIVE;
+    if let Some(missing) = scopes.iter().find(|scope| !api_key.scopes.contains(scope)) {
+        return Err(Error::PermissionDenied(Scope(missing.clone())));
+    }
     let id = platform.ids.next();
     let token = RefreshToken { workspace: api_key.workspace_id, session_id: id, family: random()?, bytes: random()? };
     let new = NewSession {
@@ -53,26 +57,10 @@ pub(crate) fn new_session(
         scopes: if scopes.is_empty() { api_key.scopes } else { scopes },
         ip: device.ip,
         user_agent: device.user_agent,
-        create_time,
-        expire_time: api_key.expire_time.map_or(expire_time, |key_ends| key_ends.min(expire_time)),
         family_hash: hash(&token.family),
         refresh_hash: hash(&token.bytes),
     };
     Ok((new, token))
-}
-
-/// The use of a refresh token, and the token that replaces it.
-pub(crate) fn refresh(used: RefreshToken, now: OffsetDateTime) -> Result<(Refresh, RefreshToken), Error> {
-    let refresh_hash = hash(&used.bytes);
-    let next = RefreshToken { bytes: random()?, ..used };
-    let refresh = Refresh {
-        session_id: next.session_id,
-        family_hash: hash(&next.family),
-        refresh_hash,
-        next_hash: hash(&next.bytes),
-        now,
-    };
-    Ok((refresh, next))
 }
 
 /// The subject whose sessions to revoke.
@@ -83,26 +71,54 @@ pub(crate) fn subject(request: RevokeSessionsRequest) -> Result<String, Error> {
     Ok(request.subject)
 }
 
+/// The key whose descendants to list, if any.
+pub(crate) fn ancestor_id(id: Option<&str>) -> Result<Option<Uuid>, Error> {
+    id.map(|id| parse_id("ancestor_id", id)).transpose()
+}
+
 /// The API key to create, and its secret.
 pub(crate) fn new_api_key(
     request: CreateApiKeyRequest,
     caller: &Caller,
     platform: &Platform,
 ) -> Result<(NewApiKey, KeySecret), Error> {
-    let api_key = request.api_key.unwrap_or_default();
-    let create_time = now(&platform.clock);
+    let CreateApiKeyRequest { api_key, time_to_live } = request;
+    let api_key = api_key.unwrap_or_default();
     let mut violations = Violations::default();
     violations.fields("api_key.", &api_key_fields(&api_key));
     let ApiKey { name, subject, scopes, expire_time, .. } = api_key;
-    let expire_time = expire_time.map(|time| violations.time("api_key.expire_time", time));
-    if expire_time.is_some_and(|expire_time| expire_time <= create_time) {
-        violations.add("api_key.expire_time", "must be in the future");
-    }
+    let expire_time = expire_time_of(&mut violations, expire_time, time_to_live, now(&platform.clock));
     violations.check()?;
-    check_scopes(&scopes, |scope| caller.scopes.contains(scope))?;
+    scopes.iter().try_for_each(|scope| caller.check(&Scope(scope.clone())))?;
+    if subject != caller.subject {
+        caller.check(&Scope(ANY_SUBJECT.to_owned()))?;
+    }
     let secret = KeySecret { workspace: caller.workspace.clone(), id: platform.ids.next(), bytes: random()? };
     let secret_hash = hash(&secret.bytes);
-    Ok((NewApiKey { id: secret.id, name, subject, scopes, create_time, expire_time, secret_hash }, secret))
+    Ok((NewApiKey { id: secret.id, name, subject, scopes, expire_time, secret_hash }, secret))
+}
+
+/// When a key expires, by a time or by a duration from now.
+fn expire_time_of(
+    violations: &mut Violations,
+    expire_time: Option<Timestamp>,
+    time_to_live: Option<prost_types::Duration>,
+    now: OffsetDateTime,
+) -> Option<OffsetDateTime> {
+    let expire_time = expire_time.map(|time| violations.time("api_key.expire_time", time));
+    if expire_time.is_some_and(|expire_time| expire_time <= now) {
+        violations.add("api_key.expire_time", "must be in the future");
+    }
+    let Some(given) = time_to_live else { return expire_time };
+    if expire_time.is_some() {
+        violations.add("time_to_live", "must not be given with api_key.expire_time");
+    }
+    let time_to_live = Duration::new(given.seconds, given.nanos);
+    if !time_to_live.is_positive() || time_to_live > MAX_TIME_TO_LIVE {
+        violations.add("time_to_live", "must be more than nothing, and at most 100 years");
+        return None;
+    }
+    now.checked_add(time_to_live)
 }
 
 /// The fields of an API key that callers write, except its expiry.
@@ -112,10 +128,4 @@ pub fn api_key_fields(api_key: &ApiKey) -> Vec<Field<'_>> {
         Field::text("subject", &api_key.subject, SUBJECT_BYTES),
         Field::words("scopes", &api_key.scopes, 1),
     ]
-}
-
-/// Checks that the caller or the key has these scopes.
-fn check_scopes(scopes: &[String], is_had: impl Fn(&Scope) -> bool) -> Result<(), Error> {
-    let missing = scopes.iter().map(|scope| Scope(scope.clone())).find(|scope| !is_had(scope));
-    missing.map_or(Ok(()), |scope| Err(Error::PermissionDenied(scope)))
 }

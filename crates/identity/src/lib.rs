@@ -4,6 +4,7 @@ mod input;
 mod lists;
 mod secrets;
 mod sign_ins;
+mod sweep;
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use database::Database;
 pub use input::api_key_fields;
 use keyset::{CatalogueError, List};
 pub use lists::{API_KEYS, SESSIONS};
-use platform::{Caller, Error, Opened, Platform, Resource, Scope, Service, now, parse_id, timestamp};
+use platform::{Caller, Error, Opened, Platform, Resource, Retention, Scope, Service, now, parse_id, timestamp};
 use quire_proto::{
     identity::v1::{
         CreateApiKeyRequest, CreateApiKeyResponse, CreateSessionRequest, CreateSessionResponse, Credentials,
@@ -29,19 +30,24 @@ use uuid::Uuid;
 use crate::{
     lists::{
         api_keys, sessions,
-        sessions::{Owner, Refreshed},
+        sessions::{Refreshed, Used},
     },
     secrets::{KeySecret, RefreshToken, hash},
     sign_ins::SignInLimits,
+    sweep::Ended,
 };
 
 /// The registration of the service.
 pub static SERVICE: Service = Service {
     name: "identity",
     grpc_name: SERVICE_NAME,
-    open: |platform| Box::pin(async { Ok(Opened::new(Identity::open(platform).await?.server())) }),
-    // Callers use these methods to get a credential.
-    open_methods: &["/identity.v1.IdentityService/CreateSession", "/identity.v1.IdentityService/RefreshSession"],
+    open: |platform| {
+        Box::pin(async {
+            let opened = Opened::new(Identity::open(platform).await?.server());
+            let Retention { sessions, api_keys, .. } = platform.retention;
+            Ok(opened.with_sweep(Ended::sessions(sessions)).with_sweep(Ended::api_keys(api_keys)))
+        })
+    },
     // No samples: a published secret would be no secret.
     imports: &[],
 };
@@ -94,7 +100,7 @@ impl IdentityService for Identity {
         let failed = |id| self.sign_ins.failed(peer, id, now);
         let CreateSessionRequest { secret, scopes } = request.into_inner();
         let KeySecret { workspace, id, bytes } = KeySecret::read(&secret).ok_or_else(|| failed(None))?;
-        let api_key = api_keys::find_usable(self, &workspace, id, &hash(&bytes), now).await?;
+        let api_key = api_keys::find_usable(self, &workspace, id, &hash(&bytes)).await?;
         let api_key = api_key.ok_or_else(|| failed(Some(id)))?;
         self.sign_ins.succeeded(id, now)?;
         let (new, refresh) = input::new_session(api_key, scopes, device, &self.platform)?;
@@ -111,12 +117,14 @@ impl IdentityService for Identity {
         let id = used.session_id;
         // Before the token is used, because a used token is worth nothing.
         self.sign_ins.check(id, now)?;
-        let (refresh, next) = input::refresh(used, now)?;
-        let refreshed = sessions::refresh(self, &next.workspace, &refresh).await?.ok_or_else(|| failed(Some(id)))?;
-        if refreshed.session.revoke_time.is_some() {
-            tracing::warn!(session = %refreshed.id, "a refresh token was used twice; its session is revoked");
-            return Err(Error::Unauthenticated.into());
-        }
+        let (refreshed, next) = match sessions::refresh(self, &used, used.next()?).await? {
+            Used::Refreshed(refreshed, next) => (refreshed, next),
+            Used::Revoked => {
+                tracing::warn!(session = %id, "a refresh token was used again; its session is revoked");
+                return Err(Error::Unauthenticated.into());
+            }
+            Used::Unknown => return Err(failed(Some(id)).into()),
+        };
         // Concurrent refreshes may exceed the limit, but a token that was used must not be lost.
         let _: Result<(), Error> = self.sign_ins.succeeded(id, now);
         let credentials = Some(credentials(key, &refreshed, &next)?);
@@ -148,7 +156,7 @@ impl IdentityService for Identity {
     async fn revoke_session(&self, request: Request<RevokeSessionRequest>) -> Answer<RevokeSessionResponse> {
         let caller = Caller::of(&request)?;
         let id = parse_id("id", &request.into_inner().id)?;
-        let session = sessions::revoke(self, &caller.workspace, id, now(&self.platform.clock)).await?;
+        let session = sessions::revoke(self, &caller, id).await?;
         let session = session.ok_or_else(|| no_session("id", id))?;
         Ok(Response::new(RevokeSessionResponse { session: Some(session) }))
     }
@@ -156,32 +164,30 @@ impl IdentityService for Identity {
     async fn revoke_sessions(&self, request: Request<RevokeSessionsRequest>) -> Answer<RevokeSessionsResponse> {
         let caller = Caller::of(&request)?;
         let subject = input::subject(request.into_inner())?;
-        let now = now(&self.platform.clock);
-        let revoked_count = sessions::revoke_all(self, &caller.workspace, Owner::Subject(&subject), now).await?;
-        Ok(Response::new(RevokeSessionsResponse { revoked_count }))
+        Ok(Response::new(sessions::revoke_of_subject(self, &caller, &subject).await?))
     }
 
     async fn create_api_key(&self, request: Request<CreateApiKeyRequest>) -> Answer<CreateApiKeyResponse> {
         let caller = Caller::of(&request)?;
         let (new, secret) = input::new_api_key(request.into_inner(), &caller, &self.platform)?;
-        let api_key = api_keys::insert(self, &caller.workspace, &new, caller.session).await?;
-        let api_key = api_key.ok_or(Error::Unauthenticated)?;
+        let api_key = api_keys::insert(self, &caller, &new).await?;
         Ok(Response::new(CreateApiKeyResponse { api_key: Some(api_key), secret: secret.text() }))
     }
 
     async fn list_api_keys(&self, request: Request<ListApiKeysRequest>) -> Answer<EncodedPage> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
+        let ancestor_id = input::ancestor_id(request.ancestor_id.as_deref())?;
         let page = self.api_keys.page(request.page, &request.order_by).scope(caller.workspace);
-        Ok(Response::new(page.fetch().await?))
+        Ok(Response::new(page.filter("ancestor_id", ancestor_id).fetch().await?))
     }
 
     async fn revoke_api_key(&self, request: Request<RevokeApiKeyRequest>) -> Answer<RevokeApiKeyResponse> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
-        let api_key = api_keys::revoke(self, &caller.workspace, id, now(&self.platform.clock)).await?;
-        let api_key = api_key.ok_or_else(|| no_api_key("id", id))?;
-        Ok(Response::new(RevokeApiKeyResponse { api_key: Some(api_key) }))
+        let RevokeApiKeyRequest { id, keep_descendants } = request.into_inner();
+        let id = parse_id("id", &id)?;
+        let revoked = api_keys::revoke(self, &caller, id, keep_descendants).await?;
+        Ok(Response::new(revoked.ok_or_else(|| no_api_key("id", id))?))
     }
 }
 
@@ -193,7 +199,7 @@ fn credentials(key: &SigningKey, begun: &Refreshed, refresh: &RefreshToken) -> R
         scopes: Arc::new(begun.session.scopes.iter().cloned().map(Scope).collect()),
         session: Some(begun.id),
     };
-    let access = key.sign(&caller, begun.refresh_time, begun.expire_time)?;
+    let access = key.sign(&caller, begun.time, begun.expire_time)?;
     Ok(Credentials {
         access_token: access.token,
         access_token_expire_time: Some(timestamp(access.expire_time)),

@@ -2,6 +2,7 @@
 
 use access::is_workspace;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, aead::Aead};
 use platform::Error;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -65,6 +66,32 @@ impl RefreshToken {
         let (workspace, session_id, secret) = parts(REFRESH, text)?;
         let (family, bytes) = secret.split_first_chunk()?;
         Some(Self { workspace, session_id, family: *family, bytes: bytes.try_into().ok()? })
+    }
+
+    /// The token of the same session and family with new bytes.
+    pub(crate) fn next(&self) -> Result<Self, Error> {
+        Ok(Self { bytes: random()?, ..self.clone() })
+    }
+
+    /// Encrypts the token that replaces this one, so that only a holder of this one can read it: a nonce of 24 bytes, and
+    /// 48 of XChaCha20-Poly1305.
+    pub(crate) fn seal(&self, next: &Self) -> Result<Vec<u8>, Error> {
+        let nonce: [u8; 24] = *random()?.first_chunk().ok_or(Error::Sealing)?;
+        let sealed = self.cipher().encrypt(&nonce.into(), next.bytes.as_slice()).map_err(|_| Error::Sealing)?;
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    /// The token that [`seal`](Self::seal) encrypted, if it was with this one.
+    pub(crate) fn open(&self, sealed: &[u8]) -> Option<Self> {
+        let (nonce, sealed) = sealed.split_first_chunk::<24>()?;
+        let bytes = self.cipher().decrypt(&(*nonce).into(), sealed).ok()?;
+        Some(Self { bytes: bytes.try_into().ok()?, ..self.clone() })
+    }
+
+    /// The key is another hash of the token than the stored one, from which it does not follow.
+    fn cipher(&self) -> XChaCha20Poly1305 {
+        let key = Sha256::new().chain_update(b"quire refresh token 1").chain_update(self.bytes).finalize();
+        XChaCha20Poly1305::new(&key)
     }
 
     pub(crate) fn text(&self) -> String {

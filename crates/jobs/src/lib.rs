@@ -29,7 +29,6 @@ pub static SERVICE: Service = Service {
     name: "jobs",
     grpc_name: SERVICE_NAME,
     open: |platform| Box::pin(async { Ok(Opened::new(Jobs::open(platform).await?.server())) }),
-    open_methods: &[],
     imports: &[Import {
         noun: "jobs",
         records: "jobs",

@@ -23,7 +23,6 @@ pub static SERVICE: Service = Service {
     name: "memory",
     grpc_name: SERVICE_NAME,
     open: |platform| Box::pin(async { Ok(Opened::new(Memories::open(platform).await?.server())) }),
-    open_methods: &[],
     imports: &[Import {
         noun: "memories",
         records: "memories",

@@ -21,7 +21,6 @@ pub static SERVICE: Service = Service {
     name: "meter",
     grpc_name: SERVICE_NAME,
     open: |platform| Box::pin(async { Ok(Opened::new(Meter::open(platform).await?.server())) }),
-    open_methods: &[],
     imports: &[Import {
         noun: "usage",
         records: "usage records",

@@ -53,6 +53,9 @@ pub enum Error {
     /// Signing an access token failed.
     #[error(transparent)]
     Signing(access::Error),
+    /// Encrypting a refresh token failed.
+    #[error("a refresh token cannot be encrypted")]
+    Sealing,
     /// Fetching a page failed.
     #[error(transparent)]
     List(#[from] keyset::Error),
@@ -115,6 +118,7 @@ impl From<Error> for Status {
             Error::Unimplemented => Status::unimplemented(message),
             Error::Random(error) => internal_status(&error),
             Error::Signing(error) => internal_status(&error),
+            error @ Error::Sealing => internal_status(&error),
             Error::List(keyset::Error::Request(error)) => error.into(),
             Error::List(keyset::Error::Database(error)) | Error::Database(error) => {
                 count_limits(Failure::of(&error));

@@ -20,9 +20,6 @@ pub struct Service {
     pub grpc_name: &'static str,
     /// Opens the service on a migrated database. Fails when the tables do not fit the service's lists.
     pub open: fn(&Platform) -> LocalBoxFuture<'_, Result<Opened, CatalogueError>>,
-    /// The paths of the methods that need no credential, as in `/identity.v1.IdentityService/CreateSession`. Most services
-    /// have none.
-    pub open_methods: &'static [&'static str],
     /// The records that the command line imports.
     pub imports: &'static [Import],
 }

@@ -151,9 +151,8 @@ where
     serve_routes(Opened::new(service).routes).await
 }
 
-/// Serves a service to callers with an access token, which is verified with this platform's keys and clock. The methods
-/// with the paths in `open` require no token.
-pub async fn serve_to<S>(platform: &Platform, open: &[&str], service: S) -> Channel
+/// Serves a service to callers with an access token, which is verified with this platform's keys and clock.
+pub async fn serve_to<S>(platform: &Platform, service: S) -> Channel
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
         + NamedService
@@ -163,7 +162,7 @@ where
         + 'static,
     S::Future: Send,
 {
-    let access = Access::new(Methods::of_contract(open).unwrap(), platform.signing_keys.clone());
+    let access = Access::new(Methods::of_contract().unwrap(), platform.signing_keys.clone());
     serve_by(access, platform.clock.clone(), Opened::new(service).routes).await
 }
 
@@ -174,7 +173,7 @@ pub async fn serve_on(platform: &Platform, service: &crate::Service) -> Channel 
 
 /// Serves any number of services without authentication.
 pub async fn serve_routes(routes: Routes) -> Channel {
-    serve_by(Access::new(Methods::of_contract(&[]).unwrap(), None), Clock::system(), routes).await
+    serve_by(Access::new(Methods::of_contract().unwrap(), None), Clock::system(), routes).await
 }
 
 async fn serve_by(access: Access, clock: Clock, routes: Routes) -> Channel {

@@ -33,7 +33,6 @@ pub static SERVICE: Service = Service {
     name: "prompts",
     grpc_name: SERVICE_NAME,
     open: |platform| Box::pin(async { Ok(Opened::new(Prompts::open(platform).await?.server())) }),
-    open_methods: &[],
     imports: &[Import {
         noun: "prompts",
         records: "prompts",

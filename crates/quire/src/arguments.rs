@@ -60,6 +60,11 @@ pub(crate) struct Serve {
     #[arg(long, env = "QUIRE_SIGNING_KEYS")]
     pub(crate) signing_keys: Option<PathBuf>,
 
+    /// The audience of access tokens. Servers accept only tokens with their own audience. Without it, servers of the same
+    /// database have the same one, which is stored there; give it to servers of other databases to share tokens with them
+    #[arg(long, env = "QUIRE_AUDIENCE")]
+    pub(crate) audience: Option<String>,
+
     /// Who may use reflection, which describes the services: callers with an access token, if there are signing keys, or
     /// everybody, or nobody
     #[arg(long, env = "QUIRE_REFLECTION", value_enum, default_value_t)]
@@ -234,6 +239,10 @@ pub(crate) struct CreateKey {
 pub(crate) struct ListKeys {
     #[command(flatten)]
     pub(crate) connect: Connect,
+
+    /// Only keys that were made with the key with this id, directly or through other keys
+    #[arg(long, value_name = "ID")]
+    pub(crate) made_with: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -243,6 +252,10 @@ pub(crate) struct RevokeKey {
 
     /// The key's id
     pub(crate) id: String,
+
+    /// Keep the keys that were made with this key. Without this, they are revoked too
+    #[arg(long)]
+    pub(crate) keep_descendants: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,13 +3,14 @@
 use std::{net::IpAddr, time::Duration};
 
 use access::{WORKSPACE_METADATA, is_workspace};
-use platform::Clock;
 use prost_types::Timestamp;
 use quire_proto::identity::v1::{
-    CreateSessionRequest, Credentials, RefreshSessionRequest, identity_service_client::IdentityServiceClient,
+    self as api, CreateSessionRequest, CreateSessionResponse, Credentials, RefreshSessionRequest,
+    RefreshSessionResponse, identity_service_client::IdentityServiceClient,
 };
+use tokio::time::Instant;
 use tonic::{
-    Request, Status,
+    Request, Response, Status,
     metadata::{AsciiMetadataValue, errors::InvalidMetadataValue},
     transport::{self, Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri},
 };
@@ -38,7 +39,8 @@ enum Caller {
 struct Session {
     secret: String,
     credentials: Credentials,
-    clock: Clock,
+    /// When to refresh the access token.
+    refresh_at: Instant,
 }
 
 impl Client {
@@ -77,20 +79,20 @@ impl Client {
 
 impl Session {
     async fn begin(channel: &Channel, secret: String) -> Result<Self, Error> {
-        let clock = Clock::system();
-        let credentials = credentials(channel, &secret).await.map_err(Error::Session)?;
-        Ok(Self { secret, credentials, clock })
+        let (credentials, refresh_at) = credentials(channel, &secret).await.map_err(Error::Session)?;
+        Ok(Self { secret, credentials, refresh_at })
     }
 
     /// The `authorization` metadata of a call. Refreshes an access token that is about to expire.
     async fn authorization(&mut self, channel: &Channel) -> Result<AsciiMetadataValue, Status> {
-        if self.is_ending() {
+        if self.refresh_at <= Instant::now() {
             let refresh_token = std::mem::take(&mut self.credentials.refresh_token);
+            let asked = Instant::now();
             let mut client = IdentityServiceClient::new(channel.clone());
-            self.credentials = match client.refresh_session(RefreshSessionRequest { refresh_token }).await {
-                Ok(refreshed) => refreshed.into_inner().credentials.unwrap_or_default(),
-                // The session has ended, or an earlier answer was lost. A refresh token must not be used twice, so
-                // start a new session.
+            let refreshed = client.refresh_session(RefreshSessionRequest { refresh_token }).await;
+            (self.credentials, self.refresh_at) = match refreshed.map(Response::into_inner) {
+                Ok(RefreshSessionResponse { session, credentials }) => usable(asked, session, credentials),
+                // The session has ended, or an earlier answer was lost.
                 Err(_) => credentials(channel, &self.secret).await?,
             };
         }
@@ -99,18 +101,25 @@ impl Session {
             .parse()
             .map_err(|_: InvalidMetadataValue| Status::internal("the server returned an invalid access token"))
     }
-
-    fn is_ending(&self) -> bool {
-        let expire_time = self.credentials.access_token_expire_time.unwrap_or_default();
-        Timestamp::from(self.clock.now() + MARGIN).seconds >= expire_time.seconds
-    }
 }
 
 /// Creates a session.
-async fn credentials(channel: &Channel, secret: &str) -> Result<Credentials, Status> {
+async fn credentials(channel: &Channel, secret: &str) -> Result<(Credentials, Instant), Status> {
+    let asked = Instant::now();
     let request = CreateSessionRequest { secret: secret.to_owned(), scopes: Vec::new() };
     let begun = IdentityServiceClient::new(channel.clone()).create_session(request).await?;
-    Ok(begun.into_inner().credentials.unwrap_or_default())
+    let CreateSessionResponse { session, credentials } = begun.into_inner();
+    Ok(usable(asked, session, credentials))
+}
+
+/// The credentials that a call at this time has returned, and when to refresh them: a minute before the access token
+/// expires. How long it is valid is the difference of two times of the server, because this machine may have another clock.
+fn usable(asked: Instant, session: Option<api::Session>, credentials: Option<Credentials>) -> (Credentials, Instant) {
+    let credentials = credentials.unwrap_or_default();
+    let seconds = |time: Option<Timestamp>| time.unwrap_or_default().seconds;
+    let lifetime = seconds(credentials.access_token_expire_time) - seconds(session.unwrap_or_default().refresh_time);
+    let lifetime = Duration::from_secs(lifetime.try_into().unwrap_or_default());
+    (credentials, asked + lifetime.saturating_sub(MARGIN))
 }
 
 async fn channel(arguments: &Connect) -> Result<Channel, Error> {

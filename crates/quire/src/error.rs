@@ -38,6 +38,8 @@ pub(crate) enum Error {
     Catalogue(#[from] CatalogueError),
     #[error("cannot read the database's clock: {0}")]
     Clock(sqlx::Error),
+    #[error("cannot read the audience of access tokens: {0}")]
+    Audience(sqlx::Error),
     #[error("the workspace is not valid: it must have 1 to 63 of a-z, 0-9 and -")]
     Workspace,
     #[error("{0} is not a server address: write it as in http://127.0.0.1:50051 or https://quire.example:50051")]

@@ -1,15 +1,15 @@
 //! `quire keys`.
 
-use std::{collections::BTreeSet, io, io::Write, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, io::Write, path::Path};
 
+use ::database::DatabaseClock;
 use access::is_workspace;
 use futures_util::TryStreamExt;
 use identity::Identity;
 use pagination::{PageTokens, TokenKeys, proto::PageRequest, walk};
 use platform::{Caller, Clock, Platform, Scope};
-use prost_types::Timestamp;
 use quire_proto::identity::v1::{
-    ApiKey, CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysRequest, RevokeApiKeyRequest,
+    ApiKey, CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysRequest, RevokeApiKeyRequest, RevokeApiKeyResponse,
     identity_service_client::IdentityServiceClient, identity_service_server::IdentityService,
 };
 use sqlx::postgres::PgConnectOptions;
@@ -56,58 +56,59 @@ async fn bootstrap_on(
     key: ApiKey,
 ) -> Result<CreateApiKeyResponse, Error> {
     ::database::migrate(&options).await?;
-    let clock = Clock::system();
     // This command seals no page tokens, so any key will do.
     let tokens = TokenKeys::generate().map_err(|error| Error::Random(error.to_string()))?;
     let database = ::database::connect(options, ::database::Limits::default());
+    let clock = DatabaseClock::follow(database.clone()).await.map_err(Error::Clock)?;
+    let clock = Clock::new(move || clock.now());
     let platform = Platform::new(database, PageTokens::new(tokens.parse()?), clock, None);
-    let scopes = methods()?.scopes();
+    let scopes = methods()?.scopes().clone();
     let key = ApiKey { scopes: texts(&scopes), ..key };
-    let mut request = Request::new(CreateApiKeyRequest { api_key: Some(key) });
-    request.extensions_mut().insert(Caller {
-        workspace,
-        subject: String::new(),
-        scopes: Arc::new(scopes),
-        session: None,
-    });
+    let mut request = Request::new(CreateApiKeyRequest { api_key: Some(key), ..Default::default() });
+    request.extensions_mut().insert(Caller { workspace, subject: String::new(), scopes, session: None });
     let identity = Identity::open(&platform).await?;
     Ok(identity.create_api_key(request).await.map_err(told)?.into_inner())
 }
 
 async fn create(CreateKey { connect, name, subject, scopes, expire_in }: CreateKey) -> Result<(), Error> {
     let mut client = Client::connect(connect).await?;
-    let expire_time = expire_in.map(|time_to_live: Duration| Clock::system().now().checked_add(time_to_live));
-    let expire_time = expire_time.map(|time| time.map(Timestamp::from).ok_or(Error::ExpireIn)).transpose()?;
-    let api_key = Some(ApiKey { name, subject, scopes, expire_time, ..Default::default() });
-    let request = client.request(CreateApiKeyRequest { api_key }).await.map_err(told)?;
+    let time_to_live = expire_in.map(prost_types::Duration::try_from).transpose();
+    let time_to_live = time_to_live.map_err(|_: prost_types::DurationError| Error::ExpireIn)?;
+    let api_key = Some(ApiKey { name, subject, scopes, ..Default::default() });
+    let request = client.request(CreateApiKeyRequest { api_key, time_to_live }).await.map_err(told)?;
     let created = IdentityServiceClient::new(client.channel.clone()).create_api_key(request).await.map_err(told)?;
     show_new(created.into_inner())
 }
 
-async fn list(ListKeys { connect }: ListKeys) -> Result<(), Error> {
+async fn list(ListKeys { connect, made_with }: ListKeys) -> Result<(), Error> {
     let client = tokio::sync::Mutex::new(Client::connect(connect).await?);
     let keys = walk(PageRequest { page_size: 200, ..Default::default() }, async |page| {
         let mut client = client.lock().await;
-        let request = client.request(ListApiKeysRequest { page: Some(page), ..Default::default() }).await?;
+        let ancestor_id = made_with.clone();
+        let request =
+            client.request(ListApiKeysRequest { page: Some(page), ancestor_id, ..Default::default() }).await?;
         let response = IdentityServiceClient::new(client.channel.clone()).list_api_keys(request).await?.into_inner();
         Ok::<_, Status>((response.api_keys, response.page))
     });
     let mut keys = std::pin::pin!(keys);
-    print("id\tname\tsubject\tscopes\tcreated\tlast used\texpires\trevoked")?;
+    print("id\tname\tsubject\tscopes\tcreated\tlast used\texpires\trevoked\tmade with\tmade by")?;
     while let Some(key) = keys.try_next().await.map_err(told)? {
         let times = [key.create_time, key.last_use_time, key.expire_time, key.revoke_time];
         let times = times.map(|time| time.map_or_else(|| "-".to_owned(), |time| time.to_string()));
-        let [id, name, subject] =
-            [&key.id, &key.name, &key.subject].map(|text| text.replace(char::is_control, "\u{fffd}"));
-        print(&format!("{id}\t{name}\t{subject}\t{}\t{}", key.scopes.join(","), times.join("\t")))?;
+        let [name, subject, creator_subject] = [&key.name, &key.subject, &key.creator_subject].map(|text| shown(text));
+        let (id, creator, scopes) = (&key.id, or_dash(&key.creator_api_key_id), key.scopes.join(","));
+        let (times, creator_subject) = (times.join("\t"), or_dash(&creator_subject));
+        print(&format!("{id}\t{name}\t{subject}\t{scopes}\t{times}\t{creator}\t{creator_subject}"))?;
     }
     Ok(())
 }
 
-async fn revoke(RevokeKey { connect, id }: RevokeKey) -> Result<(), Error> {
+async fn revoke(RevokeKey { connect, id, keep_descendants }: RevokeKey) -> Result<(), Error> {
     let mut client = Client::connect(connect).await?;
-    let request = client.request(RevokeApiKeyRequest { id }).await.map_err(told)?;
-    IdentityServiceClient::new(client.channel.clone()).revoke_api_key(request).await.map_err(told)?;
+    let request = client.request(RevokeApiKeyRequest { id, keep_descendants }).await.map_err(told)?;
+    let revoked = IdentityServiceClient::new(client.channel.clone()).revoke_api_key(request).await.map_err(told)?;
+    let RevokeApiKeyResponse { revoked_key_count, revoked_session_count, .. } = revoked.into_inner();
+    tracing::info!("revoked {revoked_key_count} keys and {revoked_session_count} sessions");
     Ok(())
 }
 
@@ -120,6 +121,15 @@ fn show_new(CreateApiKeyResponse { api_key, secret }: CreateApiKeyResponse) -> R
 /// Prints a line to standard output.
 fn print(line: &str) -> Result<(), Error> {
     writeln!(io::stdout(), "{line}").map_err(|source| Error::File { path: Path::new("-").to_owned(), source })
+}
+
+/// Without characters that control the terminal.
+fn shown(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
+fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
 }
 
 fn texts(scopes: &BTreeSet<Scope>) -> Vec<String> {

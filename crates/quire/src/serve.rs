@@ -133,6 +133,10 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     };
     let metrics = admin::measure()?;
     let database = ::database::connect(options, arguments.limits.of_database());
+    let signing_keys = match signing_keys {
+        Some(keys) => Some(keys.for_audience(&audience(arguments, &database).await?)),
+        None => None,
+    };
     let keeper = private.map(|(server, settings)| Keeper::new(server, settings, database.clone()));
     let availability = Availability::watch(database.clone());
     let clock = DatabaseClock::follow(database.clone()).await.map_err(Error::Clock)?;
@@ -146,6 +150,14 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
         sample::load(&platform, &chosen, &availability, &bounds).await?;
     }
     Ok(Started { listeners, tls, keeper, platform, availability, bounds, services, metrics })
+}
+
+/// The audience of access tokens.
+async fn audience(arguments: &Serve, database: &::database::Database) -> Result<String, Error> {
+    match &arguments.audience {
+        Some(audience) => Ok(audience.clone()),
+        None => ::database::audience(database).await.map_err(Error::Audience),
+    }
 }
 
 impl Listeners {

@@ -22,11 +22,9 @@ pub(crate) static SERVICES: &[&Service] = &[
     &jobs::SERVICE,
 ];
 
-/// The methods of the contract. Open methods are those of all services, even of services that this process does not
-/// serve.
+/// The methods of the contract.
 pub(crate) fn methods() -> Result<Methods, Error> {
-    let open_methods: Vec<_> = SERVICES.iter().flat_map(|service| service.open_methods).copied().collect();
-    Methods::of_contract(&open_methods).map_err(|error| Error::Descriptors(error.to_string()))
+    Methods::of_contract().map_err(|error| Error::Descriptors(error.to_string()))
 }
 
 /// The open services.

@@ -38,7 +38,6 @@ pub static SERVICE: Service = Service {
             })
         })
     },
-    open_methods: &[],
     imports: &[Import {
         noun: "agents",
         records: "agents",

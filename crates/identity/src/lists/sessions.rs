@@ -1,11 +1,15 @@
 use keyset::{Filter, Listing, Order, Statement, desc};
-use platform::Error;
-use quire_proto::identity::v1::Session;
+use platform::{Caller, Error, Scope};
+use quire_proto::identity::v1::{RevokeSessionsResponse, Session};
 use sqlx::{Row, postgres::PgRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::Identity;
+use super::{PIECE, in_pieces};
+use crate::{
+    Identity,
+    secrets::{RefreshToken, hash},
+};
 
 macro_rules! columns {
     () => {
@@ -33,20 +37,20 @@ pub static SESSIONS: Listing = Listing {
 #[derive(Debug)]
 pub(crate) struct Refreshed {
     pub(crate) id: Uuid,
-    pub(crate) refresh_time: OffsetDateTime,
+    /// The time of the database.
+    pub(crate) time: OffsetDateTime,
     pub(crate) expire_time: OffsetDateTime,
     pub(crate) session: Session,
 }
 
 impl Refreshed {
-    fn first(service: &Identity, rows: &[PgRow]) -> Result<Option<Self>, Error> {
-        let Some(row) = rows.first() else { return Ok(None) };
-        Ok(Some(Self {
+    fn of(service: &Identity, row: &PgRow) -> Result<Self, Error> {
+        Ok(Self {
             id: row.try_get("id")?,
-            refresh_time: row.try_get("refresh_time")?,
+            time: row.try_get("time")?,
             expire_time: row.try_get("expire_time")?,
             session: service.sessions.message(row)?,
-        }))
+        })
     }
 }
 
@@ -56,20 +60,25 @@ pub(crate) async fn get(service: &Identity, workspace: &str, id: Uuid) -> Result
     Ok(service.sessions.first(&rows)?)
 }
 
-/// Revokes a session. Returns `None` if the session does not exist.
-pub(crate) async fn revoke(
-    service: &Identity,
-    workspace: &str,
-    id: Uuid,
-    now: OffsetDateTime,
-) -> Result<Option<Session>, Error> {
+/// Revokes a session, if it is the caller's own or the caller has all of its scopes. Returns `None` if the session does not
+/// exist.
+pub(crate) async fn revoke(service: &Identity, caller: &Caller, id: Uuid) -> Result<Option<Session>, Error> {
+    let workspace = caller.workspace.as_str();
+    if caller.session != Some(id) {
+        caller.check(&Scope("identity:write".to_owned()))?;
+        let Some(session) = get(service, workspace, id).await? else { return Ok(None) };
+        session.scopes.into_iter().try_for_each(|scope| caller.check(&Scope(scope)))?;
+    }
     let sql = concat!(
-        "update sessions set revoke_time = coalesce(revoke_time, $3) where workspace_id = $1 and id = $2
+        "update sessions set revoke_time = now() where workspace_id = $1 and id = $2 and revoke_time is null
         returning ",
         columns!()
     );
-    let rows = service.database.write_rows(Statement::new(sql).bind(workspace).bind(id).bind(now)).await?;
-    Ok(service.sessions.first(&rows)?)
+    let revoked = service.database.write_rows(Statement::new(sql).bind(workspace).bind(id)).await?;
+    match service.sessions.first(&revoked)? {
+        Some(session) => Ok(Some(session)),
+        None => get(service, workspace, id).await,
+    }
 }
 
 /// Whose sessions to revoke.
@@ -77,49 +86,63 @@ pub(crate) async fn revoke(
 pub(crate) enum Owner<'a> {
     Subject(&'a str),
     ApiKey(Uuid),
+    /// An API key, and all keys that were made with it.
+    Tree(Uuid),
 }
 
-/// How many sessions a statement revokes at most.
-const PIECE: i64 = 20_000;
-
-/// Revokes all sessions of an owner. Returns the number of revoked sessions.
-///
-/// They are revoked in pieces, so that no statement reaches its timeout, however many sessions there are.
-pub(crate) async fn revoke_all(
-    service: &Identity,
-    workspace: &str,
-    owner: Owner<'_>,
-    now: OffsetDateTime,
-) -> Result<i64, Error> {
+/// Revokes the sessions of an owner that have no scope which the caller does not have. Returns how many were revoked.
+pub(crate) async fn revoke_all(service: &Identity, caller: &Caller, owner: Owner<'_>) -> Result<i64, Error> {
     macro_rules! sql {
-        ($column:literal, $order:literal) => {
+        ($condition:literal) => {
             concat!(
                 "
                 with piece as (
-                    select id from sessions where workspace_id = $1 and ", $column, " = $2 and revoke_time is null
-                    order by workspace_id, ", $column, ", ", $order, " limit $4 for no key update
+                    select id from sessions
+                    where workspace_id = $1 and ",
+                $condition,
+                " and revoke_time is null and scopes <@ $3
+                    limit $4 for no key update
                 ), revoked as (
-                    update sessions set revoke_time = $3 where workspace_id = $1 and id = any(array(select id from piece))
+                    update sessions set revoke_time = now()
+                    where workspace_id = $1 and id = any(array(select id from piece))
                     returning id
                 )
                 select count(*) from revoked"
             )
         };
     }
+    let workspace = caller.workspace.as_str();
     let statement = match owner {
-        Owner::Subject(subject) => Statement::new(sql!("subject", "create_time, id")).bind(workspace).bind(subject),
-        Owner::ApiKey(id) => Statement::new(sql!("api_key_id", "id")).bind(workspace).bind(id),
+        Owner::Subject(subject) => Statement::new(sql!("subject = $2")).bind(workspace).bind(subject),
+        Owner::ApiKey(id) => Statement::new(sql!("api_key_id = $2")).bind(workspace).bind(id),
+        Owner::Tree(id) => Statement::new(sql!(
+            "api_key_id in (
+                select id from api_keys where workspace_id = $1 and ancestor_ids @> array[$2] union all select $2
+            )"
+        ))
+        .bind(workspace)
+        .bind(id),
     };
-    let statement = statement.bind(now).bind(PIECE);
-    let mut sum = 0;
-    loop {
-        let revoked: Option<(i64,)> = service.database.write(statement.clone()).await?.pop();
-        let count = revoked.map_or(0, |(count,)| count);
-        sum += count;
-        if count < PIECE {
-            return Ok(sum);
-        }
-    }
+    in_pieces(service, statement.bind(scopes(caller)).bind(PIECE)).await
+}
+
+/// Revokes the sessions of a subject, except those with a scope that the caller does not have.
+pub(crate) async fn revoke_of_subject(
+    service: &Identity,
+    caller: &Caller,
+    subject: &str,
+) -> Result<RevokeSessionsResponse, Error> {
+    let revoked_count = revoke_all(service, caller, Owner::Subject(subject)).await?;
+    let sql = "
+        select count(*) from sessions
+        where workspace_id = $1 and subject = $2 and revoke_time is null and expire_time > now() and not scopes <@ $3";
+    let statement = Statement::new(sql).bind(&caller.workspace).bind(subject).bind(scopes(caller));
+    let kept: Option<(i64,)> = service.database.read(statement).await?.pop();
+    Ok(RevokeSessionsResponse { revoked_count, kept_count: kept.map_or(0, |(count,)| count) })
+}
+
+fn scopes(caller: &Caller) -> Vec<String> {
+    caller.scopes.iter().map(|scope| scope.0.clone()).collect()
 }
 
 /// A session to create with an API key.
@@ -130,62 +153,109 @@ pub(crate) struct NewSession {
     pub(crate) scopes: Vec<String>,
     pub(crate) ip: String,
     pub(crate) user_agent: String,
-    pub(crate) create_time: OffsetDateTime,
-    pub(crate) expire_time: OffsetDateTime,
     pub(crate) family_hash: Vec<u8>,
     pub(crate) refresh_hash: Vec<u8>,
 }
 
-/// Creates the session. Returns `None` if its API key was revoked or has expired.
+/// Creates the session, which expires after 30 days, or with its API key. Returns `None` if the key was revoked or has
+/// expired.
 pub(crate) async fn insert(service: &Identity, workspace: &str, new: &NewSession) -> Result<Option<Refreshed>, Error> {
     let sql = concat!(
         "
         with used as (
-            update api_keys set last_use_time = greatest($8, last_use_time)
-            where workspace_id = $1 and id = $3 and revoke_time is null and (expire_time is null or expire_time > $8)
-            returning subject
+            update api_keys set last_use_time = now()
+            where workspace_id = $1 and id = $3 and revoke_time is null and (expire_time is null or expire_time > now())
+            returning subject, expire_time
         )
         insert into sessions (workspace_id, id, api_key_id, subject, scopes, ip, user_agent, family_hash, refresh_hash,
             create_time, expire_time, refresh_time)
-        select $1, $2, $3, subject, $4, $5, $6, $7, $10, $8, $9, $8 from used
+        select $1, $2, $3, subject, $4, $5, $6, $7, $8, now(), least(now() + interval '720 hours', expire_time), now()
+        from used
         returning ",
-        columns!()
+        columns!(),
+        ", now() as time"
     );
     let statement = Statement::new(sql).bind(workspace).bind(new.id).bind(new.api_key_id).bind(&new.scopes);
-    let statement = statement.bind(&new.ip).bind(&new.user_agent).bind(&new.family_hash).bind(new.create_time);
-    let statement = statement.bind(new.expire_time).bind(&new.refresh_hash);
-    Refreshed::first(service, &service.database.write_rows(statement).await?)
+    let statement = statement.bind(&new.ip).bind(&new.user_agent).bind(&new.family_hash).bind(&new.refresh_hash);
+    service.database.write_rows(statement).await?.first().map(|row| Refreshed::of(service, row)).transpose()
 }
 
-/// The use of a refresh token: the hashes of the token and of its replacement.
-#[derive(Debug)]
-pub(crate) struct Refresh {
-    pub(crate) session_id: Uuid,
-    pub(crate) family_hash: Vec<u8>,
-    pub(crate) refresh_hash: Vec<u8>,
-    pub(crate) next_hash: Vec<u8>,
-    pub(crate) now: OffsetDateTime,
+/// What the use of a refresh token did.
+pub(crate) enum Used {
+    /// The session was refreshed, and has this refresh token.
+    Refreshed(Refreshed, RefreshToken),
+    /// The token had been used before, and its session was revoked.
+    Revoked,
+    /// The token is unknown, or its session or API key has ended.
+    Unknown,
 }
 
-/// Replaces the refresh token. If the token is of the session's family but not its latest, it was used before, and the
-/// session is revoked instead. Returns `None` if the token is unknown, if the session was revoked or has expired, or if
-/// the API key was revoked. A session never expires later than its API key.
-pub(crate) async fn refresh(service: &Identity, workspace: &str, used: &Refresh) -> Result<Option<Refreshed>, Error> {
+/// Uses a refresh token. `next` replaces it, if it was not used before.
+///
+/// Each statement sees what the one before has waited for: if two calls use a token at the same moment, the second waits
+/// for the first one's lock, and then finds its use.
+pub(crate) async fn refresh(service: &Identity, used: &RefreshToken, next: RefreshToken) -> Result<Used, Error> {
+    if let Some(refreshed) = replace(service, used, &next).await? {
+        return Ok(Used::Refreshed(refreshed, next));
+    }
+    if let Some((refreshed, next)) = repeat(service, used).await? {
+        return Ok(Used::Refreshed(refreshed, next));
+    }
+    let sql = "
+        update sessions set revoke_time = now()
+        where workspace_id = $1 and id = $2 and family_hash = $3 and refresh_hash <> $4 and revoke_time is null
+        returning id";
+    let revoked = service.database.write_rows(with(sql, used)).await?;
+    Ok(if revoked.is_empty() { Used::Unknown } else { Used::Revoked })
+}
+
+/// Replaces the latest refresh token of a session, and records the use.
+async fn replace(service: &Identity, used: &RefreshToken, next: &RefreshToken) -> Result<Option<Refreshed>, Error> {
     let sql = concat!(
         "
-        update sessions set
-            revoke_time = case when refresh_hash = $4 then null else $6 end,
-            refresh_hash = case when refresh_hash = $4 then $5 else refresh_hash end,
-            refresh_time = case when refresh_hash = $4 then greatest($6, refresh_time + interval '1 microsecond')
-                else refresh_time end
-        where workspace_id = $1 and id = $2 and family_hash = $3 and revoke_time is null
-            and (refresh_hash <> $4 or expire_time > $6 and exists (
-                select from api_keys as key
-                where key.workspace_id = $1 and key.id = sessions.api_key_id and key.revoke_time is null))
-        returning ",
-        columns!()
+        with refreshed as (
+            update sessions set refresh_hash = $5, refresh_time = now()
+            where workspace_id = $1 and id = $2 and family_hash = $3 and refresh_hash = $4 and revoke_time is null
+                and expire_time > now() and exists (
+                    select from api_keys as key
+                    where key.workspace_id = $1 and key.id = sessions.api_key_id and key.revoke_time is null)
+            returning *
+        ), forgotten as (
+            delete from refresh_uses where workspace_id = $1 and session_id in (select id from refreshed)
+                and use_time < (now() - interval '10 seconds')
+        ), recorded as (
+            insert into refresh_uses (workspace_id, session_id, token_hash, next_token, use_time)
+            select $1, id, $4, $6, now() from refreshed
+        )
+        select ",
+        columns!(),
+        ", now() as time from refreshed"
     );
-    let statement = Statement::new(sql).bind(workspace).bind(used.session_id).bind(&used.family_hash);
-    let statement = statement.bind(&used.refresh_hash).bind(&used.next_hash).bind(used.now);
-    Refreshed::first(service, &service.database.write_rows(statement).await?)
+    let statement = with(sql, used).bind(hash(&next.bytes)).bind(used.seal(next)?);
+    service.database.write_rows(statement).await?.first().map(|row| Refreshed::of(service, row)).transpose()
+}
+
+/// The refresh token that replaced this one, if that was at most ten seconds ago.
+async fn repeat(service: &Identity, used: &RefreshToken) -> Result<Option<(Refreshed, RefreshToken)>, Error> {
+    let sql = concat!(
+        "
+        select ",
+        columns!(),
+        ", next_token, now() as time
+        from sessions join refresh_uses as use on use.workspace_id = sessions.workspace_id and use.session_id = sessions.id
+        where sessions.workspace_id = $1 and id = $2 and family_hash = $3 and token_hash = $4 and revoke_time is null
+            and use_time >= (now() - interval '10 seconds') and expire_time > now() and exists (
+                select from api_keys as key
+                where key.workspace_id = $1 and key.id = sessions.api_key_id and key.revoke_time is null)"
+    );
+    let rows = service.database.read_rows(with(sql, used)).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let next = used.open(row.try_get("next_token")?);
+    Ok(next.map(|next| Ok::<_, Error>((Refreshed::of(service, row)?, next))).transpose()?)
+}
+
+/// A statement whose first parameters are those of a used refresh token.
+fn with(sql: &'static str, used: &RefreshToken) -> Statement {
+    let statement = Statement::new(sql).bind(&used.workspace).bind(used.session_id);
+    statement.bind(hash(&used.family)).bind(hash(&used.bytes))
 }

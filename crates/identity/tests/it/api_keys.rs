@@ -34,7 +34,8 @@ async fn no_key_has_more_scopes_than_its_creator() {
         (&["identity:write", "memory:read"], &["memory:read", "memory:write"], "memory:write"),
         (&["identity:write", "memory:read"], &["memory:*"], "memory:*"),
     ] {
-        let request = world.from("acme", maker, CreateApiKeyRequest { api_key: Some(key("eve", wanted)) });
+        let request =
+            world.from("acme", maker, CreateApiKeyRequest { api_key: Some(key("eve", wanted)), ..Default::default() });
         let status = world.client.clone().create_api_key(request).await.unwrap_err();
         let expected = format!(
             "PermissionDenied: the scope {missing} is required\n  PERMISSION_DENIED of quire {{\"scope\": \"{missing}\"}}"
@@ -43,13 +44,13 @@ async fn no_key_has_more_scopes_than_its_creator() {
     }
     let (_, secret) = world.key("acme", &["identity:write", "memory:read"]).await;
     let (_, credentials) = world.begin(&secret).await.unwrap();
-    world.make_as(&credentials, key("bob", &["memory:read"])).await.unwrap();
+    world.make_as(&credentials, key("ada", &["memory:read"])).await.unwrap();
 }
 
 #[tokio::test]
 async fn revoked_keys_and_sessions_create_no_keys() {
     let world = World::new().await;
-    let wanted = key("bob", &["identity:write"]);
+    let wanted = key("ada", &["identity:write"]);
     let (made, secret) = world.key("acme", &["identity:write"]).await;
     let (session, first) = world.begin(&secret).await.unwrap();
     let (_, second) = world.begin(&secret).await.unwrap();
@@ -74,7 +75,7 @@ async fn a_revoked_key_is_useless_before_its_sessions_are_revoked() {
     let (_, credentials) = world.begin(&secret).await.unwrap();
     let sql = "update api_keys set revoke_time = create_time";
     sqlx::query(sql).execute(&testing::pool(&world.platform)).await.unwrap();
-    let successor = world.make_as(&credentials, key("bob", &["identity:write"])).await;
+    let successor = world.make_as(&credentials, key("ada", &["identity:write"])).await;
     assert_eq!(told(&successor.unwrap_err()), UNKNOWN);
     assert_eq!(told(&world.refresh(&credentials.refresh_token).await.unwrap_err()), UNKNOWN);
 }
@@ -87,7 +88,7 @@ async fn no_key_outlives_its_creator() {
     let (_, credentials) = world.begin(&secret).await.unwrap();
     for (wanted, expected) in [(None, end), (Some(7_200), end), (Some(60), Some(world.hands.time(60)))] {
         let expire_time = wanted.map(|seconds| world.hands.time(seconds));
-        let wanted = ApiKey { expire_time, ..key("bob", &["identity:write"]) };
+        let wanted = ApiKey { expire_time, ..key("ada", &["identity:write"]) };
         assert_eq!(world.make_as(&credentials, wanted).await.unwrap().expire_time, expected);
     }
 }
@@ -104,14 +105,14 @@ async fn a_revoked_key_stays_revoked_and_ends_its_sessions() {
     let foreign = told(&world.revoke_key("other", &made.id).await.unwrap_err());
     assert_eq!(foreign.replace(&made.id, nil), told(&world.revoke_key("acme", nil).await.unwrap_err()));
 
-    world.hands.pass(5);
+    world.pass(5).await;
     let revoked = world.revoke_key("acme", &made.id).await.unwrap();
     assert_eq!(revoked.revoke_time, Some(world.hands.time(0)));
     world.assert_unknown(&secret, &credentials.refresh_token).await;
     assert_eq!(world.session("acme", &session.id).await.unwrap().revoke_time, Some(world.hands.time(0)));
     assert_eq!(world.session("acme", &other.id).await.unwrap().revoke_time, None);
     world.begin(&other_secret).await.unwrap();
-    world.hands.pass(5);
+    world.pass(5).await;
     assert_eq!(world.revoke_key("acme", &made.id).await.unwrap(), revoked);
 }
 
@@ -123,8 +124,8 @@ async fn a_key_expires_at_its_expire_time() {
     let (session, credentials) = world.begin(&secret).await.unwrap();
     assert_eq!(session.expire_time, made.expire_time, "a session ends with its key");
     assert_eq!(credentials.access_token_expire_time, made.expire_time, "and so does its access token");
-    world.hands.pass(59);
+    world.pass(59).await;
     let (_, credentials) = world.refresh(&credentials.refresh_token).await.unwrap();
-    world.hands.pass(1);
+    world.pass(1).await;
     world.assert_unknown(&secret, &credentials.refresh_token).await;
 }

@@ -4,6 +4,7 @@ use identity::{API_KEYS, SESSIONS};
 use keyset::conformance::Conformance;
 use platform::testing;
 use quire_proto::identity::v1::ApiKey;
+use uuid::Uuid;
 
 #[tokio::test]
 async fn api_keys_conform() {
@@ -11,11 +12,18 @@ async fn api_keys_conform() {
     let list = platform.paging.open(&API_KEYS).await.unwrap();
     let pool = &testing::pool(&platform);
     let sql = "
-        insert into api_keys (workspace_id, id, name, subject, scopes, secret_hash, create_time)
+        insert into api_keys (workspace_id, id, name, subject, scopes, secret_hash, create_time, ancestor_ids)
         select workspace, gen_random_uuid(), 'a key', 'ada', '{memory:read}', sha256('x'),
-            timestamptz '2026-01-01' + n % 977 * interval '1 s'
-        from generate_series($1, $2) as n, (values ('default'), ('other')) as workspaces (workspace) where $3 > 0";
-    Conformance::of(&list).scope("default").check(async |numbers| testing::insert(pool, sql, numbers).await).await;
+            timestamptz '2026-01-01' + n % 977 * interval '1 s',
+            array[case when n % $3 = 0 then uuid '00000000-0000-0000-0000-000000000001'
+                else uuid '00000000-0000-0000-0000-000000000002' end]
+        from generate_series($1, $2) as n, (values ('default'), ('other')) as workspaces (workspace)";
+    Conformance::of(&list)
+        .scope("default")
+        .value("ancestor_id", Uuid::from_u128(1))
+        .value("ancestor_id", Uuid::from_u128(2))
+        .check(async |numbers| testing::insert(pool, sql, numbers).await)
+        .await;
 }
 
 #[tokio::test]

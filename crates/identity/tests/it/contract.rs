@@ -18,6 +18,8 @@ async fn methods_fulfil_the_contract() {
         ("RevokeSessions: in an empty workspace", "it counts the sessions that it revokes"),
         ("CreateApiKey api_key.scopes 32", "the caller does not have these scopes"),
         ("CreateApiKey api_key.scopes in", "the caller does not have these scopes"),
+        ("CreateApiKey: with values that are not read", "a time to live excludes an expire_time"),
+        ("ListApiKeys ancestor_id", "no key is made with another one"),
     ];
     let contract = Contract::of(&SERVICE);
     exceptions

@@ -1,7 +1,7 @@
 //! Every statement of the service finds its rows by an index in large tables.
 use crate::support::{World, key};
 use platform::{
-    Platform,
+    Platform, Sweeper,
     testing::{Many, id},
 };
 use quire_proto::{
@@ -10,7 +10,7 @@ use quire_proto::{
 };
 
 /// 4,000 keys in five workspaces, with five sessions each.
-const SEED: [&str; 4] = [
+const SEED: [&str; 5] = [
     // Reads by autovacuum would be counted as reads by the calls.
     "alter table api_keys set (autovacuum_enabled = off); alter table sessions set (autovacuum_enabled = off)",
     "insert into api_keys (workspace_id, id, name, subject, scopes, secret_hash, create_time)
@@ -22,6 +22,9 @@ const SEED: [&str; 4] = [
     select workspace_id, md5(id::text || n)::uuid, id, subject, scopes, '', '', sha256('x'), sha256('x'),
         create_time + n * interval '1 hour', timestamptz '2100-01-01', create_time
     from api_keys, generate_series(1, 5) as n",
+    "insert into refresh_uses (workspace_id, session_id, token_hash, next_token, use_time)
+    select workspace_id, id, sha256('x'), decode(repeat('00', 72), 'hex'), now() from sessions;
+    alter table refresh_uses set (autovacuum_enabled = off)",
     "analyze",
 ];
 
@@ -39,6 +42,8 @@ async fn no_call_scans_a_table() {
         world.begin(&format!("{secret}A")).await.unwrap_err();
         world.make_as(&credentials, key("ada", &["identity:write"])).await.unwrap();
         world.refresh(&credentials.refresh_token).await.unwrap();
+        world.refresh(&credentials.refresh_token).await.unwrap();
+        world.pass(11).await;
         world.refresh(&credentials.refresh_token).await.unwrap_err();
     })
     .await;
@@ -47,7 +52,7 @@ async fn no_call_scans_a_table() {
         world.revoke_key("w1", &id(7)).await.unwrap();
     })
     .await;
-    many.assert_reads("RevokeSessions", 10, async |platform| {
+    many.assert_reads("RevokeSessions", 20, async |platform| {
         let world = world(platform).await;
         let request = world.admin("w1", RevokeSessionsRequest { subject: "subject 8".to_owned() });
         assert_eq!(world.client.clone().revoke_sessions(request).await.unwrap().into_inner().revoked_count, 5);
@@ -67,6 +72,21 @@ async fn no_call_scans_a_table() {
         assert_eq!(client.list_sessions(world.admin("w1", request)).await.unwrap().into_inner().sessions.len(), 10);
         let request = ListApiKeysRequest { page, ..Default::default() };
         assert_eq!(client.list_api_keys(world.admin("w1", request)).await.unwrap().into_inner().api_keys.len(), 10);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_sweep_scans_a_table() {
+    let sessions = "update sessions set expire_time = timestamptz '2026-01-01' + n * interval '1 s'
+        from (select id, row_number() over () as n from sessions) as numbered where numbered.id = sessions.id and n <= 50";
+    let keys =
+        "update api_keys set revoke_time = create_time where workspace_id = 'w3' and id < lpad('f', 32, '0')::uuid";
+    let many = Many::new(&[SEED[0], SEED[1], SEED[2], SEED[3], sessions, keys, "analyze"]).await;
+    // Each deleted session is looked up once more, with its use. The revoked keys have sessions.
+    many.assert_reads("a sweep", 200, async |platform| {
+        let sweeps = (identity::SERVICE.open)(platform).await.unwrap().sweeps;
+        assert_eq!(Sweeper::new(platform.database.clone(), sweeps).turn().await.unwrap(), Some(50));
     })
     .await;
 }

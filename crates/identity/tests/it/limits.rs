@@ -43,7 +43,7 @@ async fn failures_are_limited_by_address_and_lock_nobody_out() {
     world.begin(&secret).await.unwrap();
     let (refreshed, _) = world.refresh(&credentials.refresh_token).await.unwrap();
     assert_eq!(refreshed.id, session.id);
-    world.hands.pass(30);
+    world.pass(30).await;
     let refused = world.begin(&forged(&secret)).await.unwrap_err();
     assert_eq!(told(&refused), "Unauthenticated: a valid credential is required");
 }
@@ -58,7 +58,7 @@ async fn sessions_are_limited_by_key() {
     }
     assert_eq!(told(&world.begin(&secret).await.unwrap_err()), SESSIONS);
     world.begin(&other).await.unwrap();
-    world.hands.pass(20);
+    world.pass(20).await;
     world.begin(&secret).await.unwrap();
     assert!(world.begin(&secret).await.is_err());
 }
@@ -75,7 +75,7 @@ async fn refreshes_are_limited_by_session() {
     }
     assert_eq!(told(&world.refresh(&credentials.refresh_token).await.unwrap_err()), SESSIONS);
     world.refresh(&other.refresh_token).await.unwrap();
-    world.hands.pass(20);
+    world.pass(20).await;
     world.refresh(&credentials.refresh_token).await.unwrap();
 }
 
@@ -89,6 +89,6 @@ async fn a_clock_that_was_set_back_delays_nobody() {
     }
     world.hands.go_back(3_600);
     assert!(world.begin(&secret).await.is_err());
-    world.hands.pass(20);
+    world.pass(20).await;
     world.begin(&secret).await.unwrap();
 }

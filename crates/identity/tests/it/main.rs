@@ -8,3 +8,4 @@ mod indexes;
 mod limits;
 mod sessions;
 mod support;
+mod trees;

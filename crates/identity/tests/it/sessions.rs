@@ -1,11 +1,15 @@
 //! Sessions: creating, refreshing and revoking them.
+use std::collections::BTreeSet;
+
 use crate::support::{Client, UNKNOWN, World, bearer, key, told};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use identity::SERVICE;
 use platform::testing;
 use quire_proto::identity::v1::{
-    CreateApiKeyRequest, CreateSessionRequest, ListApiKeysRequest, ListSessionsRequest, RevokeSessionsRequest,
+    CreateApiKeyRequest, CreateSessionRequest, ListApiKeysRequest, ListSessionsRequest, RevokeSessionRequest,
+    RevokeSessionsRequest, RevokeSessionsResponse,
 };
-use tonic::Code;
+use tonic::{Code, Response};
 
 #[tokio::test]
 async fn a_key_creates_a_session_with_a_valid_access_token() {
@@ -35,9 +39,9 @@ async fn a_key_creates_a_session_with_a_valid_access_token() {
         told(&status),
         "PermissionDenied: the scope identity:write is required\n  PERMISSION_DENIED of quire {\"scope\": \"identity:write\"}"
     );
-    world.hands.pass(599);
+    world.pass(599).await;
     list().await.unwrap();
-    world.hands.pass(1);
+    world.pass(1).await;
     assert_eq!(told(&list().await.unwrap_err()), UNKNOWN);
 }
 
@@ -68,13 +72,14 @@ async fn a_refresh_token_is_used_once() {
     let world = World::new().await;
     let (_, secret) = world.key("acme", &["memory:read"]).await;
     let (session, first) = world.begin(&secret).await.unwrap();
-    world.hands.pass(300);
+    world.pass(300).await;
     let (refreshed, second) = world.refresh(&first.refresh_token).await.unwrap();
     assert_eq!(refreshed.refresh_time, Some(world.hands.time(0)));
     assert_eq!(second.access_token_expire_time, Some(world.hands.time(600)));
     let (_, third) = world.refresh(&second.refresh_token).await.unwrap();
 
     // A thief uses the second token again.
+    world.pass(11).await;
     assert_eq!(told(&world.refresh(&second.refresh_token).await.unwrap_err()), UNKNOWN);
     assert_eq!(world.session("acme", &session.id).await.unwrap().revoke_time, Some(world.hands.time(0)));
     assert_eq!(told(&world.refresh(&third.refresh_token).await.unwrap_err()), UNKNOWN);
@@ -83,16 +88,125 @@ async fn a_refresh_token_is_used_once() {
 }
 
 #[tokio::test]
-async fn of_concurrent_uses_of_a_refresh_token_one_succeeds() {
+async fn a_refresh_token_answers_the_same_for_ten_seconds() {
+    let world = World::new().await;
+    let (_, secret) = world.key("acme", &["memory:read"]).await;
+    let (session, first) = world.begin(&secret).await.unwrap();
+    let refresh = async |token: &str| world.refresh(token).await.map(|(_, credentials)| credentials.refresh_token);
+    let second = refresh(&first.refresh_token).await.unwrap();
+    world.pass(5).await;
+    let third = refresh(&second).await.unwrap();
+    world.pass(5).await;
+    // Also when the next token was used since.
+    assert_eq!(refresh(&first.refresh_token).await.unwrap(), second);
+    assert_eq!(refresh(&second).await.unwrap(), third);
+    // The access token is a new one.
+    let (_, again) = world.refresh(&second).await.unwrap();
+    assert_eq!(again.access_token_expire_time, Some(world.hands.time(600)));
+    world.pass(1).await;
+    assert_eq!(refresh(&second).await.unwrap(), third);
+    assert_eq!(told(&refresh(&first.refresh_token).await.unwrap_err()), UNKNOWN);
+    assert!(world.session("acme", &session.id).await.unwrap().revoke_time.is_some());
+    for token in [first.refresh_token, second, third] {
+        assert_eq!(told(&refresh(&token).await.unwrap_err()), UNKNOWN, "the session has ended");
+    }
+}
+
+#[tokio::test]
+async fn a_used_token_answers_nothing_once_its_session_or_key_has_ended() {
+    let world = World::new().await;
+    for by_key in [false, true] {
+        let (made, secret) = world.key("acme", &["memory:read"]).await;
+        let (session, first) = world.begin(&secret).await.unwrap();
+        world.refresh(&first.refresh_token).await.unwrap();
+        if by_key {
+            world.revoke_key("acme", &made.id).await.unwrap();
+        } else {
+            world.revoke_session("acme", &session.id).await.unwrap();
+        }
+        assert_eq!(told(&world.refresh(&first.refresh_token).await.unwrap_err()), UNKNOWN);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_uses_of_a_refresh_token_get_the_same_answer() {
     let world = World::new().await;
     let (_, secret) = world.key("acme", &["memory:read"]).await;
     let (session, credentials) = world.begin(&secret).await.unwrap();
-    let uses = (0..8).map(|_| world.refresh(&credentials.refresh_token));
-    let uses = futures_util::future::join_all(uses).await;
-    assert_eq!(uses.iter().filter(|used| used.is_ok()).count(), 1);
-    assert!(world.session("acme", &session.id).await.unwrap().revoke_time.is_some());
-    let (_, latest) = uses.into_iter().find_map(Result::ok).unwrap();
-    assert_eq!(told(&world.refresh(&latest.refresh_token).await.unwrap_err()), UNKNOWN);
+    let mut token = credentials.refresh_token;
+    for _ in 0..5 {
+        let uses = futures_util::future::join_all((0..8).map(|_| world.refresh(&token))).await;
+        let next: BTreeSet<_> = uses.into_iter().map(|used| used.unwrap().1.refresh_token).collect();
+        assert_eq!(next.len(), 1);
+        token = next.into_iter().next().unwrap();
+    }
+    assert_eq!(world.session("acme", &session.id).await.unwrap().revoke_time, None);
+}
+
+/// What the database holds is worth nothing to somebody who reads it.
+#[tokio::test]
+async fn no_refresh_token_is_stored() {
+    let world = World::new().await;
+    let (_, secret) = world.key("acme", &["memory:read"]).await;
+    let (_, first) = world.begin(&secret).await.unwrap();
+    let (_, second) = world.refresh(&first.refresh_token).await.unwrap();
+    let (_, third) = world.refresh(&second.refresh_token).await.unwrap();
+    let sql = "select session::text from sessions as session union all select use::text from refresh_uses as use";
+    let kept: Vec<String> = sqlx::query_scalar(sql).fetch_all(&testing::pool(&world.platform)).await.unwrap();
+    assert_eq!(kept.len(), 3);
+    for token in [first, second, third] {
+        let bytes = URL_SAFE_NO_PAD.decode(token.refresh_token.splitn(4, '_').nth(3).unwrap()).unwrap();
+        let hex = bytes[32..].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert!(kept.iter().all(|row| !row.contains(&hex)));
+    }
+    // The uses are forgotten.
+    world.pass(11).await;
+    let (_, last) = world.begin(&secret).await.unwrap();
+    let (_, last) = world.refresh(&last.refresh_token).await.unwrap();
+    world.pass(11).await;
+    world.refresh(&last.refresh_token).await.unwrap();
+    let sql =
+        "select count(*) from refresh_uses where use_time < now() - interval '10 seconds' and session_id = $1::uuid";
+    let session = last.refresh_token.split('_').nth(2).unwrap().to_owned();
+    let count: i64 = sqlx::query_scalar(sql).bind(session).fetch_one(&testing::pool(&world.platform)).await.unwrap();
+    assert_eq!(count, 0);
+}
+
+#[tokio::test]
+async fn a_caller_ends_its_own_session_and_no_session_with_more_scopes() {
+    let world = World::new().await;
+    let (_, weak) = world.key("acme", &["memory:read"]).await;
+    let (own, credentials) = world.begin(&weak).await.unwrap();
+    let (other, _) = world.begin(&weak).await.unwrap();
+    let revoke = async |token: &str, id: &str| {
+        let request = bearer(token, RevokeSessionRequest { id: id.to_owned() });
+        world.client.clone().revoke_session(request).await.map(|answer| answer.into_inner().session.unwrap())
+    };
+    let denied = revoke(&credentials.access_token, &other.id).await.unwrap_err();
+    assert_eq!(denied.message(), "the scope identity:write is required");
+    assert!(revoke(&credentials.access_token, &own.id).await.unwrap().revoke_time.is_some());
+    // The access token is valid until it expires, and the session stays as it is.
+    revoke(&credentials.access_token, &own.id).await.unwrap();
+
+    let (_, manager) = world.key("acme", &["identity:write"]).await;
+    let (_, manager) = world.begin(&manager).await.unwrap();
+    let denied = revoke(&manager.access_token, &other.id).await.unwrap_err();
+    assert_eq!(denied.message(), "the scope memory:read is required");
+    let (_, both) = world.key("acme", &["identity:write", "memory:read"]).await;
+    let (strong, both) = world.begin(&both).await.unwrap();
+    assert_eq!(revoke(&manager.access_token, &strong.id).await.unwrap_err().code(), Code::PermissionDenied);
+
+    let of_ada = |token: &str| {
+        let request = bearer(token, RevokeSessionsRequest { subject: "ada".to_owned() });
+        let mut client = world.client.clone();
+        async move { client.revoke_sessions(request).await.map(Response::into_inner) }
+    };
+    // That of the manager itself; the other two have `memory:read`.
+    assert_eq!(
+        of_ada(&manager.access_token).await.unwrap(),
+        RevokeSessionsResponse { revoked_count: 1, kept_count: 2 }
+    );
+    assert_eq!(of_ada(&both.access_token).await.unwrap(), RevokeSessionsResponse { revoked_count: 2, kept_count: 0 });
 }
 
 /// A forged token, or a token of another session, does not revoke a session, because the session's id is no secret.
@@ -169,7 +283,7 @@ async fn a_revoked_session_is_not_refreshed() {
     let revoked = world.revoke_session("acme", &session.id).await.unwrap();
     assert_eq!(revoked.revoke_time, Some(world.hands.time(0)));
     assert_eq!(told(&world.refresh(&credentials.refresh_token).await.unwrap_err()), UNKNOWN);
-    world.hands.pass(1);
+    world.pass(1).await;
     assert_eq!(world.revoke_session("acme", &session.id).await.unwrap(), revoked, "it is unchanged");
 }
 
@@ -212,7 +326,8 @@ async fn without_signing_keys_no_session_is_created() {
     let platform = testing::platform().await;
     let mut client = Client::new(testing::serve_on(&platform, &SERVICE).await);
     let api_key = Some(key("ada", &["identity:write"]));
-    let secret = client.create_api_key(CreateApiKeyRequest { api_key }).await.unwrap().into_inner().secret;
+    let secret =
+        client.create_api_key(CreateApiKeyRequest { api_key, ..Default::default() }).await.unwrap().into_inner().secret;
     let status = client.create_session(CreateSessionRequest { secret, scopes: Vec::new() }).await.unwrap_err();
     assert_eq!(told(&status), "FailedPrecondition: this server has no keys to sign access tokens with");
 }

@@ -1,7 +1,7 @@
 //! The service behind a real socket, on its own database, and helpers for requests.
 use std::sync::Arc;
 
-use identity::{Identity, SERVICE};
+use identity::Identity;
 pub use platform::testing::told;
 use platform::{
     Caller, Platform, Scope,
@@ -31,12 +31,19 @@ impl World {
 
     pub async fn on(platform: Platform) -> Self {
         let hands = Hands::at_present();
+        set_clock(&platform, &hands).await;
         let clock = hands.clock();
         let signing_keys = Some(testing::new_signing_keys());
         let platform = Platform { clock, signing_keys, ..platform };
         let identity = Identity::open(&platform).await.unwrap();
-        let channel = testing::serve_to(&platform, SERVICE.open_methods, identity.clone().server()).await;
+        let channel = testing::serve_to(&platform, identity.clone().server()).await;
         Self { hands, platform, client: Client::new(channel), identity }
+    }
+
+    /// Advances the clocks of the service and of the database.
+    pub async fn pass(&self, seconds: u64) {
+        self.hands.pass(seconds);
+        set_clock(&self.platform, &self.hands).await;
     }
 
     /// A request from a caller with all scopes in this workspace.
@@ -59,7 +66,7 @@ impl World {
 
     /// Creates a key without a session, as `quire keys bootstrap` does.
     pub async fn make(&self, workspace: &str, api_key: ApiKey) -> Result<(ApiKey, String), Status> {
-        let mut request = Request::new(CreateApiKeyRequest { api_key: Some(api_key) });
+        let mut request = Request::new(CreateApiKeyRequest { api_key: Some(api_key), ..Default::default() });
         request.extensions_mut().insert(caller(workspace, &ADMIN));
         let made = self.identity.create_api_key(request).await?.into_inner();
         Ok((made.api_key.unwrap(), made.secret))
@@ -74,13 +81,14 @@ impl World {
 
     /// Creates a key with the access token of a session.
     pub async fn make_as(&self, credentials: &Credentials, api_key: ApiKey) -> Result<ApiKey, Status> {
-        let request = bearer(&credentials.access_token, CreateApiKeyRequest { api_key: Some(api_key) });
+        let request =
+            bearer(&credentials.access_token, CreateApiKeyRequest { api_key: Some(api_key), ..Default::default() });
         Ok(self.client.clone().create_api_key(request).await?.into_inner().api_key.unwrap())
     }
 
     /// Revokes a key as an administrator.
     pub async fn revoke_key(&self, workspace: &str, id: &str) -> Result<ApiKey, Status> {
-        let request = self.admin(workspace, RevokeApiKeyRequest { id: id.to_owned() });
+        let request = self.admin(workspace, RevokeApiKeyRequest { id: id.to_owned(), ..Default::default() });
         Ok(self.client.clone().revoke_api_key(request).await?.into_inner().api_key.unwrap())
     }
 
@@ -109,7 +117,22 @@ impl World {
     }
 }
 
-const ADMIN: [&str; 4] = ["identity:read", "identity:write", "memory:read", "memory:write"];
+const ADMIN: [&str; 5] = ["identity:read", "identity:write", "identity:any_subject", "memory:read", "memory:write"];
+
+/// Sets the time that connections to the database read.
+async fn set_clock(platform: &Platform, hands: &Hands) {
+    let pool = testing::pool(platform);
+    let name = platform.database.options().get_database().unwrap().to_owned();
+    let sql = format!(
+        "create schema if not exists other;
+        create or replace function other.now() returns timestamptz language sql stable return to_timestamp({});
+        alter database {name} set search_path = public, other, pg_catalog",
+        hands.time(0).seconds
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+    // The next connections read it.
+    platform.database.forget_connections();
+}
 
 /// A caller with these scopes in this workspace, without a session.
 fn caller(workspace: &str, scopes: &[&str]) -> Caller {

@@ -2,14 +2,14 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::support::{KeyFile, Server, database, quire};
-use access::{Caller, Methods, Scope, SigningKeys};
+use access::{Caller, Methods, Requirement, Scope, SigningKeys};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use identity::SERVICE;
 use platform::{
     Clock, now,
     testing::{new_signing_key, told},
 };
 use quire_proto::{
+    identity::v1::{CreateSessionRequest, identity_service_client::IdentityServiceClient},
     pagination::v1::PageRequest,
     prompts::v1::{ListPromptsRequest, prompt_service_client::PromptServiceClient},
 };
@@ -54,13 +54,17 @@ fn token_of(keys: &str, age: Duration, workspace: &str, subject: &str, scopes: B
 }
 
 fn scopes() -> BTreeSet<Scope> {
-    Methods::of_contract(SERVICE.open_methods).unwrap().scopes()
+    Methods::of_contract().unwrap().scopes().as_ref().clone()
 }
 
 /// The methods that require a scope, each with its scope.
 fn guarded() -> Vec<(String, Scope)> {
-    let methods = Methods::of_contract(SERVICE.open_methods).unwrap();
-    methods.iter().filter_map(|(path, scope)| Some((path.to_owned(), scope?.clone()))).collect()
+    let methods = Methods::of_contract().unwrap();
+    let scope = |requirement: &Requirement| match requirement {
+        Requirement::Scope(scope) => Some(scope.clone()),
+        Requirement::Nothing | Requirement::AccessToken => None,
+    };
+    methods.iter().filter_map(|(path, requirement)| Some((path.to_owned(), scope(requirement)?))).collect()
 }
 
 /// A token with a changed header or changed claims.
@@ -152,7 +156,7 @@ fn wrong_credentials(pem: &str) -> Vec<(&'static str, Vec<String>)> {
 async fn every_method_refuses_every_wrong_credential_in_the_same_words() {
     let (_, url) = database().await;
     let keys = KeyFile::new();
-    let mut server = Server::on_database(&url, &["--signing-keys", keys.path()]);
+    let mut server = Server::on_database(&url, &["--signing-keys", keys.path(), "--audience", "quire"]);
     let channel = server.connect().await;
     // An unchanged forgery is accepted, so each forgery is wrong only in its change.
     let (_, key_id) = public(&keys.pem);
@@ -160,10 +164,11 @@ async fn every_method_refuses_every_wrong_credential_in_the_same_words() {
     call(&channel, "/prompts.v1.PromptService/ListPrompts", &[&right]).await.unwrap();
 
     let wrong = wrong_credentials(&keys.pem);
-    for (path, _) in guarded() {
+    let methods = Methods::of_contract().unwrap();
+    for (path, _) in methods.iter().filter(|(_, requirement)| **requirement != Requirement::Nothing) {
         for (what, authorization) in &wrong {
             let authorization: Vec<_> = authorization.iter().map(String::as_str).collect();
-            let status = call(&channel, &path, &authorization).await.unwrap_err();
+            let status = call(&channel, path, &authorization).await.unwrap_err();
             assert_eq!(told(&status), UNKNOWN, "{path} with a credential that is {what}");
         }
     }
@@ -178,7 +183,7 @@ async fn every_method_refuses_every_wrong_credential_in_the_same_words() {
 async fn every_method_requires_its_scope_and_no_other() {
     let (_, url) = database().await;
     let keys = KeyFile::new();
-    let mut server = Server::on_database(&url, &["--signing-keys", keys.path()]);
+    let mut server = Server::on_database(&url, &["--signing-keys", keys.path(), "--audience", "quire"]);
     let channel = server.connect().await;
     for (path, scope) in guarded() {
         let others = scopes().into_iter().filter(|other| *other != scope).collect();
@@ -201,20 +206,22 @@ async fn every_method_requires_its_scope_and_no_other() {
 /// A new method appears here, with its scope.
 #[test]
 fn the_scope_of_each_method() {
-    let methods = Methods::of_contract(SERVICE.open_methods).unwrap();
-    let lines: Vec<_> = methods
-        .iter()
-        .map(|(path, scope)| format!("{path} {}", scope.map_or("open", |scope| scope.0.as_str())))
-        .collect();
+    let methods = Methods::of_contract().unwrap();
+    let shown = |requirement: &Requirement| match requirement {
+        Requirement::Nothing => "nothing".to_owned(),
+        Requirement::AccessToken => "an access token".to_owned(),
+        Requirement::Scope(scope) => scope.to_string(),
+    };
+    let lines: Vec<_> = methods.iter().map(|(path, requirement)| format!("{path} {}", shown(requirement))).collect();
     insta::assert_snapshot!(lines.join("\n"), @"
     /identity.v1.IdentityService/CreateApiKey identity:write
-    /identity.v1.IdentityService/CreateSession open
+    /identity.v1.IdentityService/CreateSession nothing
     /identity.v1.IdentityService/GetSession identity:read
     /identity.v1.IdentityService/ListApiKeys identity:read
     /identity.v1.IdentityService/ListSessions identity:read
-    /identity.v1.IdentityService/RefreshSession open
+    /identity.v1.IdentityService/RefreshSession nothing
     /identity.v1.IdentityService/RevokeApiKey identity:write
-    /identity.v1.IdentityService/RevokeSession identity:write
+    /identity.v1.IdentityService/RevokeSession an access token
     /identity.v1.IdentityService/RevokeSessions identity:write
     /jobs.v1.JobService/AppendJobEvents jobs:write
     /jobs.v1.JobService/BatchCreateJobs jobs:write
@@ -270,7 +277,7 @@ fn list(token: &str, page: PageRequest) -> Request<ListPromptsRequest> {
 async fn a_page_token_is_bound_to_a_workspace_but_not_to_a_subject() {
     let (_, url) = database().await;
     let keys = KeyFile::new();
-    let mut server = Server::on_database(&url, &["--signing-keys", keys.path(), "--sample"]);
+    let mut server = Server::on_database(&url, &["--signing-keys", keys.path(), "--audience", "quire", "--sample"]);
     let client = PromptServiceClient::new(server.connect().await);
     let reader = |workspace, subject| token(&keys.pem, workspace, subject, [Scope("prompts:read".to_owned())].into());
     let page =
@@ -300,21 +307,17 @@ async fn separate_processes_accept_the_same_tokens() {
     let (keys, (_, one), (_, two)) = (KeyFile::new(), database().await, database().await);
     // One process issues tokens; the other has only the public key.
     let public = KeyFile::with(&keys.public());
-    let identity = ["--signing-keys", keys.path(), "--services", "identity"];
+    let identity = ["--signing-keys", keys.path(), "--audience", "ours", "--services", "identity"];
     let mut identity = Server::on_database(&one, &identity);
     let mut others = Server::on_database(
         &two,
-        &["--signing-keys", public.path(), "--services", "memory,registry,memory", "--sample"],
+        &["--signing-keys", public.path(), "--audience", "ours", "--services", "memory,registry,memory", "--sample"],
     );
     let (identity_channel, channel) = (identity.connect().await, others.connect().await);
     let mut bootstrap = quire(&["keys", "bootstrap", "--workspace", "default", "--database-url", &one]);
     let secret = String::from_utf8(bootstrap.output().unwrap().stdout).unwrap();
-    let request = quire_proto::identity::v1::CreateSessionRequest { secret: secret.trim().to_owned(), scopes: vec![] };
-    let session =
-        quire_proto::identity::v1::identity_service_client::IdentityServiceClient::new(identity_channel.clone())
-            .create_session(request)
-            .await
-            .unwrap();
+    let request = CreateSessionRequest { secret: secret.trim().to_owned(), scopes: vec![] };
+    let session = IdentityServiceClient::new(identity_channel.clone()).create_session(request).await.unwrap();
     let token = format!("Bearer {}", session.into_inner().credentials.unwrap().access_token);
 
     for path in ["/memory.v1.MemoryService/ListMemories", "/registry.v1.RegistryService/ListAgents"] {
@@ -323,6 +326,24 @@ async fn separate_processes_accept_the_same_tokens() {
         let elsewhere = call(&identity_channel, path, &[&token]).await.unwrap_err();
         assert_eq!(elsewhere.code(), Code::Unimplemented, "{path} is not served there");
     }
+}
+
+/// The servers of a database share an audience without being told.
+#[tokio::test]
+async fn a_token_is_valid_on_the_servers_of_its_database() {
+    let (keys, (_, one), (_, two)) = (KeyFile::new(), database().await, database().await);
+    let start = |url: &str| Server::on_database(url, &["--signing-keys", keys.path()]);
+    let mut servers = [start(&one), start(&one), start(&two)];
+    let mut bootstrap = quire(&["keys", "bootstrap", "--workspace", "default", "--database-url", &one]);
+    let secret = String::from_utf8(bootstrap.output().unwrap().stdout).unwrap();
+    let first = servers[0].connect().await;
+    let request = CreateSessionRequest { secret: secret.trim().to_owned(), scopes: vec![] };
+    let session = IdentityServiceClient::new(first.clone()).create_session(request).await.unwrap().into_inner();
+    let token = format!("Bearer {}", session.credentials.unwrap().access_token);
+    let path = "/prompts.v1.PromptService/ListPrompts";
+    call(&first, path, &[&token]).await.unwrap();
+    call(&servers[1].connect().await, path, &[&token]).await.unwrap();
+    assert_eq!(told(&call(&servers[2].connect().await, path, &[&token]).await.unwrap_err()), UNKNOWN);
 }
 
 #[tokio::test]
@@ -335,7 +356,7 @@ async fn keys_rotate_while_tokens_are_in_use() {
         [(format!("{old}\n{new}"), true, true), (format!("{new}\n{old}"), true, true), (new.clone(), false, true)]
     {
         let file = KeyFile::with(&keys);
-        let mut server = Server::on_database(&url, &["--signing-keys", file.path()]);
+        let mut server = Server::on_database(&url, &["--signing-keys", file.path(), "--audience", "quire"]);
         let channel = server.connect().await;
         assert_eq!(call(&channel, path, &[&bearer(&old)]).await.is_ok(), takes_old);
         assert_eq!(call(&channel, path, &[&bearer(&new)]).await.is_ok(), takes_new);

@@ -1,8 +1,7 @@
 //! Access tokens and their keys, without a server: claims, lifetimes, and refused tokens.
 use std::sync::Arc;
 
-use access::{Access, Caller, Error, Methods, Scope, SigningKeys};
-use identity::SERVICE;
+use access::{Access, Caller, Error, Methods, Requirement, Scope, SigningKeys};
 use insta::assert_snapshot;
 use time::{Duration, OffsetDateTime};
 use tonic::{Request, codegen::http};
@@ -15,6 +14,8 @@ MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
 ";
 
 const LIST: &str = "/prompts.v1.PromptService/ListPrompts";
+const REVOKE: &str = "/identity.v1.IdentityService/RevokeSession";
+const OPEN: [&str; 2] = ["/identity.v1.IdentityService/CreateSession", "/identity.v1.IdentityService/RefreshSession"];
 
 fn keys() -> SigningKeys {
     KEY.parse().unwrap()
@@ -42,7 +43,7 @@ fn token(scope: &str, session_end: Duration) -> String {
 
 /// Calls this method: returns whether the call has a caller, or the error.
 fn admitted(path: &str, authorization: Option<&str>) -> Result<bool, String> {
-    let access = Access::new(Methods::of_contract(SERVICE.open_methods).unwrap(), Some(keys()));
+    let access = Access::new(Methods::of_contract().unwrap(), Some(keys()));
     let mut request = http::Request::builder().uri(path);
     if let Some(token) = authorization {
         request = request.header("authorization", format!("Bearer {token}"));
@@ -78,10 +79,12 @@ fn a_call_is_admitted_by_its_path_and_its_token() {
     let other = token("prompts:write", Duration::DAY);
     assert_eq!(admitted(LIST, Some(&right)), Ok(true));
     assert_eq!(admitted(LIST, Some(&other)), Err("the scope prompts:read is required".to_owned()));
-    for open in SERVICE.open_methods {
+    for open in OPEN {
         assert_eq!(admitted(open, None), Ok(false));
         assert_eq!(admitted(open, Some(&right)), Ok(false), "{open} has no caller");
     }
+    assert_eq!(admitted(REVOKE, Some(&right)), Ok(true), "with any scope");
+    assert_eq!(admitted(REVOKE, None), Err("a valid credential is required".to_owned()));
     for unknown in ["/prompts.v1.PromptService/NoSuchMethod", "/prompts.v1.PromptService", "/"] {
         assert_eq!(admitted(unknown, Some(&right)), Err("there is no such method".to_owned()));
         assert_eq!(admitted(unknown, None), Err("a valid credential is required".to_owned()));
@@ -96,12 +99,29 @@ fn a_call_that_was_not_admitted_has_no_caller() {
 }
 
 #[test]
-fn a_method_needs_a_scope_unless_it_is_named_as_open() {
-    let closed = Methods::of_contract(&[]).unwrap();
-    assert!(closed.iter().all(|(_, scope)| scope.is_some()));
-    let methods = Methods::of_contract(&[LIST]).unwrap();
-    let open: Vec<_> = methods.iter().filter(|(_, scope)| scope.is_none()).map(|(path, _)| path).collect();
-    assert_eq!(open, [LIST]);
+fn a_token_is_valid_for_its_audience_only() {
+    let sign = |keys: &SigningKeys| {
+        keys.private().unwrap().sign(&caller("prompts:read"), now(), now() + Duration::DAY).unwrap().token
+    };
+    let (ours, theirs) = (keys().for_audience("ours"), keys().for_audience("theirs"));
+    assert_eq!(ours.verify(&sign(&ours), now()), Some(caller("prompts:read")));
+    for other in [&theirs, &keys()] {
+        assert_eq!(ours.verify(&sign(other), now()), None);
+        assert_eq!(other.verify(&sign(&ours), now()), None);
+    }
+}
+
+#[test]
+fn every_method_says_what_it_requires() {
+    let methods = Methods::of_contract().unwrap();
+    let paths = |wanted: Requirement| {
+        methods.iter().filter(|(_, requirement)| **requirement == wanted).map(|(path, _)| path).collect::<Vec<_>>()
+    };
+    assert_eq!(paths(Requirement::Nothing), OPEN);
+    assert_eq!(paths(Requirement::AccessToken), [REVOKE]);
+    let further = Scope("identity:any_subject".to_owned());
+    assert!(methods.scopes().contains(&further));
+    assert!(methods.iter().all(|(_, requirement)| *requirement != Requirement::Scope(further.clone())));
 }
 
 #[test]

@@ -103,7 +103,7 @@ async fn check(difference: i64) {
             expire_time,
             ..Default::default()
         };
-        CreateApiKeyRequest { api_key: Some(api_key) }
+        CreateApiKeyRequest { api_key: Some(api_key), ..Default::default() }
     };
     let created = identity.create_api_key(new(expire_time)).await.unwrap().into_inner();
     is_now(created.api_key.unwrap().create_time);

@@ -38,7 +38,7 @@ async fn reflection_needs_a_token_if_calls_do() {
     let (_, url) = database().await;
     let keys = KeyFile::new();
     let (token, forged) = (token(&keys), token(&KeyFile::new()));
-    let mut server = Server::on_database(&url, &["--signing-keys", keys.path()]);
+    let mut server = Server::on_database(&url, &["--signing-keys", keys.path(), "--audience", "quire"]);
     let channel = server.connect().await;
     list(&channel, Some(&token)).await.unwrap();
     for wrong in [None, Some("x"), Some(forged.as_str())] {

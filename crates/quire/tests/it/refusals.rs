@@ -254,6 +254,8 @@ fn help_names_every_setting_and_no_secret() {
               An address for operators: /metrics for Prometheus, /healthz, /readyz, and /.well-known/jwks.json. Without signing keys it must be a loopback address [env: QUIRE_ADMIN_LISTEN=]
           --signing-keys <SIGNING_KEYS>
               A PEM file with the Ed25519 keys of access tokens: the first private key signs, and all keys verify. With this file, every call needs a credential [env: QUIRE_SIGNING_KEYS=]
+          --audience <AUDIENCE>
+              The audience of access tokens. Servers accept only tokens with their own audience. Without it, servers of the same database have the same one, which is stored there; give it to servers of other databases to share tokens with them [env: QUIRE_AUDIENCE=]
           --reflection <REFLECTION>
               Who may use reflection, which describes the services: callers with an access token, if there are signing keys, or everybody, or nobody [env: QUIRE_REFLECTION=] [default: authenticated] [possible values: authenticated, open, off]
           --tls-cert <TLS_CERT>

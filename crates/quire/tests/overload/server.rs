@@ -17,9 +17,6 @@ use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use uuid::Uuid;
 
-const OPEN_METHODS: [&str; 2] =
-    ["/identity.v1.IdentityService/CreateSession", "/identity.v1.IdentityService/RefreshSession"];
-
 pub struct Server {
     process: Child,
     target: Target,
@@ -45,7 +42,12 @@ impl Server {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         let mut command = Command::new(build);
         command.arg("serve").args(["--listen", &address.to_string()]).arg("--data-dir").arg(data.path());
-        command.arg("--signing-keys").arg(key_file.path()).env("QUIRE_LOG", "error").stdin(Stdio::null());
+        command
+            .arg("--signing-keys")
+            .arg(key_file.path())
+            .args(["--audience", "quire"])
+            .env("QUIRE_LOG", "error")
+            .stdin(Stdio::null());
         let process = command.spawn().unwrap();
         let bearer = bearer(&keys, "attacker");
         let server = Self { process, target: Target { address, bearer }, keys, data, _key_file: key_file };
@@ -121,9 +123,9 @@ impl Drop for Server {
 }
 
 fn bearer(keys: &SigningKeys, workspace: &str) -> String {
-    let scopes = Methods::of_contract(&OPEN_METHODS).unwrap().scopes();
+    let scopes = Methods::of_contract().unwrap().scopes().clone();
     let (workspace, subject) = (workspace.to_owned(), "somebody".to_owned());
-    let caller = Caller { workspace, subject, scopes: Arc::new(scopes), session: Some(Uuid::nil()) };
+    let caller = Caller { workspace, subject, scopes, session: Some(Uuid::nil()) };
     let time = now(&Clock::system());
     let token = keys.private().unwrap().sign(&caller, time, time + time::Duration::days(1)).unwrap().token;
     format!("Bearer {token}")
