@@ -16,6 +16,9 @@ pub use self::{
 };
 use self::{elements::Elements, limits::message_bytes};
 
+/// The `domain` of every `google.rpc.ErrorInfo` that Quire sends.
+pub const ERROR_DOMAIN: &str = "quire";
+
 /// What is known about the requests of the contract.
 #[derive(Default)]
 struct Requests {

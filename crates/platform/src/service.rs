@@ -9,7 +9,7 @@ use tonic::{
     service::Routes,
 };
 
-use crate::{Platform, request_size::Limited};
+use crate::Platform;
 
 /// The registration of a service: everything that the program knows about it.
 #[derive(Debug)]
@@ -36,8 +36,7 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// A service as tonic serves it, without tasks. A call has one message, of at most the size that
-    /// [`quire_proto::requests`] computes for its method.
+    /// A service as tonic serves it, without tasks.
     pub fn new<S>(server: S) -> Self
     where
         S: TowerService<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
@@ -48,7 +47,7 @@ impl Opened {
             + 'static,
         S::Future: Send + 'static,
     {
-        Self { routes: Routes::new(Limited(server)), tasks: Vec::new() }
+        Self { routes: Routes::new(server), tasks: Vec::new() }
     }
 
     /// Adds a task.

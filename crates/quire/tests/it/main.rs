@@ -9,6 +9,7 @@ mod access_tokens;
 mod activity;
 mod admin;
 mod budget;
+mod compression;
 mod connections;
 mod crowds;
 /// Included for its unit tests, because a program has no library that a test could call.
@@ -25,6 +26,7 @@ mod keys;
 #[path = "../../src/listener/lasting.rs"]
 mod lasting;
 mod limits;
+mod malformed;
 /// Like `deadline`.
 #[path = "../../src/listener/places.rs"]
 mod places;
