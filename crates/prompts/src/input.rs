@@ -31,13 +31,18 @@ pub(crate) fn new_prompt(request: CreatePromptRequest, platform: &Platform) -> R
     read_one(platform, request, read)
 }
 
-/// The prompts of a batch to create.
-pub(crate) fn new_prompts(requests: Vec<CreatePromptRequest>, platform: &Platform) -> Result<Vec<NewPrompt>, Error> {
+/// The prompts of a batch to create. If `may_repeat`, several can have the same id or name.
+pub(crate) fn new_prompts(
+    requests: Vec<CreatePromptRequest>,
+    may_repeat: bool,
+    platform: &Platform,
+) -> Result<Vec<NewPrompt>, Error> {
     check_variables(&requests)?;
     let new = read_batch(
         platform,
         "requests",
         requests,
+        may_repeat,
         &[
             ("prompt.id", |request| Some(request.prompt.as_ref()?.id.to_lowercase())),
             ("prompt.name", |request| Some(request.prompt.as_ref()?.name.clone())),

@@ -94,7 +94,7 @@ impl PromptService for Prompts {
     ) -> Answer<BatchCreatePromptsResponse> {
         let caller = Caller::of(&request)?;
         let BatchCreatePromptsRequest { requests, pass_over_existing } = request.into_inner();
-        let new = input::new_prompts(requests, &self.platform)?;
+        let new = input::new_prompts(requests, pass_over_existing, &self.platform)?;
         let existing_is = if pass_over_existing { Existing::PassedOver } else { Existing::Refused };
         let existing = create(self, &caller.workspace, &new, existing_is).await?;
         let prompts = new.into_iter().zip(existing);

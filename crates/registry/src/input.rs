@@ -21,12 +21,17 @@ pub(crate) fn new_agent(request: RegisterAgentRequest, platform: &Platform) -> R
     read_one(platform, request, read)
 }
 
-/// The agents of a batch to register.
-pub(crate) fn new_agents(requests: Vec<RegisterAgentRequest>, platform: &Platform) -> Result<Vec<NewAgent>, Error> {
+/// The agents of a batch to register. If `may_repeat`, several can have the same id or name.
+pub(crate) fn new_agents(
+    requests: Vec<RegisterAgentRequest>,
+    may_repeat: bool,
+    platform: &Platform,
+) -> Result<Vec<NewAgent>, Error> {
     let new = read_batch(
         platform,
         "requests",
         requests,
+        may_repeat,
         &[
             ("agent.id", |request| Some(request.agent.as_ref()?.id.to_lowercase())),
             ("agent.name", |request| Some(request.agent.as_ref()?.name.clone())),
