@@ -6,13 +6,13 @@ use pagination::MAX_VIOLATIONS;
 use prost::encoding;
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, Value};
 use quire_proto::requests::max_request_bytes;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::{
     client::Answer,
     method::Method,
     paths::{self, Leaf, has_fields, message_of},
-    run::{Run, is_id},
+    run::{Run, is_id, named_field},
     values::garbage,
     wrong::Trial,
 };
@@ -201,8 +201,12 @@ impl Run<'_> {
                 leaf.path.set(&mut request, value);
                 let answer = self.call(workspace, method, &request).await;
                 let what = || format!("{} {} {what}", method.name(), leaf.path);
-                let is_nothing = method.only_reads() || self.contract.numbers.contains_key(&leaf.path.key());
-                if is_nothing && answer.as_ref().is_err_and(|status| status.code() == Code::NotFound) {
+                // The value may name something that does not exist.
+                let is_nothing = |status: &Status| {
+                    status.code() == Code::NotFound
+                        && (method.only_reads() || named_field(status) == leaf.path.to_string())
+                };
+                if answer.as_ref().is_err_and(is_nothing) {
                     self.hold_about(&answer, Code::NotFound, &request, what);
                 } else {
                     self.hold_ok(&answer, what);
