@@ -10,7 +10,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use prost_reflect::DescriptorPool;
 
 pub use self::{
-    codec::RequestCodec,
+    codec::{LARGE_REQUEST_BYTES, RequestCodec, alone},
     elements::{Refusal, SPARE_ELEMENTS},
     limits::{MAX_REQUEST_BYTES, MIN_REQUEST_BYTES, max_bytes, max_elements},
 };

@@ -31,6 +31,8 @@ use crate::{
 
 /// What a call holds besides its headers, its message and its answer: about the size of its tasks and buffers.
 const CALL_BYTES: usize = 16 << 10;
+/// The size in bytes from which an answer takes so long to compress that the thread's other tasks continue meanwhile.
+const LARGE_ANSWER_BYTES: usize = 64 << 10;
 
 /// The most bytes that calls in flight may hold.
 #[derive(Debug, Clone, Copy)]
@@ -159,7 +161,9 @@ impl Budget {
         }
         if let Some(encoding) = encoding {
             head.headers.insert(GRPC_ENCODING, encoding.name());
-            bytes = block_in_place(|| encoding.compress_all(bytes));
+            let is_large = bytes.len() >= LARGE_ANSWER_BYTES;
+            let compress = || encoding.compress_all(bytes);
+            bytes = if is_large { block_in_place(compress) } else { compress() };
             // Holding less is never too much.
             let _: Result<(), TooMuch> = charge.hold(|_| CALL_BYTES + bytes.len());
         }

@@ -13,14 +13,13 @@ use http_body::{Body as HttpBody, Frame};
 use metrics::counter;
 use platform::{Error, MAX_OPEN_REQUEST_BYTES};
 use prost::Message;
-use quire_proto::requests::max_request_bytes;
-use tokio::task::block_in_place;
+use quire_proto::requests::{LARGE_REQUEST_BYTES, alone, max_request_bytes};
 use tonic::Status;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 
 use crate::{
-    budget::{Charge, too_much},
+    budget::{Charge, TooMuch, too_much},
     compression::{Encoding, GRPC_ENCODING, PREFIX_BYTES, framed},
 };
 
@@ -172,11 +171,13 @@ impl Messages {
 
     fn decompressed(&self, encoding: Encoding, message: &[u8]) -> Result<Vec<u8>, Status> {
         let mut out = Bounded { bytes: Vec::new(), most: self.rules.most, charge: &self.charge, refusal: None };
-        // A short message can become a long one.
-        block_in_place(|| encoding.decompress(message, &mut out))
-            .map_err(|_| out.refusal.take().unwrap_or_else(|| malformed("the message cannot be decompressed")))?;
+        // A short message can become a large one.
+        let is_large = self.rules.most >= LARGE_REQUEST_BYTES;
+        let mut decompress = || encoding.decompress(message, &mut out);
+        let done = if is_large { alone(decompress) } else { decompress() };
+        done.map_err(|_| out.refusal.take().unwrap_or_else(|| malformed("the message cannot be decompressed")))?;
         // Holding less is never too much.
-        let _ = self.charge.hold(|bytes| bytes.saturating_sub(message.len()));
+        let _: Result<(), TooMuch> = self.charge.hold(|bytes| bytes.saturating_sub(message.len()));
         Ok(out.bytes)
     }
 

@@ -1,12 +1,17 @@
 //! Compressed requests and answers.
 
-use quire_proto::prompts::v1::{
-    CreatePromptVersionRequest, ListPromptVersionsRequest, PromptVersion, prompt_service_client::PromptServiceClient,
+use quire_proto::{
+    prompts::v1::{
+        CreatePromptVersionRequest, ListPromptVersionsRequest, PromptVersion,
+        prompt_service_client::PromptServiceClient,
+    },
+    requests::MAX_REQUEST_BYTES,
 };
 use tonic::{Code, codec::CompressionEncoding};
 
 use crate::{
     malformed::{gzip, zstd},
+    requests::{MEMORY_BYTES, memory},
     support::{
         Client, Server, database,
         frames::CHECK,
@@ -83,6 +88,26 @@ fn gunzip(message: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     std::io::copy(&mut flate2::bufread::GzDecoder::new(message), &mut out).unwrap();
     out
+}
+
+/// A message that would become far larger than its method's limit does not become so.
+#[tokio::test]
+async fn decompressing_stops_at_the_limit() {
+    let message = zstd(&vec![0; 16 * MAX_REQUEST_BYTES]);
+    let (_, url) = database().await;
+    let mut server = Server::without_spare_memory(&url);
+    server.connect().await;
+    let connection = Raw::connect(server.address).await;
+    let before = memory(&server, "VmRSS:");
+    for _ in 0..4 {
+        let path = "/memory.v1.MemoryService/BatchStoreMemories";
+        let mut request = request(server.address, path, framed(1, &message));
+        request.headers_mut().insert("grpc-encoding", "zstd".parse().unwrap());
+        let status = connection.answered(request).await.status;
+        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    }
+    let used = memory(&server, "VmHWM:") - before;
+    assert!(used <= MAX_REQUEST_BYTES + MEMORY_BYTES, "{} MiB", used >> 20);
 }
 
 /// A few bytes that become many are charged as many.
