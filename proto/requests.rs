@@ -10,11 +10,14 @@ use std::{collections::HashMap, sync::LazyLock};
 use prost_reflect::DescriptorPool;
 
 pub use self::{
-    codec::RequestCodec,
+    codec::{LARGE_REQUEST_BYTES, RequestCodec, alone},
     elements::{Refusal, SPARE_ELEMENTS},
     limits::{MAX_REQUEST_BYTES, MIN_REQUEST_BYTES, max_bytes, max_elements},
 };
 use self::{elements::Elements, limits::message_bytes};
+
+/// The `domain` of every `google.rpc.ErrorInfo` that Quire sends.
+pub const ERROR_DOMAIN: &str = "quire";
 
 /// What is known about the requests of the contract.
 #[derive(Default)]

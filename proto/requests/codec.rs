@@ -17,7 +17,7 @@ use tonic_prost::ProstCodec;
 use super::{Refusal, check_elements};
 
 /// The size in bytes from which a request is large.
-const LARGE_REQUEST_BYTES: usize = 256 << 10;
+pub const LARGE_REQUEST_BYTES: usize = 256 << 10;
 
 /// The codec of the servers. It refuses a request with too many elements before it decodes it.
 ///
@@ -69,8 +69,8 @@ impl<U: Message + Name + Default> Decoder for RequestDecoder<U> {
     }
 }
 
-/// Works while no other large request is decoded, and lets the thread's other tasks continue if the runtime can.
-fn alone<R>(work: impl FnOnce() -> R) -> R {
+/// Works while no other large request is decoded or decompressed, and lets the thread's other tasks continue if the runtime can.
+pub fn alone<R>(work: impl FnOnce() -> R) -> R {
     static TURN: Mutex<()> = Mutex::new(());
     let in_turn = || {
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);

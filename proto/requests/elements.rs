@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use prost::{
     DecodeError,
     bytes::Buf,
@@ -7,7 +9,7 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::limits::max_elements;
+use super::{ERROR_DOMAIN, limits::max_elements};
 
 /// How many elements a request can have in excess of the limits of its fields, in all. The service refuses them too, and
 /// its error names everything that is wrong with the request.
@@ -52,8 +54,10 @@ impl From<DecodeError> for Refusal {
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            // As tonic answers.
-            Refusal::Malformed(error) => Self::internal(error.to_string()),
+            Refusal::Malformed(_) => {
+                let details = ErrorDetails::with_error_info("MESSAGE_MALFORMED", ERROR_DOMAIN, HashMap::new());
+                Self::with_error_details(Code::InvalidArgument, "the message cannot be decoded", details)
+            }
             Refusal::TooMany { field, most, is_map } => {
                 let description = match is_map {
                     true => format!("must have at most {most} entries"),

@@ -76,6 +76,7 @@ fn each_method_answers_with_a_page_or_with_its_own_response() {
     PromptService.GetPromptVersion -> GetPromptVersionResponse
     PromptService.ListPromptVersions -> EncodedPage
     PromptService.AssignLabel -> AssignLabelResponse
+    PromptService.RemoveLabel -> RemoveLabelResponse
     PromptService.ListLabels -> EncodedPage
     PromptService.ListDeployments -> EncodedPage
     PromptService.ResolvePrompt -> ResolvePromptResponse

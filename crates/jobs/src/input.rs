@@ -22,10 +22,14 @@ pub(crate) fn new_job(request: CreateJobRequest, platform: &Platform) -> Result<
     read_one(platform, request, read)
 }
 
-/// The jobs of a batch to create.
-pub(crate) fn new_jobs(requests: Vec<CreateJobRequest>, platform: &Platform) -> Result<Vec<NewJob>, Error> {
+/// The jobs of a batch to create. If `may_repeat`, several can have the same id.
+pub(crate) fn new_jobs(
+    requests: Vec<CreateJobRequest>,
+    may_repeat: bool,
+    platform: &Platform,
+) -> Result<Vec<NewJob>, Error> {
     let id = |request: &CreateJobRequest| Some(request.job.as_ref()?.id.to_lowercase());
-    read_batch(platform, "requests", requests, &[("job.id", id)], read)
+    read_batch(platform, "requests", requests, may_repeat, &[("job.id", id)], read)
 }
 
 /// The validated filters of ListJobs, except plain texts.
@@ -66,7 +70,7 @@ pub(crate) fn retry(request: &RetryJobRequest, platform: &Platform) -> Result<Re
 
 /// The events to insert: one for each id. If events of a request have the same id, the first one is taken.
 pub(crate) fn append(events: Vec<JobEvent>, platform: &Platform) -> Result<Append, Error> {
-    let new = read_batch(platform, "events", events, &[], read_event)?;
+    let new = read_batch(platform, "events", events, true, &[], read_event)?;
     let time = new.first().map_or_else(|| now(&platform.clock), |new| new.create_time);
     let events = without_repeated(
         new,

@@ -89,7 +89,7 @@ impl JobService for Jobs {
     async fn batch_create_jobs(&self, request: Request<BatchCreateJobsRequest>) -> Answer<BatchCreateJobsResponse> {
         let caller = Caller::of(&request)?;
         let BatchCreateJobsRequest { requests, pass_over_existing } = request.into_inner();
-        let new = input::new_jobs(requests, &self.platform)?;
+        let new = input::new_jobs(requests, pass_over_existing, &self.platform)?;
         let existing_is = if pass_over_existing { Existing::PassedOver } else { Existing::Refused };
         create(self, &caller.workspace, &new, existing_is).await?;
         // A skipped job has the same id.

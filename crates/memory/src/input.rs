@@ -20,10 +20,14 @@ pub(crate) fn new_memory(request: StoreMemoryRequest, platform: &Platform) -> Re
     read_one(platform, request, read)
 }
 
-/// The memories of a batch to store.
-pub(crate) fn new_memories(requests: Vec<StoreMemoryRequest>, platform: &Platform) -> Result<Vec<NewMemory>, Error> {
+/// The memories of a batch to store. If `may_repeat`, several can have the same id.
+pub(crate) fn new_memories(
+    requests: Vec<StoreMemoryRequest>,
+    may_repeat: bool,
+    platform: &Platform,
+) -> Result<Vec<NewMemory>, Error> {
     let id = |request: &StoreMemoryRequest| Some(request.memory.as_ref()?.id.to_lowercase());
-    read_batch(platform, "requests", requests, &[("memory.id", id)], read)
+    read_batch(platform, "requests", requests, may_repeat, &[("memory.id", id)], read)
 }
 
 /// The scope to filter by, if any.

@@ -79,7 +79,7 @@ impl MemoryService for Memories {
     ) -> Answer<BatchStoreMemoriesResponse> {
         let caller = Caller::of(&request)?;
         let BatchStoreMemoriesRequest { requests, pass_over_existing } = request.into_inner();
-        let new = input::new_memories(requests, &self.platform)?;
+        let new = input::new_memories(requests, pass_over_existing, &self.platform)?;
         let existing_is = if pass_over_existing { Existing::PassedOver } else { Existing::Refused };
         create(self, &caller.workspace, &new, existing_is).await?;
         // A skipped memory has the same id.

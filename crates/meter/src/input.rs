@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use platform::{Error, Ids, NewRow, Platform, TimeRange, Violations, read_batch, timestamp, without_repeated};
+use platform::{Error, Ids, Platform, TimeRange, Violations, read_batch, timestamp};
 use quire_proto::meter::v1::{ListUsageRequest, SummarizeUsageRequest, UsageRecord};
 use rust_decimal::Decimal;
 use time::OffsetDateTime;
@@ -17,15 +17,9 @@ use crate::lists::{
 const WHOLE_DIGITS: RangeInclusive<usize> = 1..=9;
 const FRACTION_DIGITS: RangeInclusive<usize> = 1..=12;
 
-/// The records to insert: one for each request_id. If records of a request have the same request_id, the first one is
-/// taken.
+/// The records to insert. Several can have the same request_id.
 pub(crate) fn new_usage(records: Vec<UsageRecord>, platform: &Platform) -> Result<Vec<NewUsage>, Error> {
-    let new = read_batch(platform, "records", records, &[], read)?;
-    without_repeated(
-        new,
-        |new| &new.record.request_id,
-        |new, first| if new.is_as(&first.record) { Ok(()) } else { Err(new.resource(Some(&first.record))) },
-    )
+    read_batch(platform, "records", records, true, &[], read)
 }
 
 /// The time range to filter by.

@@ -67,12 +67,11 @@ impl MeterService for Meter {
     async fn record_usage(&self, request: Request<RecordUsageRequest>) -> Answer<RecordUsageResponse> {
         let caller = Caller::of(&request)?;
         let records = request.into_inner().records;
-        let sent = records.len();
         let new = input::new_usage(records, &self.platform)?;
         let existing = create(self, &caller.workspace, &new, Existing::PassedOver).await?;
-        let recorded = existing.iter().filter(|existing| existing.is_none()).count();
+        let skipped = existing.iter().flatten().count();
         // The length of a batch fits in an i32.
-        let [recorded_count, passed_over_count] = [recorded, sent - recorded].map(|count| count as i32);
+        let [recorded_count, passed_over_count] = [new.len() - skipped, skipped].map(|count| count as i32);
         Ok(Response::new(RecordUsageResponse { recorded_count, passed_over_count }))
     }
 

@@ -23,6 +23,12 @@ pub trait NewRow: Sized + Sync {
         new: &[Self],
     ) -> impl Future<Output = Result<Vec<Option<Self::Existing>>, Error>> + Send;
 
+    /// The values of this row that are unique in a workspace, always in the same order.
+    fn keys(&self) -> Vec<&str>;
+
+    /// What [`find`](Self::find) returns for this row after it was inserted.
+    fn as_existing(&self) -> Self::Existing;
+
     /// Whether the existing row is identical to this one, as far as requests can tell.
     fn is_as(&self, existing: &Self::Existing) -> bool;
 
@@ -35,11 +41,12 @@ pub trait NewRow: Sized + Sync {
 pub enum Existing {
     /// Inserts nothing. The first existing row is [`Error::AlreadyExists`].
     Refused,
-    /// Skips identical rows. The first row that differs is [`Error::AlreadyExists`].
+    /// Skips rows that are identical to an existing row or to an earlier one. The first row that differs is [`Error::AlreadyExists`].
     PassedOver,
 }
 
-/// Inserts rows, all or none. Returns, for each new row, the existing row because of which it was skipped.
+/// Inserts rows, all or none. Returns, for each new row, the existing row because of which it was skipped, or the earlier
+/// row that it repeats.
 ///
 /// # Errors
 ///
@@ -52,13 +59,16 @@ pub async fn create<N: NewRow>(
     existing_is: Existing,
 ) -> Result<Vec<Option<N::Existing>>, Error> {
     let Some(first) = new.first() else { return Ok(Vec::new()) };
+    let firsts = if existing_is == Existing::PassedOver { firsts(new)? } else { vec![None; new.len()] };
     let mut existing: Vec<Option<N::Existing>> = new.iter().map(|_| None).collect();
     let (mut attempts, mut most) = (ATTEMPTS, 0);
     while attempts > 0 {
-        let missing = new.iter().zip(&existing).filter(|(_, existing)| existing.is_none());
-        let missing: Vec<&N> = missing.map(|(new, _)| new).collect();
+        let missing = new.iter().zip(&firsts).zip(&existing);
+        let missing = missing.filter(|((_, first), existing)| first.is_none() && existing.is_none());
+        let missing: Vec<&N> = missing.map(|((new, _), _)| new).collect();
         if missing.is_empty() || try_insert(store, workspace, &missing).await? {
-            return Ok(existing);
+            let skipped = existing.into_iter().zip(firsts);
+            return Ok(skipped.map(|(existing, first)| existing.or_else(|| Some(first?.as_existing()))).collect());
         }
         existing = N::find(store, workspace, new).await?;
         for (new, existing) in new.iter().zip(&existing) {
@@ -76,6 +86,32 @@ pub async fn create<N: NewRow>(
         most = most.max(count);
     }
     Err(Error::Aborted(first.resource(None)))
+}
+
+/// Finds, for each row, the earlier row that it repeats.
+///
+/// # Errors
+///
+/// [`Error::AlreadyExists`] for the first row that has a key of an earlier row and differs from it.
+fn firsts<N: NewRow>(new: &[N]) -> Result<Vec<Option<&N>>, Error> {
+    let mut by_key: HashMap<(usize, &str), &N> = HashMap::new();
+    let mut firsts = Vec::with_capacity(new.len());
+    for new in new {
+        let mut first = None;
+        for key in new.keys().into_iter().enumerate() {
+            let earlier = *by_key.entry(key).or_insert(new);
+            if std::ptr::eq(earlier, new) {
+                continue;
+            }
+            let existing = earlier.as_existing();
+            if !new.is_as(&existing) {
+                return Err(Error::AlreadyExists(new.resource(Some(&existing))));
+            }
+            first = Some(earlier);
+        }
+        firsts.push(first);
+    }
+    Ok(firsts)
 }
 
 /// Finds, for each new row, the existing row with the same key. The keys are tried in order, and the first match

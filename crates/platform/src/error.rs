@@ -7,8 +7,7 @@ use pagination::InvalidArgument;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-/// The `domain` of every `google.rpc.ErrorInfo` that Quire sends.
-pub const ERROR_DOMAIN: &str = "quire";
+pub use quire_proto::requests::ERROR_DOMAIN;
 
 /// The error of a service. Handlers convert it to a [`Status`] with `?`; services build a `Status` in no other way.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +36,14 @@ pub enum Error {
         reason: &'static str,
         /// When to try again.
         retry_after: Duration,
+    },
+    /// The call cannot be read: it breaks a rule of gRPC, or a limit on its size. The text says which.
+    #[error("{message}")]
+    Unreadable {
+        /// What the caller is told.
+        message: String,
+        /// The reason in the `google.rpc.ErrorInfo`, in upper snake case.
+        reason: &'static str,
     },
     /// The caller is unknown. The answer is the same for every reason.
     #[error("a valid credential is required")]
@@ -108,6 +115,10 @@ impl From<Error> for Status {
                 details.set_error_info(reason, ERROR_DOMAIN, HashMap::new());
                 details.set_retry_info(Some(retry_after));
                 Status::with_error_details(Code::ResourceExhausted, message, details)
+            }
+            Error::Unreadable { reason, .. } => {
+                let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, HashMap::new());
+                Status::with_error_details(Code::InvalidArgument, message, details)
             }
             Error::Unauthenticated => Status::unauthenticated(message),
             Error::PermissionDenied(Scope(scope)) => {

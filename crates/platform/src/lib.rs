@@ -7,7 +7,6 @@ mod error;
 mod field;
 mod ids;
 mod names;
-mod request_size;
 mod resources;
 mod rows;
 mod service;

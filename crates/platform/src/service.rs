@@ -9,7 +9,7 @@ use tonic::{
     service::Routes,
 };
 
-use crate::{Platform, Sweep, request_size::Limited};
+use crate::{Platform, Sweep};
 
 /// The registration of a service: everything that the program knows about it.
 #[derive(Debug)]
@@ -33,8 +33,7 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// A service as tonic serves it, without sweeps. A call has one message, of at most the size that
-    /// [`quire_proto::requests`] computes for its method.
+    /// A service as tonic serves it, without sweeps.
     pub fn new<S>(server: S) -> Self
     where
         S: TowerService<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
@@ -45,7 +44,7 @@ impl Opened {
             + 'static,
         S::Future: Send + 'static,
     {
-        Self { routes: Routes::new(Limited(server)), sweeps: Vec::new() }
+        Self { routes: Routes::new(server), sweeps: Vec::new() }
     }
 
     /// Adds a sweep.

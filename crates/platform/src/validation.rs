@@ -260,7 +260,8 @@ pub fn read_one<Q, N>(
 pub type UniqueField<Q> = (&'static str, fn(&Q) -> Option<String>);
 
 /// Converts the requests of a batch, 1 to [`MAX_BATCH`] of them, to rows. `field` is the repeated field that contains
-/// the requests; the path argument of `read` is as in `requests[3].`. The values of each `unique` field must differ.
+/// the requests; the path argument of `read` is as in `requests[3].`. The values of each `unique` field must differ,
+/// unless the batch `may_repeat` them.
 ///
 /// # Errors
 ///
@@ -269,6 +270,7 @@ pub fn read_batch<Q, N>(
     platform: &Platform,
     field: &str,
     requests: Vec<Q>,
+    may_repeat: bool,
     unique: &[UniqueField<Q>],
     read: impl Fn(&mut Violations, String, Q, &Ids, OffsetDateTime) -> N,
 ) -> Result<Vec<N>, Error> {
@@ -277,7 +279,7 @@ pub fn read_batch<Q, N>(
         return Err(InvalidArgument::field(field, description).into());
     }
     let mut violations = Violations::default();
-    for (name, value) in unique {
+    for (name, value) in unique.iter().filter(|_| !may_repeat) {
         violations.unique(field, name, requests.iter().map(value));
     }
     let time = now(&platform.clock);

@@ -4,16 +4,17 @@ use std::{collections::HashSet, ops::RangeInclusive};
 
 use platform::{Error, Ids, Platform, Violations, check_batch_bytes, now, read_batch, read_one, timestamp};
 use quire_proto::prompts::v1::{
-    AssignLabelRequest, CreatePromptRequest, GetPromptVersionRequest, Prompt, PromptVersion, ResolvePromptRequest,
+    AssignLabelRequest, CreatePromptRequest, GetPromptVersionRequest, Prompt, PromptVersion, RemoveLabelRequest,
+    ResolvePromptRequest,
 };
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::lists::{
-    labels::NewLabel,
+    labels::{NewLabel, Removal},
     prompts::{self, NewPrompt},
-    versions::{self, NewVersion},
+    versions::{self, NewVersion, Wanted},
 };
 
 const NAME_BYTES: RangeInclusive<usize> = 1..=256;
@@ -31,13 +32,18 @@ pub(crate) fn new_prompt(request: CreatePromptRequest, platform: &Platform) -> R
     read_one(platform, request, read)
 }
 
-/// The prompts of a batch to create.
-pub(crate) fn new_prompts(requests: Vec<CreatePromptRequest>, platform: &Platform) -> Result<Vec<NewPrompt>, Error> {
+/// The prompts of a batch to create. If `may_repeat`, several can have the same id or name.
+pub(crate) fn new_prompts(
+    requests: Vec<CreatePromptRequest>,
+    may_repeat: bool,
+    platform: &Platform,
+) -> Result<Vec<NewPrompt>, Error> {
     check_variables(&requests)?;
     let new = read_batch(
         platform,
         "requests",
         requests,
+        may_repeat,
         &[
             ("prompt.id", |request| Some(request.prompt.as_ref()?.id.to_lowercase())),
             ("prompt.name", |request| Some(request.prompt.as_ref()?.name.clone())),
@@ -95,15 +101,36 @@ pub(crate) fn label(request: AssignLabelRequest, platform: &Platform) -> Result<
     })
 }
 
-/// The prompt's name and the label to resolve.
-pub(crate) fn name_and_label(request: ResolvePromptRequest) -> Result<(String, String), Error> {
-    let ResolvePromptRequest { name, label } = request;
-    let label = label.unwrap_or_else(|| DEFAULT_LABEL.to_owned());
+/// The removal of a label.
+pub(crate) fn removal(request: RemoveLabelRequest, platform: &Platform) -> Result<Removal, Error> {
+    let mut violations = Violations::default();
+    let prompt_id = violations.id("prompt_id", &request.prompt_id);
+    violations.text("label", &request.label, LABEL_BYTES);
+    violations.text("removed_by", &request.removed_by, PERSON_BYTES);
+    violations.check()?;
+    let RemoveLabelRequest { label, removed_by, .. } = request;
+    let (remove_time, deployment_id) = (now(&platform.clock), platform.ids.next());
+    Ok(Removal { prompt_id, label, removed_by, remove_time, deployment_id })
+}
+
+/// The prompt's name and the version to resolve.
+pub(crate) fn resolve(request: ResolvePromptRequest) -> Result<(String, Wanted), Error> {
+    let ResolvePromptRequest { name, label, version } = request;
     let mut violations = Violations::default();
     violations.text("name", &name, NAME_BYTES);
-    violations.text("label", &label, LABEL_BYTES);
+    if let Some(label) = &label {
+        violations.text("label", label, LABEL_BYTES);
+    }
+    if let Some(version) = version {
+        violations.at_least("version", version, 1);
+    }
     violations.check()?;
-    Ok((name, label))
+    let wanted = match (version, label) {
+        (Some(version), _) => Wanted::Version(version),
+        (None, Some(label)) => Wanted::Label(label),
+        (None, None) => Wanted::Label(DEFAULT_LABEL.to_owned()),
+    };
+    Ok((name, wanted))
 }
 
 fn read(

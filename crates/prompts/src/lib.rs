@@ -17,8 +17,8 @@ use quire_proto::{
         CreatePromptRequest, CreatePromptResponse, CreatePromptVersionRequest, CreatePromptVersionResponse,
         DeletePromptRequest, DeletePromptResponse, GetPromptRequest, GetPromptResponse, GetPromptVersionRequest,
         GetPromptVersionResponse, ListDeploymentsRequest, ListLabelsRequest, ListPromptVersionsRequest,
-        ListPromptsRequest, Prompt, ResolvePromptRequest, ResolvePromptResponse, UpdatePromptRequest,
-        UpdatePromptResponse,
+        ListPromptsRequest, Prompt, RemoveLabelRequest, RemoveLabelResponse, ResolvePromptRequest,
+        ResolvePromptResponse, UpdatePromptRequest, UpdatePromptResponse,
         prompt_service_server::{PromptService, PromptServiceServer, SERVICE_NAME},
     },
 };
@@ -26,7 +26,10 @@ use quire_proto::{
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::lists::{labels, versions};
+use crate::lists::{
+    labels,
+    versions::{self, Wanted},
+};
 
 /// The registration of the service.
 pub static SERVICE: Service = Service {
@@ -93,7 +96,7 @@ impl PromptService for Prompts {
     ) -> Answer<BatchCreatePromptsResponse> {
         let caller = Caller::of(&request)?;
         let BatchCreatePromptsRequest { requests, pass_over_existing } = request.into_inner();
-        let new = input::new_prompts(requests, &self.platform)?;
+        let new = input::new_prompts(requests, pass_over_existing, &self.platform)?;
         let existing_is = if pass_over_existing { Existing::PassedOver } else { Existing::Refused };
         let existing = create(self, &caller.workspace, &new, existing_is).await?;
         let prompts = new.into_iter().zip(existing);
@@ -178,6 +181,13 @@ impl PromptService for Prompts {
         Ok(Response::new(AssignLabelResponse { label: Some(label) }))
     }
 
+    async fn remove_label(&self, request: Request<RemoveLabelRequest>) -> Answer<RemoveLabelResponse> {
+        let caller = Caller::of(&request)?;
+        let removal = input::removal(request.into_inner(), &self.platform)?;
+        labels::remove(self, &caller.workspace, removal).await?;
+        Ok(Response::new(RemoveLabelResponse {}))
+    }
+
     async fn list_labels(&self, request: Request<ListLabelsRequest>) -> Answer<EncodedPage> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
@@ -207,9 +217,9 @@ impl PromptService for Prompts {
 
     async fn resolve_prompt(&self, request: Request<ResolvePromptRequest>) -> Answer<ResolvePromptResponse> {
         let caller = Caller::of(&request)?;
-        let (name, label) = input::name_and_label(request.into_inner())?;
-        let version = versions::resolve(self, &caller.workspace, &name, &label).await?;
-        let version = version.ok_or_else(|| no_label(&name, &label))?;
+        let (name, wanted) = input::resolve(request.into_inner())?;
+        let version = versions::resolve(self, &caller.workspace, &name, &wanted).await?;
+        let version = version.ok_or_else(|| not_resolved(&name, wanted))?;
         Ok(Response::new(ResolvePromptResponse { version: Some(version) }))
     }
 }
@@ -222,6 +232,10 @@ fn no_version(prompt_id: Uuid, version: i32) -> Error {
     })
 }
 
-fn no_label(name: &str, label: &str) -> Error {
-    Error::NotFound(Resource { kind: LABELS.message, field: "label".to_owned(), name: format!("{name}/{label}") })
+fn not_resolved(name: &str, wanted: Wanted) -> Error {
+    let (kind, field, wanted) = match wanted {
+        Wanted::Label(label) => (LABELS.message, "label", label),
+        Wanted::Version(version) => (VERSIONS.message, "version", version.to_string()),
+    };
+    Error::NotFound(Resource { kind, field: field.to_owned(), name: format!("{name}/{wanted}") })
 }

@@ -3,9 +3,7 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, ready},
 };
 
 use access::network;
@@ -18,15 +16,23 @@ use axum::{
 };
 use bytes::Bytes;
 use database::Tenant;
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::Frame;
 use http_body_util::{BodyExt, Full};
 use keyset::internal_status;
 use metrics::counter;
 use platform::Caller;
+use tokio::task::block_in_place;
 use tonic::{Status, transport::server::TcpConnectInfo};
+
+use crate::{
+    compression::{Encoding, GRPC_ENCODING},
+    message::{Messages, Refusal},
+};
 
 /// What a call holds besides its headers, its message and its answer: about the size of its tasks and buffers.
 const CALL_BYTES: usize = 16 << 10;
+/// The size in bytes from which an answer takes so long to compress that the thread's other tasks continue meanwhile.
+const LARGE_ANSWER_BYTES: usize = 64 << 10;
 
 /// The most bytes that calls in flight may hold.
 #[derive(Debug, Clone, Copy)]
@@ -119,7 +125,7 @@ impl Budget {
     }
 
     /// Charges a call for itself, its headers and its message as it arrives, then runs it, and charges it for its answer
-    /// until that was sent. A call that would hold too much is refused.
+    /// until that was sent. A call that would hold too much is refused. The answer is compressed if the caller accepts that.
     pub(crate) async fn bound<F: Future<Output = Response>>(
         &self,
         party: &Party,
@@ -130,15 +136,21 @@ impl Budget {
         if charge.hold(|_| CALL_BYTES + header_bytes(request.headers())).is_err() {
             return too_much().into_http();
         }
-        let message = Arc::clone(&charge);
-        let request = request.map(|body| Body::new(Counted { body, charge: message }));
-        let (head, body) = run(request).await.into_parts();
+        let encoding = Encoding::of_answer(request.headers());
+        let (request, refusal) = match Messages::of(request, Arc::clone(&charge)) {
+            Ok(messages) => messages,
+            Err(status) => return status.into_http(),
+        };
+        let (mut head, body) = run(request).await.into_parts();
+        if let Some(status) = refusal.get() {
+            return status.clone().into_http();
+        }
         // The message of a unary answer is there already, so this waits for nothing.
         let body = match body.collect().await {
             Ok(body) => body,
             Err(error) => return internal_status(&error).into_http(),
         };
-        let (trailers, bytes) = (body.trailers().cloned(), body.to_bytes());
+        let (trailers, mut bytes) = (body.trailers().cloned(), body.to_bytes());
         if bytes.is_empty() && trailers.is_none() {
             return Response::from_parts(head, Body::empty());
         }
@@ -146,6 +158,14 @@ impl Budget {
         // that of a write.
         if charge.hold(|_| CALL_BYTES + bytes.len()).is_err() {
             return too_much().into_http();
+        }
+        if let Some(encoding) = encoding {
+            head.headers.insert(GRPC_ENCODING, encoding.name());
+            let is_large = bytes.len() >= LARGE_ANSWER_BYTES;
+            let compress = || encoding.compress_all(bytes);
+            bytes = if is_large { block_in_place(compress) } else { compress() };
+            // Holding less is never too much.
+            let _: Result<(), TooMuch> = charge.hold(|_| CALL_BYTES + bytes.len());
         }
         let bytes = Bytes::from_owner(Charged { bytes, _charge: charge });
         let body = Full::new(bytes).with_trailers(std::future::ready(trailers.map(Ok)));
@@ -159,18 +179,44 @@ pub(crate) async fn bound_stream(State(budget): State<Budget>, request: Request,
     if charge.hold(|_| CALL_BYTES + header_bytes(request.headers())).is_err() {
         return too_much().into_http();
     }
-    let message = Arc::clone(&charge);
-    let answer = next.run(request.map(|body| Body::new(Counted { body, charge: message }))).await;
+    let encoding = Encoding::of_answer(request.headers());
+    let (request, refusal) = match Messages::of(request, Arc::clone(&charge)) {
+        Ok(messages) => messages,
+        Err(status) => return status.into_http(),
+    };
+    let mut answer = next.run(request).await;
+    if let Some(status) = refusal.get() {
+        return status.clone().into_http();
+    }
+    if let Some(encoding) = encoding {
+        answer.headers_mut().insert(GRPC_ENCODING, encoding.name());
+    }
     answer.map(|body| {
         Body::new(body.map_frame(move |frame| {
             // The body owns the charge.
             let _charge = &charge;
-            frame
+            streamed(frame, encoding, &refusal)
         }))
     })
 }
 
-fn too_much() -> Status {
+/// A frame of a streamed answer: its messages are compressed, and it ends with the refusal of the request's messages, if
+/// there is one.
+fn streamed(frame: Frame<Bytes>, encoding: Option<Encoding>, refusal: &Refusal) -> Frame<Bytes> {
+    match frame.into_data() {
+        Ok(data) => Frame::data(match encoding {
+            Some(encoding) => encoding.compress_all(data),
+            None => data,
+        }),
+        Err(frame) => {
+            let mut trailers = HeaderMap::new();
+            let refused = refusal.get().is_some_and(|status| status.add_header(&mut trailers).is_ok());
+            if refused { Frame::trailers(trailers) } else { frame }
+        }
+    }
+}
+
+pub(crate) fn too_much() -> Status {
     Status::resource_exhausted("too many bytes are in flight; make fewer calls at once, and read their answers")
 }
 
@@ -181,7 +227,7 @@ fn header_bytes(headers: &HeaderMap) -> usize {
 
 /// What a call holds. Dropping it releases that.
 #[derive(Debug)]
-struct Charge {
+pub(crate) struct Charge {
     budget: Budget,
     holders: Vec<Holder>,
     bytes: Mutex<usize>,
@@ -189,7 +235,7 @@ struct Charge {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many bytes are in flight")]
-struct TooMuch;
+pub(crate) struct TooMuch;
 
 impl Charge {
     fn new(budget: Budget, party: &Party) -> Self {
@@ -197,7 +243,7 @@ impl Charge {
     }
 
     /// Changes how many bytes the call holds, given how many it held before.
-    fn hold(&self, bytes: impl FnOnce(usize) -> usize) -> Result<(), TooMuch> {
+    pub(crate) fn hold(&self, bytes: impl FnOnce(usize) -> usize) -> Result<(), TooMuch> {
         let mut held = self.budget.lock();
         let mut own = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = bytes(*own);
@@ -224,39 +270,6 @@ impl Drop for Charge {
     fn drop(&mut self) {
         // Holding nothing is never too much.
         let _: Result<(), TooMuch> = self.hold(|_| 0);
-    }
-}
-
-/// The body of a request, whose bytes are charged as they arrive.
-struct Counted {
-    body: Body,
-    charge: Arc<Charge>,
-}
-
-impl HttpBody for Counted {
-    type Data = Bytes;
-    type Error = tonic::codegen::StdError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-            && self.charge.hold(|bytes| bytes + data.len()).is_err()
-        {
-            return Poll::Ready(Some(Err(too_much().into())));
-        }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

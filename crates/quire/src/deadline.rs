@@ -3,9 +3,7 @@
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use axum::{
-    extract::{Request, State},
     http::{HeaderMap, HeaderValue},
-    middleware::Next,
     response::Response,
 };
 use metrics::counter;
@@ -24,11 +22,14 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// The deadline of a call that arrives now: now plus the timeout in its headers, at most `most`. A malformed timeout is
-    /// ignored, as in tonic.
-    pub(crate) fn of(headers: &HeaderMap, most: Duration) -> Self {
-        let given = headers.get(GRPC_TIMEOUT).and_then(timeout).filter(|timeout| *timeout < most);
-        Self { time: Instant::now() + given.unwrap_or(most), is_given: given.is_some() }
+    /// The deadline of a call that arrives now: now plus the timeout in its headers, at most `most`. `None` if the timeout is
+    /// malformed.
+    pub(crate) fn of(headers: &HeaderMap, most: Duration) -> Option<Self> {
+        let given = match headers.get(GRPC_TIMEOUT) {
+            Some(value) => Some(timeout(value)?).filter(|timeout| *timeout < most),
+            None => None,
+        };
+        Some(Self { time: Instant::now() + given.unwrap_or(most), is_given: given.is_some() })
     }
 
     /// Waits for the answer until the deadline, and then answers DEADLINE_EXCEEDED. The clock is read before each poll
@@ -52,11 +53,6 @@ impl Deadline {
             Status::deadline_exceeded("the call's deadline has passed").into_http()
         })
     }
-}
-
-/// Middleware that bounds calls which have no other middleware. The state is the maximum time of a call.
-pub(crate) async fn bound(State(most): State<Duration>, request: Request, next: Next) -> Response {
-    Deadline::of(request.headers(), most).bound(next.run(request)).await
 }
 
 /// Parses one to eight digits and a unit, as in [gRPC over
@@ -106,11 +102,14 @@ mod tests {
     }
 
     #[test]
-    fn malformed_timeouts_are_ignored() {
+    fn malformed_timeouts_are_refused() {
         let wrong: [&[u8]; 11] =
             [b"", b"S", b"1", b"1s", b"1 S", b"+1S", b"-1S", b"1.5S", b"100000000n", b"\xb2S", b"1\xb5"];
         for value in wrong {
             assert_eq!(read(value), None, "{value:?}");
+            let value = HeaderValue::from_bytes(value).unwrap();
+            let headers = HeaderMap::from_iter([(GRPC_TIMEOUT.parse().unwrap(), value)]);
+            assert!(Deadline::of(&headers, MINUTE).is_none());
         }
     }
 
@@ -119,16 +118,16 @@ mod tests {
         let left = |value: &'static str| {
             let headers = HeaderMap::from_iter([(GRPC_TIMEOUT.parse().unwrap(), HeaderValue::from_static(value))]);
             let before = Instant::now();
-            let deadline = Deadline::of(&headers, MINUTE);
+            let deadline = Deadline::of(&headers, MINUTE).unwrap();
             assert!(deadline.time <= Instant::now() + MINUTE);
             assert_eq!(deadline.is_given, deadline.time < before + MINUTE);
             deadline.time - before
         };
         assert!(left("0n") < MINUTE && left("50S") < MINUTE);
-        for value in ["60S", "61S", "99999999H", "malformed"] {
+        for value in ["60S", "61S", "99999999H"] {
             assert!(left(value) >= MINUTE, "{value}");
         }
-        assert!(Deadline::of(&HeaderMap::new(), MINUTE).time > Instant::now() + Duration::from_secs(50));
+        assert!(Deadline::of(&HeaderMap::new(), MINUTE).unwrap().time > Instant::now() + Duration::from_secs(50));
     }
 
     #[tokio::test]

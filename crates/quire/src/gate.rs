@@ -18,8 +18,8 @@ use tonic::Status;
 
 use crate::{
     budget::{Budget, Party},
-    deadline::Deadline,
     measure::Measure,
+    protocol,
 };
 
 /// How long to wait for the message of a refused call.
@@ -90,7 +90,7 @@ pub(crate) async fn refused(status: Status, request: Request) -> Response {
 
 async fn measured(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     let mut call = gate.measure.begin(request.uri().path());
-    let answer = Deadline::of(request.headers(), gate.bounds.call_timeout).bound(gate.answer(request, next)).await;
+    let answer = protocol::answer(request, gate.bounds.call_timeout, |request| gate.answer(request, next)).await;
     call.is_answered_with(answer.headers());
     answer
 }

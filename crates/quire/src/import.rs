@@ -55,7 +55,7 @@ pub(crate) async fn import(Import { service, import, arguments }: Import) -> Res
         lines.progress.set_message(format!("{imported} {}", records.names));
     }
     lines.progress.finish_and_clear();
-    tracing::info!("imported {imported} {}, including those that existed already", records.names);
+    tracing::info!("imported {imported} {}, including those that were skipped", records.names);
     Ok(())
 }
 
@@ -174,7 +174,8 @@ fn problems(records: &Records, status: &Status, lines: &[u64]) -> Problems {
     let violations = violations.iter().map(|violation| (violation.field.as_str(), violation.description.as_str()));
     let existing = details.error_info().and_then(|info| info.metadata.get("field"));
     let existing = existing.filter(|_| status.code() == Code::AlreadyExists);
-    let existing = existing.map(|field| (field.as_str(), "is used by an existing record that differs"));
+    let existing =
+        existing.map(|field| (field.as_str(), "is used by an existing record or an earlier line that differs"));
     let problems: Problems = violations
         .chain(existing)
         .map(|(field, why)| match records.place(field).and_then(|(place, field)| Some((*lines.get(place)?, field))) {

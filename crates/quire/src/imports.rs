@@ -62,8 +62,8 @@ impl Subcommand for Import {
 fn about(noun: &str) -> String {
     let records = find(noun).and_then(|(service, import)| Records::new(service, import).ok());
     format!(
-        "Import records from a file with one {} on each line, in protobuf's JSON. Identical existing records are skipped, so \
-         an interrupted import can be run again",
+        "Import records from a file with one {} on each line, in protobuf's JSON. Records that are \
+         identical to an existing record or to an earlier line are skipped, so an interrupted import can be run again",
         records.as_ref().map_or("record", Records::message)
     )
 }

@@ -42,6 +42,7 @@ use self::{
     socket::Socket,
 };
 pub(crate) use self::{activity::reached, places::Places};
+use crate::protocol::MAX_READ_HEADERS;
 use platform::Rarely;
 
 /// The interval of HTTP/2 keepalive pings.
@@ -217,6 +218,7 @@ fn http2(calls: Calls, max_calls: u32) -> http2::Builder<Calls> {
     let mut http = http2::Builder::new(calls);
     http.timer(TokioTimer::new())
         .max_concurrent_streams(max_calls)
+        .max_header_list_size(MAX_READ_HEADERS)
         // A call that is refused before its message is read resets its stream, and data that the caller still sends
         // counts as an error of the caller. After 1,024 such errors the connection would be closed, with all other
         // calls on it. `Socket` bounds what such errors cost.

@@ -9,7 +9,7 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
-use platform::{Clock, Error as CallError, MAX_OPEN_REQUEST_BYTES, now};
+use platform::{Clock, Error as CallError, now};
 use tonic::{Status, service::Routes};
 use tonic_health::pb::health_server;
 use tonic_reflection::server::Builder;
@@ -29,8 +29,8 @@ pub(crate) fn router(names: &[&str], keys: Option<SigningKeys>, clock: Clock, ag
         let names = names.iter().chain([&health_server::SERVICE_NAME]);
         names.fold(builder, |builder, name| builder.with_service_name(*name))
     };
-    Ok(Routes::new(builder().build_v1()?.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES))
-        .add_service(builder().build_v1alpha()?.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES))
+    Ok(Routes::new(builder().build_v1()?)
+        .add_service(builder().build_v1alpha()?)
         .into_axum_router()
         .reset_fallback()
         .route_layer(from_fn_with_state(age, stream_age::bound))

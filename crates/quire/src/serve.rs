@@ -6,7 +6,7 @@ use ::database::{Availability, DatabaseClock};
 use axum::{Router, middleware::from_fn_with_state};
 use metrics_exporter_prometheus::PrometheusHandle;
 use pagination::PageTokens;
-use platform::{Clock, MAX_OPEN_REQUEST_BYTES, Platform, Sweeper};
+use platform::{Clock, Platform, Sweeper};
 use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
@@ -26,13 +26,12 @@ use crate::{
     authentication,
     budget::bound_stream,
     database::{self, Database},
-    deadline,
     error::Error,
     gate::Bounds,
     listener::{Connections, Places, Protocol},
     open_files,
     private::Keeper,
-    reflection, sample,
+    protocol, reflection, sample,
     services::Services,
     stream_age,
 };
@@ -215,13 +214,13 @@ fn router(
     stream_age: Duration,
     Bounds { budget, call_timeout }: Bounds,
 ) -> Router {
-    let open = Routes::new(health.max_decoding_message_size(MAX_OPEN_REQUEST_BYTES))
+    let open = Routes::new(health)
         .into_axum_router()
         .reset_fallback()
         .route_layer(from_fn_with_state(stream_age, stream_age::bound))
         .merge(reflection)
         .route_layer(from_fn_with_state(budget, bound_stream))
-        .route_layer(from_fn_with_state(call_timeout, deadline::bound));
+        .route_layer(from_fn_with_state(call_timeout, protocol::checked));
     // The router of the services answers all other paths.
     services.routes.into_axum_router().merge(open)
 }

@@ -25,9 +25,10 @@ pub(crate) fn new_agent(
     Ok(read_one(platform, request, read)?.registered_by(caller))
 }
 
-/// The agents of a batch to register.
+/// The agents of a batch to register. If `may_repeat`, several can have the same id or name.
 pub(crate) fn new_agents(
     requests: Vec<RegisterAgentRequest>,
+    may_repeat: bool,
     caller: &Caller,
     platform: &Platform,
 ) -> Result<Vec<NewAgent>, Error> {
@@ -35,6 +36,7 @@ pub(crate) fn new_agents(
         platform,
         "requests",
         requests,
+        may_repeat,
         &[
             ("agent.id", |request| Some(request.agent.as_ref()?.id.to_lowercase())),
             ("agent.name", |request| Some(request.agent.as_ref()?.name.clone())),

@@ -101,7 +101,7 @@ impl RegistryService for Registry {
     ) -> Answer<BatchRegisterAgentsResponse> {
         let caller = Caller::of(&request)?;
         let BatchRegisterAgentsRequest { requests, pass_over_existing } = request.into_inner();
-        let new = input::new_agents(requests, &caller, &self.platform)?;
+        let new = input::new_agents(requests, pass_over_existing, &caller, &self.platform)?;
         let existing_is = if pass_over_existing { Existing::PassedOver } else { Existing::Refused };
         let existing = create(self, &caller.workspace, &new, existing_is).await?;
         let agents = new.into_iter().zip(existing);

@@ -369,6 +369,22 @@ impl NewRow for NewJob {
         Ok(new.iter().map(|new| by_id.remove(&new.id)).collect())
     }
 
+    fn keys(&self) -> Vec<&str> {
+        vec![&self.job.id]
+    }
+
+    fn as_existing(&self) -> ExistingJob {
+        let ((operation_type, operation_data), job) = (operation(&self.job), self.job.clone());
+        ExistingJob {
+            id: self.id,
+            operation_type: operation_type.to_owned(),
+            operation_data: operation_data.to_owned(),
+            target: job.target,
+            priority: job.priority,
+            policy_type: job.policy_type,
+        }
+    }
+
     fn is_as(&self, existing: &ExistingJob) -> bool {
         let ExistingJob { operation_type, operation_data, target, priority, policy_type, .. } = existing;
         operation(&self.job) == (operation_type.as_str(), operation_data.as_str())

@@ -154,6 +154,14 @@ impl NewRow for NewMemory {
         Ok(new.iter().map(|new| by_id.remove(&new.memory.id)).collect())
     }
 
+    fn keys(&self) -> Vec<&str> {
+        vec![&self.memory.id]
+    }
+
+    fn as_existing(&self) -> Memory {
+        self.memory.clone()
+    }
+
     fn is_as(&self, existing: &Memory) -> bool {
         let (etag, create_time, update_time) = (existing.etag.clone(), existing.create_time, existing.update_time);
         Memory { etag, create_time, update_time, ..self.memory.clone() } == *existing

@@ -105,6 +105,14 @@ impl NewRow for NewUsage {
         Ok(matched(new, &existing, &[(|new| &new.record.request_id, |record| &record.request_id)]))
     }
 
+    fn keys(&self) -> Vec<&str> {
+        vec![&self.record.request_id]
+    }
+
+    fn as_existing(&self) -> UsageRecord {
+        self.record.clone()
+    }
+
     fn is_as(&self, existing: &UsageRecord) -> bool {
         let (id, create_time) = (existing.id.clone(), existing.create_time);
         let occur_time = if self.is_occur_time_given { self.record.occur_time } else { existing.occur_time };

@@ -1,6 +1,6 @@
 use keyset::{Filter, Listing, Order, desc};
 
-/// The deployments of a workspace. AssignLabel writes them.
+/// The deployments of a workspace. AssignLabel and RemoveLabel write them.
 pub static DEPLOYMENTS: Listing = Listing {
     name: "prompts.v1.Deployments",
     from: "deployments",

@@ -1,6 +1,7 @@
 use keyset::{Listing, Order, Statement, asc};
 use platform::{Error, Resource};
 use quire_proto::prompts::v1::Label;
+use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -10,6 +11,14 @@ use crate::Prompts;
 macro_rules! columns {
     () => {
         "prompt_id, label, version, assigned_by, assign_time"
+    };
+}
+
+/// The time after the last deployment of the prompt, or null.
+macro_rules! after_last {
+    () => {
+        "(select create_time + interval '1 microsecond' from deployments
+            where workspace_id = $1 and prompt_id = $2 order by create_time desc, id desc limit 1)"
     };
 }
 
@@ -38,9 +47,6 @@ pub(crate) struct NewLabel {
 
 /// Points the label at a version and records the deployment, both or neither. If the label points at the version
 /// already, nothing is written. Returns the stored label, or `None` if the version does not exist.
-///
-/// The version is locked before the label, in the same order as when a prompt is deleted. The time of an assignment is
-/// always later than that of the previous one, even if the servers' clocks differ.
 pub(crate) async fn assign(service: &Prompts, workspace: &str, new: &NewLabel) -> Result<Option<Label>, Error> {
     let sql = concat!(
         "
@@ -48,7 +54,9 @@ pub(crate) async fn assign(service: &Prompts, workspace: &str, new: &NewLabel) -
             select version from prompt_versions where workspace_id = $1 and prompt_id = $2 and version = $4 for key share
         ), assigned as (
             insert into labels (workspace_id, prompt_id, label, version, assigned_by, assign_time)
-            select $1, $2, $3, version, $5, $6 from pointed
+            select $1, $2, $3, version, $5, greatest($6, ",
+        after_last!(),
+        ") from pointed
             on conflict (workspace_id, prompt_id, label) do update
             set version = excluded.version, previous_version = labels.version,
                 assigned_by = excluded.assigned_by,
@@ -66,7 +74,7 @@ pub(crate) async fn assign(service: &Prompts, workspace: &str, new: &NewLabel) -
     let NewLabel { prompt_id, label, version, assigned_by, assign_time, deployment_id } = new;
     let statement = Statement::new(sql).bind(workspace).bind(prompt_id).bind(label).bind(version);
     let statement = statement.bind(assigned_by).bind(assign_time).bind(deployment_id);
-    let assigned = service.labels.first(&service.database.write_rows(statement).await?)?;
+    let assigned = service.labels.first(&in_turn(service, workspace, *prompt_id, statement).await?)?;
     if assigned.is_some() {
         return Ok(assigned);
     }
@@ -74,12 +82,72 @@ pub(crate) async fn assign(service: &Prompts, workspace: &str, new: &NewLabel) -
     if existing.is_some() || !versions::exists(service, workspace, *prompt_id, *version).await? {
         return Ok(existing);
     }
-    // The label pointed at the version, and was moved since.
-    Err(Error::Aborted(Resource {
-        kind: LABELS.message,
-        field: "label".to_owned(),
-        name: format!("{prompt_id}/{label}"),
-    }))
+    // The label pointed at the version, and was moved or removed since.
+    Err(Error::Aborted(resource(*prompt_id, label)))
+}
+
+/// The removal of a label.
+#[derive(Debug, Clone)]
+pub(crate) struct Removal {
+    pub(crate) prompt_id: Uuid,
+    pub(crate) label: String,
+    pub(crate) removed_by: String,
+    pub(crate) remove_time: OffsetDateTime,
+    /// The id of the new deployment.
+    pub(crate) deployment_id: Uuid,
+}
+
+/// Removes the label and records the deployment, both or neither.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] if the prompt does not have the label.
+pub(crate) async fn remove(service: &Prompts, workspace: &str, removal: Removal) -> Result<(), Error> {
+    let sql = concat!(
+        "
+        with removed as (
+            delete from labels where workspace_id = $1 and prompt_id = $2 and label = $3
+            returning prompt_id, label, version, assign_time
+        )
+        insert into deployments (workspace_id, id, prompt_id, label, version, previous_version, actor, create_time)
+        select $1, $6, prompt_id, label, 0, version, $4,
+            greatest($5, assign_time + interval '1 microsecond', ",
+        after_last!(),
+        ") from removed
+        returning id"
+    );
+    let Removal { prompt_id, label, removed_by, remove_time, deployment_id } = removal;
+    let statement = Statement::new(sql).bind(workspace).bind(prompt_id).bind(&label).bind(removed_by);
+    let statement = statement.bind(remove_time).bind(deployment_id);
+    if in_turn(service, workspace, prompt_id, statement).await?.is_empty() {
+        return Err(Error::NotFound(resource(prompt_id, &label)));
+    }
+    Ok(())
+}
+
+/// Runs a statement that moves a label of this prompt, after the moves before it: it sees their deployments, and records
+/// a later time, even if the servers' clocks differ.
+///
+/// The prompt is locked before the version and the label, in the same order as when it is deleted.
+async fn in_turn(
+    service: &Prompts,
+    workspace: &str,
+    prompt_id: Uuid,
+    statement: Statement,
+) -> Result<Vec<PgRow>, Error> {
+    let sql = "select id from prompts where workspace_id = $1 and id = $2 for no key update";
+    let lock = Statement::new(sql).bind(workspace).bind(prompt_id);
+    let moved = service.database.transaction("begin", move |connection| {
+        Box::pin(async move {
+            lock.fetch_all(connection).await?;
+            statement.fetch_all(connection).await
+        })
+    });
+    Ok(moved.await?)
+}
+
+fn resource(prompt_id: Uuid, label: &str) -> Resource {
+    Resource { kind: LABELS.message, field: "label".to_owned(), name: format!("{prompt_id}/{label}") }
 }
 
 /// The label, if it points at this version.

@@ -1,6 +1,6 @@
 use keyset::{Filter, Listing, Order, Statement, asc, desc};
 use platform::{Declaration, Error, Field, KeyPair, NewRow, Resource, Rows, Value, matched};
-use quire_proto::prompts::v1::Prompt;
+use quire_proto::prompts::v1::{Prompt, PromptVersion};
 use sqlx::Row;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -129,6 +129,15 @@ impl NewRow for NewPrompt {
         let id: KeyPair<Self, ExistingPrompt> = (|new| &new.prompt.id, |existing| &existing.prompt.id);
         let name: KeyPair<Self, ExistingPrompt> = (|new| &new.prompt.name, |existing| &existing.prompt.name);
         Ok(matched(new, &existing, &[id, name]))
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec![&self.prompt.id, &self.prompt.name]
+    }
+
+    fn as_existing(&self) -> ExistingPrompt {
+        let PromptVersion { content_hash, model, author, .. } = self.version.version.clone();
+        ExistingPrompt { prompt: self.prompt.clone(), content_hash, model, author }
     }
 
     fn is_as(&self, existing: &ExistingPrompt) -> bool {

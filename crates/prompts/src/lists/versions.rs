@@ -131,22 +131,39 @@ pub(crate) async fn get(
     Ok(service.versions.first(&service.database.read_rows(statement).await?)?)
 }
 
-/// The version that a label of the prompt with this name points at.
+/// Which version of a prompt to resolve.
+#[derive(Debug, Clone)]
+pub(crate) enum Wanted {
+    Label(String),
+    Version(i32),
+}
+
+/// The wanted version of the prompt with this name.
 pub(crate) async fn resolve(
     service: &Prompts,
     workspace: &str,
     name: &str,
-    label: &str,
+    wanted: &Wanted,
 ) -> Result<Option<PromptVersion>, Error> {
-    let sql = concat!(
+    let by_label = concat!(
         "select ",
         columns!(),
         " from prompt_versions where workspace_id = $1 and (prompt_id, version) = (
-            select label.prompt_id, label.version
+            select prompt.id, coalesce(label.version, case when $3 = 'latest' then prompt.latest_version end)
             from prompts as prompt
-            join labels as label on label.workspace_id = prompt.workspace_id and label.prompt_id = prompt.id
-            where prompt.workspace_id = $1 and prompt.name = $2 and label.label = $3)"
+            left join labels as label
+                on label.workspace_id = prompt.workspace_id and label.prompt_id = prompt.id and label.label = $3
+            where prompt.workspace_id = $1 and prompt.name = $2)"
     );
-    let statement = Statement::new(sql).bind(workspace).bind(name).bind(label);
+    let by_number = concat!(
+        "select ",
+        columns!(),
+        " from prompt_versions where workspace_id = $1 and version = $3 and prompt_id = (
+            select id from prompts where workspace_id = $1 and name = $2)"
+    );
+    let statement = match wanted {
+        Wanted::Label(label) => Statement::new(by_label).bind(workspace).bind(name).bind(label),
+        Wanted::Version(version) => Statement::new(by_number).bind(workspace).bind(name).bind(*version),
+    };
     Ok(service.versions.first(&service.database.read_rows(statement).await?)?)
 }

@@ -52,7 +52,12 @@ async fn no_call_scans_a_table() {
     let orders = ["create_time desc", "create_time", "update_time desc", "name"];
     let mut pages: Vec<_> = orders.iter().map(|order| page(&format!(r#", "order_by": "{order}""#))).collect();
     pages.push(page(r#", "surface": "surface 1""#));
-    let resolve = [r#"{"name": "name 1"}"#, r#"{"name": "name 1", "label": "label 2"}"#];
+    let resolve = [
+        r#"{"name": "name 1"}"#,
+        r#"{"name": "name 1", "label": "label 2"}"#,
+        r#"{"name": "name 1", "label": "latest"}"#,
+        r#"{"name": "name 1", "version": 1000}"#,
+    ];
     let versions = |number| ["new", "new", "newer"].map(|content| version(number, content));
     let labels = [label("new", 1), label("new", 2), label("new", 2), label("label 1000", 7), label("new", 9_999)];
     let calls = vec![
@@ -64,8 +69,9 @@ async fn no_call_scans_a_table() {
         ("CreatePromptVersion", 20, [versions(1), versions(2_003)].concat()),
         ("CreatePromptVersion", 4, vec![version(2_004, "content 3")]),
         ("GetPromptVersion", 1, vec![of(1, r#", "version": 1000"#)]),
-        ("AssignLabel", 13, labels.into()),
-        ("ResolvePrompt", 6, resolve.map(str::to_owned).into()),
+        ("AssignLabel", 21, labels.into()),
+        ("RemoveLabel", 6, vec![of(1, r#", "label": "label 1001""#), of(1, r#", "label": "no label""#)]),
+        ("ResolvePrompt", 12, resolve.map(str::to_owned).into()),
         ("BatchCreatePrompts", 400, vec![batch(5_001..5_101, false), batch(3_000..3_100, false)]),
         ("BatchCreatePrompts", 400, vec![batch(3_901..4_101, true)]),
         ("BatchCreatePrompts", 3_000, vec![batch(2_100..3_100, true)]),

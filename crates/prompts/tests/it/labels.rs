@@ -2,7 +2,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::support::{
-    Client, add, assert_lead_to, assign, deployments, from, label, make, one, start, start_ticking, text, told, with,
+    Client, add, assert_lead_to, assign, deployments, from, label, make, one, remove, start, start_ticking, text, told,
+    with,
 };
 use futures_util::future::join_all;
 use platform::testing;
@@ -186,6 +187,82 @@ async fn only_assignments_that_move_the_label_are_recorded() {
     }
 }
 
+#[tokio::test]
+async fn a_removed_label_is_recorded_and_can_be_assigned_again() {
+    let (platform, client) = start().await;
+    let id = &make_versions(&client, "x", 2).await;
+    for name in ["production", "canary"] {
+        assign(&client, "default", label(id, name, 2)).await.unwrap();
+    }
+    remove(&client, id, "production", "ada").await.unwrap();
+    assert_eq!(labels(&client, id).await.into_iter().map(|label| label.label).collect::<Vec<_>>(), ["canary"]);
+    let newest = history(&client).await.remove(0);
+    let recorded = (newest.label.as_str(), newest.previous_version, newest.version, newest.actor.as_str());
+    assert_eq!(recorded, ("production", 2, 0, "ada"));
+
+    let before = testing::rows(&platform, &["labels", "deployments"]).await;
+    let nowhere = Uuid::from_u128(3).to_string();
+    let mut answers = Vec::new();
+    for (id, name) in [(id.as_str(), "production"), (id, "Canary"), (nowhere.as_str(), "canary")] {
+        answers.push(told(&remove(&client, id, name, "").await.unwrap_err()).replace(id, "ID"));
+    }
+    insta::assert_snapshot!(answers.join("\n"), @r#"
+    NotFound: prompts.v1.Label with label "ID/production" does not exist
+      NOT_FOUND of quire {"field": "label"}
+      prompts.v1.Label "ID/production"
+    NotFound: prompts.v1.Label with label "ID/Canary" does not exist
+      NOT_FOUND of quire {"field": "label"}
+      prompts.v1.Label "ID/Canary"
+    NotFound: prompts.v1.Label with label "ID/canary" does not exist
+      NOT_FOUND of quire {"field": "label"}
+      prompts.v1.Label "ID/canary"
+    "#);
+    assert_eq!(testing::rows(&platform, &["labels", "deployments"]).await, before);
+
+    assign(&client, "default", label(id, "production", 1)).await.unwrap();
+    let newest = history(&client).await.remove(0);
+    assert_eq!((newest.label.as_str(), newest.previous_version, newest.version), ("production", 0, 1));
+}
+
+/// Even if the clocks of the servers differ.
+#[tokio::test]
+async fn each_move_is_later_than_the_one_before() {
+    let (platform, client) = start().await;
+    let id = &make_versions(&client, "x", 2).await;
+    assign(&client, "default", label(id, "production", 1)).await.unwrap();
+    // The other server's clock is an hour ahead.
+    let sql = "update deployments set create_time = create_time + interval '1 hour'";
+    sqlx::raw_sql(sql).execute(&testing::pool(&platform)).await.unwrap();
+    remove(&client, id, "production", "").await.unwrap();
+    assign(&client, "default", label(id, "production", 2)).await.unwrap();
+    assign(&client, "default", label(id, "canary", 1)).await.unwrap();
+    let moves: Vec<_> = history(&client).await.into_iter().map(|moved| (moved.label, moved.version)).collect();
+    let expected = [("canary", 1), ("production", 2), ("production", 0), ("production", 1)];
+    assert_eq!(moves, expected.map(|(label, version)| (label.to_owned(), version)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_moves_and_removals_follow_each_other() {
+    let (_platform, client) = start().await;
+    let id = &make_versions(&client, "x", 3).await;
+    let writer = async |place: i32| match place % 4 {
+        0 => remove(&client, id, "a", "").await.err(),
+        version => assign(&client, "default", label(id, "a", version)).await.err(),
+    };
+    let refused = join_all((0..100).map(writer)).await.into_iter().flatten();
+    let refused: Vec<_> = refused.filter(|status| !matches!(status.code(), Code::NotFound | Code::Aborted)).collect();
+    assert!(refused.is_empty(), "{refused:?}");
+    let moves = history(&client).await;
+    assert!(moves.iter().any(|moved| moved.version == 0), "{moves:?}");
+    let mut version = 0;
+    for moved in moves.iter().rev() {
+        assert_eq!(moved.previous_version, version, "{moves:?}");
+        assert_ne!(moved.version, version, "{moves:?}");
+        version = moved.version;
+    }
+    assert_eq!(labels(&client, id).await.first().map_or(0, |label| label.version), version);
+}
+
 /// The second call waits for the first, without a deadlock.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prompt_is_deleted_while_its_label_is_moved() {
@@ -193,7 +270,11 @@ async fn a_prompt_is_deleted_while_its_label_is_moved() {
     for round in 0..30 {
         let id = &make_versions(&client, &format!("x{round}"), 4).await;
         assign(&client, "default", label(id, "a", 1)).await.unwrap();
-        let assigns = join_all((0..8).map(|place| assign(&client, "default", label(id, "a", place % 4 + 1))));
+        let move_or_remove = async |place: i32| match place % 5 {
+            0 => remove(&client, id, "a", "").await,
+            version => assign(&client, "default", label(id, "a", version)).await.map(drop),
+        };
+        let assigns = join_all((0..10).map(move_or_remove));
         let mut deleting = client.clone();
         let delete = deleting.delete_prompt(DeletePromptRequest { id: id.clone() });
         let (answers, deleted) = futures_util::future::join(assigns, delete).await;

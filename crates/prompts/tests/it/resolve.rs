@@ -1,5 +1,5 @@
 //! ResolvePrompt: the version that a label of a named prompt points at, in one statement.
-use crate::support::{Client, add, assign, label, make, named, one, start, text};
+use crate::support::{Client, add, assign, label, make, named, one, remove, start, text};
 use keyset::Statement;
 use quire_proto::prompts::v1::{
     DeletePromptRequest, GetPromptVersionRequest, Prompt, PromptVersion, ResolvePromptRequest, UpdatePromptRequest,
@@ -8,9 +8,40 @@ use tonic::{Code, Status};
 
 /// Resolves a label, or the default label, of the prompt with this name, in the workspace `default`.
 async fn resolve(client: &Client, name: &str, label: Option<&str>) -> Result<PromptVersion, Status> {
-    let request = ResolvePromptRequest { name: name.into(), label: label.map(str::to_owned) };
-    let response = client.clone().resolve_prompt(request).await?;
-    Ok(response.into_inner().version.unwrap())
+    let label = label.map(str::to_owned);
+    ask(client, ResolvePromptRequest { name: name.into(), label, ..Default::default() }).await
+}
+
+async fn ask(client: &Client, request: ResolvePromptRequest) -> Result<PromptVersion, Status> {
+    Ok(client.clone().resolve_prompt(request).await?.into_inner().version.unwrap())
+}
+
+#[tokio::test]
+async fn a_version_and_the_latest_version_are_resolved() {
+    let (_platform, client) = start().await;
+    let id = &one(&client, "x").await.id;
+    one(&client, "y").await;
+    let latest = async || resolve(&client, "x", Some("latest")).await.unwrap().version;
+    assert_eq!(latest().await, 1);
+    add(&client, "default", text(id, "2")).await.unwrap();
+    add(&client, "default", text(id, "3")).await.unwrap();
+    assert_eq!(latest().await, 3);
+    let by_number = async |version, label: Option<&str>| {
+        let label = label.map(str::to_owned);
+        ask(&client, ResolvePromptRequest { name: "x".into(), label, version: Some(version) }).await
+    };
+    for (version, label) in [(1, None), (2, Some("latest")), (3, Some("no such label"))] {
+        let resolved = by_number(version, label).await.unwrap();
+        assert_eq!((resolved.version, &resolved.prompt_id), (version, id));
+    }
+    for (version, code) in [(4, Code::NotFound), (0, Code::InvalidArgument), (-1, Code::InvalidArgument)] {
+        assert_eq!(by_number(version, None).await.unwrap_err().code(), code, "{version}");
+    }
+    // A label with this name has precedence.
+    assign(&client, "default", label(id, "latest", 2)).await.unwrap();
+    assert_eq!(latest().await, 2);
+    remove(&client, id, "latest", "").await.unwrap();
+    assert_eq!(latest().await, 3);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use quire_proto::{
     pagination::v1::PageRequest,
     prompts::v1::{
         AssignLabelRequest, BatchCreatePromptsRequest, CreatePromptRequest, CreatePromptVersionRequest, Deployment,
-        GetPromptRequest, Label, ListDeploymentsRequest, Prompt, PromptVersion,
+        GetPromptRequest, Label, ListDeploymentsRequest, Prompt, PromptVersion, RemoveLabelRequest,
         prompt_service_client::PromptServiceClient,
     },
 };
@@ -78,6 +78,12 @@ pub async fn add(client: &Client, workspace: &str, version: PromptVersion) -> Re
 /// Points a label at a version, as a caller of this workspace.
 pub async fn assign(client: &Client, workspace: &str, request: AssignLabelRequest) -> Result<Label, Status> {
     Ok(client.clone().assign_label(from(workspace, request)).await?.into_inner().label.unwrap())
+}
+
+/// Removes a label, as a caller of the workspace `default`.
+pub async fn remove(client: &Client, prompt_id: &str, label: &str, removed_by: &str) -> Result<(), Status> {
+    let (prompt_id, label, removed_by) = (prompt_id.to_owned(), label.to_owned(), removed_by.to_owned());
+    client.clone().remove_label(RemoveLabelRequest { prompt_id, label, removed_by }).await.map(drop)
 }
 
 /// A request that points a label at a version.

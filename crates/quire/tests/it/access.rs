@@ -253,6 +253,7 @@ fn the_scope_of_each_method() {
     /prompts.v1.PromptService/ListLabels prompts:read
     /prompts.v1.PromptService/ListPromptVersions prompts:read
     /prompts.v1.PromptService/ListPrompts prompts:read
+    /prompts.v1.PromptService/RemoveLabel prompts:write
     /prompts.v1.PromptService/ResolvePrompt prompts:read
     /prompts.v1.PromptService/UpdatePrompt prompts:write
     /registry.v1.RegistryService/BatchRegisterAgents registry:write

@@ -69,12 +69,12 @@ async fn a_deadline_that_passes_is_exceeded_and_a_caller_who_hangs_up_has_cancel
     eventually("it was counted", async || (counted(admin, "Cancelled") == 1.0).then_some(())).await;
     assert_eq!(counted(admin, "DeadlineExceeded"), timeouts.len() as f64);
 
-    // A deadline that is met, and an invalid deadline.
+    // Deadlines that are met.
     drop(lock);
-    for timeout in ["1M", "99999999H", "soon", "-1S", "1s"] {
+    for timeout in ["1M", "99999999H"] {
         patient.create_prompt(create(timeout)).await.unwrap();
     }
-    assert_eq!(counted(admin, "OK"), 5.0);
+    assert_eq!(counted(admin, "OK"), 2.0);
 }
 
 #[tokio::test]

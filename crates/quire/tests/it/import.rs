@@ -105,8 +105,15 @@ async fn a_batch_with_an_invalid_line_writes_nothing() {
     FILE:2: prompt.tags[1]: must not be given twice
     FILE:3: prompt.id: must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
     FILE:3: version.content: must have 1 to 1048576 bytes; it has 0
-    FILE:4: prompt.name: must not be repeated in the batch
     quire: the import stopped at lines 1 to 4, after 0 prompts; run it again
+    ");
+
+    let differs = file([line(2_000), line(2_001), line(2_000).replace("Hello", "Goodbye")]);
+    let output = run(import(&server, &differs)).await;
+    assert_eq!((output.status.code(), total(&client).await), (Some(1), 1_000));
+    assert_snapshot!(told(&output, &differs), @"
+    FILE:3: prompt.name: is used by an existing record or an earlier line that differs
+    quire: the import stopped at lines 1 to 3, after 0 prompts; run it again
     ");
 
     // A line that is too large is reported with its number, after the lines before it. The server reports up to eight
@@ -132,9 +139,20 @@ async fn a_batch_with_an_invalid_line_writes_nothing() {
     let output = run(import(&server, &differs)).await;
     assert_eq!((output.status.code(), total(&client).await), (Some(1), 1_008));
     assert_snapshot!(told(&output, &differs), @"
-    FILE:2: prompt.name: is used by an existing record that differs
+    FILE:2: prompt.name: is used by an existing record or an earlier line that differs
     quire: the import stopped at lines 1 to 2, after 0 prompts; run it again
     ");
+}
+
+/// A line is skipped if an earlier line is identical, in the same batch or in another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn repeated_lines_are_skipped() {
+    let (server, client) = serve().await;
+    let lines = (0..2_100).chain([0, 1_500, 2_099, 2_099]).chain(2_100..2_110).map(line);
+    let file = file([line(0)].into_iter().chain(lines));
+    let output = run(import(&server, &file)).await;
+    assert!(output.status.success(), "{}", told(&output, &file));
+    assert_eq!(total(&client).await, 2_110);
 }
 
 /// The size of batches is limited too: together, these prompts are too large for one call.
@@ -154,7 +172,7 @@ async fn large_prompts_and_standard_input_are_imported() {
     assert_eq!(total(&client).await, 700);
 }
 
-/// Each sample is imported twice, because existing records are skipped.
+/// Each sample is imported twice, with each line twice, because identical records are skipped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_kind_is_imported_by_its_own_command() {
     let (server, _) = serve().await;
@@ -167,12 +185,12 @@ async fn every_kind_is_imported_by_its_own_command() {
         ("jobs", "jobs", "jobs"),
     ] {
         let sample = format!("{}/../{service}/samples/{kind}.ndjson", env!("CARGO_MANIFEST_DIR"));
-        let expected = format!(
-            "imported {} {names}, including those that existed already",
-            fs::read_to_string(&sample).unwrap().lines().count()
-        );
+        let sample = fs::read_to_string(&sample).unwrap();
+        let twice = file(sample.lines().chain(sample.lines()).map(str::to_owned));
+        let expected = format!("imported {} {names}, including", 2 * sample.lines().count());
         for _ in 0..2 {
-            let output = run(quire(&[kind, "import", &sample, "--server", &address])).await;
+            let path = twice.path().to_str().unwrap();
+            let output = run(quire(&[kind, "import", path, "--server", &address])).await;
             let text = String::from_utf8(output.stderr).unwrap();
             assert!(output.status.success() && text.contains(&expected), "{text}");
         }

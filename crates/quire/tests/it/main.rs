@@ -10,6 +10,7 @@ mod activity;
 mod admin;
 mod budget;
 mod clocks;
+mod compression;
 mod connections;
 mod crowds;
 /// Included for its unit tests, because a program has no library that a test could call.
@@ -26,6 +27,7 @@ mod keys;
 #[path = "../../src/listener/lasting.rs"]
 mod lasting;
 mod limits;
+mod malformed;
 /// Like `deadline`.
 #[path = "../../src/listener/places.rs"]
 mod places;

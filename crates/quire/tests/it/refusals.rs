@@ -425,7 +425,7 @@ fn help_names_every_setting_and_no_secret() {
     Usage: quire usage [OPTIONS] <COMMAND>
 
     Commands:
-      import  Import records from a file with one UsageRecord on each line, in protobuf's JSON. Identical existing records are skipped, so an interrupted import can be run again
+      import  Import records from a file with one UsageRecord on each line, in protobuf's JSON. Records that are identical to an existing record or to an earlier line are skipped, so an interrupted import can be run again
       help    Print this message or the help of the given subcommand(s)
 
     Options:
@@ -443,7 +443,7 @@ fn help_names_every_setting_and_no_secret() {
         assert!(help.contains(&format!("with one {message} on each line")), "{help}");
     }
     insta::assert_snapshot!(help(&["prompts", "import", "--help"]), @"
-    Import records from a file with one CreatePromptRequest on each line, in protobuf's JSON. Identical existing records are skipped, so an interrupted import can be run again
+    Import records from a file with one CreatePromptRequest on each line, in protobuf's JSON. Records that are identical to an existing record or to an earlier line are skipped, so an interrupted import can be run again
 
     Usage: quire prompts import [OPTIONS] <FILE>
 

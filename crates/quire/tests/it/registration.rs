@@ -4,9 +4,13 @@ use std::{collections::BTreeMap, fs, path::Path, process::Command};
 const LIST: &str = "crates/quire/src/services.rs";
 const DEPENDENCIES: &str = "crates/quire/Cargo.toml";
 
-/// Files that may name a service: API keys and sessions are part of the program's own commands and credentials.
-const EXCEPTIONS: [(&str, &str); 2] =
-    [("identity", "crates/quire/src/client.rs"), ("identity", "crates/quire/src/keys.rs")];
+/// Files that may name a service: API keys and sessions are part of the program's own commands and credentials, and gRPC
+/// calls the absence of compression `identity`.
+const EXCEPTIONS: [(&str, &str); 3] = [
+    ("identity", "crates/quire/src/client.rs"),
+    ("identity", "crates/quire/src/compression.rs"),
+    ("identity", "crates/quire/src/keys.rs"),
+];
 
 /// The tracked files of the program and its libraries, without tests, benchmarks and examples.
 fn sources(root: &Path) -> Vec<String> {

@@ -25,7 +25,7 @@ use tonic::{
 use tonic_types::StatusExt;
 
 /// How much memory a call may take besides its message.
-const MEMORY_BYTES: usize = 64 << 20;
+pub const MEMORY_BYTES: usize = 64 << 20;
 
 static POOL: LazyLock<DescriptorPool> =
     LazyLock::new(|| DescriptorPool::decode(quire_proto::FILE_DESCRIPTOR_SET).unwrap());
@@ -130,7 +130,7 @@ fn full(message: &MessageDescriptor, spare: usize) -> Vec<u8> {
 }
 
 /// A value in kilobytes of the process's status.
-fn memory(server: &Server, name: &str) -> usize {
+pub fn memory(server: &Server, name: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.program.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.trim_matches(|letter: char| !letter.is_ascii_digit()).parse::<usize>().unwrap() << 10

@@ -230,6 +230,14 @@ impl NewRow for NewAgent {
         ))
     }
 
+    fn keys(&self) -> Vec<&str> {
+        vec![&self.agent.id, &self.agent.name]
+    }
+
+    fn as_existing(&self) -> Agent {
+        self.agent.clone()
+    }
+
     fn is_as(&self, existing: &Agent) -> bool {
         let Agent { name, surface, endpoint, capabilities, capacity, time_to_live, metadata, .. } = existing;
         let new = &self.agent;

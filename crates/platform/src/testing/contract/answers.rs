@@ -57,6 +57,9 @@ impl Run<'_> {
                 self.hold(!is_listed, || format!("{}: a deleted row is in {}", method.name(), list.name()));
             }
         }
+        if resource.is_none() {
+            return;
+        }
         let first = &self.contract.examples[0];
         let again = self.call(&workspace, first, &first.request).await;
         self.hold_ok(&again, || format!("{}: {} again", method.name(), first.name()));

@@ -174,6 +174,28 @@ impl Run<'_> {
         }
         self.hold(self.rows(workspace).await == before, || format!("{}: writes what it skips", method.name()));
         self.check_partly_skipped(workspace, method, request).await;
+        self.check_repeated(workspace, method, request).await;
+    }
+
+    /// An element that repeats an earlier one of the batch is skipped, and one that differs from it is refused.
+    async fn check_repeated(&self, workspace: &str, method: &Method, request: &DynamicMessage) {
+        let before = self.rows(workspace).await;
+        let mut request = self.fresh(request);
+        if let Some(Value::List(elements)) = method.elements().map(|field| request.get_field_mut(&field)) {
+            elements[0] = elements[elements.len() - 1].clone();
+        }
+        for (leaf, value) in self.differences(method) {
+            let mut request = request.clone();
+            leaf.path.set(&mut request, value);
+            let answer = self.call(workspace, method, &request).await;
+            let what = || format!("{} {} that differs from an earlier element", method.name(), leaf.path);
+            self.hold_about(&answer, Code::AlreadyExists, &request, what);
+        }
+        self.hold(self.rows(workspace).await == before, || format!("{}: writes what differs", method.name()));
+        let what = format!("{} with an element twice", method.name());
+        let answer = self.call(workspace, method, &request).await;
+        self.hold_ok(&answer, || what.clone());
+        self.check_kept(workspace, method, &request, &answer, &what).await;
     }
 
     /// A batch in which only the last element exists.

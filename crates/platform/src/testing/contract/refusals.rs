@@ -6,13 +6,13 @@ use pagination::MAX_VIOLATIONS;
 use prost::encoding;
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, Value};
 use quire_proto::requests::max_request_bytes;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::{
     client::Answer,
     method::Method,
     paths::{self, Leaf, has_fields, message_of},
-    run::{Run, is_id},
+    run::{Run, is_id, named_field},
     values::garbage,
     wrong::Trial,
 };
@@ -176,18 +176,14 @@ impl Run<'_> {
         }
     }
 
-    /// A request of the maximum size is read. A larger one is refused, and the connection stays open.
+    /// A request of the maximum size is read. The program refuses larger ones.
     async fn check_size(&self, workspace: &str, method: &Method) {
         let descriptor = &method.descriptor;
         let path = format!("/{}/{}", descriptor.parent_service().full_name(), method.name());
         let most = max_request_bytes(&path).unwrap();
-        for (bytes, is_too_large) in [(most, false), (most + 1, true)] {
-            let answer = self.call(workspace, method, &unknown(&descriptor.input(), bytes)).await;
-            let is_refused = answer.as_ref().is_err_and(|status| {
-                status.code() == Code::InvalidArgument && status.message().contains("this method accepts at most")
-            });
-            self.hold(is_refused == is_too_large, || format!("{} of {bytes} bytes: {answer:.300?}", method.name()));
-        }
+        let answer = self.call(workspace, method, &unknown(&descriptor.input(), most)).await;
+        let is_read = answer.as_ref().map_or_else(|status| status.code() != Code::OutOfRange, |_| true);
+        self.hold(is_read, || format!("{} of {most} bytes: {answer:.300?}", method.name()));
     }
 
     /// Values at the limits are accepted and stored.
@@ -205,8 +201,12 @@ impl Run<'_> {
                 leaf.path.set(&mut request, value);
                 let answer = self.call(workspace, method, &request).await;
                 let what = || format!("{} {} {what}", method.name(), leaf.path);
-                let is_nothing = method.only_reads() || self.contract.numbers.contains_key(&leaf.path.key());
-                if is_nothing && answer.as_ref().is_err_and(|status| status.code() == Code::NotFound) {
+                // The value may name something that does not exist.
+                let is_nothing = |status: &Status| {
+                    status.code() == Code::NotFound
+                        && (method.only_reads() || named_field(status) == leaf.path.to_string())
+                };
+                if answer.as_ref().is_err_and(is_nothing) {
                     self.hold_about(&answer, Code::NotFound, &request, what);
                 } else {
                     self.hold_ok(&answer, what);

@@ -6,6 +6,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
+use http_body_util::BodyExt;
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
@@ -13,7 +15,7 @@ use tokio::{
     net::TcpStream,
 };
 use tonic::{
-    Request,
+    Request, Status,
     body::Body,
     codegen::{Service, http},
 };
@@ -45,6 +47,39 @@ impl Service<http::Request<Body>> for Raw {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         Box::pin(self.0.send_request(request))
+    }
+}
+
+/// A request to the method with this path.
+pub fn request(address: SocketAddr, path: &str, body: impl Into<axum::body::Body>) -> http::Request<Body> {
+    http::Request::post(format!("http://{address}{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(Body::new(body.into()))
+        .unwrap()
+}
+
+/// A message after its flag and its length.
+pub fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
+    [&[flag], u32::try_from(message.len()).unwrap().to_be_bytes().as_slice(), message].concat()
+}
+
+/// What a call was answered with.
+pub struct Answered {
+    pub head: http::response::Parts,
+    pub body: Bytes,
+    /// From the headers or the trailers.
+    pub status: Status,
+}
+
+impl Raw {
+    /// Calls a method, and reads the whole answer.
+    pub async fn answered(&self, request: http::Request<Body>) -> Answered {
+        let (head, body) = self.clone().call(request).await.unwrap().into_parts();
+        let body = super::within("the answer ended", body.collect()).await.unwrap();
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        let status = Status::from_header_map(&head.headers).or_else(|| Status::from_header_map(&trailers));
+        Answered { head, body: body.to_bytes(), status: status.unwrap() }
     }
 }
 
