@@ -20,12 +20,16 @@
 mod account;
 mod binaries;
 mod cluster;
+mod environment;
 mod error;
 mod lock;
+mod peers;
 mod pid_file;
 mod poll;
+mod rotation;
 mod server;
 mod socket;
+mod start;
 mod supervisor;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -37,5 +41,5 @@ pub use server::{Running, Server, Settings};
 
 /// The port of every server, which is part of its socket's name.
 pub const PORT: u16 = 5432;
-/// The superuser of every server. It connects without a password.
+/// The superuser of every server. The user that started the server connects as it without a password, and so does root.
 pub const USER: &str = "quire";
