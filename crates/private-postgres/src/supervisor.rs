@@ -12,6 +12,7 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::statvfs::statvfs;
 use nix::unistd::Pid;
 
 use crate::Error;
@@ -24,6 +25,8 @@ use crate::poll::poll;
 const SHELL: &str = "/bin/sh";
 const SCRIPT: &str = include_str!("supervise.sh");
 const STOP_SECONDS: u32 = 60;
+/// A new database takes about 40 MiB, and a start up to 16 MiB.
+const LITTLE_SPACE: u64 = 64 << 20;
 
 /// A program to run on a data directory.
 pub(crate) struct Job<'a> {
@@ -75,10 +78,14 @@ impl Supervisor {
     }
 
     /// The last error in the log. The program may know its data directory by a path that ends with the shell, so that
-    /// path is replaced.
+    /// path is replaced. A nearly full disk is added, because then the log may lack the error.
     pub(crate) fn last_error(&self) -> String {
         let path = format!("/proc/{}/cwd", self.shell.id());
-        cluster::last_error(&self.log).replace(&path, &self.dir.to_string_lossy())
+        let error = cluster::last_error(&self.log).replace(&path, &self.dir.to_string_lossy());
+        match statvfs(&self.log).map(|disk| disk.blocks_available() * disk.fragment_size()) {
+            Ok(bytes) if bytes < LITTLE_SPACE => format!("{error}; its disk has only {} MiB left", bytes >> 20),
+            Ok(_) | Err(_) => error,
+        }
     }
 
     /// Waits until the program has ended by itself, and returns whether it succeeded.

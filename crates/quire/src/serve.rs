@@ -68,7 +68,8 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     }
     tasks.close();
     let (reporter, health_server) = tonic_health::server::health_reporter();
-    let health = Health { reporter, availability, names: [&[""], services.names.as_slice()].concat() };
+    let health =
+        Health { reporter, availability: availability.clone(), names: [&[""], services.names.as_slice()].concat() };
     health.begin().await;
     let reflection = reflection(&arguments, &services, &platform)?;
     let draining = CancellationToken::new();
@@ -85,6 +86,7 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let serving = connections.accept(listeners.grpc);
     let drained = run(serving, health, stopping, draining, arguments.drain_timeout).await;
     tasks.wait().await;
+    availability.end();
     // An abandoned call still holds its database connection, which closes when the process ends.
     if let Drained::AllAnswered = drained {
         database.close();
