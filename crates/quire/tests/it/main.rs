@@ -16,6 +16,7 @@ mod crowds;
 #[path = "../../src/deadline.rs"]
 mod deadline;
 mod deadlines;
+mod environment;
 mod faults;
 mod fleet;
 mod import;
