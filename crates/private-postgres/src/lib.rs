@@ -16,6 +16,10 @@
 //!
 //! All functions block. Runs on Linux and macOS. PostgreSQL does not run as root: if root starts it, it runs as the
 //! user `postgres` or `nobody`, on Linux only.
+//!
+//! The user of this process connects, and root; each must have a name, in `/etc/passwd` for example. The server takes
+//! nothing from the environment but `PATH` and `LD_LIBRARY_PATH`. Its log, `postgres.log`, is copied to `postgres.log.1` and
+//! emptied when it is larger than 8 MiB.
 
 mod account;
 mod binaries;

@@ -20,7 +20,7 @@ const ORPHAN_SECONDS: u32 = 15;
 /// The settings of a server.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The directory of the database and of `postgres.log`. It is created if it does not exist. Other files in it are
+    /// The directory of the database, of `postgres.log` and of `postgres.log.1`. It is created if it does not exist. Other files in it are
     /// not touched.
     pub data_dir: PathBuf,
     /// Whether commits survive a power failure. False makes tests faster and is only for tests.

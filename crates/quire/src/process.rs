@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::OsStr,
-    io::IsTerminal,
+    io::{self, IsTerminal},
     os::unix::{ffi::OsStrExt, process::CommandExt},
     process::{Command, ExitCode},
 };
@@ -45,18 +45,20 @@ fn remove_variables(is_unwanted: impl Fn(&OsStr, &OsStr) -> bool) -> Result<(), 
     if unwanted.is_empty() {
         return Ok(());
     }
-    let mut program = this_program()?;
-    for name in &unwanted {
-        program.env_remove(name);
-    }
-    let names = unwanted.join(OsStr::new(", ")).display().to_string();
-    Err(Error::Environment { names, source: program.exec() })
+    let run = |mut program: Command| {
+        for name in &unwanted {
+            program.env_remove(name);
+        }
+        program.exec()
+    };
+    let source = this_program().map_or_else(|error| error, run);
+    Err(Error::Environment { names: unwanted.join(OsStr::new(", ")).display().to_string(), source })
 }
 
 /// This program with the same arguments.
-fn this_program() -> Result<Command, Error> {
+fn this_program() -> io::Result<Command> {
     let mut arguments = env::args_os();
-    let mut program = Command::new(env::current_exe().map_err(Error::Again)?);
+    let mut program = Command::new(env::current_exe()?);
     if let Some(name) = arguments.next() {
         program.arg0(name);
     }
@@ -75,7 +77,8 @@ pub(crate) fn is_first() -> bool {
 /// for children, so it can wait for any.
 pub(crate) fn supervise() -> Result<ExitCode, Error> {
     let mut signals = Signals::new(PASSED_ON.iter().chain(&[SIGCHLD])).map_err(Error::Signal)?;
-    let child = Pid::from_raw(this_program()?.spawn().map_err(Error::Again)?.id().cast_signed());
+    let child = this_program().and_then(|mut program| program.spawn()).map_err(Error::Again)?;
+    let child = Pid::from_raw(child.id().cast_signed());
     for signal in signals.forever() {
         match signal {
             SIGCHLD => {
@@ -84,7 +87,7 @@ pub(crate) fn supervise() -> Result<ExitCode, Error> {
                 }
             }
             // The terminal sends it to the child too.
-            SIGINT | SIGQUIT if std::io::stdin().is_terminal() => {}
+            SIGINT | SIGQUIT if io::stdin().is_terminal() => {}
             // An error means that the child has just ended, and so SIGCHLD follows.
             other => drop(Signal::try_from(other).and_then(|signal| kill(child, signal))),
         }
