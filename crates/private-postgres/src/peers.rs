@@ -27,11 +27,15 @@ impl Peers {
         Ok(Self([own].into_iter().chain(root).collect()))
     }
 
-    /// Writes the files that a server reads at its start. Other users' lines in them are lost.
-    pub(crate) fn write(&self, cluster: &Path, account: Option<Account>) -> Result<(), Error> {
-        let rule = format!("local all,replication {USER} peer map={USER}\n");
+    /// Writes the files that a server reads at its start. Lines of others in them are lost. A server for tests also lets
+    /// in every other role, and every role over TCP.
+    pub(crate) fn write(&self, cluster: &Path, account: Option<Account>, for_tests: bool) -> Result<(), Error> {
+        let mut rules = format!("local all,replication {USER} peer map={USER}\n");
+        if for_tests {
+            rules.push_str("local all all trust\nhost all all all trust\n");
+        }
         let map = self.0.iter().map(|name| format!("{USER} \"{name}\" {USER}\n")).collect::<String>();
-        replace(cluster, "pg_hba.conf", &rule, account)?;
+        replace(cluster, "pg_hba.conf", &rules, account)?;
         replace(cluster, "pg_ident.conf", &map, account)
     }
 }

@@ -23,7 +23,8 @@ pub struct Settings {
     /// The directory of the database, of `postgres.log` and of `postgres.log.1`. It is created if it does not exist. Other files in it are
     /// not touched.
     pub data_dir: PathBuf,
-    /// Whether commits survive a power failure. False makes tests faster and is only for tests.
+    /// Whether commits survive a power failure. False makes tests faster and is only for tests: roles other than
+    /// [`USER`], and connections over TCP if `extra` opens it, then need no password. If it is true, they are refused.
     pub durable: bool,
     /// Additional PostgreSQL settings, by name. They override those of this crate.
     pub extra: Vec<(String, String)>,

@@ -30,8 +30,8 @@ pub(crate) struct Start<'a> {
 impl Start<'_> {
     pub(crate) fn run(&self, data_dir: &Path) -> Result<(Supervisor, SocketDir), Error> {
         let version = cluster::version(self.cluster);
-        if let Ok(Some(_)) | Err(Error::Io { .. }) = version {
-            // First, because its message says more than that of a failed read.
+        if let Err(Error::Io { .. }) = version {
+            // Its message says more than that of a failed read.
             cluster::check_access(self.cluster, self.account)?;
         }
         let version = version?;
@@ -46,7 +46,8 @@ impl Start<'_> {
             Some(_) => None,
             None => Some(self.create(&found)?),
         };
-        self.peers.write(self.cluster, self.account)?;
+        cluster::check_access(self.cluster, self.account)?;
+        self.peers.write(self.cluster, self.account, !self.settings.durable)?;
         let socket = SocketDir::of(self.cluster, self.account)?;
         let mut supervisor = self.launch(&found, &socket)?;
         if let Some(created) = created {

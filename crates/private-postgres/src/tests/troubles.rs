@@ -9,7 +9,7 @@ use nix::unistd::{Uid, User};
 
 use super::common::{ask, query, settings};
 use crate::rotation::{self, MAX_BYTES};
-use crate::{Error, Server};
+use crate::{Error, Server, Settings};
 
 const DIR: &str = "PRIVATE_POSTGRES_TEST_DIR";
 
@@ -114,7 +114,8 @@ fn no_variable_changes_a_server() {
 #[cfg(target_os = "linux")]
 #[test]
 fn only_this_user_and_root_connect() {
-    let server = Server::temporary().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&Settings { durable: true, ..settings(dir.path()) }).unwrap();
     assert_eq!(query(&server, "select current_user"), "quire");
     let sql = "select coalesce(string_agg(auth_method || ' ' || array_to_string(user_name, ','), '; '), '') \
                from pg_hba_file_rules";
@@ -135,7 +136,7 @@ fn a_start_replaces_the_rules_of_earlier_releases() {
     let dir = tempfile::tempdir().unwrap();
     Server::start(&settings(dir.path())).unwrap().stop().unwrap();
     fs::write(dir.path().join("postgres/pg_hba.conf"), "local all all trust\n").unwrap();
-    let server = Server::start(&settings(dir.path())).unwrap();
+    let server = Server::start(&Settings { durable: true, ..settings(dir.path()) }).unwrap();
     assert_eq!(query(&server, "select string_agg(auth_method, ' ') from pg_hba_file_rules"), "peer");
 }
 
