@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use tokio::{
     sync::watch,
+    task::AbortHandle,
     time::{Instant, error::Elapsed, sleep, timeout},
 };
 
@@ -27,14 +28,14 @@ const CLOSING: Duration = Duration::from_millis(100);
 /// Checks use the connections of statements: an idle one, or a new one if none is open. While all are in use, checks
 /// use the reserved connection, because a busy database is not gone.
 #[derive(Debug, Clone)]
-pub struct Availability(watch::Receiver<bool>);
+pub struct Availability(watch::Receiver<bool>, AbortHandle);
 
 impl Availability {
-    /// Watches this database until the last clone of this value is dropped. The database counts as available until a
-    /// check fails.
+    /// Watches this database until [`Availability::end`], or until the last clone of this value is dropped. The database
+    /// counts as available until a check fails.
     pub fn watch(database: Database) -> Self {
         let (sender, receiver) = watch::channel(true);
-        tokio::spawn(async move {
+        let watcher = tokio::spawn(async move {
             let mut reserve_at = Instant::now();
             while !sender.is_closed() {
                 let answers = database.answers().await;
@@ -54,7 +55,12 @@ impl Availability {
                 sleep(INTERVAL).await;
             }
         });
-        Self(receiver)
+        Self(receiver, watcher.abort_handle())
+    }
+
+    /// Ends the watching, so that the end of a database that is stopped is not reported as a failure.
+    pub fn end(&self) {
+        self.1.abort();
     }
 
     /// Waits until the availability changes, and returns the new value. Never returns after the watcher has ended.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::Error;
+use crate::{Error, environment};
 
 /// Directories with one entry for each installed version: the directory, the prefix of its entries, and the path from
 /// an entry to the programs.
@@ -98,7 +98,7 @@ fn leading_number(text: &str) -> Option<&str> {
 }
 
 fn output(program: &OsStr, argument: &str) -> Option<String> {
-    let output = Command::new(program)
+    let output = environment::clean(&mut Command::new(program))
         .arg(argument)
         .stdin(Stdio::null())
         .stderr(Stdio::null())

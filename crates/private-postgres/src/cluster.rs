@@ -2,8 +2,10 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+use nix::unistd::Uid;
 
 use crate::account::{Account, hand_over};
 use crate::binaries::Binaries;
@@ -39,6 +41,21 @@ fn is_free(cluster: &Path) -> Result<(), Error> {
     }
 }
 
+/// Checks the owner and the permissions of a database, as PostgreSQL does: other users must not reach it.
+pub(crate) fn check_access(cluster: &Path, account: Option<Account>) -> Result<(), Error> {
+    let found = fs::metadata(cluster).map_err(io("read", cluster))?;
+    let dir = cluster.to_owned();
+    let expected = account.map_or_else(|| Uid::effective().as_raw(), |account| account.uid);
+    if found.uid() != expected {
+        return Err(Error::WrongOwner { dir, owner: found.uid(), expected });
+    }
+    let mode = found.mode() & 0o777;
+    if mode & 0o027 != 0 {
+        return Err(Error::OpenToOthers { dir, mode });
+    }
+    Ok(())
+}
+
 /// Everything that is needed to create a database.
 pub(crate) struct Creation<'a> {
     pub(crate) cluster: &'a Path,
@@ -63,14 +80,14 @@ impl Creation<'_> {
             arguments: self.arguments(),
             dir: &unfinished,
             account: self.account,
-            log: self.log.0,
+            log: self.log,
             scratch: self.scratch,
             link: None,
         })?;
         if !initdb.succeeded() {
             return Err(Error::NotCreated {
                 dir: self.cluster.to_owned(),
-                reason: last_error(self.log.1),
+                reason: initdb.last_error(),
                 log: self.log.1.to_owned(),
             });
         }
@@ -82,9 +99,8 @@ impl Creation<'_> {
     }
 
     fn arguments(&self) -> Vec<String> {
-        // Only the owner of the socket's directory can reach the socket.
         let mut arguments = vec![
-            "--auth=trust".to_owned(),
+            "--auth=peer".to_owned(),
             format!("--username={USER}"),
             "--encoding=UTF8".to_owned(),
             "--locale=C".to_owned(),

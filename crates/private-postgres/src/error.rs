@@ -70,6 +70,36 @@ pub enum Error {
          them, or start as another user"
     )]
     NoAccount,
+    /// The user of this process has no name. PostgreSQL looks up the names of the users that connect.
+    #[error(
+        "PostgreSQL needs a name for the user id {uid}, and /etc/passwd has none: add a line such as \
+         quire:x:{uid}:0::/:/sbin/nologin, or name a database with --database-url"
+    )]
+    NoName {
+        /// The user id of this process.
+        uid: u32,
+    },
+    /// The directory of the database belongs to another user than the one that PostgreSQL would run as.
+    #[error(
+        "PostgreSQL would run as the user id {expected}, but {} belongs to {owner}: as root, run chown -R {expected} {}",
+        dir.display(), dir.display()
+    )]
+    WrongOwner {
+        /// The directory of the database.
+        dir: PathBuf,
+        /// The user id of its owner.
+        owner: u32,
+        /// The user id that PostgreSQL would run as.
+        expected: u32,
+    },
+    /// Other users than the owner can reach the directory of the database.
+    #[error("{} is open to other users (mode {mode:04o}): run chmod 0700 {}", dir.display(), dir.display())]
+    OpenToOthers {
+        /// The directory of the database.
+        dir: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// `initdb` failed.
     #[error(
         "PostgreSQL could not create a database in {}: {reason} (log: {})",

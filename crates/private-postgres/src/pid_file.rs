@@ -1,6 +1,6 @@
 //! `postmaster.pid`, which PostgreSQL keeps in its data directory while it runs.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -30,22 +30,19 @@ impl PidFile {
 
 /// The process id of a server on `cluster` that this crate did not start.
 ///
-/// PostgreSQL refuses to start while the process id in the file belongs to any process of the same user. After a
-/// container restart, this is often an unrelated process, so such a file is removed here. The caller must hold the lock
-/// on the log.
+/// PostgreSQL refuses to start if the file is empty or garbage, or while the process id in it belongs to any process of the
+/// same user. After a crash of the system or a restart of a container, such a file is often left over, so it is removed
+/// here. The caller must hold the lock on the log.
 pub(crate) fn stranger(cluster: &Path) -> Result<Option<u32>, Error> {
-    let Some(PidFile { pid, .. }) = PidFile::read(cluster) else {
+    let path = cluster.join(NAME);
+    if !Path::new("/proc/self/comm").exists() || !path.try_exists().map_err(io("read", &path))? {
+        // PostgreSQL itself checks the file.
         return Ok(None);
-    };
-    let Ok(name) = fs::read_to_string(format!("/proc/{pid}/comm")) else {
-        // No such process, or no /proc: PostgreSQL itself checks the file.
-        return Ok(None);
-    };
+    }
     // The working directory of a server is its data directory.
     let here = fs::metadata(cluster).map_err(io("read", cluster))?;
-    let elsewhere = fs::metadata(format!("/proc/{pid}/cwd"))
-        .is_ok_and(|there| (there.dev(), there.ino()) != (here.dev(), here.ino()));
-    if ["postgres", "postmaster"].contains(&name.trim()) && !elsewhere {
+    let suspects = PidFile::read(cluster).map_or_else(processes, |server| Ok(vec![server.pid]))?;
+    if let Some(pid) = suspects.into_iter().find(|pid| is_server(*pid, &here)) {
         return Ok(Some(pid));
     }
     for stale in [NAME, SOCKET_LOCK].map(|name| cluster.join(name)) {
@@ -54,4 +51,23 @@ pub(crate) fn stranger(cluster: &Path) -> Result<Option<u32>, Error> {
         }
     }
     Ok(None)
+}
+
+/// The ids of all processes.
+fn processes() -> Result<Vec<u32>, Error> {
+    let proc = Path::new("/proc");
+    let entries = fs::read_dir(proc).map_err(io("read", proc))?;
+    Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// Whether this process may be a server of the same user with this working directory.
+fn is_server(pid: u32, here: &Metadata) -> bool {
+    let process = Path::new("/proc").join(pid.to_string());
+    let is_postgres =
+        fs::read_to_string(process.join("comm")).is_ok_and(|name| ["postgres", "postmaster"].contains(&name.trim()));
+    let is_same_user = || fs::metadata(&process).is_ok_and(|process| process.uid() == here.uid());
+    // Root may be unable to read it in a container.
+    let is_elsewhere =
+        || fs::metadata(process.join("cwd")).is_ok_and(|there| (there.dev(), there.ino()) != (here.dev(), here.ino()));
+    is_postgres && is_same_user() && !is_elsewhere()
 }

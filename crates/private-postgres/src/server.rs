@@ -1,30 +1,30 @@
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use crate::account::{Account, hand_over};
 use crate::binaries::{self, Binaries};
-use crate::cluster::{self, Creation};
+use crate::cluster;
 use crate::error::io;
 use crate::lock::{self, OwnerLock};
-use crate::pid_file::{self, PidFile};
-use crate::poll::poll;
+use crate::peers::Peers;
+use crate::rotation::Rotation;
 use crate::socket::SocketDir;
-use crate::supervisor::{Job, Supervisor};
+use crate::start::Start;
+use crate::supervisor::Supervisor;
 use crate::{Error, PORT, USER};
 
-const START_SECONDS: u32 = 60;
 /// How long the server of a killed process may take to shut down.
 const ORPHAN_SECONDS: u32 = 15;
 
 /// The settings of a server.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The directory of the database and of `postgres.log`. It is created if it does not exist. Other files in it are
+    /// The directory of the database, of `postgres.log` and of `postgres.log.1`. It is created if it does not exist. Other files in it are
     /// not touched.
     pub data_dir: PathBuf,
-    /// Whether commits survive a power failure. False makes tests faster and is only for tests.
+    /// Whether commits survive a power failure. False makes tests faster and is only for tests: roles other than
+    /// [`USER`], and connections over TCP if `extra` opens it, then need no password. If it is true, they are refused.
     pub durable: bool,
     /// Additional PostgreSQL settings, by name. They override those of this crate.
     pub extra: Vec<(String, String)>,
@@ -36,7 +36,7 @@ pub struct Server {
     // Dropped first, so that the server stops while its directory is still locked.
     supervisor: Supervisor,
     socket: SocketDir,
-    log: PathBuf,
+    _rotation: Rotation,
     _owner: OwnerLock,
     _scratch: Option<TempDir>,
 }
@@ -95,6 +95,7 @@ impl Server {
         let data_dir = std::path::absolute(&settings.data_dir).map_err(io("find", &settings.data_dir))?;
         let cluster = cluster::directory(&data_dir);
         let account = Account::for_cluster(&cluster)?;
+        let peers = Peers::find()?;
         if let Some(scratch) = &scratch {
             // So that the supervisor can remove it.
             hand_over(scratch.path(), account)?;
@@ -105,13 +106,15 @@ impl Server {
             settings,
             cluster: &cluster,
             account,
+            peers,
             log: (&log, &log_path),
             scratch: scratch.as_ref().map(TempDir::path),
             binaries,
         };
         let (supervisor, socket) = start.run(&data_dir)?;
+        let rotation = Rotation::start(log_path)?;
         tracing::debug!(pid = supervisor.pid(), dir = %cluster.display(), "PostgreSQL runs");
-        Ok(Self { supervisor, socket, log: log_path, _owner: owner, _scratch: scratch })
+        Ok(Self { supervisor, socket, _rotation: rotation, _owner: owner, _scratch: scratch })
     }
 
     /// The directory of the socket. Its path is short enough for any client.
@@ -126,7 +129,7 @@ impl Server {
         PORT
     }
 
-    /// The superuser. It connects without a password.
+    /// The superuser. The user of this process connects as it without a password, and so does root.
     #[must_use]
     pub fn user(&self) -> &str {
         USER
@@ -148,7 +151,7 @@ impl Server {
     /// log.
     #[must_use]
     pub fn last_error(&self) -> String {
-        cluster::last_error(&self.log)
+        self.supervisor.last_error()
     }
 
     /// Closes all connections, shuts the server down, and returns once it has ended. Succeeds if the server has already
@@ -182,114 +185,5 @@ impl Running {
     #[must_use]
     pub fn socket_dir(&self) -> &Path {
         self.0.path()
-    }
-}
-
-/// A start, by a caller that holds both locks.
-struct Start<'a> {
-    settings: &'a Settings,
-    cluster: &'a Path,
-    account: Option<Account>,
-    log: (&'a File, &'a Path),
-    scratch: Option<&'a Path>,
-    /// The programs, if the caller has already found them.
-    binaries: Option<Binaries>,
-}
-
-impl Start<'_> {
-    fn run(&self, data_dir: &Path) -> Result<(Supervisor, SocketDir), Error> {
-        let version = cluster::version(self.cluster)?;
-        if let Some(pid) = pid_file::stranger(self.cluster)? {
-            return Err(Error::InUse { dir: data_dir.to_owned(), pid: Some(pid) });
-        }
-        let found = self
-            .binaries
-            .clone()
-            .map_or_else(|| binaries::find(binaries::search_path(), version.as_deref(), self.cluster), Ok)?;
-        let created = match version {
-            Some(_) => None,
-            None => Some(self.create(&found)?),
-        };
-        let socket = SocketDir::of(self.cluster, self.account)?;
-        let mut supervisor = self.launch(&found, &socket)?;
-        if let Some(created) = created {
-            created.release();
-        }
-        if let Err(error) = self.wait_until_ready(&supervisor) {
-            // The first error is reported.
-            let _ = supervisor.stop();
-            return Err(error);
-        }
-        Ok((supervisor, socket))
-    }
-
-    fn create(&self, binaries: &Binaries) -> Result<Supervisor, Error> {
-        Creation {
-            cluster: self.cluster,
-            binaries,
-            account: self.account,
-            durable: self.settings.durable,
-            log: self.log,
-            scratch: self.scratch,
-        }
-        .run()
-    }
-
-    fn launch(&self, binaries: &Binaries, socket: &SocketDir) -> Result<Supervisor, Error> {
-        Supervisor::spawn(&Job {
-            program: binaries.postgres(),
-            arguments: self.arguments(),
-            dir: self.cluster,
-            account: self.account,
-            log: self.log.0,
-            scratch: self.scratch,
-            link: socket.link(),
-        })
-    }
-
-    fn arguments(&self) -> Vec<String> {
-        let port = PORT.to_string();
-        let always = [
-            ("listen_addresses", ""),
-            // The data directory, which is PostgreSQL's working directory. This relative path is never too long.
-            ("unix_socket_directories", "."),
-            ("port", port.as_str()),
-            ("max_connections", "100"),
-            ("jit", "off"),
-            ("random_page_cost", "1.1"),
-            ("logging_collector", "off"),
-            ("log_destination", "stderr"),
-            // Nothing but a start truncates the log, so it must stay short.
-            ("log_min_messages", "warning"),
-            ("log_checkpoints", "off"),
-        ];
-        // After a crash, PostgreSQL syncs all its files. By default it does so file by file, which takes seconds even
-        // for an empty database.
-        let recovery = cfg!(target_os = "linux").then_some(("recovery_init_sync_method", "syncfs"));
-        let forgetful = [("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off")];
-        let forgetful = forgetful.iter().filter(|_| !self.settings.durable);
-        let extra = self.settings.extra.iter();
-        always
-            .iter()
-            .chain(&recovery)
-            .chain(forgetful)
-            .copied()
-            .chain(extra.map(|(name, value)| (name.as_str(), value.as_str())))
-            .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")])
-            .collect()
-    }
-
-    fn wait_until_ready(&self, supervisor: &Supervisor) -> Result<(), Error> {
-        let log = || self.log.1.to_owned();
-        let outcome = poll(START_SECONDS, || {
-            let ready =
-                PidFile::read(self.cluster).is_some_and(|server| server.ready && server.pid == supervisor.pid());
-            if ready {
-                return Some(Ok(()));
-            }
-            (!supervisor.is_running())
-                .then(|| Err(Error::NotStarted { reason: cluster::last_error(self.log.1), log: log() }))
-        });
-        outcome.unwrap_or_else(|| Err(Error::NotReady { log: log() }))
     }
 }

@@ -12,16 +12,21 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::statvfs::statvfs;
 use nix::unistd::Pid;
 
 use crate::Error;
 use crate::account::Account;
+use crate::cluster;
+use crate::environment;
 use crate::error;
 use crate::poll::poll;
 
 const SHELL: &str = "/bin/sh";
 const SCRIPT: &str = include_str!("supervise.sh");
 const STOP_SECONDS: u32 = 60;
+/// A new database takes about 40 MiB, and a start up to 16 MiB.
+const LITTLE_SPACE: u64 = 64 << 20;
 
 /// A program to run on a data directory.
 pub(crate) struct Job<'a> {
@@ -29,7 +34,7 @@ pub(crate) struct Job<'a> {
     pub(crate) arguments: Vec<String>,
     pub(crate) dir: &'a Path,
     pub(crate) account: Option<Account>,
-    pub(crate) log: &'a File,
+    pub(crate) log: (&'a File, &'a Path),
     pub(crate) scratch: Option<&'a Path>,
     pub(crate) link: Option<&'a Path>,
 }
@@ -39,6 +44,8 @@ pub(crate) struct Job<'a> {
 pub(crate) struct Supervisor {
     shell: Child,
     lifeline: UnixStream,
+    dir: PathBuf,
+    log: PathBuf,
     pid: u32,
     ended: AtomicBool,
     finished: bool,
@@ -49,7 +56,8 @@ impl Supervisor {
         let failed = |source| error::io("run", &job.program)(source);
         let (lifeline, theirs) = UnixStream::pair().map_err(failed)?;
         let shell = command(job, theirs).and_then(|mut command| command.spawn()).map_err(failed)?;
-        let mut supervisor = Self { shell, lifeline, pid: 0, ended: AtomicBool::new(false), finished: false };
+        let (dir, log) = (job.dir.to_owned(), job.log.1.to_owned());
+        let mut supervisor = Self { shell, lifeline, dir, log, pid: 0, ended: AtomicBool::new(false), finished: false };
         supervisor.pid = supervisor.line().map_err(failed)?;
         Ok(supervisor)
     }
@@ -67,6 +75,17 @@ impl Supervisor {
     /// The process id of the program.
     pub(crate) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// The last error in the log. The program may know its data directory by a path that ends with the shell, so that
+    /// path is replaced. A nearly full disk is added, because then the log may lack the error.
+    pub(crate) fn last_error(&self) -> String {
+        let path = format!("/proc/{}/cwd", self.shell.id());
+        let error = cluster::last_error(&self.log).replace(&path, &self.dir.to_string_lossy());
+        match statvfs(&self.log).map(|disk| disk.blocks_available() * disk.fragment_size()) {
+            Ok(bytes) if bytes < LITTLE_SPACE => format!("{error}; its disk has only {} MiB left", bytes >> 20),
+            Ok(_) | Err(_) => error,
+        }
     }
 
     /// Waits until the program has ended by itself, and returns whether it succeeded.
@@ -150,13 +169,9 @@ fn command(job: &Job<'_>, lifeline: UnixStream) -> io::Result<Command> {
         .arg(&job.program)
         .args(&job.arguments)
         .stdin(OwnedFd::from(lifeline))
-        .stderr(job.log.try_clone()?)
+        .stderr(job.log.0.try_clone()?)
         // Signals from a terminal reach only the caller, which may have work to finish first.
         .process_group(0);
-    // The caller's other variables may be secrets, and other programs may run as PostgreSQL's user.
-    let kept = ["HOME", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ"];
-    let kept = kept.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-    // Errors are read from the log, in English.
-    command.env_clear().envs(kept).env("LC_ALL", "C");
+    environment::clean(&mut command);
     Ok(command)
 }

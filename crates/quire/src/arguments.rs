@@ -39,6 +39,17 @@ pub(crate) enum Command {
     Keys(Keys),
 }
 
+impl Command {
+    /// Whether the command starts a private Postgres, or uses the one of a running server.
+    pub(crate) fn uses_private_postgres(&self) -> bool {
+        match self {
+            Self::Serve(serve) => serve.database.is_private(),
+            Self::Keys(Keys::Bootstrap(bootstrap)) => bootstrap.database.is_private(),
+            Self::Migrate(_) | Self::Import(_) | Self::Keys(_) => false,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// The address to listen on. Without signing keys it must be a loopback address
@@ -135,6 +146,12 @@ pub(crate) struct Database {
     /// Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire]
     #[arg(long, env = "QUIRE_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+}
+
+impl Database {
+    fn is_private(&self) -> bool {
+        self.database_url.is_none()
+    }
 }
 
 /// The TLS of a server.

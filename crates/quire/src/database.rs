@@ -1,14 +1,17 @@
 //! The database: either the one that a URL names, or a private Postgres with its data in a directory.
 
 use std::{
-    env,
+    env::{self, VarError},
+    fs::DirBuilder,
     io::Write,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use pagination::TokenKeys;
 use private_postgres::{Running, Server, Settings};
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tempfile::NamedTempFile;
 
 use crate::{
@@ -79,24 +82,46 @@ pub(crate) async fn reach(arguments: &arguments::Database) -> Result<(PgConnectO
 
 /// The settings of the private Postgres that the arguments name.
 fn settings(arguments: &arguments::Database) -> Result<Settings, Error> {
-    let data_dir = arguments.data_dir.clone().map_or_else(default_data_dir, Ok)?;
+    let data_dir = arguments.data_dir.clone().map_or_else(create_default_data_dir, Ok)?;
     Ok(Settings { data_dir, durable: true, extra: Vec::new() })
 }
 
+/// Reads the options from the URL. As in every client of Postgres, variables such as `PGSSLMODE` give what the URL leaves
+/// out.
 fn parse_url(url: &str) -> Result<PgConnectOptions, Error> {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         return Err(Error::DatabaseUrl("it does not begin with postgres://".to_owned()));
     }
+    // sqlx ignores values that it cannot read, and would use its default: a connection that may be without TLS.
+    check_variable::<PgSslMode>("PGSSLMODE")?;
+    check_variable::<u16>("PGPORT")?;
     url.parse().map_err(|error: sqlx::Error| Error::DatabaseUrl(error.to_string()))
+}
+
+fn check_variable<T: FromStr>(name: &'static str) -> Result<(), Error> {
+    match env::var(name) {
+        Ok(value) if value.parse::<T>().is_err() => Err(Error::PostgresVariable { name, value }),
+        Ok(_) | Err(VarError::NotPresent) => Ok(()),
+        Err(VarError::NotUnicode(value)) => {
+            Err(Error::PostgresVariable { name, value: value.to_string_lossy().into_owned() })
+        }
+    }
+}
+
+fn create_default_data_dir() -> Result<PathBuf, Error> {
+    let path = default_data_dir()?;
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+    created.map_err(|source| Error::DefaultDataDirectory { path: path.clone(), source })?;
+    Ok(path)
 }
 
 fn default_data_dir() -> Result<PathBuf, Error> {
     if nix::unistd::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/quire"));
     }
-    let data_home = env::var_os("XDG_DATA_HOME").map(PathBuf::from);
-    let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".local/share"));
-    Ok(data_home.or_else(home).ok_or(Error::NoDataDirectory)?.join("quire"))
+    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || absolute("HOME").map(|home| home.join(".local/share"));
+    Ok(absolute("XDG_DATA_HOME").or_else(home).ok_or(Error::NoDataDirectory)?.join("quire"))
 }
 
 /// Reads the keys from the file. If the file does not exist, it is created with one new key.

@@ -26,10 +26,20 @@ pub(crate) enum Error {
     File { path: PathBuf, source: io::Error },
     #[error("there is no home directory for the data: name a directory with --data-dir")]
     NoDataDirectory,
+    #[error("cannot create the default data directory {path}: {source}; name another with --data-dir")]
+    DefaultDataDirectory { path: PathBuf, source: io::Error },
+    #[error("the program cannot start itself again without the variables {names}: {source}; unset them")]
+    Environment { names: String, source: io::Error },
+    #[error(
+        "the program cannot start itself again, which it does as process 1: {0}; start it with an init, such as tini"
+    )]
+    Again(io::Error),
     #[error("--token-keys: {0}")]
     TokenKeys(#[from] pagination::TokenKeysError),
     #[error("the database URL is not valid: {0}; write it as postgres://user@host/name")]
     DatabaseUrl(String),
+    #[error("the variable {name}, which completes the database URL, is not valid: {value}")]
+    PostgresVariable { name: &'static str, value: String },
     #[error(transparent)]
     PrivatePostgres(#[from] private_postgres::Error),
     #[error(transparent)]

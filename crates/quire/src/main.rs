@@ -18,6 +18,7 @@ mod measure;
 mod message;
 mod open_files;
 mod private;
+mod process;
 mod protocol;
 mod records;
 mod reflection;
@@ -30,31 +31,40 @@ use std::{io::IsTerminal, process::ExitCode};
 
 use arguments::{Arguments, Command};
 use clap::Parser;
+use error::Error;
 use tracing_subscriber::EnvFilter;
 
 /// A page needs about two thousand small allocations.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let filter = EnvFilter::builder().parse_lossy(&arguments.log);
-    let is_terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal).init();
+fn main() -> ExitCode {
+    let done = if process::is_first() { process::supervise() } else { run().map(|()| ExitCode::SUCCESS) };
+    done.unwrap_or_else(|error| {
+        // One line, even if the cause has several.
+        eprintln!("quire: {}", error.to_string().replace('\n', " "));
+        ExitCode::FAILURE
+    })
+}
 
-    let done = match arguments.command {
+fn run() -> Result<(), Error> {
+    process::remove_empty_variables()?;
+    let arguments = Arguments::parse();
+    if arguments.command.uses_private_postgres() {
+        process::remove_postgres_variables()?;
+    }
+    let filter = EnvFilter::builder().parse_lossy(&arguments.log);
+    let with_colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(with_colours).init();
+    execute(arguments.command)
+}
+
+#[tokio::main]
+async fn execute(command: Command) -> Result<(), Error> {
+    match command {
         Command::Serve(serve) => serve::serve(*serve).await,
         Command::Migrate(migrate) => database::migrate(migrate).await,
         Command::Import(import) => import::import(import).await,
         Command::Keys(keys) => keys::run(keys).await,
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // One line, even if the cause has several.
-            eprintln!("quire: {}", error.to_string().replace('\n', " "));
-            ExitCode::FAILURE
-        }
     }
 }

@@ -23,12 +23,17 @@ pub(crate) fn options(server: &Server) -> PgConnectOptions {
 }
 
 /// The connection options of a private Postgres with its socket in this directory.
+///
+/// Postgres tells this program why a statement was refused. It must not log that too, because the message may have values
+/// of a caller in it.
 pub(crate) fn options_at(socket_dir: &Path) -> PgConnectOptions {
+    // It reads the environment, which `main` has rid of Postgres's variables.
     PgConnectOptions::new_without_pgpass()
         .socket(socket_dir)
         .port(private_postgres::PORT)
         .username(private_postgres::USER)
         .database("postgres")
+        .options([("log_min_messages", "fatal")])
 }
 
 /// The function that starts a private Postgres: [`Server::start`] or [`Server::start_again`].

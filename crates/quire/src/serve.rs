@@ -64,7 +64,8 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let sweeper = Sweeper::new(database.clone(), std::mem::take(&mut services.sweeps));
     let sweeping = tokio::spawn(stopping.clone().run_until_cancelled_owned(sweeper.run()));
     let (reporter, health_server) = tonic_health::server::health_reporter();
-    let health = Health { reporter, availability, names: [&[""], services.names.as_slice()].concat() };
+    let health =
+        Health { reporter, availability: availability.clone(), names: [&[""], services.names.as_slice()].concat() };
     health.begin().await;
     let reflection = reflection(&arguments, &services, &platform)?;
     let draining = CancellationToken::new();
@@ -81,6 +82,7 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let serving = connections.accept(listeners.grpc);
     let drained = run(serving, health, stopping, draining, arguments.drain_timeout).await;
     sweeping.await?;
+    availability.end();
     // An abandoned call still holds its database connection, which closes when the process ends.
     if let Drained::AllAnswered = drained {
         database.close();

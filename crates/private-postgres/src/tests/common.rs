@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use crate::{Server, Settings};
+use crate::{PORT, Server, Settings, USER};
 
 pub(crate) fn settings(data_dir: &Path) -> Settings {
     Settings { data_dir: data_dir.to_owned(), durable: false, extra: Vec::new() }
@@ -13,15 +13,19 @@ pub(crate) fn settings(data_dir: &Path) -> Settings {
 
 /// The first column of the first row, or "" if there is none.
 pub(crate) fn query(server: &Server, sql: &str) -> String {
-    let name = format!(".s.PGSQL.{}", server.port());
-    let mut socket = UnixStream::connect(server.socket_dir().join(name)).unwrap();
+    ask(server.socket_dir(), sql).unwrap()
+}
+
+/// As [`query`], or the error.
+pub(crate) fn ask(socket_dir: &Path, sql: &str) -> Result<String, String> {
+    let mut socket = UnixStream::connect(socket_dir.join(format!(".s.PGSQL.{PORT}"))).unwrap();
     let mut start = 196_608_u32.to_be_bytes().to_vec();
-    for word in ["user", server.user(), "database", "postgres", ""] {
+    for word in ["user", USER, "database", "postgres", ""] {
         start.extend_from_slice(word.as_bytes());
         start.push(0);
     }
     send(&mut socket, &start);
-    receive(&mut socket);
+    receive(&mut socket)?;
     socket.write_all(b"Q").unwrap();
     send(&mut socket, format!("{sql}\0").as_bytes());
     receive(&mut socket)
@@ -33,8 +37,8 @@ fn send(socket: &mut UnixStream, body: &[u8]) {
     socket.write_all(body).unwrap();
 }
 
-/// Reads until the server is ready for the next statement.
-fn receive(socket: &mut UnixStream) -> String {
+/// Reads until the server is ready for the next statement, or has refused this one.
+fn receive(socket: &mut UnixStream) -> Result<String, String> {
     let mut value = None;
     loop {
         let mut head = [0; 5];
@@ -43,8 +47,8 @@ fn receive(socket: &mut UnixStream) -> String {
         let mut body = vec![0; usize::try_from(length).unwrap() - 4];
         socket.read_exact(&mut body).unwrap();
         match head[0] {
-            b'Z' => return value.unwrap_or_default(),
-            b'E' => panic!("{}", String::from_utf8_lossy(&body)),
+            b'Z' => return Ok(value.unwrap_or_default()),
+            b'E' => return Err(String::from_utf8_lossy(&body).into_owned()),
             // The text of the first column follows the number of columns and its own length.
             b'D' => value = value.or_else(|| Some(String::from_utf8(body[6..].to_vec()).unwrap())),
             _ => {}

@@ -18,6 +18,7 @@ mod crowds;
 #[path = "../../src/deadline.rs"]
 mod deadline;
 mod deadlines;
+mod environment;
 mod faults;
 mod fleet;
 mod import;

@@ -214,6 +214,10 @@ fn invalid_token_keys_are_refused() {
     ] {
         let secret = keys.split([':', ',']).rfind(|part| part.len() > 4);
         for is_argument in [false, true] {
+            if keys.is_empty() && !is_argument {
+                // An empty variable is an unset one.
+                continue;
+            }
             // The address is refused too, so that if the keys were accepted, the test would fail instead of serving.
             let mut command = quire(&["serve", "--listen", "0.0.0.0:50051"]);
             if is_argument {

@@ -160,7 +160,8 @@ impl Server {
         Self::start(command)
     }
 
-    fn start(command: Command) -> Self {
+    /// Serves on an address of its own.
+    pub fn start(command: Command) -> Self {
         Self::start_at(free_address(), command)
     }
 
