@@ -22,32 +22,30 @@ impl Access {
     }
 
     /// Admits a call, and adds its [`Caller`] to the call's extensions. A method that requires no credential has no
-    /// caller.
+    /// caller. A call that is refused after its access token was verified has one too, so that a log can say who it was.
     ///
     /// # Errors
     ///
     /// [`Error::Unauthenticated`], [`Error::PermissionDenied`], [`Error::UnknownMethod`] for a method that is not in the
     /// contract, or [`Error::Workspace`].
     pub fn admit<B>(&self, request: &mut http::Request<B>, now: OffsetDateTime) -> Result<(), Error> {
-        if let Some(caller) = self.caller(request, now)? {
+        let Some(keys) = &self.signing_keys else {
+            let caller = self.anybody(request.headers())?;
             request.extensions_mut().insert(caller);
-        }
-        Ok(())
-    }
-
-    /// Returns the caller of an admitted call, or `None` if the method requires no credential.
-    fn caller<B>(&self, request: &http::Request<B>, now: OffsetDateTime) -> Result<Option<Caller>, Error> {
-        let Some(keys) = &self.signing_keys else { return self.anybody(request.headers()).map(Some) };
+            return Ok(());
+        };
         let scope = self.methods.scope(request.uri().path());
         if scope == Some(None) {
-            return Ok(None);
+            return Ok(());
         }
         let caller = keys.authenticate(request.headers(), now)?;
-        match scope.flatten() {
-            Some(scope) if caller.scopes.contains(scope) => Ok(Some(caller)),
+        let admitted = match scope.flatten() {
+            Some(scope) if caller.scopes.contains(scope) => Ok(()),
             Some(scope) => Err(Error::PermissionDenied(scope.clone())),
             None => Err(Error::UnknownMethod),
-        }
+        };
+        request.extensions_mut().insert(caller);
+        admitted
     }
 
     fn anybody(&self, headers: &http::HeaderMap) -> Result<Caller, Error> {

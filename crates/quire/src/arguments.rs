@@ -1,3 +1,4 @@
+mod audit;
 mod limits;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -9,7 +10,7 @@ use clap::{
 use pagination::TokenVersion;
 use platform::{DEFAULT_WORKSPACE, Service};
 
-pub(crate) use self::limits::Limits;
+pub(crate) use self::{audit::AuditLog, limits::Limits};
 use crate::{imports::Import, services::SERVICES};
 
 /// gRPC services over Postgres; all their lists are paged the same way.
@@ -91,6 +92,9 @@ pub(crate) struct Serve {
     /// Load samples into the workspace `default`. Kinds of records that it already has are skipped
     #[arg(long, env = "QUIRE_SAMPLE", value_parser = BoolishValueParser::new())]
     pub(crate) sample: bool,
+
+    #[command(flatten)]
+    pub(crate) audit: AuditLog,
 
     #[command(flatten)]
     pub(crate) limits: Limits,

@@ -72,6 +72,8 @@ pub(crate) enum Error {
     Signal(io::Error),
     #[error("the system has no randomness for a token key: {0}")]
     Random(String),
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
     #[error("a task failed: {0}")]
     Task(#[from] tokio::task::JoinError),
 }

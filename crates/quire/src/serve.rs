@@ -23,6 +23,7 @@ use tonic_health::{
 use crate::{
     admin::{self, Admin},
     arguments::{Reflection, Serve},
+    audit::AuditLog,
     authentication,
     budget::bound_stream,
     database::{self, Database},
@@ -32,8 +33,9 @@ use crate::{
     listener::{Connections, Places, Protocol},
     open_files,
     private::Keeper,
-    reflection, sample,
-    services::Services,
+    reflection::{self, Door},
+    sample,
+    services::{Services, methods},
     stream_age,
 };
 
@@ -43,7 +45,7 @@ const BACKLOG: u32 = 4_096;
 pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let stopping = listen_for_signals()?;
     let Some(started) = stopping.run_until_cancelled(start(&arguments)).await else { return Ok(()) };
-    let Started { listeners, tls, keeper, platform, availability, bounds, mut services, metrics } = started?;
+    let Started { listeners, tls, keeper, platform, availability, bounds, mut services, audit, metrics } = started?;
     let database = platform.database.clone();
     let address = listeners.grpc.local_addr().unwrap_or(arguments.listen);
     if let Some(listener) = listeners.admin {
@@ -70,7 +72,7 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let (reporter, health_server) = tonic_health::server::health_reporter();
     let health = Health { reporter, availability, names: [&[""], services.names.as_slice()].concat() };
     health.begin().await;
-    let reflection = reflection(&arguments, &services, &platform)?;
+    let reflection = reflection(&arguments, &services, &platform, audit.clone())?;
     let draining = CancellationToken::new();
     let connections = Connections {
         protocol: Protocol::Grpc,
@@ -85,6 +87,7 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let serving = connections.accept(listeners.grpc);
     let drained = run(serving, health, stopping, draining, arguments.drain_timeout).await;
     tasks.wait().await;
+    audit.close().await;
     // An abandoned call still holds its database connection, which closes when the process ends.
     if let Drained::AllAnswered = drained {
         database.close();
@@ -112,6 +115,7 @@ struct Started {
     availability: Availability,
     bounds: Bounds,
     services: Services,
+    audit: AuditLog,
     metrics: PrometheusHandle,
 }
 
@@ -142,11 +146,12 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     platform.sign_ins = arguments.limits.sign_ins();
     let chosen = arguments.services();
     let bounds = arguments.limits.bounds();
-    let services = Services::open(&platform, &chosen, &availability, &bounds).await?;
+    let audit = AuditLog::open(&arguments.audit, &methods()?, platform.clock.clone())?;
+    let services = Services::open(&platform, &chosen, &availability, &bounds, &audit).await?;
     if arguments.sample {
-        sample::load(&platform, &chosen, &availability, &bounds).await?;
+        sample::load(&platform, &chosen, &availability, &bounds, &audit).await?;
     }
-    Ok(Started { listeners, tls, keeper, platform, availability, bounds, services, metrics })
+    Ok(Started { listeners, tls, keeper, platform, availability, bounds, services, audit, metrics })
 }
 
 impl Listeners {
@@ -187,13 +192,14 @@ fn places(arguments: &Serve) -> Arc<Places> {
 }
 
 /// The reflection service, or nothing if it is off.
-fn reflection(arguments: &Serve, services: &Services, platform: &Platform) -> Result<Router, Error> {
+fn reflection(arguments: &Serve, services: &Services, platform: &Platform, audit: AuditLog) -> Result<Router, Error> {
     let keys = match arguments.reflection {
         Reflection::Authenticated => platform.signing_keys.clone(),
         Reflection::Open => None,
         Reflection::Off => return Ok(Router::new()),
     };
-    reflection::router(&services.names, keys, platform.clock.clone(), arguments.limits.reflection_age())
+    let door = Door { keys, clock: platform.clock.clone(), audit };
+    reflection::router(&services.names, door, arguments.limits.reflection_age())
 }
 
 /// The services, and health and reflection, which are not measured.

@@ -8,6 +8,14 @@ mod access_tokens;
 #[path = "../../src/listener/activity.rs"]
 mod activity;
 mod admin;
+/// Like `deadline`.
+#[allow(dead_code, reason = "the program uses the rest")]
+#[path = "../../src/audit/allowance.rs"]
+mod allowance;
+mod audit;
+/// Like `deadline`.
+#[path = "../../src/audit/file.rs"]
+mod audit_file;
 mod budget;
 mod connections;
 mod crowds;
@@ -25,6 +33,10 @@ mod keys;
 #[path = "../../src/listener/lasting.rs"]
 mod lasting;
 mod limits;
+/// For `allowance`.
+#[allow(dead_code, reason = "the program uses the rest")]
+#[path = "../../src/audit/line.rs"]
+mod line;
 /// Like `deadline`.
 #[path = "../../src/listener/places.rs"]
 mod places;
