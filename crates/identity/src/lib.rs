@@ -121,8 +121,7 @@ impl IdentityService for Identity {
         let refreshed = sessions::refresh(self, &next.workspace, &refresh).await?.ok_or_else(|| failed(Some(id)))?;
         audit.note(|notes| notes.who.subject = Some(refreshed.session.subject.clone()));
         if refreshed.session.revoke_time.is_some() {
-            audit.note(|notes| notes.reason = Some("REFRESH_TOKEN_REUSED"));
-            tracing::warn!(session = %refreshed.id, "a refresh token was used twice; its session is revoked");
+            audit.note(|notes| (notes.reason, notes.target.ended_count) = (Some("REFRESH_TOKEN_REUSED"), Some(1)));
             return Err(Error::Unauthenticated.into());
         }
         // Concurrent refreshes may exceed the limit, but a token that was used must not be lost.

@@ -90,7 +90,7 @@ impl Line {
             self.code,
             Code::Cancelled | Code::DeadlineExceeded | Code::Unavailable | Code::Internal | Code::Unknown
         );
-        self.code == Code::Ok || (self.event == Event::Change && is_unknown)
+        self.code == Code::Ok || self.target.ended_count.is_some() || (self.event == Event::Change && is_unknown)
     }
 
     /// The line as JSON, without a line break. Everything but printable ASCII is escaped.
