@@ -1,5 +1,6 @@
 mod audit;
 mod limits;
+mod otlp;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -10,7 +11,7 @@ use clap::{
 use pagination::TokenVersion;
 use platform::{DEFAULT_WORKSPACE, Service};
 
-pub(crate) use self::{audit::AuditLog, limits::Limits};
+pub(crate) use self::{audit::AuditLog, limits::Limits, otlp::Otlp};
 use crate::{imports::Import, services::SERVICES};
 
 /// gRPC services over Postgres; all their lists are paged the same way.
@@ -95,6 +96,9 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) audit: AuditLog,
+
+    #[command(flatten)]
+    pub(crate) otlp: Otlp,
 
     #[command(flatten)]
     pub(crate) limits: Limits,

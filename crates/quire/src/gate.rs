@@ -15,6 +15,7 @@ use futures_util::StreamExt;
 use platform::{Audit, Clock, Error, MAX_OPEN_REQUEST_BYTES, now};
 use tokio::time::{error::Elapsed, timeout};
 use tonic::Status;
+use tracing::Instrument;
 
 use crate::{
     audit::{AuditLog, WORKSPACE_INVALID, note_caller},
@@ -97,8 +98,9 @@ pub(crate) async fn refused(status: Status, request: Request) -> Response {
 
 async fn measured(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     let mut audited = gate.audit.begin(&mut request);
-    let mut call = gate.measure.begin(request.uri().path());
-    let answer = Deadline::of(request.headers(), gate.bounds.call_timeout).bound(gate.answer(request, next)).await;
+    let mut call = gate.measure.begin(&request);
+    let answer = Deadline::of(request.headers(), gate.bounds.call_timeout).bound(gate.answer(request, next));
+    let answer = answer.instrument(call.span.clone()).await;
     call.is_answered_with(answer.headers());
     audited.is_answered_with(answer.headers());
     answer

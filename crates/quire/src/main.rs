@@ -23,12 +23,13 @@ mod sample;
 mod serve;
 mod services;
 mod stream_age;
+mod telemetry;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
+use error::Error;
 
 /// A page needs about two thousand small allocations.
 #[global_allocator]
@@ -37,15 +38,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::builder().parse_lossy(&arguments.log);
-    let is_terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal).init();
-
-    let done = match arguments.command {
-        Command::Serve(serve) => serve::serve(*serve).await,
-        Command::Migrate(migrate) => database::migrate(migrate).await,
-        Command::Import(import) => import::import(import).await,
-        Command::Keys(keys) => keys::run(keys).await,
+    let otlp = if let Command::Serve(serve) = &arguments.command { Some(&serve.otlp) } else { None };
+    let done = match telemetry::start(&arguments.log, otlp) {
+        Ok(export) => {
+            let done = run(arguments.command).await;
+            if let Some(export) = export {
+                export.stop().await;
+            }
+            done
+        }
+        Err(error) => Err(error),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -54,5 +56,14 @@ async fn main() -> ExitCode {
             eprintln!("quire: {}", error.to_string().replace('\n', " "));
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn run(command: Command) -> Result<(), Error> {
+    match command {
+        Command::Serve(serve) => serve::serve(*serve).await,
+        Command::Migrate(migrate) => database::migrate(migrate).await,
+        Command::Import(import) => import::import(import).await,
+        Command::Keys(keys) => keys::run(keys).await,
     }
 }

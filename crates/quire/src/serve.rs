@@ -36,7 +36,7 @@ use crate::{
     reflection::{self, Door},
     sample,
     services::{Services, methods},
-    stream_age,
+    stream_age, telemetry,
 };
 
 /// How many connections can wait to be accepted. If there are more, the system loses some of them.
@@ -139,6 +139,7 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
         ..PageTokens::new(token_keys)
     };
     let metrics = admin::measure()?;
+    telemetry::describe();
     let database = ::database::connect(options, arguments.limits.of_database());
     let keeper = private.map(|(server, settings)| Keeper::new(server, settings, database.clone()));
     let availability = Availability::watch(database.clone());

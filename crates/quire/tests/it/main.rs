@@ -46,4 +46,5 @@ mod registration;
 mod requests;
 mod serve;
 mod support;
+mod telemetry;
 mod tls;
