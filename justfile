@@ -27,6 +27,10 @@ bookshop:
 deny:
     cargo deny check licenses bans sources
 
+# Known vulnerabilities of the dependencies. It fetches https://github.com/rustsec/advisory-db.
+advisories:
+    cargo deny check advisories
+
 # All that CI does, in a clean clone.
 ci:
     bash .ci/run

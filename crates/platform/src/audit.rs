@@ -66,9 +66,9 @@ impl Audit {
         add(&mut self.lock());
     }
 
-    /// The notes so far.
-    pub fn notes(&self) -> AuditNotes {
-        self.lock().clone()
+    /// Takes the notes so far.
+    pub fn take(&self) -> AuditNotes {
+        std::mem::take(&mut self.lock())
     }
 
     fn lock(&self) -> MutexGuard<'_, AuditNotes> {

@@ -5,13 +5,16 @@ mod file;
 mod line;
 mod writer;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use access::Methods;
 use axum::{
     extract::Request,
     http::{
-        HeaderMap,
+        HeaderMap, HeaderValue, Uri,
         header::{AUTHORIZATION, USER_AGENT},
     },
 };
@@ -23,7 +26,7 @@ pub(crate) use self::line::WORKSPACE_INVALID;
 use self::{
     allowance::{Allowances, Origin},
     file::RotatedFile,
-    line::{Event, Kind, Line, kinds},
+    line::{Event, Line, kinds},
     writer::{Sink, Writer},
 };
 use crate::{arguments::AuditLog as Arguments, error::Error};
@@ -65,16 +68,15 @@ impl AuditLog {
         let notes = Audit::default();
         request.extensions_mut().insert(notes.clone());
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-        let path = request.uri().path();
         AuditedCall {
             log: self.clone(),
             notes,
-            kind: self.0.kinds.get(path).copied(),
-            method: path.trim_start_matches('/').chars().take(METHOD_CHARACTERS).collect(),
+            uri: request.uri().clone(),
             address: peer.map(|peer| peer.ip().to_canonical()),
-            user_agent: user_agent(request.headers()),
+            user_agent: request.headers().get(USER_AGENT).cloned(),
             has_credential: request.headers().contains_key(AUTHORIZATION),
-            status: Some(Status::cancelled("")),
+            code: Code::Cancelled,
+            reason: None,
         }
     }
 
@@ -107,56 +109,58 @@ pub(crate) fn note_caller(request: &Request) {
 pub(crate) struct AuditedCall {
     log: AuditLog,
     notes: Audit,
-    kind: Option<Kind>,
-    method: String,
-    address: Option<std::net::IpAddr>,
-    user_agent: Option<String>,
+    uri: Uri,
+    address: Option<IpAddr>,
+    user_agent: Option<HeaderValue>,
     has_credential: bool,
-    /// `None` if it has succeeded.
-    status: Option<Status>,
+    code: Code,
+    /// The reason that the answer tells.
+    reason: Option<String>,
 }
 
 impl AuditedCall {
     /// Takes the outcome from an answer's headers.
     pub(crate) fn is_answered_with(&mut self, headers: &HeaderMap) {
-        self.status = Status::from_header_map(headers).filter(|status| status.code() != Code::Ok);
+        let status = Status::from_header_map(headers);
+        self.code = status.as_ref().map_or(Code::Ok, Status::code);
+        self.reason = status.and_then(|status| status.get_details_error_info()).map(|info| info.reason);
     }
 
+    /// Why the call failed. An answer does not tell why a caller is unknown.
     fn reason(&self, noted: Option<&'static str>, event: Event) -> Option<String> {
-        let status = self.status.as_ref()?;
-        let told = || status.get_details_error_info().map(|info| info.reason);
-        let supposed = || match (status.code(), event, self.has_credential) {
-            (Code::Unauthenticated, Event::Login, _) => Some("SECRET_INVALID".to_owned()),
-            (Code::Unauthenticated, _, true) => Some("ACCESS_TOKEN_INVALID".to_owned()),
-            (Code::Unauthenticated, _, false) => Some("CREDENTIAL_MISSING".to_owned()),
-            _ => None,
+        let supposed = match (self.code, event, self.has_credential) {
+            (Code::Unauthenticated, Event::Login, _) => Some("SECRET_INVALID"),
+            (Code::Unauthenticated, _, true) => Some("ACCESS_TOKEN_INVALID"),
+            (Code::Unauthenticated, _, false) => Some("CREDENTIAL_MISSING"),
+            (_, _, _) => None,
         };
-        noted.map(str::to_owned).or_else(told).or_else(supposed)
+        noted.map(str::to_owned).or_else(|| self.reason.clone()).or_else(|| supposed.map(str::to_owned))
     }
 }
 
 impl Drop for AuditedCall {
     fn drop(&mut self) {
-        let code = self.status.as_ref().map_or(Code::Ok, Status::code);
-        let notes = self.notes.notes();
-        let Some(event) = Event::of(self.kind, code, notes.reason) else { return };
+        let notes = self.notes.take();
+        let path = self.uri.path();
+        let kind = self.log.0.kinds.get(path).copied();
+        let Some(event) = Event::of(kind, self.code, notes.reason) else { return };
         self.log.write(Line {
             time: timestamp(now(&self.log.0.clock)),
             event,
-            method: std::mem::take(&mut self.method),
-            code,
+            method: path.trim_start_matches('/').chars().take(METHOD_CHARACTERS).collect(),
+            code: self.code,
             reason: self.reason(notes.reason, event),
             who: notes.who,
             address: self.address,
-            user_agent: self.user_agent.take(),
+            user_agent: self.user_agent.as_ref().map(visible),
             target: notes.target,
             suppressed_count: None,
         });
     }
 }
 
-/// The user agent in visible ASCII.
-fn user_agent(headers: &HeaderMap) -> Option<String> {
+/// A user agent in visible ASCII.
+fn visible(user_agent: &HeaderValue) -> String {
     let visible = |byte: &u8| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '?' };
-    Some(headers.get(USER_AGENT)?.as_bytes().iter().take(USER_AGENT_CHARACTERS).map(visible).collect())
+    user_agent.as_bytes().iter().take(USER_AGENT_CHARACTERS).map(visible).collect()
 }

@@ -64,10 +64,9 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn attributes(attributes: &[opentelemetry_proto::tonic::common::v1::KeyValue]) -> BTreeMap<String, String> {
-    let text = |value: &Value| match value {
-        Value::StringValue(text) => text.clone(),
-        Value::IntValue(number) => number.to_string(),
-        other => format!("{other:?}"),
+    let text = |value: &Value| {
+        let number = if let Value::IntValue(number) = value { Some(number.to_string()) } else { None };
+        if let Value::StringValue(text) = value { text.clone() } else { number.unwrap_or_default() }
     };
     let pairs =
         attributes.iter().filter_map(|pair| Some((pair.key.clone(), text(pair.value.as_ref()?.value.as_ref()?))));
