@@ -19,33 +19,30 @@ impl Access {
     }
 
     /// Admits a call, and adds its [`Caller`] to the call's extensions. A method that requires no credential has no
-    /// caller.
+    /// caller. A call that is refused after its access token was verified has one too, so that a log can say who it was.
     ///
     /// # Errors
     ///
     /// [`Error::Unauthenticated`], [`Error::PermissionDenied`], [`Error::UnknownMethod`] for a method that is not in the
     /// contract, or [`Error::Workspace`].
     pub fn admit<B>(&self, request: &mut http::Request<B>, now: OffsetDateTime) -> Result<(), Error> {
-        if let Some(caller) = self.caller(request, now)? {
+        let Some(keys) = &self.signing_keys else {
+            let caller = self.anybody(request.headers())?;
             request.extensions_mut().insert(caller);
-        }
-        Ok(())
-    }
-
-    /// Returns the caller of an admitted call, or `None` if the method requires no credential.
-    fn caller<B>(&self, request: &http::Request<B>, now: OffsetDateTime) -> Result<Option<Caller>, Error> {
-        let Some(keys) = &self.signing_keys else { return self.anybody(request.headers()).map(Some) };
+            return Ok(());
+        };
         let requirement = self.methods.requirement(request.uri().path());
         if requirement == Some(&Requirement::Nothing) {
-            return Ok(None);
+            return Ok(());
         }
         let caller = keys.authenticate(request.headers(), now)?;
-        match requirement {
-            Some(Requirement::Scope(scope)) => caller.check(scope)?,
-            Some(Requirement::Nothing | Requirement::AccessToken) => {}
-            None => return Err(Error::UnknownMethod),
-        }
-        Ok(Some(caller))
+        let admitted = match requirement {
+            Some(Requirement::Scope(scope)) => caller.check(scope),
+            Some(Requirement::Nothing | Requirement::AccessToken) => Ok(()),
+            None => Err(Error::UnknownMethod),
+        };
+        request.extensions_mut().insert(caller);
+        admitted
     }
 
     fn anybody(&self, headers: &http::HeaderMap) -> Result<Caller, Error> {

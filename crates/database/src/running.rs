@@ -13,6 +13,8 @@ use tokio::{
     time::{error::Elapsed, timeout},
 };
 
+use tracing::Instrument;
+
 use crate::pool::{Pool, Pooled};
 
 /// How long a statement may run without its caller before it is cancelled, and then before each further cancel.
@@ -71,7 +73,7 @@ impl<T: Send + 'static> Drop for Running<T> {
         if let Some(work) = self.work.take()
             && let Ok(tokio) = Handle::try_current()
         {
-            tokio.spawn(finish(work, Arc::clone(&self.pool), self.pid, self.generation));
+            tokio.spawn(finish(work, Arc::clone(&self.pool), self.pid, self.generation).in_current_span());
         }
     }
 }

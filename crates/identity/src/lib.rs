@@ -13,7 +13,7 @@ use database::Database;
 pub use input::api_key_fields;
 use keyset::{CatalogueError, List};
 pub use lists::{API_KEYS, SESSIONS};
-use platform::{Caller, Error, Opened, Platform, Resource, Retention, Scope, Service, now, parse_id, timestamp};
+use platform::{Audit, Caller, Error, Opened, Platform, Resource, Retention, Scope, Service, now, parse_id, timestamp};
 use quire_proto::{
     identity::v1::{
         CreateApiKeyRequest, CreateApiKeyResponse, CreateSessionRequest, CreateSessionResponse, Credentials,
@@ -96,35 +96,45 @@ type Answer<T> = Result<Response<T>, Status>;
 impl IdentityService for Identity {
     async fn create_session(&self, request: Request<CreateSessionRequest>) -> Answer<CreateSessionResponse> {
         let key = self.signing_key()?;
+        let audit = Audit::of(&request);
         let (device, peer, now) = (input::device(&request), request.remote_addr(), now(&self.platform.clock));
         let failed = |id| self.sign_ins.failed(peer, id, now);
         let CreateSessionRequest { secret, scopes } = request.into_inner();
         let KeySecret { workspace, id, bytes } = KeySecret::read(&secret).ok_or_else(|| failed(None))?;
+        audit.note(|notes| (notes.who.workspace, notes.who.api_key_id) = (Some(workspace.clone()), Some(id)));
         let api_key = api_keys::find_usable(self, &workspace, id, &hash(&bytes)).await?;
         let api_key = api_key.ok_or_else(|| failed(Some(id)))?;
         self.sign_ins.succeeded(id, now)?;
         let (new, refresh) = input::new_session(api_key, scopes, device, &self.platform)?;
+        audit.note(|notes| (notes.target.session_id, notes.target.scopes) = (Some(new.id), new.scopes.clone()));
         let begun = sessions::insert(self, &workspace, &new).await?.ok_or(Error::Unauthenticated)?;
+        audit.note(|notes| notes.who.subject = Some(begun.session.subject.clone()));
         let credentials = Some(credentials(key, &begun, &refresh)?);
         Ok(Response::new(CreateSessionResponse { session: Some(begun.session), credentials }))
     }
 
     async fn refresh_session(&self, request: Request<RefreshSessionRequest>) -> Answer<RefreshSessionResponse> {
         let key = self.signing_key()?;
+        let audit = Audit::of(&request);
         let (peer, now) = (request.remote_addr(), now(&self.platform.clock));
         let failed = |id| self.sign_ins.failed(peer, id, now);
         let used = RefreshToken::read(&request.into_inner().refresh_token).ok_or_else(|| failed(None))?;
         let id = used.session_id;
+        audit.note(|notes| (notes.who.workspace, notes.target.session_id) = (Some(used.workspace.clone()), Some(id)));
         // Before the token is used, because a used token is worth nothing.
         self.sign_ins.check(id, now)?;
         let (refreshed, next) = match sessions::refresh(self, &used, used.next()?).await? {
             Used::Refreshed(refreshed, next) => (refreshed, next),
-            Used::Revoked => {
-                tracing::warn!(session = %id, "a refresh token was used again; its session is revoked");
+            Used::Revoked(subject) => {
+                audit.note(|notes| {
+                    notes.who.subject = Some(subject);
+                    (notes.reason, notes.target.ended_count) = (Some("REFRESH_TOKEN_REUSED"), Some(1));
+                });
                 return Err(Error::Unauthenticated.into());
             }
             Used::Unknown => return Err(failed(Some(id)).into()),
         };
+        audit.note(|notes| notes.who.subject = Some(refreshed.session.subject.clone()));
         // Concurrent refreshes may exceed the limit, but a token that was used must not be lost.
         let _: Result<(), Error> = self.sign_ins.succeeded(id, now);
         let credentials = Some(credentials(key, &refreshed, &next)?);
@@ -154,22 +164,31 @@ impl IdentityService for Identity {
     }
 
     async fn revoke_session(&self, request: Request<RevokeSessionRequest>) -> Answer<RevokeSessionResponse> {
-        let caller = Caller::of(&request)?;
+        let (caller, audit) = (Caller::of(&request)?, Audit::of(&request));
         let id = parse_id("id", &request.into_inner().id)?;
+        audit.note(|notes| notes.target.session_id = Some(id));
         let session = sessions::revoke(self, &caller, id).await?;
         let session = session.ok_or_else(|| no_session("id", id))?;
+        audit.note(|notes| notes.target.subject = Some(session.subject.clone()));
         Ok(Response::new(RevokeSessionResponse { session: Some(session) }))
     }
 
     async fn revoke_sessions(&self, request: Request<RevokeSessionsRequest>) -> Answer<RevokeSessionsResponse> {
-        let caller = Caller::of(&request)?;
+        let (caller, audit) = (Caller::of(&request)?, Audit::of(&request));
         let subject = input::subject(request.into_inner())?;
-        Ok(Response::new(sessions::revoke_of_subject(self, &caller, &subject).await?))
+        audit.note(|notes| notes.target.subject = Some(subject.clone()));
+        let revoked = sessions::revoke_of_subject(self, &caller, &subject).await?;
+        audit.note(|notes| notes.target.ended_count = Some(revoked.revoked_count));
+        Ok(Response::new(revoked))
     }
 
     async fn create_api_key(&self, request: Request<CreateApiKeyRequest>) -> Answer<CreateApiKeyResponse> {
-        let caller = Caller::of(&request)?;
+        let (caller, audit) = (Caller::of(&request)?, Audit::of(&request));
         let (new, secret) = input::new_api_key(request.into_inner(), &caller, &self.platform)?;
+        audit.note(|notes| {
+            notes.target.api_key_id = Some(new.id);
+            (notes.target.subject, notes.target.scopes) = (Some(new.subject.clone()), new.scopes.clone());
+        });
         let api_key = api_keys::insert(self, &caller, &new).await?;
         Ok(Response::new(CreateApiKeyResponse { api_key: Some(api_key), secret: secret.text() }))
     }
@@ -183,11 +202,17 @@ impl IdentityService for Identity {
     }
 
     async fn revoke_api_key(&self, request: Request<RevokeApiKeyRequest>) -> Answer<RevokeApiKeyResponse> {
-        let caller = Caller::of(&request)?;
+        let (caller, audit) = (Caller::of(&request)?, Audit::of(&request));
         let RevokeApiKeyRequest { id, keep_descendants } = request.into_inner();
         let id = parse_id("id", &id)?;
+        audit.note(|notes| notes.target.api_key_id = Some(id));
         let revoked = api_keys::revoke(self, &caller, id, keep_descendants).await?;
-        Ok(Response::new(revoked.ok_or_else(|| no_api_key("id", id))?))
+        let revoked = revoked.ok_or_else(|| no_api_key("id", id))?;
+        audit.note(|notes| {
+            notes.target.subject = revoked.api_key.as_ref().map(|api_key| api_key.subject.clone());
+            notes.target.ended_count = Some(revoked.revoked_key_count + revoked.revoked_session_count);
+        });
+        Ok(Response::new(revoked))
     }
 }
 

@@ -8,6 +8,8 @@ use sqlx::{
     query::Query,
 };
 
+use tracing::{Instrument, field::Empty};
+
 use crate::error::{is_in_failed_transaction, is_outdated_plan};
 
 /// A statement and its values. It owns both, so it can be moved to a task and run more than once.
@@ -76,10 +78,39 @@ impl Statement {
     /// transaction, the statement then runs once more, unless its values are large; it has not done anything before. A
     /// transaction has failed by then.
     ///
+    /// It has a span of the level debug, with fields of OpenTelemetry's conventions for databases: the SQL, which has no
+    /// values, and the number of rows or the error's SQLSTATE.
+    ///
     /// # Errors
     ///
     /// Those of the statement.
     pub async fn fetch_all(self, connection: &mut PgConnection) -> sqlx::Result<Vec<PgRow>> {
+        let operation = || self.sql().split_whitespace().next().unwrap_or_default();
+        let span = tracing::debug_span!(
+            "statement",
+            otel.name = operation(),
+            otel.kind = "client",
+            otel.status_code = Empty,
+            db.system.name = "postgresql",
+            db.query.text = self.sql(),
+            db.response.returned_rows = Empty,
+            error.r#type = Empty,
+        );
+        let rows = self.run(connection).instrument(span.clone()).await;
+        match &rows {
+            Ok(rows) => {
+                span.record("db.response.returned_rows", rows.len());
+            }
+            Err(error) => {
+                let code = error.as_database_error().and_then(|error| error.code());
+                span.record("error.type", code.as_deref().unwrap_or("_OTHER"));
+                span.record("otel.status_code", "ERROR");
+            }
+        }
+        rows
+    }
+
+    async fn run(self, connection: &mut PgConnection) -> sqlx::Result<Vec<PgRow>> {
         let again = (!self.is_large).then(|| self.clone());
         let rows = self.query()?.fetch_all(&mut *connection).await;
         match rows {

@@ -4,7 +4,7 @@ use pagination::Direction;
 use sqlx::postgres::PgRow;
 
 use crate::{
-    Error, List,
+    Error, List, Rarely,
     list::Opened,
     listing::UnfitRows,
     measure,
@@ -86,7 +86,11 @@ impl List {
                 false
             }
             UnfitRows::Placeholder => {
-                tracing::warn!(list = self.listing.name, reason = %unfit, "a row that no message can carry is a placeholder");
+                static LOGGED: Rarely = Rarely::new();
+                if let Some(times) = LOGGED.times() {
+                    let list = self.listing.name;
+                    tracing::warn!(list, reason = %unfit, times, "a row that no message can carry is a placeholder");
+                }
                 measure::unfit_row(&self.paging, self.listing.name);
                 let keys = self.listing.orders.iter().flat_map(|order| order.keys).map(|key| key.expression);
                 layout.put_placeholder(row, &keys.collect::<Vec<_>>(), &mut encoded.bytes);

@@ -147,6 +147,8 @@ mod plan;
 mod prefix;
 mod query;
 mod rarely;
+#[cfg(feature = "tonic")]
+mod reference;
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("../recipes.md")]
 pub mod recipes {}

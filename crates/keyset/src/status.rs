@@ -3,7 +3,7 @@ use std::fmt;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::{Error, Failure, Rarely, Unfit, error::hint};
+use crate::{Error, Failure, Rarely, Unfit, error::hint, reference::logged};
 
 impl From<Error> for Status {
     /// Tells the caller everything that is wrong with the request, and nothing about internal errors. See
@@ -15,7 +15,10 @@ impl From<Error> for Status {
             Error::TooSlow { .. } => Status::resource_exhausted(error.to_string()),
             Error::Listing { .. } | Error::Outdated { .. } | Error::Seal(_) => internal_status(&error),
             Error::Row { list, row, reason, page_token, error_domain } => {
-                tracing::warn!(list, row, %reason, "no message can carry a row");
+                static LOGGED: Rarely = Rarely::new();
+                if let Some(times) = LOGGED.times() {
+                    tracing::warn!(list, row, %reason, times, "no message can carry a row");
+                }
                 let (code, reason) = match reason {
                     Unfit::TooLarge(_) => (Code::ResourceExhausted, "ROW_TOO_LARGE"),
                     Unfit::Value(_) => (Code::Internal, "ROW_INVALID"),
@@ -37,8 +40,7 @@ pub fn internal_status(error: &dyn std::error::Error) -> Status {
 }
 
 fn internal(error: impl fmt::Display) -> Status {
-    let reference = reference();
-    tracing::error!(reference, %error, "internal error");
+    let reference = logged(error.to_string());
     Status::internal(format!("internal error; its reference in the log is {reference}"))
 }
 
@@ -69,9 +71,4 @@ pub fn database_status(error: &sqlx::Error) -> Status {
         }
         Failure::Changed | Failure::Inside => internal(format_args!("{error}{}", hint(error))),
     }
-}
-
-fn reference() -> String {
-    let random = getrandom::u64().unwrap_or_default();
-    format!("{random:016x}")
 }

@@ -1,6 +1,7 @@
 //! What every service of Quire shares: the caller, the database handle, the sources of time and ids, validation, and
 //! the one conversion of errors to a `Status`. A service itself contains only its domain.
 
+mod audit;
 mod clock;
 mod create;
 mod error;
@@ -20,6 +21,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use access::SigningKeys;
 pub use access::{Caller, DEFAULT_WORKSPACE, Scope, WORKSPACE_METADATA};
+pub use audit::{Audit, AuditCaller, AuditNotes, AuditTarget};
 pub use clock::Clock;
 pub use create::{Existing, KeyPair, NewRow, create, matched, without_repeated};
 use database::Database;

@@ -1,4 +1,6 @@
+mod audit;
 mod limits;
+mod otlp;
 mod retention;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -10,7 +12,7 @@ use clap::{
 use pagination::TokenVersion;
 use platform::{DEFAULT_WORKSPACE, Service};
 
-pub(crate) use self::{limits::Limits, retention::Retention};
+pub(crate) use self::{audit::AuditLog, limits::Limits, otlp::Otlp, retention::Retention};
 use crate::{imports::Import, services::SERVICES};
 
 /// gRPC services over Postgres; all their lists are paged the same way.
@@ -108,6 +110,12 @@ pub(crate) struct Serve {
     /// Load samples into the workspace `default`. Kinds of records that it already has are skipped
     #[arg(long, env = "QUIRE_SAMPLE", value_parser = BoolishValueParser::new())]
     pub(crate) sample: bool,
+
+    #[command(flatten)]
+    pub(crate) audit: AuditLog,
+
+    #[command(flatten)]
+    pub(crate) otlp: Otlp,
 
     #[command(flatten)]
     pub(crate) retention: Retention,

@@ -86,6 +86,10 @@ pub(crate) enum Error {
     Signal(io::Error),
     #[error("the system has no randomness for a token key: {0}")]
     Random(String),
+    #[error("{0} is not the address of a collector: write it as in http://127.0.0.1:4317")]
+    OtlpEndpoint(String),
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
     #[error("a task failed: {0}")]
     Task(#[from] tokio::task::JoinError),
 }

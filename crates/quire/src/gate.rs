@@ -1,4 +1,4 @@
-//! The middleware of every call to a service: metrics, the deadline, authorization, and the availability of the
+//! The middleware of every call to a service: metrics, the audit log, the deadline, authorization, and the availability of the
 //! database.
 
 use std::{sync::Arc, time::Duration};
@@ -12,11 +12,13 @@ use axum::{
 };
 use database::Availability;
 use futures_util::StreamExt;
-use platform::{Clock, Error, MAX_OPEN_REQUEST_BYTES, now};
+use platform::{Audit, Clock, Error, MAX_OPEN_REQUEST_BYTES, now};
 use tokio::time::{error::Elapsed, timeout};
 use tonic::Status;
+use tracing::Instrument;
 
 use crate::{
+    audit::{AuditLog, WORKSPACE_INVALID, note_caller},
     budget::{Budget, Party},
     measure::Measure,
     protocol,
@@ -28,6 +30,7 @@ const MESSAGE_LIMIT: Duration = Duration::from_millis(100);
 /// The middleware around services.
 pub(crate) struct Gate {
     pub(crate) measure: Measure,
+    pub(crate) audit: AuditLog,
     pub(crate) access: Access,
     pub(crate) clock: Clock,
     pub(crate) availability: Availability,
@@ -49,7 +52,12 @@ impl Gate {
     }
 
     async fn answer(&self, mut request: Request, next: Next) -> Response {
-        if let Err(error) = self.access.admit(&mut request, now(&self.clock)) {
+        let admitted = self.access.admit(&mut request, now(&self.clock));
+        note_caller(&request);
+        if let Err(error) = admitted {
+            if let access::Error::Workspace = error {
+                Audit::of_http(&request).note(|notes| notes.reason = Some(WORKSPACE_INVALID));
+            }
             return refused(Status::from(Error::from(error)), request).await;
         }
         if !self.availability.is_available() {
@@ -88,9 +96,12 @@ pub(crate) async fn refused(status: Status, request: Request) -> Response {
     status.into_http()
 }
 
-async fn measured(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
-    let mut call = gate.measure.begin(request.uri().path());
-    let answer = protocol::answer(request, gate.bounds.call_timeout, |request| gate.answer(request, next)).await;
+async fn measured(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+    let mut audited = gate.audit.begin(&mut request);
+    let mut call = gate.measure.begin(&request);
+    let answer = protocol::answer(request, gate.bounds.call_timeout, |request| gate.answer(request, next));
+    let answer = answer.instrument(call.span.clone()).await;
     call.is_answered_with(answer.headers());
+    audited.is_answered_with(answer.headers());
     answer
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod arguments;
+mod audit;
 mod authentication;
 mod budget;
 mod client;
@@ -26,13 +27,13 @@ mod sample;
 mod serve;
 mod services;
 mod stream_age;
+mod telemetry;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
 use error::Error;
-use tracing_subscriber::EnvFilter;
 
 /// A page needs about two thousand small allocations.
 #[global_allocator]
@@ -53,18 +54,21 @@ fn run() -> Result<(), Error> {
     if arguments.command.uses_private_postgres() {
         process::remove_postgres_variables()?;
     }
-    let filter = EnvFilter::builder().parse_lossy(&arguments.log);
-    let with_colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(with_colours).init();
-    execute(arguments.command)
+    execute(arguments)
 }
 
 #[tokio::main]
-async fn execute(command: Command) -> Result<(), Error> {
-    match command {
+async fn execute(Arguments { command, log }: Arguments) -> Result<(), Error> {
+    let otlp = if let Command::Serve(serve) = &command { Some(&serve.otlp) } else { None };
+    let export = telemetry::start(&log, otlp)?;
+    let done = match command {
         Command::Serve(serve) => serve::serve(*serve).await,
         Command::Migrate(migrate) => database::migrate(migrate).await,
         Command::Import(import) => import::import(import).await,
         Command::Keys(keys) => keys::run(keys).await,
+    };
+    if let Some(export) = export {
+        export.stop().await;
     }
+    done
 }

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use access::Methods;
+use axum::extract::Request;
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use tokio::time::Instant;
 use tonic::{Code, Status, codegen::http::HeaderMap};
+use tracing::{Span, field::Empty};
+
+use crate::telemetry::follow;
 
 const CALLS: &str = "grpc_server_handled_total";
 const SECONDS: &str = "grpc_server_handling_seconds";
@@ -23,12 +27,24 @@ impl Measure {
         Self(methods)
     }
 
-    /// Starts to measure a call with this path, as in `/memory.v1.MemoryService/GetMemory`.
-    pub(crate) fn begin(&self, path: &str) -> MeasuredCall {
+    /// Starts to measure a call.
+    pub(crate) fn begin(&self, request: &Request) -> MeasuredCall {
+        let path = request.uri().path();
         let (service, method) = path.strip_prefix('/').and_then(|path| path.split_once('/')).unwrap_or_default();
         let method = if self.0.has(path) { method } else { "unknown" };
+        let span = tracing::debug_span!(
+            "call",
+            otel.name = format!("{service}/{method}"),
+            otel.kind = "server",
+            otel.status_code = Empty,
+            rpc.system = "grpc",
+            rpc.service = service,
+            rpc.method = method,
+            rpc.grpc.status_code = Empty,
+        );
+        follow(&span, request.headers());
         let (service, method) = (service.to_owned(), method.to_owned());
-        MeasuredCall { service, method, begin: Instant::now(), code: Code::Cancelled }
+        MeasuredCall { service, method, begin: Instant::now(), code: Code::Cancelled, span }
     }
 }
 
@@ -40,6 +56,8 @@ pub(crate) struct MeasuredCall {
     method: String,
     begin: Instant,
     code: Code,
+    /// The span of the call.
+    pub(crate) span: Span,
 }
 
 impl MeasuredCall {
@@ -52,10 +70,27 @@ impl MeasuredCall {
 
 impl Drop for MeasuredCall {
     fn drop(&mut self) {
+        self.span.record("rpc.grpc.status_code", self.code as i32);
+        if is_of_the_server(self.code) {
+            self.span.record("otel.status_code", "ERROR");
+        }
         let elapsed: Duration = self.begin.elapsed();
         let (service, method) = (std::mem::take(&mut self.service), std::mem::take(&mut self.method));
         histogram!(SECONDS, "grpc_service" => service.clone(), "grpc_method" => method.clone()).record(elapsed);
         let code = if self.code == Code::Ok { "OK".to_owned() } else { format!("{:?}", self.code) };
         counter!(CALLS, "grpc_service" => service, "grpc_method" => method, "grpc_code" => code).increment(1);
     }
+}
+
+/// Whether the code is an error of the server, as OpenTelemetry's conventions for gRPC see it.
+fn is_of_the_server(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+    )
 }

@@ -14,12 +14,20 @@ use tonic::{Status, service::Routes};
 use tonic_health::pb::health_server;
 use tonic_reflection::server::Builder;
 
-use crate::{error::Error, gate::refused, stream_age};
+use crate::{audit::AuditLog, error::Error, gate::refused, stream_age};
 
-/// Reflection of the services with these names, in both versions. With signing keys, a caller needs an access token,
-/// with any scope. A stream should be as short as a call, because its
+/// Who may use reflection.
+#[derive(Debug, Clone)]
+pub(crate) struct Door {
+    /// With signing keys, a caller needs an access token, with any scope.
+    pub(crate) keys: Option<SigningKeys>,
+    pub(crate) clock: Clock,
+    pub(crate) audit: AuditLog,
+}
+
+/// Reflection of the services with these names, in both versions. A stream should be as short as a call, because its
 /// requests may never arrive completely.
-pub(crate) fn router(names: &[&str], keys: Option<SigningKeys>, clock: Clock, age: Duration) -> Result<Router, Error> {
+pub(crate) fn router(names: &[&str], door: Door, age: Duration) -> Result<Router, Error> {
     let builder = || {
         let builder = Builder::configure()
             .register_encoded_file_descriptor_set(quire_proto::FILE_DESCRIPTOR_SET)
@@ -34,16 +42,18 @@ pub(crate) fn router(names: &[&str], keys: Option<SigningKeys>, clock: Clock, ag
         .into_axum_router()
         .reset_fallback()
         .route_layer(from_fn_with_state(age, stream_age::bound))
-        .route_layer(from_fn_with_state((keys, clock), authenticated)))
+        .route_layer(from_fn_with_state(door, authenticated)))
 }
 
-async fn authenticated(
-    State((keys, clock)): State<(Option<SigningKeys>, Clock)>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn authenticated(State(door): State<Door>, mut request: Request, next: Next) -> Response {
+    let Door { keys, clock, audit } = door;
     match keys.map(|keys| keys.authenticate(request.headers(), now(&clock))) {
-        Some(Err(error)) => refused(Status::from(CallError::from(error)), request).await,
+        Some(Err(error)) => {
+            let mut audited = audit.begin(&mut request);
+            let answer = refused(Status::from(CallError::from(error)), request).await;
+            audited.is_answered_with(answer.headers());
+            answer
+        }
         Some(Ok(_)) | None => next.run(request).await,
     }
 }

@@ -10,7 +10,7 @@ use tonic::{
     transport::{Channel, Endpoint, Server},
 };
 
-use crate::{client::Client, error::Error, gate::Bounds, records::Records, services::Services};
+use crate::{audit::AuditLog, client::Client, error::Error, gate::Bounds, records::Records, services::Services};
 
 /// Loads the samples of these services into the workspace `default`. Kinds of records that the workspace already has
 /// are skipped.
@@ -19,8 +19,9 @@ pub(crate) async fn load(
     services: &[&'static Service],
     availability: &Availability,
     bounds: &Bounds,
+    audit: &AuditLog,
 ) -> Result<(), Error> {
-    let server = OpenServer::start(platform, services, availability, bounds).await?;
+    let server = OpenServer::start(platform, services, availability, bounds, audit).await?;
     let mut client = Client::in_workspace(server.channel.clone(), DEFAULT_WORKSPACE)?;
     for service in services {
         for import in service.imports {
@@ -63,9 +64,10 @@ impl OpenServer {
         services: &[&'static Service],
         availability: &Availability,
         bounds: &Bounds,
+        audit: &AuditLog,
     ) -> Result<Self, Error> {
         let platform = Platform { signing_keys: None, ..platform.clone() };
-        let routes = Services::open(&platform, services, availability, bounds).await?.routes;
+        let routes = Services::open(&platform, services, availability, bounds, audit).await?.routes;
         let failed = |source| Error::Sample(format!("no socket: {source}"));
         let dir = tempfile::tempdir().map_err(failed)?;
         let path = dir.path().join("s");

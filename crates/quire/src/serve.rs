@@ -23,6 +23,7 @@ use tonic_health::{
 use crate::{
     admin::{self, Admin},
     arguments::{Reflection, Serve},
+    audit::AuditLog,
     authentication,
     budget::bound_stream,
     database::{self, Database},
@@ -31,9 +32,11 @@ use crate::{
     listener::{Connections, Places, Protocol},
     open_files,
     private::Keeper,
-    protocol, reflection, sample,
-    services::Services,
-    stream_age,
+    protocol,
+    reflection::{self, Door},
+    sample,
+    services::{Services, methods},
+    stream_age, telemetry,
 };
 
 /// How many connections can wait to be accepted. If there are more, the system loses some of them.
@@ -42,7 +45,7 @@ const BACKLOG: u32 = 4_096;
 pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let stopping = listen_for_signals()?;
     let Some(started) = stopping.run_until_cancelled(start(&arguments)).await else { return Ok(()) };
-    let Started { listeners, tls, keeper, platform, availability, bounds, mut services, metrics } = started?;
+    let Started { listeners, tls, keeper, platform, availability, bounds, mut services, audit, metrics } = started?;
     let database = platform.database.clone();
     let address = listeners.grpc.local_addr().unwrap_or(arguments.listen);
     if let Some(listener) = listeners.admin {
@@ -67,7 +70,7 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let health =
         Health { reporter, availability: availability.clone(), names: [&[""], services.names.as_slice()].concat() };
     health.begin().await;
-    let reflection = reflection(&arguments, &services, &platform)?;
+    let reflection = reflection(&arguments, &services, &platform, audit.clone())?;
     let draining = CancellationToken::new();
     let connections = Connections {
         protocol: Protocol::Grpc,
@@ -83,6 +86,7 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let drained = run(serving, health, stopping, draining, arguments.drain_timeout).await;
     sweeping.await?;
     availability.end();
+    audit.close().await;
     // An abandoned call still holds its database connection, which closes when the process ends.
     if let Drained::AllAnswered = drained {
         database.close();
@@ -110,6 +114,7 @@ struct Started {
     availability: Availability,
     bounds: Bounds,
     services: Services,
+    audit: AuditLog,
     metrics: PrometheusHandle,
 }
 
@@ -133,6 +138,7 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
         ..PageTokens::new(token_keys)
     };
     let metrics = admin::measure()?;
+    telemetry::describe();
     let database = ::database::connect(options, arguments.limits.of_database());
     let signing_keys = match signing_keys {
         Some(keys) => Some(keys.for_audience(&audience(arguments, &database).await?)),
@@ -146,11 +152,12 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     platform.retention = arguments.retention.of_platform();
     let chosen = arguments.services();
     let bounds = arguments.limits.bounds();
-    let services = Services::open(&platform, &chosen, &availability, &bounds).await?;
+    let audit = AuditLog::open(&arguments.audit, &methods()?, platform.clock.clone())?;
+    let services = Services::open(&platform, &chosen, &availability, &bounds, &audit).await?;
     if arguments.sample {
-        sample::load(&platform, &chosen, &availability, &bounds).await?;
+        sample::load(&platform, &chosen, &availability, &bounds, &audit).await?;
     }
-    Ok(Started { listeners, tls, keeper, platform, availability, bounds, services, metrics })
+    Ok(Started { listeners, tls, keeper, platform, availability, bounds, services, audit, metrics })
 }
 
 /// The audience of access tokens.
@@ -199,13 +206,14 @@ fn places(arguments: &Serve) -> Arc<Places> {
 }
 
 /// The reflection service, or nothing if it is off.
-fn reflection(arguments: &Serve, services: &Services, platform: &Platform) -> Result<Router, Error> {
+fn reflection(arguments: &Serve, services: &Services, platform: &Platform, audit: AuditLog) -> Result<Router, Error> {
     let keys = match arguments.reflection {
         Reflection::Authenticated => platform.signing_keys.clone(),
         Reflection::Open => None,
         Reflection::Off => return Ok(Router::new()),
     };
-    reflection::router(&services.names, keys, platform.clock.clone(), arguments.limits.reflection_age())
+    let door = Door { keys, clock: platform.clock.clone(), audit };
+    reflection::router(&services.names, door, arguments.limits.reflection_age())
 }
 
 /// The services, and health and reflection, which are not measured.

@@ -6,6 +6,7 @@ use platform::{Opened, Platform, Service, Sweep};
 use tonic::service::Routes;
 
 use crate::{
+    audit::AuditLog,
     error::Error,
     gate::{Bounds, Gate},
     measure::Measure,
@@ -43,10 +44,12 @@ impl Services {
         services: &[&'static Service],
         availability: &Availability,
         bounds: &Bounds,
+        audit: &AuditLog,
     ) -> Result<Self, Error> {
         let methods = methods()?;
         let gate = Gate {
             measure: Measure::new(methods.clone()),
+            audit: audit.clone(),
             access: Access::new(methods, platform.signing_keys.clone()),
             clock: platform.clock.clone(),
             availability: availability.clone(),

@@ -184,8 +184,8 @@ pub(crate) async fn insert(service: &Identity, workspace: &str, new: &NewSession
 pub(crate) enum Used {
     /// The session was refreshed, and has this refresh token.
     Refreshed(Refreshed, RefreshToken),
-    /// The token had been used before, and its session was revoked.
-    Revoked,
+    /// The token had been used before, and the session of this subject was revoked.
+    Revoked(String),
     /// The token is unknown, or its session or API key has ended.
     Unknown,
 }
@@ -204,9 +204,9 @@ pub(crate) async fn refresh(service: &Identity, used: &RefreshToken, next: Refre
     let sql = "
         update sessions set revoke_time = now()
         where workspace_id = $1 and id = $2 and family_hash = $3 and refresh_hash <> $4 and revoke_time is null
-        returning id";
-    let revoked = service.database.write_rows(with(sql, used)).await?;
-    Ok(if revoked.is_empty() { Used::Unknown } else { Used::Revoked })
+        returning subject";
+    let revoked: Option<(String,)> = service.database.write(with(sql, used)).await?.pop();
+    Ok(revoked.map_or(Used::Unknown, |(subject,)| Used::Revoked(subject)))
 }
 
 /// Replaces the latest refresh token of a session, and records the use.

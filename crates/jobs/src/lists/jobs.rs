@@ -2,7 +2,7 @@ use std::{collections::HashMap, ops::RangeInclusive};
 
 use database::Database;
 use keyset::{Counter, Filter, Listing, Order, Statement, asc, desc};
-use platform::{Error, Field, NewRow, Resource, Rows, Value, timestamp};
+use platform::{Error, Field, NewRow, Rarely, Resource, Rows, Value, timestamp};
 use quire_proto::jobs::v1::{GetJobResponse, Job, JobHost};
 use sqlx::{FromRow, PgConnection, Row};
 use time::OffsetDateTime;
@@ -137,7 +137,10 @@ pub(crate) async fn delete(service: &Jobs, workspace: &str, id: Uuid) -> Result<
     let Some(operation_type) = operation_type else { return Ok(false) };
     // The job is deleted even if this fails.
     if let Err(error) = delete_counters(&service.database, workspace, &operation_type).await {
-        tracing::warn!(%error, "cannot delete the counters of an operation type without jobs");
+        static FAILED: Rarely = Rarely::new();
+        if let Some(times) = FAILED.times() {
+            tracing::warn!(%error, times, "cannot delete the counters of an operation type without jobs");
+        }
     }
     Ok(true)
 }

@@ -18,6 +18,7 @@ mod pages;
 mod queries;
 mod rarely;
 mod recipes;
+mod references;
 mod scripts;
 mod searches;
 mod sql;

@@ -133,7 +133,7 @@ async fn no_secret_is_logged() {
     client.refresh_session(request).await.unwrap_err();
     assert_eq!(server.program.stop().await, Some(0));
     let log = server.program.stderr();
-    assert!(log.contains("TRACE") && log.contains("used again"), "it logs a lot");
+    assert!(log.contains("TRACE") && log.contains("REFRESH_TOKEN_REUSED"), "it logs a lot");
     let secret = |text: &str| text.splitn(4, '_').nth(3).unwrap().to_owned();
     let signature = first.access_token.rsplit('.').next().unwrap().to_owned();
     for secret in [secret(&admin), secret(&first.refresh_token), signature] {

@@ -8,6 +8,14 @@ mod access_tokens;
 #[path = "../../src/listener/activity.rs"]
 mod activity;
 mod admin;
+/// Like `deadline`.
+#[allow(dead_code, reason = "the program uses the rest")]
+#[path = "../../src/audit/allowance.rs"]
+mod allowance;
+mod audit;
+/// Like `deadline`.
+#[path = "../../src/audit/file.rs"]
+mod audit_file;
 mod budget;
 mod clocks;
 mod compression;
@@ -28,6 +36,10 @@ mod keys;
 #[path = "../../src/listener/lasting.rs"]
 mod lasting;
 mod limits;
+/// For `allowance`.
+#[allow(dead_code, reason = "the program uses the rest")]
+#[path = "../../src/audit/line.rs"]
+mod line;
 mod malformed;
 /// Like `deadline`.
 #[path = "../../src/listener/places.rs"]
@@ -38,4 +50,5 @@ mod registration;
 mod requests;
 mod serve;
 mod support;
+mod telemetry;
 mod tls;
