@@ -6,7 +6,7 @@ pub(super) fn begins_word(char: char) -> bool {
     matches!(class(char), Class::Letter | Class::Unspaced | Class::Symbol)
 }
 
-/// What a character of a text in compatibility form does.
+/// What a character does in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     /// A letter, a mark or a digit.

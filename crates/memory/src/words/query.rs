@@ -51,7 +51,7 @@ struct Term {
 }
 
 impl Term {
-    fn new(text: &str, is_excluded: bool) -> Self {
+    fn new(&Part { text, is_excluded, .. }: &Part<'_>) -> Self {
         let (mut words, mut signs, mut last) = (Vec::new(), Vec::new(), String::new());
         read(text, |word, position, kind| match kind {
             Kind::Word => {
@@ -108,34 +108,44 @@ impl Term {
 /// The terms of each alternative.
 fn alternatives(query: &str) -> Vec<Vec<Term>> {
     let mut alternatives = vec![Vec::new()];
-    let mut rest = query.trim_start();
+    let (mut rest, mut follows_space) = (query.trim_start(), true);
     while !rest.is_empty() {
-        let (term, is_quoted, is_excluded, after) = next_term(rest);
+        let (part, after) = Part::first(rest, follows_space);
         rest = after.trim_start();
-        let is_or = term.eq_ignore_ascii_case("or") && !is_quoted && !is_excluded;
-        // Without a term on both sides it is a word.
+        follows_space = rest.len() < after.len();
+        // Without a term on both sides, `or` is a word.
         match alternatives.last_mut() {
-            Some(terms) if !is_or || terms.is_empty() || rest.is_empty() => terms.push(Term::new(term, is_excluded)),
+            Some(terms) if !part.is_or() || terms.is_empty() || rest.is_empty() => terms.push(Term::new(&part)),
             Some(_) | None => alternatives.push(Vec::new()),
         }
     }
     alternatives
 }
 
-/// The text of the first term, whether it is in quotes, whether it is excluded, and what follows it. A quote without an end
-/// is ignored.
-fn next_term(query: &str) -> (&str, bool, bool, &str) {
-    let begins = |text: &str| text.starts_with(|char| char == '"' || begins_word(char));
-    let (is_excluded, text) = match query.strip_prefix('-') {
-        Some(text) if begins(text) => (true, text),
-        Some(_) | None => (false, query),
-    };
-    if let Some((phrase, after)) = text.strip_prefix('"').and_then(|text| text.split_once('"')) {
-        return (phrase, true, is_excluded, after);
+/// The text of a term.
+struct Part<'q> {
+    text: &'q str,
+    is_quoted: bool,
+    is_excluded: bool,
+}
+
+impl<'q> Part<'q> {
+    /// The first part of a query, and what follows it. A quote without an end, and a hyphen within a run of text, mean
+    /// nothing.
+    fn first(query: &'q str, follows_space: bool) -> (Self, &'q str) {
+        let begins = |text: &&str| text.starts_with(|char| char == '"' || begins_word(char));
+        let excluded = query.strip_prefix('-').filter(|text| follows_space && begins(text));
+        let (text, is_excluded) = (excluded.unwrap_or(query), excluded.is_some());
+        if let Some((text, after)) = text.strip_prefix('"').and_then(|text| text.split_once('"')) {
+            return (Self { text, is_quoted: true, is_excluded }, after);
+        }
+        let (text, after) = text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()));
+        (Self { text, is_quoted: false, is_excluded }, after)
     }
-    let end = text.find(char::is_whitespace).unwrap_or(text.len());
-    let (term, after) = text.split_at(end);
-    (term, false, is_excluded, after)
+
+    fn is_or(&self) -> bool {
+        self.text.eq_ignore_ascii_case("or") && !self.is_quoted && !self.is_excluded
+    }
 }
 
 fn quoted(lexeme: &str) -> String {

@@ -1,3 +1,5 @@
+use std::iter::once;
+
 use unicode_normalization::UnicodeNormalization;
 
 use super::{
@@ -21,7 +23,7 @@ pub(super) enum Kind {
 /// Reads the words of a text: calls `each` with each of them, without case, and with its position, from 0.
 pub(super) fn read(text: &str, each: impl FnMut(&str, usize, Kind)) {
     let mut reader = Reader { each, position: 0, word: None, has_apostrophe: false };
-    for char in text.nfkc() {
+    for char in text.nfc() {
         reader.push(char);
     }
     reader.end_word();
@@ -53,7 +55,7 @@ impl<F: FnMut(&str, usize, Kind)> Reader<F> {
             Class::Unspaced => self.push_letter(char, true),
             Class::Mark => match &self.word {
                 Some(word) => self.push_letter(char, word.is_unspaced),
-                None => self.symbol(char, Kind::Sign),
+                None => (self.each)(char.encode_utf8(&mut [0; 4]), self.position, Kind::Sign),
             },
             Class::Invisible => {
                 if let Some(Word { letters, gaps, .. }) = &mut self.word {
@@ -61,12 +63,11 @@ impl<F: FnMut(&str, usize, Kind)> Reader<F> {
                 }
             }
             Class::Symbol => {
-                self.end_word();
-                self.symbol(char, Kind::Word);
-                self.position += 1;
+                if self.symbol(char, Kind::Word) {
+                    self.position += 1;
+                }
             }
             Class::Sign => {
-                self.end_word();
                 self.symbol(char, Kind::Sign);
             }
             Class::Separator => {
@@ -86,14 +87,23 @@ impl<F: FnMut(&str, usize, Kind)> Reader<F> {
         self.word.get_or_insert_with(new).letters.push(letter);
     }
 
-    fn symbol(&mut self, symbol: char, kind: Kind) {
-        (self.each)(symbol.encode_utf8(&mut [0; 4]), self.position, kind);
+    /// Reads a symbol, which no word continues. Returns false if it stands for other characters, as `™` does for `TM`.
+    fn symbol(&mut self, symbol: char, kind: Kind) -> bool {
+        self.end_word();
+        let is_itself = once(symbol).nfkc().eq(once(symbol));
+        if is_itself {
+            (self.each)(symbol.encode_utf8(&mut [0; 4]), self.position, kind);
+        } else {
+            once(symbol).nfkc().for_each(|char| self.push(char));
+            self.end_word();
+        }
+        is_itself
     }
 
     fn end_word(&mut self) {
         self.has_apostrophe = false;
         let Some(word) = self.word.take() else { return };
-        if word.is_unspaced { self.end_unspaced(&word.letters) } else { self.end_spaced(&word) }
+        if word.is_unspaced { self.end_unspaced(&compatible(&word.letters)) } else { self.end_spaced(&word) }
     }
 
     /// The word, and its parts if it has invisible characters in it, or is written as in `camelCase`.
@@ -130,7 +140,7 @@ impl<F: FnMut(&str, usize, Kind)> Reader<F> {
 
 /// The pieces of a word between these offsets, which are sorted.
 fn pieces<'w>(word: &'w str, offsets: &[usize]) -> impl Iterator<Item = &'w str> {
-    let ends = offsets.iter().copied().chain(std::iter::once(word.len()));
+    let ends = offsets.iter().copied().chain(once(word.len()));
     let pieces = ends.scan(0, |begin, end| Some(word.get(std::mem::replace(begin, end)..end)));
     pieces.flatten().filter(|piece| !piece.is_empty())
 }
@@ -150,12 +160,19 @@ fn humps(word: &str) -> Vec<usize> {
     humps
 }
 
+/// The letters in compatibility form, in which full-width letters and ligatures are plain letters.
+fn compatible(word: &str) -> String {
+    let is_letter = |char: &char| matches!(class(*char), Class::Letter | Class::Unspaced | Class::Mark);
+    word.nfkc().filter(is_letter).collect()
+}
+
 /// Folds case fully: `Straße` and `STRASSE` are the same. `İ` and `I` are too, as Turkish words are also typed on other
 /// keyboards.
 fn fold(word: &str) -> String {
     if word.is_ascii() {
         return word.to_ascii_lowercase();
     }
+    let word = compatible(word);
     let folded = word.chars().flat_map(char::to_lowercase).flat_map(char::to_uppercase).flat_map(char::to_lowercase);
     folded.nfc().collect::<String>().replace("i\u{307}", "i")
 }

@@ -37,7 +37,7 @@ const CONTENTS: [&str; 20] = [
     "قاعدة البيانات می‌خواهم مسد النظام",
     "बस्तियों में डेटाबेस की सूची",
     "מסד נתונים של צוות",
-    "Ship it 🚀👍🏽👨‍👩‍👧 ☕️ 🇩🇪 © x² ½ ﬁne Ｆｕｌｌ",
+    "Ship it 🚀👍🏽👨‍👩‍👧 ☕️ 🇩🇪 © Quire™ 🄰b x² ½ ﬁne Ｆｕｌｌ",
     "See https://quire.example:8443/tea/green?kind=black&n=5#top or mailto:ada.l@quire.example, www.x.org.",
     "/usr/local/lib/python3.12/site-packages C:\\Users\\Ada\\Desktop ~/.config/quire.toml ../a/b.rs",
     "let mut byId: HashMap<Uuid, Vec<u8>> = foo::bar_baz(&x)?.unwrapOrElse(|e| e.into()); // HTMLParser2 C++ a->b",
@@ -66,7 +66,10 @@ fn queries(content: &str) -> Vec<String> {
     let runs = runs.filter(|run| run.contains(is_visible));
     let parts = content.split(|char| !is_letter(char)).filter(|part| !part.is_empty());
     let words: BTreeSet<_> = runs.chain(parts).filter(is_seen).collect();
-    let cases = |word: &str| [word.to_owned(), word.to_uppercase(), word.to_lowercase(), format!("\"{word}\"")];
+    let cases = |word: &str| {
+        let quoted = format!("\"{}\"", word.replace('"', " "));
+        [word.to_owned(), word.to_uppercase(), word.to_lowercase(), quoted]
+    };
     words.into_iter().flat_map(cases).collect()
 }
 
