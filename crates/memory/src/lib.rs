@@ -137,7 +137,7 @@ impl MemoryService for Memories {
     }
 }
 
-/// Reads the words of the contents. Gives other calls a turn in between, because this takes about 20 ms for each megabyte.
+/// Reads the words of the contents. Gives other calls a turn in between, because the longest content takes about 50 ms.
 async fn read_words(workspace: &str, new: &mut [NewMemory]) {
     for new in new {
         new.words = word_vector(workspace, &new.memory.content);

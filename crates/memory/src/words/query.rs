@@ -8,8 +8,9 @@ use super::{
     unplaced,
 };
 
-/// The maximum number of words that a query asks for. The cost of ranking a memory grows faster than the number of words.
-pub const MAX_QUERY_WORDS: usize = 32;
+/// The maximum number of words that a query asks for. The cost of ranking grows with its square: with 24 words, to rank as
+/// many positions as a query may takes half a second.
+pub const MAX_QUERY_WORDS: usize = 24;
 
 /// A query of words.
 #[derive(Debug, Clone, PartialEq, Eq)]

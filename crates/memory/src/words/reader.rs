@@ -122,7 +122,8 @@ impl<F: FnMut(&str, usize, Kind)> Reader<F> {
         self.position += 1;
     }
 
-    /// Each pair of letters that follow each other, and each letter.
+    /// Each pair of letters that follow each other, and each letter. Every second pair and the last one cover all letters, so a
+    /// query asks for no others.
     fn end_unspaced(&mut self, letters: &str) {
         let ends = letters.char_indices().map(|(begin, letter)| (begin, begin + letter.len_utf8()));
         let ends: Vec<_> = ends.collect();
@@ -131,7 +132,8 @@ impl<F: FnMut(&str, usize, Kind)> Reader<F> {
             let kind = if is_alone { Kind::Word } else { Kind::Part };
             (self.each)(letters.get(begin..end).unwrap_or_default(), self.position, kind);
             if let Some(pair) = ends.get(place + 1).and_then(|&(_, end)| letters.get(begin..end)) {
-                (self.each)(pair, self.position, Kind::Word);
+                let kind = if place % 2 == 0 || place + 2 == ends.len() { Kind::Word } else { Kind::Part };
+                (self.each)(pair, self.position, kind);
             }
             self.position += 1;
         }

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use crate::support::{from, make, recall_in, recalled, start, text, there_and_back, words};
-use memory::words::WordQuery;
+use memory::words::{MAX_QUERY_WORDS, WordQuery};
 use platform::testing;
 use proptest::{
     collection::vec,
@@ -176,14 +176,15 @@ async fn a_page_stays_below_the_limit_of_clients() {
 #[tokio::test]
 async fn words_beyond_those_that_a_query_asks_for_are_counted() {
     let (_platform, client) = start().await;
-    let many: Vec<_> = (0..40).map(|number| format!("word{number}")).collect();
-    make(&client, "default", &[text(many[..32].join(" ")), text("other")]).await;
+    let many: Vec<_> = (0..MAX_QUERY_WORDS + 8).map(|number| format!("word{number}")).collect();
+    let most = &many[..MAX_QUERY_WORDS];
+    make(&client, "default", &[text(most.join(" ")), text("other")]).await;
     for (query, omitted_words) in [
-        (many[..32].join(" "), 0),
+        (most.join(" "), 0),
         (many.join(" "), 8),
         (many.join("/"), 8),
-        (format!("{} -\"{}\"", many[..32].join(" "), many[..32].join(" ")), 32),
-        (format!("the {}", many[..32].join(" of the ")), 0),
+        (format!("{} -\"{}\"", most.join(" "), most.join(" ")), MAX_QUERY_WORDS as i32),
+        (format!("the {}", most.join(" of the ")), 0),
     ] {
         let response = client.clone().recall_memories(from("default", words(&query))).await.unwrap().into_inner();
         assert_eq!((response.memories.len(), response.omitted_words), (1, omitted_words), "{query}");
