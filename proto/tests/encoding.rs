@@ -41,7 +41,6 @@ same_bytes! {
     list_jobs: jobs ListJobsResponse { jobs: Job },
     list_job_events: jobs ListJobEventsResponse { events: JobEvent },
     list_memories: memory ListMemoriesResponse { memories: Memory },
-    recall_memories: memory RecallMemoriesResponse { memories: RecalledMemory },
     list_usage: meter ListUsageResponse { records: UsageRecord },
     summarize_usage: meter SummarizeUsageResponse { summaries: UsageSummary },
     list_prompts: prompts ListPromptsResponse { prompts: Prompt },

@@ -62,7 +62,7 @@ fn each_method_answers_with_a_page_or_with_its_own_response() {
     MemoryService.ListMemories -> EncodedPage
     MemoryService.UpdateMemory -> UpdateMemoryResponse
     MemoryService.DeleteMemory -> DeleteMemoryResponse
-    MemoryService.RecallMemories -> EncodedPage
+    MemoryService.RecallMemories -> RecallMemoriesResponse
     MeterService.RecordUsage -> RecordUsageResponse
     MeterService.ListUsage -> EncodedPage
     MeterService.SummarizeUsage -> EncodedPage

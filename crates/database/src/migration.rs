@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use sqlx::{
-    ConnectOptions, Connection, PgConnection,
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection,
     migrate::{MigrateError, Migrator},
     postgres::PgConnectOptions,
 };
@@ -62,9 +62,28 @@ async fn migrate_alone(connection: &mut PgConnection) -> Result<(), MigrationErr
         tracing::info!("another process is migrating the database; waiting");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    drop_unfinished_indexes(connection).await?;
     let mut migrator = Migrator { migrations: MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
     // A newer release may have migrated the database already. This release runs on its schema.
     migrator.set_ignore_missing(true).set_locking(false);
     migrator.run(connection).await?;
+    Ok(())
+}
+
+/// Drops the indexes that a `create index concurrently` has left unfinished, because its process was stopped. The migration
+/// was not recorded, so it runs again, and would skip an index of this name. An index that somebody is building is left
+/// alone.
+async fn drop_unfinished_indexes(connection: &mut PgConnection) -> Result<(), MigrationError> {
+    let sql = "
+        select format('drop index %I.%I', nspname, relname)
+        from pg_index
+            join pg_class on pg_class.oid = indexrelid
+            join pg_namespace on pg_namespace.oid = relnamespace
+        where not indisvalid and nspname = current_schema()
+            and not exists (select from pg_stat_progress_create_index where index_relid = indexrelid)";
+    let drops: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut *connection).await?;
+    for drop in drops {
+        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *connection).await?;
+    }
     Ok(())
 }

@@ -6,14 +6,16 @@ use platform::{Error, Ids, Platform, Violations, read_batch, read_one, timestamp
 use quire_proto::memory::v1::{ListMemoriesRequest, Memory, RecallMemoriesRequest, StoreMemoryRequest};
 use time::OffsetDateTime;
 
-use crate::lists::{
-    SCOPES,
-    memories::{self, NewMemory},
+use crate::{
+    lists::{
+        SCOPES,
+        memories::{self, NewMemory},
+    },
+    words::WordQuery,
 };
 
-const QUERY_BYTES: RangeInclusive<usize> = 1..=1_024;
-/// The maximum number of words in a query. The cost of ranking a memory grows faster than the number of words.
-const MAX_QUERY_WORDS: usize = 16;
+/// As long as a content, so that every word of a content can be a query.
+const QUERY_BYTES: RangeInclusive<usize> = 1..=256 << 10;
 
 /// The memory to store.
 pub(crate) fn new_memory(request: StoreMemoryRequest, platform: &Platform) -> Result<NewMemory, Error> {
@@ -41,13 +43,9 @@ pub(crate) fn scope_filter(scope: i32) -> Result<Option<&'static str>, Error> {
 /// The words to search for, the scope to filter by, and the other filters as a request of ListMemories.
 pub(crate) fn recall(
     request: RecallMemoriesRequest,
-) -> Result<(String, Option<&'static str>, ListMemoriesRequest), Error> {
+) -> Result<(WordQuery, Option<&'static str>, ListMemoriesRequest), Error> {
     let mut violations = Violations::default();
     violations.text("query", &request.query, QUERY_BYTES);
-    let words = request.query.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty()).count();
-    if words > MAX_QUERY_WORDS {
-        violations.add("query", format!("must have at most {MAX_QUERY_WORDS} words; it has {words}"));
-    }
     let scope = violations.one_of_if_given("scope", request.scope, &SCOPES);
     violations.check()?;
     let memories = ListMemoriesRequest {
@@ -63,7 +61,7 @@ pub(crate) fn recall(
         pinned: request.pinned,
         policy: request.policy,
     };
-    Ok((request.query, scope, memories))
+    Ok((WordQuery::new(&request.query), scope, memories))
 }
 
 fn read(
@@ -85,5 +83,5 @@ fn read(
         update_time: Some(timestamp(create_time)),
         ..memory
     };
-    NewMemory { path, id, etag, create_time, memory }
+    NewMemory { path, id, etag, create_time, memory, words: String::new() }
 }

@@ -2,6 +2,8 @@
 
 mod input;
 mod lists;
+mod sweep;
+pub mod words;
 
 use database::Database;
 use keyset::{CatalogueError, List, Query};
@@ -10,19 +12,24 @@ use platform::{Caller, Existing, Import, MAX_REQUEST_BYTES, Opened, Platform, Re
 use quire_proto::{
     memory::v1::{
         BatchStoreMemoriesRequest, BatchStoreMemoriesResponse, DeleteMemoryRequest, DeleteMemoryResponse,
-        GetMemoryRequest, GetMemoryResponse, ListMemoriesRequest, Memory, RecallMemoriesRequest, StoreMemoryRequest,
-        StoreMemoryResponse, UpdateMemoryRequest, UpdateMemoryResponse,
+        GetMemoryRequest, GetMemoryResponse, ListMemoriesRequest, Memory, RecallMemoriesRequest,
+        RecallMemoriesResponse, StoreMemoryRequest, StoreMemoryResponse, UpdateMemoryRequest, UpdateMemoryResponse,
         memory_service_server::{MemoryService, MemoryServiceServer, SERVICE_NAME},
     },
     pagination::v1::EncodedPage,
 };
+use tokio::task::yield_now;
 use tonic::{Request, Response, Status};
+
+use crate::{lists::memories::NewMemory, sweep::StaleWords, words::word_vector};
 
 /// The registration of the service.
 pub static SERVICE: Service = Service {
     name: "memory",
     grpc_name: SERVICE_NAME,
-    open: |platform| Box::pin(async { Ok(Opened::new(Memories::open(platform).await?.server())) }),
+    open: |platform| {
+        Box::pin(async { Ok(Opened::new(Memories::open(platform).await?.server()).with_sweep(StaleWords)) })
+    },
     imports: &[Import {
         noun: "memories",
         records: "memories",
@@ -68,8 +75,10 @@ type Answer<T> = Result<Response<T>, Status>;
 impl MemoryService for Memories {
     async fn store_memory(&self, request: Request<StoreMemoryRequest>) -> Answer<StoreMemoryResponse> {
         let caller = Caller::of(&request)?;
-        let new = input::new_memory(request.into_inner(), &self.platform)?;
-        create(self, &caller.workspace, std::slice::from_ref(&new), Existing::Refused).await?;
+        let mut new = [input::new_memory(request.into_inner(), &self.platform)?];
+        read_words(&caller.workspace, &mut new).await;
+        create(self, &caller.workspace, &new, Existing::Refused).await?;
+        let [new] = new;
         Ok(Response::new(StoreMemoryResponse { memory: Some(new.memory) }))
     }
 
@@ -79,7 +88,8 @@ impl MemoryService for Memories {
     ) -> Answer<BatchStoreMemoriesResponse> {
         let caller = Caller::of(&request)?;
         let BatchStoreMemoriesRequest { requests, pass_over_existing } = request.into_inner();
-        let new = input::new_memories(requests, pass_over_existing, &self.platform)?;
+        let mut new = input::new_memories(requests, pass_over_existing, &self.platform)?;
+        read_words(&caller.workspace, &mut new).await;
         let existing_is = if pass_over_existing { Existing::PassedOver } else { Existing::Refused };
         create(self, &caller.workspace, &new, existing_is).await?;
         // A skipped memory has the same id.
@@ -113,15 +123,24 @@ impl MemoryService for Memories {
         Ok(Response::new(DeleteMemoryResponse {}))
     }
 
-    async fn recall_memories(&self, request: Request<RecallMemoriesRequest>) -> Answer<EncodedPage> {
+    async fn recall_memories(&self, request: Request<RecallMemoriesRequest>) -> Answer<RecallMemoriesResponse> {
         let caller = Caller::of(&request)?;
         let (words, scope, request) = input::recall(request.into_inner())?;
         let page = query(&self.recalled, &caller, request, scope)
             .parameter("workspace", caller.workspace)
-            .parameter("query", words)
-            .fetch()
+            .parameter("query", words.text)
+            .fetch_messages()
             .await?;
-        Ok(Response::new(page))
+        let omitted_words = words.omitted_words.try_into().unwrap_or(i32::MAX);
+        Ok(Response::new(RecallMemoriesResponse { memories: page.rows, page: Some(page.response), omitted_words }))
+    }
+}
+
+/// Reads the words of the contents. Gives other calls a turn in between, because the longest content takes about 50 ms.
+async fn read_words(workspace: &str, new: &mut [NewMemory]) {
+    for new in new {
+        new.words = word_vector(workspace, &new.memory.content);
+        yield_now().await;
     }
 }
 

@@ -31,6 +31,7 @@ pub struct Field<'m> {
 #[expect(missing_docs, reason = "the names of Postgres's types")]
 pub enum Value<'m> {
     Text(&'m str),
+    Tsvector(&'m str),
     TextArray(&'m [String]),
     Jsonb(&'m BTreeMap<String, String>),
     Bool(Option<bool>),
@@ -167,10 +168,10 @@ impl<'m> Field<'m> {
 
 impl<'m> Value<'m> {
     /// The type of the column's elements in `unnest`. Arrays are bound as JSON there, because `unnest` flattens an
-    /// array of arrays.
+    /// array of arrays, and vectors as text.
     pub(crate) fn element_type(&self) -> &'static str {
         match self {
-            Self::Text(_) => "text",
+            Self::Text(_) | Self::Tsvector(_) => "text",
             Self::TextArray(_) | Self::Jsonb(_) => "jsonb",
             Self::Bool(_) => "bool",
             Self::Int4(_) => "int4",
@@ -189,7 +190,7 @@ impl<'m> Value<'m> {
         const AROUND: usize = 8;
         AROUND
             + match self {
-                Self::Text(text) => text.len(),
+                Self::Text(text) | Self::Tsvector(text) => text.len(),
                 Self::TextArray(words) => words.iter().map(|word| AROUND + word.len()).sum(),
                 Self::Jsonb(map) => map.iter().map(|(key, value)| AROUND + key.len() + value.len()).sum(),
                 Self::Bytea(bytes) => bytes.len(),
@@ -201,7 +202,7 @@ impl<'m> Value<'m> {
     /// Binds the value, or null unless `is_given`, as the assignments of [`assignments`](crate::assignments) expect it.
     pub fn bind(&self, statement: Statement, is_given: bool) -> Statement {
         match *self {
-            Self::Text(text) => statement.bind(is_given.then_some(text)),
+            Self::Text(text) | Self::Tsvector(text) => statement.bind(is_given.then_some(text)),
             Self::TextArray(words) => statement.bind(is_given.then_some(words)),
             Self::Jsonb(map) => statement.bind(is_given.then_some(Json(map))),
             Self::Bool(value) => statement.bind(value.filter(|_| is_given)),
@@ -226,6 +227,7 @@ impl<'m> Value<'m> {
         match column.first() {
             None => statement,
             Some(Self::Text(_)) => array!(Text, Some),
+            Some(Self::Tsvector(_)) => array!(Tsvector, Some),
             Some(Self::TextArray(_)) => array!(TextArray, |words| Some(Json(words))),
             Some(Self::Jsonb(_)) => array!(Jsonb, |map| Some(Json(map))),
             Some(Self::Bool(_)) => array!(Bool, |value| value),

@@ -33,7 +33,7 @@ use keyset::{CounterSlots, Paging};
 pub use names::{Names, UNSPECIFIED};
 use pagination::PageTokens;
 pub use quire_proto::requests::MAX_REQUEST_BYTES;
-pub use resources::{Declaration, Resources, assignments};
+pub use resources::{Declaration, Derived, Resources, assignments};
 pub use rows::Rows;
 pub use service::{Import, Opened, Service};
 pub use sweep::{Sweep, Sweeper, Swept};

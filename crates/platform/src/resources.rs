@@ -27,6 +27,26 @@ pub struct Declaration<M: 'static> {
     pub fill: fn(&mut M),
     /// The field that is unique in a workspace, besides the id; empty if there is none.
     pub unique: &'static str,
+    /// A column that is computed from a field, if there is one.
+    pub derived: Option<Derived<M>>,
+}
+
+/// A column that is computed from a field of a resource, and is written together with it.
+///
+/// An earlier release, which does not know the column, leaves its mark as it is. So the column is current if and only if the
+/// mark is the etag.
+#[derive(Debug, Clone, Copy)]
+pub struct Derived<M: 'static> {
+    /// The field that it is computed from.
+    pub field: &'static str,
+    /// The column.
+    pub column: &'static str,
+    /// The type of the column.
+    pub column_type: &'static str,
+    /// The column with the etag of the resource that the column was computed for.
+    pub mark: &'static str,
+    /// Computes the column's text, from the workspace and the resource.
+    pub compute: fn(&str, &M) -> String,
 }
 
 /// The resources of a kind in an open service: List, Get, Update and Delete.
@@ -63,15 +83,18 @@ impl<M: Message + Default> Resources<M> {
     pub async fn open(platform: &Platform, declaration: &'static Declaration<M>) -> Result<Self, CatalogueError> {
         let Listing { from, columns, .. } = declaration.listing;
         let of_one = "where workspace_id = $1 and id = $2";
+        let empty = M::default();
+        let fields = (declaration.fields)(&empty);
+        let derived = declaration.derived.as_ref().map_or_else(String::new, |derived| derived.assign(6 + fields.len()));
         Ok(Self {
             list: platform.paging.open(declaration.listing).await?,
             declaration,
             platform: platform.clone(),
             get: format!("select {columns} from {from} {of_one}").into(),
             update: format!(
-                "update {from} set {} etag = $4, update_time = greatest($5, update_time + interval '1 microsecond')
+                "update {from} set {}{derived} etag = $4, update_time = greatest($5, update_time + interval '1 microsecond')
                 {of_one} and ($3 = '' or etag::text = $3) returning {columns}",
-                assignments(&(declaration.fields)(&M::default()), 6),
+                assignments(&fields, 6),
             )
             .into(),
             delete: format!("delete from {from} {of_one} returning id").into(),
@@ -107,7 +130,7 @@ impl<M: Message + Default> Resources<M> {
     /// request's etag is not the current one; [`Error::AlreadyExists`] when another resource has the same value in the
     /// unique field.
     pub async fn update(&self, workspace: &str, resource: Option<M>, mask: Option<FieldMask>) -> Result<M, Error> {
-        let Declaration { field, fields, fill, etag, .. } = self.declaration;
+        let Declaration { field, fields, fill, etag, derived, .. } = self.declaration;
         let mut resource = resource.unwrap_or_default();
         let mut violations = Violations::default();
         let id = violations.id(format_args!("{field}.id"), (self.declaration.id)(&resource));
@@ -126,6 +149,13 @@ impl<M: Message + Default> Resources<M> {
         let statement = fields.iter().fold(statement.bind(ids.next()).bind(now(clock)), |statement, field| {
             field.value.bind(statement, named.contains(&field.path))
         });
+        let statement = match derived {
+            Some(derived) => {
+                let is_given = named.contains(&derived.field);
+                statement.bind(is_given.then(|| (derived.compute)(workspace, &resource)))
+            }
+            None => statement,
+        };
         let updated = match database.write_rows(statement).await {
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
                 return Err(Error::AlreadyExists(self.unique(&path, &fields)));
@@ -177,6 +207,17 @@ impl<M: Message + Default> Resources<M> {
         let value = fields.iter().find(|field| field.path == unique).map(|field| field.value);
         let name = if let Some(Value::Text(name)) = value { name } else { "" };
         self.resource(format!("{path}{unique}"), name)
+    }
+}
+
+impl<M> Derived<M> {
+    /// Assigns the column from a parameter, and the mark. A null leaves the column as it is, and current if it was.
+    fn assign(&self, parameter: usize) -> String {
+        let Self { column, column_type, mark, .. } = self;
+        format!(
+            "{column} = coalesce(${parameter}::text::{column_type}, {column}),
+            {mark} = case when ${parameter}::text is not null or {mark} = etag then $4 else {mark} end,"
+        )
     }
 }
 

@@ -47,6 +47,7 @@ impl<'m> Rows<'m> {
     pub fn insert_into(&self, table: &str, order_by: &str) -> String {
         let values = self.columns().iter().map(|field| match field.value {
             Value::TextArray(_) => format!("array(select jsonb_array_elements_text({}))", field.column),
+            Value::Tsvector(_) => format!("{}::tsvector", field.column),
             Value::Text(_)
             | Value::Jsonb(_)
             | Value::Bool(_)

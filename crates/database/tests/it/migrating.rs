@@ -4,7 +4,7 @@ use database::{MigrationError, migrate};
 use futures_util::future::join_all;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::support::{database, options};
+use crate::support::{database, options, run};
 
 #[tokio::test]
 async fn concurrent_migrations_are_applied_once() {
@@ -17,6 +17,19 @@ async fn concurrent_migrations_are_applied_once() {
     let applied: i64 =
         sqlx::query_scalar("select count(*) from _sqlx_migrations where success").fetch_one(&pool).await.unwrap();
     assert!(applied > 0);
+}
+
+/// A process that is stopped while it creates an index concurrently leaves an invalid index and an unrecorded migration.
+#[tokio::test]
+async fn an_unfinished_index_is_created_again() {
+    let pool = database().await;
+    let options = options(&pool);
+    migrate(&options).await.unwrap();
+    run(&pool, "update pg_index set indisvalid = false where indexrelid = 'memories_words'::regclass").await;
+    run(&pool, "delete from _sqlx_migrations where description = 'memories words index'").await;
+    migrate(&options).await.unwrap();
+    let sql = "select indisvalid from pg_index where indexrelid = 'memories_words'::regclass";
+    assert!(sqlx::query_scalar::<_, bool>(sql).fetch_one(&pool).await.unwrap());
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 use std::collections::HashMap;
 
 use keyset::{Filter, Listing, Order, Statement, asc, desc};
-use platform::{Declaration, Error, Field, NewRow, Resource, Rows, Value};
+use platform::{Declaration, Derived, Error, Field, NewRow, Resource, Rows, Value};
 use quire_proto::memory::v1::Memory;
 use sqlx::Row;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::SCOPES;
-use crate::Memories;
+use crate::{Memories, words::word_vector};
 
 /// The default confidence.
 const DEFAULT_CONFIDENCE: f64 = 1.0;
@@ -75,6 +75,13 @@ pub static MEMORY: Declaration<Memory> = Declaration {
     fields,
     fill,
     unique: "",
+    derived: Some(Derived {
+        field: "content",
+        column: "words",
+        column_type: "tsvector",
+        mark: "words_etag",
+        compute: |workspace, memory| word_vector(workspace, &memory.content),
+    }),
 };
 
 pub(crate) fn fields(memory: &Memory) -> Vec<Field<'_>> {
@@ -109,6 +116,8 @@ pub(crate) struct NewMemory {
     pub(crate) etag: Uuid,
     pub(crate) create_time: OffsetDateTime,
     pub(crate) memory: Memory,
+    /// The words of its content.
+    pub(crate) words: String,
 }
 
 impl NewRow for NewMemory {
@@ -121,6 +130,8 @@ impl NewRow for NewMemory {
             fields.extend([
                 Field::new("id", Value::Uuid(new.id)),
                 Field::new("etag", Value::Uuid(new.etag)),
+                Field::new("words", Value::Tsvector(&new.words)),
+                Field::new("words_etag", Value::Uuid(new.etag)),
                 Field::new("create_time", Value::Timestamptz(new.create_time)),
                 Field::new("update_time", Value::Timestamptz(new.create_time)),
             ]);

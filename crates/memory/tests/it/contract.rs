@@ -50,7 +50,7 @@ async fn every_method_fulfils_the_contract() {
         .text("Memory.project_id", 0..=128)
         .text("Memory.repository", 0..=256)
         .text("Memory.agent", 0..=256)
-        .text("RecallMemoriesRequest.query", 1..=1_024)
+        .text("RecallMemoriesRequest.query", 1..=256 << 10)
         .number("Memory.confidence", 0.0..=1.0)
         .check()
         .await;

@@ -4,7 +4,9 @@
 mod batch;
 mod conformance;
 mod contract;
+mod earlier;
 mod indexes;
 mod memories;
 mod recall;
 mod support;
+mod words;

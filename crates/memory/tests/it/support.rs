@@ -1,6 +1,6 @@
 //! The service behind a real socket, on its own database, and helpers for requests.
 use memory::SERVICE;
-pub use platform::testing::{from, there_and_back, told};
+pub use platform::testing::{from, there_and_back};
 use platform::{Platform, testing};
 use quire_proto::{
     memory::v1::{

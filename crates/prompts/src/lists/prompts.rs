@@ -44,6 +44,7 @@ pub static PROMPT: Declaration<Prompt> = Declaration {
     fields,
     fill: |_| {},
     unique: "name",
+    derived: None,
 };
 
 pub(crate) fn fields(prompt: &Prompt) -> Vec<Field<'_>> {

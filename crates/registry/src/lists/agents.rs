@@ -62,6 +62,7 @@ pub static AGENT: Declaration<Agent> = Declaration {
     fields,
     fill,
     unique: "name",
+    derived: None,
 };
 
 fn fields(agent: &Agent) -> Vec<Field<'_>> {
