@@ -221,13 +221,14 @@ fn the_maximum_size_of_a_request_follows_from_its_fields() {
     StoreMemory 394 KiB
     BatchStoreMemories 16384 KiB
     UpdateMemory 650 KiB
+    RecallMemories 288 KiB
     RecordUsage 16384 KiB
     CreatePrompt 1674 KiB
     BatchCreatePrompts 16384 KiB
     UpdatePrompt 393 KiB
     CreatePromptVersion 1537 KiB
-    RegisterAgent 138 KiB
+    RegisterAgent 142 KiB
     BatchRegisterAgents 16384 KiB
-    UpdateAgent 394 KiB
+    UpdateAgent 398 KiB
     ");
 }

@@ -1,6 +1,9 @@
 //! Every statement of the service finds its rows by an index in large tables.
 use memory::SERVICE;
-use platform::testing::{Many, id};
+use platform::{
+    Sweeper,
+    testing::{Many, id},
+};
 
 /// 20,000 memories in five workspaces that share their words, and 12,000 in another workspace.
 const SEED: [&str; 6] = [
@@ -73,4 +76,19 @@ async fn no_list_scans_a_table() {
     many.assert_calls(&SERVICE, "w1", calls).await;
     // More memories match than a query examines.
     many.assert_calls(&SERVICE, "plenty", vec![("RecallMemories", 20_000, recall("common words", ""))]).await;
+}
+
+#[tokio::test]
+async fn no_sweep_scans_a_table() {
+    // A few memories that an earlier release has written.
+    let written = "update memories set etag = gen_random_uuid() where create_time < timestamptz '2026-01-01 00:05'";
+    let seed = [SEED[0], SEED[1], SEED[3], SEED[4], written, "vacuum full memories", "analyze memories"];
+    // Each of them is read twice, and written to every index.
+    Many::new(&seed)
+        .await
+        .assert_reads("a sweep", 1_000, async |platform| {
+            let sweeps = (SERVICE.open)(platform).await.unwrap().sweeps;
+            assert_eq!(Sweeper::new(platform.database.clone(), sweeps).turn().await.unwrap(), Some(300));
+        })
+        .await;
 }
