@@ -282,6 +282,16 @@ fn help_names_every_setting_and_no_secret() {
               How long calls in flight may take to finish after the server is told to stop [env: QUIRE_DRAIN_TIMEOUT=] [default: 30s]
           --sample
               Load samples into the workspace `default`. Kinds of records that it already has are skipped [env: QUIRE_SAMPLE=]
+          --audit-log <FILE>
+              A file for the audit log, one JSON object on each line [default: the log, as lines of `audit`] [env: QUIRE_AUDIT_LOG=]
+          --audit-log-size <MIB>
+              How large a file of the audit log may become, in MiB. Then it is renamed to FILE.1 [env: QUIRE_AUDIT_LOG_SIZE=] [default: 64]
+          --audit-log-files <NUMBER>
+              How many files the audit log may have. The oldest is overwritten [env: QUIRE_AUDIT_LOG_FILES=] [default: 8]
+          --otlp-endpoint <URL>
+              An OpenTelemetry collector that gets spans of calls and statements by OTLP over gRPC, as in http://127.0.0.1:4317 [env: QUIRE_OTLP_ENDPOINT=]
+          --otlp-sample-ratio <RATIO>
+              How many of the traces to export, from 0 to 1 [env: QUIRE_OTLP_SAMPLE_RATIO=] [default: 1]
           --session-retention <SESSION_RETENTION>
               How long sessions are kept after they expired or were revoked [env: QUIRE_SESSION_RETENTION=] [default: 30d]
           --api-key-retention <API_KEY_RETENTION>
