@@ -93,7 +93,7 @@ impl SigningKeys {
     pub fn verify(&self, token: &str, now: OffsetDateTime) -> Option<Caller> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let key = self.checking(header.kid.as_deref()?)?;
-        let claims = jsonwebtoken::decode::<Claims>(token, key, &VALIDATION).ok()?.claims;
+        let claims = jsonwebtoken::decode::<Claims>(token, &key, &VALIDATION).ok()?.claims;
         let is_alive = now.unix_timestamp() < claims.exp;
         (is_alive && header.typ.as_deref() == Some(TYPE)).then(|| Caller {
             workspace: claims.workspace,

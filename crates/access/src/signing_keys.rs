@@ -1,5 +1,6 @@
 use std::{fmt, sync::Arc};
 
+use arc_swap::ArcSwap;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     DecodingKey, EncodingKey,
@@ -20,10 +21,15 @@ use crate::ed25519;
 /// every process, so that all processes verify its tokens. Then put it first, so that it signs. Remove the old key once
 /// its tokens have expired. A key's id is the thumbprint of its public half ([RFC
 /// 7638](https://www.rfc-editor.org/rfc/rfc7638)).
+///
+/// All clones have the same keys: [`SigningKeys::replace`] replaces them everywhere.
 #[derive(Clone)]
-pub struct SigningKeys {
+pub struct SigningKeys(Arc<ArcSwap<Keys>>);
+
+/// The keys at one time.
+struct Keys {
     private: Option<Arc<SigningKey>>,
-    checking: Arc<Vec<(Jwk, DecodingKey)>>,
+    checking: Vec<(Jwk, Arc<DecodingKey>)>,
 }
 
 /// The private key that signs access tokens.
@@ -58,18 +64,25 @@ const PUBLIC_KEY_BYTES: usize = 32;
 
 impl SigningKeys {
     /// The key that signs: the first private key, if any.
-    pub fn private(&self) -> Option<&SigningKey> {
-        self.private.as_deref()
+    pub fn private(&self) -> Option<Arc<SigningKey>> {
+        self.0.load().private.clone()
+    }
+
+    /// Replaces the keys by those of `other`, in all clones. Use it to rotate keys without a restart.
+    pub fn replace(&self, other: &Self) {
+        self.0.store(other.0.load_full());
     }
 
     /// The public halves of the keys, for other programs that verify access tokens ([RFC
     /// 7517](https://www.rfc-editor.org/rfc/rfc7517)).
     pub fn public(&self) -> JwkSet {
-        JwkSet { keys: self.checking.iter().map(|(jwk, _)| jwk.clone()).collect() }
+        JwkSet { keys: self.0.load().checking.iter().map(|(jwk, _)| jwk.clone()).collect() }
     }
 
-    pub(crate) fn checking(&self, id: &str) -> Option<&DecodingKey> {
-        self.checking.iter().find(|(jwk, _)| jwk.common.key_id.as_deref() == Some(id)).map(|(_, key)| key)
+    pub(crate) fn checking(&self, id: &str) -> Option<Arc<DecodingKey>> {
+        let keys = self.0.load();
+        let found = keys.checking.iter().find(|(jwk, _)| jwk.common.key_id.as_deref() == Some(id));
+        found.map(|(_, key)| key.clone())
     }
 }
 
@@ -84,7 +97,7 @@ impl std::str::FromStr for SigningKeys {
         if text.matches("-----BEGIN").count() != blocks.len() {
             return Err(SigningKeysError::Malformed);
         }
-        let (mut private, mut checking) = (None, Vec::<(Jwk, DecodingKey)>::new());
+        let (mut private, mut checking) = (None, Vec::<(Jwk, Arc<DecodingKey>)>::new());
         for block in &blocks {
             let public = public_key(block).ok_or(SigningKeysError::NotEd25519)?;
             let (id, jwk) = jwk(&public);
@@ -94,12 +107,12 @@ impl std::str::FromStr for SigningKeys {
             if private.is_none() && block.tag() == PRIVATE {
                 private = Some(Arc::new(SigningKey { id, key: EncodingKey::from_ed_der(block.contents()) }));
             }
-            checking.push((jwk, DecodingKey::from_ed_der(&public)));
+            checking.push((jwk, Arc::new(DecodingKey::from_ed_der(&public))));
         }
         if checking.is_empty() {
             return Err(SigningKeysError::Empty);
         }
-        Ok(Self { private, checking: Arc::new(checking) })
+        Ok(Self(Arc::new(ArcSwap::from_pointee(Keys { private, checking }))))
     }
 }
 
@@ -147,7 +160,8 @@ impl fmt::Debug for SigningKey {
 
 impl fmt::Debug for SigningKeys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids = self.checking.iter().map(|(jwk, _)| &jwk.common.key_id);
+        let keys = self.0.load();
+        let ids = keys.checking.iter().map(|(jwk, _)| &jwk.common.key_id);
         formatter.debug_tuple("SigningKeys").field(&ids.collect::<Vec<_>>()).finish()
     }
 }

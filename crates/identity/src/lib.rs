@@ -78,7 +78,7 @@ impl Identity {
     }
 
     /// The key that signs access tokens.
-    fn signing_key(&self) -> Result<&SigningKey, Error> {
+    fn signing_key(&self) -> Result<Arc<SigningKey>, Error> {
         let key = self.platform.signing_keys.as_ref().and_then(SigningKeys::private);
         key.ok_or(Error::FailedPrecondition("this server has no keys to sign access tokens with"))
     }
@@ -99,7 +99,7 @@ impl IdentityService for Identity {
         self.sign_ins.succeeded(id, now)?;
         let (new, refresh) = input::new_session(api_key, scopes, device, &self.platform)?;
         let begun = sessions::insert(self, &workspace, &new).await?.ok_or(Error::Unauthenticated)?;
-        let credentials = Some(credentials(key, &begun, &refresh)?);
+        let credentials = Some(credentials(&key, &begun, &refresh)?);
         Ok(Response::new(CreateSessionResponse { session: Some(begun.session), credentials }))
     }
 
@@ -119,7 +119,7 @@ impl IdentityService for Identity {
         }
         // Concurrent refreshes may exceed the limit, but a token that was used must not be lost.
         let _: Result<(), Error> = self.sign_ins.succeeded(id, now);
-        let credentials = Some(credentials(key, &refreshed, &next)?);
+        let credentials = Some(credentials(&key, &refreshed, &next)?);
         Ok(Response::new(RefreshSessionResponse { session: Some(refreshed.session), credentials }))
     }
 
