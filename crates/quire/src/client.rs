@@ -1,6 +1,6 @@
 //! The program as a client of a server.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use access::{WORKSPACE_METADATA, is_workspace};
 use platform::Clock;
@@ -11,13 +11,11 @@ use quire_proto::identity::v1::{
 use tonic::{
     Request, Status,
     metadata::{AsciiMetadataValue, errors::InvalidMetadataValue},
-    transport::{self, Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri},
+    transport::Channel,
 };
 
-use crate::{arguments::Connect, authentication::read, error::Error};
+use crate::{arguments::Connect, connection, error::Error};
 
-/// The timeout for connecting, and the interval and timeout of keepalive pings.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How long before its expiry an access token is refreshed.
 const MARGIN: Duration = Duration::from_secs(60);
 
@@ -42,9 +40,9 @@ struct Session {
 }
 
 impl Client {
-    /// Connects to the server that the arguments name. Keepalive pings detect a server that does not answer.
+    /// Connects to the server that the arguments name.
     pub(crate) async fn connect(arguments: Connect) -> Result<Self, Error> {
-        let channel = channel(&arguments).await?;
+        let channel = connection::open(&arguments).await?;
         match arguments.api_key {
             Some(secret) => {
                 let session = Session::begin(&channel, secret).await?;
@@ -111,34 +109,4 @@ async fn credentials(channel: &Channel, secret: &str) -> Result<Credentials, Sta
     let request = CreateSessionRequest { secret: secret.to_owned(), scopes: Vec::new() };
     let begun = IdentityServiceClient::new(channel.clone()).create_session(request).await?;
     Ok(begun.into_inner().credentials.unwrap_or_default())
-}
-
-async fn channel(arguments: &Connect) -> Result<Channel, Error> {
-    let Connect { server, api_key, tls_ca, tls_cert, tls_key, .. } = arguments;
-    let uri: Option<Uri> = server.parse().ok();
-    let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
-    let uri = uri.ok_or_else(|| Error::Server(server.clone()))?;
-    let is_secure = uri.scheme_str() == Some("https");
-    if !is_secure && (tls_ca.is_some() || tls_cert.is_some() || (api_key.is_some() && !is_loopback(&uri))) {
-        return Err(Error::PlainText(server.clone()));
-    }
-    let mut endpoint = Endpoint::from(uri).connect_timeout(PATIENCE).http2_keep_alive_interval(PATIENCE);
-    if is_secure {
-        let mut tls = match tls_ca {
-            Some(authority) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(authority)?)),
-            None => ClientTlsConfig::new().with_native_roots(),
-        };
-        if let (Some(certificate), Some(key)) = (tls_cert, tls_key) {
-            tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));
-        }
-        endpoint = endpoint.tls_config(tls).map_err(|error| Error::Tls(error.into()))?;
-    }
-    let channel = endpoint.keep_alive_timeout(PATIENCE).connect().await;
-    channel.map_err(|_: transport::Error| Error::Unreachable(server.clone()))
-}
-
-/// Whether the host is this machine.
-fn is_loopback(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }

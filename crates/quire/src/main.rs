@@ -4,10 +4,13 @@ mod admin;
 mod arguments;
 mod authentication;
 mod budget;
+mod certificates;
 mod client;
+mod connection;
 mod database;
 mod deadline;
 mod error;
+mod files;
 mod gate;
 mod import;
 mod imports;
@@ -21,7 +24,9 @@ mod reflection;
 mod sample;
 mod serve;
 mod services;
+mod signals;
 mod stream_age;
+mod tls;
 
 use std::{io::IsTerminal, process::ExitCode};
 

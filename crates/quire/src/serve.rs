@@ -7,11 +7,7 @@ use axum::{Router, middleware::from_fn_with_state};
 use metrics_exporter_prometheus::PrometheusHandle;
 use pagination::PageTokens;
 use platform::{Clock, MAX_OPEN_REQUEST_BYTES, Platform};
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    signal::unix::{SignalKind, signal},
-};
-use tokio_rustls::TlsAcceptor;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 use tonic_health::{
@@ -23,7 +19,7 @@ use tonic_health::{
 use crate::{
     admin::{self, Admin},
     arguments::{Reflection, Serve},
-    authentication,
+    authentication::{self, Credentials},
     budget::bound_stream,
     database::{self, Database},
     deadline,
@@ -34,6 +30,7 @@ use crate::{
     private::Keeper,
     reflection, sample,
     services::Services,
+    signals::{self, Signals},
     stream_age,
 };
 
@@ -41,19 +38,19 @@ use crate::{
 const BACKLOG: u32 = 4_096;
 
 pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
-    let stopping = listen_for_signals()?;
+    let Signals { stopping, mut reload } = signals::listen()?;
     let Some(started) = stopping.run_until_cancelled(start(&arguments)).await else { return Ok(()) };
-    let Started { listeners, tls, keeper, platform, availability, bounds, mut services, metrics } = started?;
+    let Started { listeners, credentials, keeper, platform, availability, bounds, mut services, metrics } = started?;
     let database = platform.database.clone();
     let address = listeners.grpc.local_addr().unwrap_or(arguments.listen);
     if let Some(listener) = listeners.admin {
-        let signing_keys = platform.signing_keys.clone();
+        let (signing_keys, tls) = (credentials.signing_keys.clone(), credentials.tls.clone());
         let (availability, budget) = (availability.clone(), bounds.budget.clone());
-        let admin = Admin { metrics, database: database.clone(), availability, budget, signing_keys };
+        let admin = Admin { metrics, database: database.clone(), availability, budget, signing_keys, tls };
         let connections = Connections {
             protocol: Protocol::Admin,
             router: admin.router(),
-            tls: None,
+            tls: credentials.tls.clone().filter(|_| arguments.admin_tls),
             timeouts: arguments.limits.timeouts(),
             max_calls: 1,
             places: Places::new(admin::MAX_CONNECTIONS, admin::MAX_ADDRESS_CONNECTIONS),
@@ -75,15 +72,24 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let connections = Connections {
         protocol: Protocol::Grpc,
         router: router(services, health_server, reflection, arguments.limits.stream_age, bounds),
-        tls,
+        tls: credentials.tls.clone(),
         timeouts: arguments.limits.timeouts(),
         max_calls: arguments.limits.connection_calls,
         places: places(&arguments),
         stopping: draining.clone(),
     };
     tracing::info!(%address, "serving");
+    let reloading = async {
+        while let Some(()) = reload.recv().await {
+            credentials.reload(&arguments);
+        }
+        std::future::pending().await
+    };
     let serving = connections.accept(listeners.grpc);
-    let drained = run(serving, health, stopping, draining, arguments.drain_timeout).await;
+    let drained = tokio::select! {
+        drained = run(serving, health, stopping, draining, arguments.drain_timeout) => drained,
+        drained = reloading => drained,
+    };
     tasks.wait().await;
     // An abandoned call still holds its database connection, which closes when the process ends.
     if let Drained::AllAnswered = drained {
@@ -106,7 +112,7 @@ enum Drained {
 /// The state of a started server.
 struct Started {
     listeners: Listeners,
-    tls: Option<TlsAcceptor>,
+    credentials: Credentials,
     keeper: Option<Keeper>,
     platform: Platform,
     availability: Availability,
@@ -122,11 +128,10 @@ struct Listeners {
 }
 
 async fn start(arguments: &Serve) -> Result<Started, Error> {
-    let token_keys = arguments.token_keys.as_deref().map(str::parse).transpose()?;
-    let signing_keys = authentication::signing_keys(arguments)?;
-    let tls = authentication::tls(&arguments.tls)?;
+    let mut credentials = Credentials::read(arguments)?;
     let listeners = Listeners::bind(arguments)?;
-    let Database { options, token_keys, private } = database::open(arguments, token_keys).await?;
+    let Database { options, token_keys, private } = database::open(arguments, credentials.token_keys.take()).await?;
+    credentials.token_keys = Some(token_keys.clone());
     ::database::migrate(&options).await?;
 
     let tokens = PageTokens {
@@ -138,7 +143,7 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     let database = ::database::connect(options, arguments.limits.of_database());
     let keeper = private.map(|(server, settings)| Keeper::new(server, settings, database.clone()));
     let availability = Availability::watch(database.clone());
-    let mut platform = Platform::new(database, tokens, Clock::system(), signing_keys);
+    let mut platform = Platform::new(database, tokens, Clock::system(), credentials.signing_keys.clone());
     platform.sign_ins = arguments.limits.sign_ins();
     let chosen = arguments.services();
     let bounds = arguments.limits.bounds();
@@ -146,7 +151,7 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     if arguments.sample {
         sample::load(&platform, &chosen, &availability, &bounds).await?;
     }
-    Ok(Started { listeners, tls, keeper, platform, availability, bounds, services, metrics })
+    Ok(Started { listeners, credentials, keeper, platform, availability, bounds, services, metrics })
 }
 
 impl Listeners {
@@ -273,27 +278,4 @@ impl Health {
             self.reporter.clear_service_status(service).await;
         }
     }
-}
-
-/// Returns a token that the first stop signal cancels. The second signal ends the process at once, because stopping can
-/// take a minute, as when the private Postgres hangs. The private Postgres ends with the process.
-fn listen_for_signals() -> Result<CancellationToken, Error> {
-    let listen = |kind| signal(kind).map_err(Error::Signal);
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    let mut received = async move || {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    };
-    let stopping = CancellationToken::new();
-    let cancelled = stopping.clone();
-    tokio::spawn(async move {
-        received().await;
-        stopping.cancel();
-        received().await;
-        tracing::warn!("received a second stop signal: exiting at once");
-        std::process::exit(1);
-    });
-    Ok(cancelled)
 }

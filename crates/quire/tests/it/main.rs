@@ -8,7 +8,9 @@ mod access_tokens;
 #[path = "../../src/listener/activity.rs"]
 mod activity;
 mod admin;
+mod arguments;
 mod budget;
+mod causes;
 mod connections;
 mod crowds;
 /// Included for its unit tests, because a program has no library that a test could call.
@@ -31,6 +33,7 @@ mod places;
 mod reflection;
 mod refusals;
 mod registration;
+mod reload;
 mod requests;
 mod serve;
 mod support;

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::support::{DataDir, KeyFile, Program, Server, free_address, quire};
+use crate::support::{DataDir, KeyFile, Program, Server, free_address, quire, write_secret};
 use platform::testing::TOKEN_KEYS;
 
 /// The error line of a command that must fail.
@@ -54,6 +54,23 @@ async fn a_public_address_requires_authentication() {
         command.args(arguments);
         assert_eq!(refusal(command).await, expected);
     }
+}
+
+#[tokio::test]
+async fn a_public_admin_address_requires_tls_or_consent() {
+    let keys = KeyFile::new();
+    let arguments = ["--admin-listen", "0.0.0.0:50052", "--signing-keys", keys.path(), "--token-keys", TOKEN_KEYS];
+    assert_eq!(
+        refusal(serve(&arguments)).await,
+        "0.0.0.0:50052 is not a loopback address, and the admin port would send metrics in plain text to everybody: use TLS \
+         with --admin-tls, or accept that with --admin-insecure"
+    );
+    let tls = [&arguments[..], &["--admin-tls"]].concat();
+    assert_eq!(refusal(serve(&tls)).await, "--admin-tls needs --tls-cert and --tls-key");
+    // The next error is another one.
+    let accepted = [&arguments[..], &["--admin-insecure", "--database-url", "nothing"]].concat();
+    let message = refusal(serve(&accepted)).await;
+    assert!(message.contains("the database URL is not valid"), "{message}");
 }
 
 #[tokio::test]
@@ -142,8 +159,8 @@ async fn a_machine_without_postgres() {
 async fn a_database_url_without_token_keys() {
     let mut command = serve(&[]);
     command.env("DATABASE_URL", "postgres://user:hidden@127.0.0.1/name");
-    let expected = "with a database URL, --token-keys (or QUIRE_TOKEN_KEYS) is required: id:base64, with a key from \
-         `openssl rand -base64 32`; every server needs the same keys";
+    let expected = "with a database URL, --token-keys (or QUIRE_TOKEN_KEYS) or --token-keys-file is required: id:base64, with \
+         a key from `openssl rand -base64 32`; every server needs the same keys";
     assert_eq!(refusal(command).await, expected);
 }
 
@@ -184,17 +201,17 @@ async fn the_url_of_another_database_system_is_refused() {
 async fn a_file_that_does_not_hold_token_keys() {
     let data_dir = DataDir::new();
     fs::create_dir_all(data_dir.path()).unwrap();
-    fs::write(data_dir.file("token-keys"), "1:aGlkZGVu\n").unwrap();
+    write_secret(data_dir.file("token-keys"), "1:aGlkZGVu\n");
     // Log lines would not be part of the error.
     let mut command = serve(&["--log", "error", "--data-dir"]);
     command.arg(data_dir.path());
     let expected = format!(
         "{}/token-keys does not hold token keys (a token key is 32 bytes in base64; make one with: openssl rand -base64 \
-         32): restore the file, or remove it, which makes all page tokens invalid",
+         32): restore the file; with other keys, all page tokens become invalid",
         data_dir.path().display()
     );
     assert_eq!(refusal(command).await, expected);
-    assert!(!data_dir.is_in_use(), "Postgres is stopped");
+    assert!(!data_dir.file("postgres").exists(), "Postgres is not started");
     assert_eq!(fs::read_to_string(data_dir.file("token-keys")).unwrap(), "1:aGlkZGVu\n");
 }
 
@@ -249,14 +266,17 @@ fn help_names_every_setting_and_no_secret() {
           --listen <LISTEN>                The address to listen on. Without signing keys it must be a loopback address [env: QUIRE_LISTEN=] [default: 127.0.0.1:50051]
           --services <SERVICES>            The services to serve [env: QUIRE_SERVICES=] [default: prompts memory registry meter identity jobs] [possible values: prompts, memory, registry, meter, identity, jobs]
           --admin-listen <ADMIN_LISTEN>    An address for operators: /metrics for Prometheus, /healthz, /readyz, and /.well-known/jwks.json. Without signing keys it must be a loopback address [env: QUIRE_ADMIN_LISTEN=]
-          --signing-keys <SIGNING_KEYS>    A PEM file with the Ed25519 keys of access tokens: the first private key signs, and all keys verify. With this file, every call needs a credential [env: QUIRE_SIGNING_KEYS=]
+          --admin-tls                      Use TLS on the admin port, with the certificate of the server. Clients of the admin port need no certificate [env: QUIRE_ADMIN_TLS=]
+          --admin-insecure                 Allow an admin address that is not a loopback address without TLS [env: QUIRE_ADMIN_INSECURE=]
+          --signing-keys <SIGNING_KEYS>    A PEM file with the Ed25519 keys of access tokens: the first private key signs, and all keys verify. With this file, every call needs a credential. SIGHUP reloads it [env: QUIRE_SIGNING_KEYS=]
           --reflection <REFLECTION>        Who may use reflection, which describes the services: callers with an access token, if there are signing keys, or everybody, or nobody [env: QUIRE_REFLECTION=] [default: authenticated] [possible values: authenticated, open, off]
-          --tls-cert <TLS_CERT>            A PEM file with the server's certificate chain. With this file, the server uses TLS [env: QUIRE_TLS_CERT=]
+          --tls-cert <TLS_CERT>            A PEM file with the server's certificate chain. With this file, the server uses TLS. SIGHUP reloads the files of TLS [env: QUIRE_TLS_CERT=]
           --tls-key <TLS_KEY>              A PEM file with the private key of the certificate [env: QUIRE_TLS_KEY=]
           --tls-client-ca <TLS_CLIENT_CA>  A PEM file with certificate authorities. With this file, every client needs a certificate from one of them [env: QUIRE_TLS_CLIENT_CA=]
-          --database-url <DATABASE_URL>    The Postgres database to use, as in `postgres://user@host/name`. Without it, a private Postgres is started [env: DATABASE_URL]
+          --database-url <DATABASE_URL>    The Postgres database, as in `postgres://user@host/name`. Without it, a private Postgres is started [env: DATABASE_URL]
           --data-dir <DATA_DIR>            Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire] [env: QUIRE_DATA_DIR=]
           --token-keys <TOKEN_KEYS>        The keys of page tokens, as `id:base64,…`, with 32 bytes each: the first encrypts, and all decrypt. Required with a database URL. Otherwise a key is created and stored in the data directory [env: QUIRE_TOKEN_KEYS]
+          --token-keys-file <FILE>         A file with the keys of page tokens, instead of `--token-keys`. SIGHUP reloads it [env: QUIRE_TOKEN_KEYS_FILE=]
           --token-ttl <TOKEN_TTL>          How long a page token is valid [env: QUIRE_TOKEN_TTL=] [default: 72h]
           --token-version <TOKEN_VERSION>  The version of page tokens to write, 2 or 3. Use 2 while servers of the previous release are running, because they refuse version 3 [env: QUIRE_TOKEN_VERSION=] [default: 3]
           --drain-timeout <DRAIN_TIMEOUT>  How long calls in flight may take to finish after the server is told to stop [env: QUIRE_DRAIN_TIMEOUT=] [default: 30s]
@@ -332,7 +352,7 @@ fn help_names_every_setting_and_no_secret() {
     Usage: quire keys bootstrap [OPTIONS]
 
     Options:
-          --database-url <DATABASE_URL>  The Postgres database to use, as in `postgres://user@host/name`. Without it, a private Postgres is started [env: DATABASE_URL]
+          --database-url <DATABASE_URL>  The Postgres database, as in `postgres://user@host/name`. Without it, a private Postgres is started [env: DATABASE_URL]
           --data-dir <DATA_DIR>          Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire] [env: QUIRE_DATA_DIR=]
           --workspace <WORKSPACE>        The workspace [env: QUIRE_WORKSPACE=] [default: default]
           --name <NAME>                  The name of the key, for people [default: bootstrap]
@@ -349,10 +369,10 @@ fn help_names_every_setting_and_no_secret() {
     Options:
           --server <SERVER>        The server [env: QUIRE_SERVER=] [default: http://127.0.0.1:50051]
           --api-key <API_KEY>      The secret of an API key, if the server has authentication. Use the environment variable, because other users can see arguments [env: QUIRE_API_KEY]
-          --workspace <WORKSPACE>  The workspace to work in, if the server has no authentication [env: QUIRE_WORKSPACE=] [default: default]
-          --tls-ca <TLS_CA>        A PEM file with the certificate authorities to trust for the server [default: those of the system] [env: QUIRE_TLS_CA=]
-          --tls-cert <TLS_CERT>    A PEM file with the client's certificate, if the server requires one [env: QUIRE_TLS_CERT=]
-          --tls-key <TLS_KEY>      A PEM file with the private key of the certificate [env: QUIRE_TLS_KEY=]
+          --workspace <WORKSPACE>  The workspace. It is for a server without authentication; otherwise the API key decides [env: QUIRE_WORKSPACE=] [default: default]
+          --tls-ca <TLS_CA>        A PEM file with the certificate authorities to trust for the server [default: those of the system] [env: QUIRE_CLIENT_TLS_CA=]
+          --tls-cert <TLS_CERT>    A PEM file with the client's certificate chain, if the server requires one [env: QUIRE_CLIENT_TLS_CERT=]
+          --tls-key <TLS_KEY>      A PEM file with the private key of the certificate [env: QUIRE_CLIENT_TLS_KEY=]
           --name <NAME>            The name of the key, for people
           --subject <SUBJECT>      The subject of the key: the program or person that uses it
           --scopes <SCOPES>        The scopes of the key, as in `memory:read,memory:write`
@@ -367,7 +387,7 @@ fn help_names_every_setting_and_no_secret() {
     Usage: quire migrate [OPTIONS] --database-url <DATABASE_URL>
 
     Options:
-          --database-url <DATABASE_URL>  The Postgres database to migrate, as in `postgres://user@host/name` [env: DATABASE_URL]
+          --database-url <DATABASE_URL>  The Postgres database, as in `postgres://user@host/name` [env: DATABASE_URL]
           --log <LOG>                    What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
       -h, --help                         Print help
       -V, --version                      Print version
@@ -427,10 +447,10 @@ fn help_names_every_setting_and_no_secret() {
     Options:
           --server <SERVER>        The server [env: QUIRE_SERVER=] [default: http://127.0.0.1:50051]
           --api-key <API_KEY>      The secret of an API key, if the server has authentication. Use the environment variable, because other users can see arguments [env: QUIRE_API_KEY]
-          --workspace <WORKSPACE>  The workspace to work in, if the server has no authentication [env: QUIRE_WORKSPACE=] [default: default]
-          --tls-ca <TLS_CA>        A PEM file with the certificate authorities to trust for the server [default: those of the system] [env: QUIRE_TLS_CA=]
-          --tls-cert <TLS_CERT>    A PEM file with the client's certificate, if the server requires one [env: QUIRE_TLS_CERT=]
-          --tls-key <TLS_KEY>      A PEM file with the private key of the certificate [env: QUIRE_TLS_KEY=]
+          --workspace <WORKSPACE>  The workspace. It is for a server without authentication; otherwise the API key decides [env: QUIRE_WORKSPACE=] [default: default]
+          --tls-ca <TLS_CA>        A PEM file with the certificate authorities to trust for the server [default: those of the system] [env: QUIRE_CLIENT_TLS_CA=]
+          --tls-cert <TLS_CERT>    A PEM file with the client's certificate chain, if the server requires one [env: QUIRE_CLIENT_TLS_CERT=]
+          --tls-key <TLS_KEY>      A PEM file with the private key of the certificate [env: QUIRE_CLIENT_TLS_KEY=]
           --log <LOG>              What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
       -h, --help                   Print help
       -V, --version                Print version
