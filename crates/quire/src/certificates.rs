@@ -63,11 +63,10 @@ impl Identity {
         let expire_seconds = validity(certificate, &chain)?;
         let private = private_key(&read_secret(key)?).map_err(|cause| cause.of(key))?;
         let certified = CertifiedKey::from_der(chain, private, &ring::default_provider());
-        let key = certified.map_err(|error| match error {
-            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                FileError::Mismatch(certificate.display().to_string()).of(key)
-            }
-            error => FileError::Key(error).of(key),
+        let key = certified.map_err(|error| {
+            let is_other = matches!(error, rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch));
+            let mismatch = || FileError::Mismatch(certificate.display().to_string());
+            if is_other { mismatch() } else { FileError::Key(error) }.of(key)
         })?;
         Ok(Self { key, expire_seconds })
     }
