@@ -45,7 +45,7 @@ async fn reload(server: &Server) {
 #[tokio::test]
 async fn a_client_says_why_it_cannot_reach_a_server() {
     let (authority, admin) = (Authority::called("a"), free_address());
-    let [stranger, namesake] = ["b", "a"].map(|name| Authority::called(name));
+    let [stranger, namesake] = ["b", "a"].map(Authority::called);
     let mut server = server(&authority, &["--admin-listen", &admin.to_string()]).await;
     let (plain, secure) = (format!("http://{}", server.address), format!("https://{}", server.address));
     let [ca, stranger, namesake] = [&authority, &stranger, &namesake].map(|authority| authority.file("ca.pem"));
