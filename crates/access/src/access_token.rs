@@ -69,7 +69,7 @@ impl SigningKey {
         let scopes: Vec<_> = caller.scopes.iter().map(|scope| scope.0.as_str()).collect();
         let claims = Claims {
             iss: ISSUER.to_owned(),
-            aud: self.audience.clone(),
+            aud: self.audience.to_string(),
             sub: caller.subject.clone(),
             sid: caller.session.unwrap_or_default(),
             workspace: caller.workspace.clone(),
@@ -90,7 +90,7 @@ impl SigningKeys {
     pub fn verify(&self, token: &str, now: OffsetDateTime) -> Option<Caller> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let key = self.checking(header.kid.as_deref()?)?;
-        let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok()?.claims;
+        let claims = jsonwebtoken::decode::<Claims>(token, &key, &self.validation).ok()?.claims;
         let is_alive = now.unix_timestamp() < claims.exp;
         (is_alive && header.typ.as_deref() == Some(TYPE)).then(|| Caller {
             workspace: claims.workspace,

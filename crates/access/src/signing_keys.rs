@@ -1,5 +1,6 @@
 use std::{fmt, sync::Arc};
 
+use arc_swap::ArcSwap;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     DecodingKey, EncodingKey, Validation,
@@ -22,18 +23,32 @@ use crate::{access_token::validation, ed25519};
 /// 7638](https://www.rfc-editor.org/rfc/rfc7638)).
 ///
 /// A token is only valid for its audience: the servers that use the same database, or that were given the same audience.
+///
+/// All clones have the same keys: [`SigningKeys::replace`] replaces them everywhere.
 #[derive(Clone)]
 pub struct SigningKeys {
-    private: Option<Arc<SigningKey>>,
-    checking: Arc<Vec<(Jwk, DecodingKey)>>,
+    keys: Arc<ArcSwap<Keys>>,
+    audience: Arc<str>,
     pub(crate) validation: Arc<Validation>,
 }
 
-/// The private key that signs access tokens.
+/// The keys at one time.
+struct Keys {
+    private: Option<Private>,
+    checking: Vec<(Jwk, Arc<DecodingKey>)>,
+}
+
+#[derive(Clone)]
+struct Private {
+    id: String,
+    key: Arc<EncodingKey>,
+}
+
+/// The private key that signs access tokens for an audience.
 pub struct SigningKey {
     pub(crate) id: String,
-    pub(crate) audience: String,
-    pub(crate) key: EncodingKey,
+    pub(crate) audience: Arc<str>,
+    pub(crate) key: Arc<EncodingKey>,
 }
 
 /// Why the text of signing keys is refused. No variant carries the text, which is secret.
@@ -66,27 +81,31 @@ const AUDIENCE: &str = "quire";
 impl SigningKeys {
     /// The same keys, for tokens with this audience.
     #[must_use]
-    pub fn for_audience(self, audience: &str) -> Self {
-        let private = self.private.map(|private| {
-            let (id, key) = (private.id.clone(), private.key.clone());
-            Arc::new(SigningKey { id, audience: audience.to_owned(), key })
-        });
-        Self { private, validation: Arc::new(validation(audience)), ..self }
+    pub fn for_audience(&self, audience: &str) -> Self {
+        Self { keys: self.keys.clone(), audience: audience.into(), validation: Arc::new(validation(audience)) }
     }
 
     /// The key that signs: the first private key, if any.
-    pub fn private(&self) -> Option<&SigningKey> {
-        self.private.as_deref()
+    pub fn private(&self) -> Option<SigningKey> {
+        let Private { id, key } = self.keys.load().private.clone()?;
+        Some(SigningKey { id, audience: self.audience.clone(), key })
+    }
+
+    /// Replaces the keys by those of `other`, in all clones and for all audiences. Use it to rotate keys without a restart.
+    pub fn replace(&self, other: &Self) {
+        self.keys.store(other.keys.load_full());
     }
 
     /// The public halves of the keys, for other programs that verify access tokens ([RFC
     /// 7517](https://www.rfc-editor.org/rfc/rfc7517)).
     pub fn public(&self) -> JwkSet {
-        JwkSet { keys: self.checking.iter().map(|(jwk, _)| jwk.clone()).collect() }
+        JwkSet { keys: self.keys.load().checking.iter().map(|(jwk, _)| jwk.clone()).collect() }
     }
 
-    pub(crate) fn checking(&self, id: &str) -> Option<&DecodingKey> {
-        self.checking.iter().find(|(jwk, _)| jwk.common.key_id.as_deref() == Some(id)).map(|(_, key)| key)
+    pub(crate) fn checking(&self, id: &str) -> Option<Arc<DecodingKey>> {
+        let keys = self.keys.load();
+        let found = keys.checking.iter().find(|(jwk, _)| jwk.common.key_id.as_deref() == Some(id));
+        found.map(|(_, key)| key.clone())
     }
 }
 
@@ -101,7 +120,7 @@ impl std::str::FromStr for SigningKeys {
         if text.matches("-----BEGIN").count() != blocks.len() {
             return Err(SigningKeysError::Malformed);
         }
-        let (mut private, mut checking) = (None, Vec::<(Jwk, DecodingKey)>::new());
+        let (mut private, mut checking) = (None, Vec::<(Jwk, Arc<DecodingKey>)>::new());
         for block in &blocks {
             let public = public_key(block).ok_or(SigningKeysError::NotEd25519)?;
             let (id, jwk) = jwk(&public);
@@ -109,18 +128,15 @@ impl std::str::FromStr for SigningKeys {
                 return Err(SigningKeysError::Duplicate);
             }
             if private.is_none() && block.tag() == PRIVATE {
-                private = Some(Arc::new(SigningKey {
-                    id,
-                    audience: AUDIENCE.to_owned(),
-                    key: EncodingKey::from_ed_der(block.contents()),
-                }));
+                private = Some(Private { id, key: Arc::new(EncodingKey::from_ed_der(block.contents())) });
             }
-            checking.push((jwk, DecodingKey::from_ed_der(&public)));
+            checking.push((jwk, Arc::new(DecodingKey::from_ed_der(&public))));
         }
         if checking.is_empty() {
             return Err(SigningKeysError::Empty);
         }
-        Ok(Self { private, checking: Arc::new(checking), validation: Arc::new(validation(AUDIENCE)) })
+        let keys = Arc::new(ArcSwap::from_pointee(Keys { private, checking }));
+        Ok(Self { keys, audience: AUDIENCE.into(), validation: Arc::new(validation(AUDIENCE)) })
     }
 }
 
@@ -168,7 +184,8 @@ impl fmt::Debug for SigningKey {
 
 impl fmt::Debug for SigningKeys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids = self.checking.iter().map(|(jwk, _)| &jwk.common.key_id);
+        let keys = self.keys.load();
+        let ids = keys.checking.iter().map(|(jwk, _)| &jwk.common.key_id);
         formatter.debug_tuple("SigningKeys").field(&ids.collect::<Vec<_>>()).finish()
     }
 }

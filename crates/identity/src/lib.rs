@@ -84,7 +84,7 @@ impl Identity {
     }
 
     /// The key that signs access tokens.
-    fn signing_key(&self) -> Result<&SigningKey, Error> {
+    fn signing_key(&self) -> Result<SigningKey, Error> {
         let key = self.platform.signing_keys.as_ref().and_then(SigningKeys::private);
         key.ok_or(Error::FailedPrecondition("this server has no keys to sign access tokens with"))
     }
@@ -109,7 +109,7 @@ impl IdentityService for Identity {
         audit.note(|notes| (notes.target.session_id, notes.target.scopes) = (Some(new.id), new.scopes.clone()));
         let begun = sessions::insert(self, &workspace, &new).await?.ok_or(Error::Unauthenticated)?;
         audit.note(|notes| notes.who.subject = Some(begun.session.subject.clone()));
-        let credentials = Some(credentials(key, &begun, &refresh)?);
+        let credentials = Some(credentials(&key, &begun, &refresh)?);
         Ok(Response::new(CreateSessionResponse { session: Some(begun.session), credentials }))
     }
 
@@ -137,7 +137,7 @@ impl IdentityService for Identity {
         audit.note(|notes| notes.who.subject = Some(refreshed.session.subject.clone()));
         // Concurrent refreshes may exceed the limit, but a token that was used must not be lost.
         let _: Result<(), Error> = self.sign_ins.succeeded(id, now);
-        let credentials = Some(credentials(key, &refreshed, &next)?);
+        let credentials = Some(credentials(&key, &refreshed, &next)?);
         Ok(Response::new(RefreshSessionResponse { session: Some(refreshed.session), credentials }))
     }
 

@@ -1,5 +1,6 @@
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
+use arc_swap::{ArcSwap, Guard};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 
@@ -9,13 +10,17 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 /// To rotate keys, put a new key first, and remove the old key once its tokens have expired. Every replica needs the
 /// same keys. The text of the keys is `id:base64`, separated by commas: an id has 1 to 16 letters, digits, `_` or `-`;
 /// a key has 32 bytes and is not all zero.
+///
+/// All clones have the same keys: [`TokenKeys::replace`] replaces them everywhere.
 #[derive(Clone)]
-pub struct TokenKeys {
+pub struct TokenKeys(Arc<ArcSwap<Keys>>);
+
+/// The keys at one time.
+pub(crate) struct Keys {
     pub(crate) first: TokenKey,
     rest: Vec<TokenKey>,
 }
 
-#[derive(Clone)]
 pub(crate) struct TokenKey {
     pub(crate) id: String,
     pub(crate) cipher: XChaCha20Poly1305,
@@ -55,8 +60,24 @@ impl TokenKeys {
         Ok(format!("1:{}", STANDARD.encode(key)))
     }
 
+    /// Replaces the keys by those of `other`, in all clones. Use it to rotate keys without a restart.
+    pub fn replace(&self, other: &Self) {
+        self.0.store(other.0.load_full());
+    }
+
+    /// The keys now.
+    pub(crate) fn now(&self) -> Guard<Arc<Keys>> {
+        self.0.load()
+    }
+}
+
+impl Keys {
     pub(crate) fn find(&self, id: &[u8]) -> Option<&TokenKey> {
-        std::iter::once(&self.first).chain(&self.rest).find(|key| key.id.as_bytes() == id)
+        self.all().find(|key| key.id.as_bytes() == id)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &TokenKey> {
+        std::iter::once(&self.first).chain(&self.rest)
     }
 }
 
@@ -66,7 +87,7 @@ impl FromStr for TokenKeys {
     fn from_str(text: &str) -> Result<Self, TokenKeysError> {
         let mut keys = text.split(',').map(|entry| entry.trim().parse::<TokenKey>());
         let first = keys.next().ok_or(TokenKeysError::Malformed)??;
-        let mut all = Self { first, rest: Vec::new() };
+        let mut all = Keys { first, rest: Vec::new() };
         for key in keys {
             let key = key?;
             if all.find(key.id.as_bytes()).is_some() {
@@ -74,7 +95,7 @@ impl FromStr for TokenKeys {
             }
             all.rest.push(key);
         }
-        Ok(all)
+        Ok(Self(Arc::new(ArcSwap::from_pointee(all))))
     }
 }
 
@@ -101,7 +122,7 @@ impl FromStr for TokenKey {
 
 impl fmt::Debug for TokenKeys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids = std::iter::once(&self.first).chain(&self.rest).map(|key| &key.id);
-        formatter.debug_tuple("TokenKeys").field(&ids.collect::<Vec<_>>()).finish()
+        let keys = self.now();
+        formatter.debug_tuple("TokenKeys").field(&keys.all().map(|key| &key.id).collect::<Vec<_>>()).finish()
     }
 }

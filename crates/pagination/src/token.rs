@@ -113,7 +113,8 @@ impl PageTokens {
     pub fn seal(&self, cursor: &Cursor, query: &Fingerprint) -> Result<String, SealError> {
         let mut nonce = [0; NONCE_LENGTH];
         getrandom::fill(&mut nonce)?;
-        let TokenKey { id, cipher } = &self.keys.first;
+        let keys = self.keys.now();
+        let TokenKey { id, cipher } = &keys.first;
         let version = self.version.number();
         let mut token = header(version, id);
         let contents = Contents::new(cursor, query.of_version(version), unix_seconds((self.now)())).encode_to_vec();
@@ -142,7 +143,8 @@ impl PageTokens {
         }
         let token = URL_SAFE_NO_PAD.decode(token).map_err(|_: base64::DecodeError| PageTokenErrorKind::Malformed)?;
         let Parts { version, header, id, nonce, sealed } = split(&token)?;
-        let TokenKey { cipher, .. } = self.keys.find(id).ok_or(PageTokenErrorKind::Untrusted)?;
+        let keys = self.keys.now();
+        let TokenKey { cipher, .. } = keys.find(id).ok_or(PageTokenErrorKind::Untrusted)?;
         let contents = cipher
             .decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad: header })
             .map_err(|chacha20poly1305::Error| PageTokenErrorKind::Untrusted)?;

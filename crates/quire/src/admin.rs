@@ -14,7 +14,7 @@ use database::{Availability, Database};
 use metrics::{Unit, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use crate::{budget::Budget, error::Error};
+use crate::{budget::Budget, error::Error, tls::CurrentTls};
 
 /// The maximum number of connections to the admin port.
 pub(crate) const MAX_CONNECTIONS: usize = 64;
@@ -50,6 +50,12 @@ pub(crate) fn measure() -> Result<PrometheusHandle, Error> {
         "limits_reached_total",
         "How often a limit has ended a call, a stream or a connection, by limit."
     );
+    describe_gauge!(
+        "tls_certificate_expire_time_seconds",
+        Unit::Seconds,
+        "When the first certificate of --tls-cert expires, in seconds since 1970."
+    );
+    describe_counter!("credential_reloads_total", "Reloads of certificates and keys, by result.");
     describe_counter!("swept_rows_total", "Rows that were changed or deleted in the background, by sweep.");
     describe_gauge!("database_connections_max", Unit::Count, "Maximum number of connections of the pool.");
     let upkeep = handle.clone();
@@ -69,6 +75,7 @@ pub(crate) struct Admin {
     pub(crate) availability: Availability,
     pub(crate) budget: Budget,
     pub(crate) signing_keys: Option<SigningKeys>,
+    pub(crate) tls: Option<CurrentTls>,
 }
 
 impl Admin {
@@ -86,6 +93,9 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     gauge!("database_connections_in_use").set(admin.database.connections_in_use() as f64);
     gauge!("database_connections_max").set(admin.database.max_connections() as f64);
     gauge!("call_memory_in_use_bytes").set(admin.budget.in_use() as f64);
+    if let Some(tls) = &admin.tls {
+        gauge!("tls_certificate_expire_time_seconds").set(tls.load().expire_seconds as f64);
+    }
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], admin.metrics.render())
 }
 

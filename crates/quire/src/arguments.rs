@@ -68,8 +68,16 @@ pub(crate) struct Serve {
     #[arg(long, env = "QUIRE_ADMIN_LISTEN")]
     pub(crate) admin_listen: Option<SocketAddr>,
 
+    /// Use TLS on the admin port, with the certificate of the server. Clients of the admin port need no certificate
+    #[arg(long, env = "QUIRE_ADMIN_TLS", value_parser = BoolishValueParser::new())]
+    pub(crate) admin_tls: bool,
+
+    /// Allow an admin address that is not a loopback address without TLS
+    #[arg(long, env = "QUIRE_ADMIN_INSECURE", value_parser = BoolishValueParser::new())]
+    pub(crate) admin_insecure: bool,
+
     /// A PEM file with the Ed25519 keys of access tokens: the first private key signs, and all keys verify. With this file,
-    /// every call needs a credential
+    /// every call needs a credential. SIGHUP reloads it
     #[arg(long, env = "QUIRE_SIGNING_KEYS")]
     pub(crate) signing_keys: Option<PathBuf>,
 
@@ -93,6 +101,10 @@ pub(crate) struct Serve {
     /// database URL. Otherwise a key is created and stored in the data directory
     #[arg(long, env = "QUIRE_TOKEN_KEYS", hide_env_values = true)]
     pub(crate) token_keys: Option<String>,
+
+    /// A file with the keys of page tokens, instead of `--token-keys`. SIGHUP reloads it
+    #[arg(long, env = "QUIRE_TOKEN_KEYS_FILE", value_name = "FILE", conflicts_with = "token_keys")]
+    pub(crate) token_keys_file: Option<PathBuf>,
 
     /// How long a page token is valid
     #[arg(long, env = "QUIRE_TOKEN_TTL", default_value = "72h", value_parser = humantime::parse_duration)]
@@ -147,7 +159,7 @@ fn service_names() -> impl Iterator<Item = &'static str> {
 /// Where the database is.
 #[derive(Debug, Args)]
 pub(crate) struct Database {
-    /// The Postgres database to use, as in `postgres://user@host/name`. Without it, a private Postgres is started
+    /// The Postgres database, as in `postgres://user@host/name`. Without it, a private Postgres is started
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub(crate) database_url: Option<String>,
 
@@ -165,7 +177,7 @@ impl Database {
 /// The TLS of a server.
 #[derive(Debug, Args)]
 pub(crate) struct Tls {
-    /// A PEM file with the server's certificate chain. With this file, the server uses TLS
+    /// A PEM file with the server's certificate chain. With this file, the server uses TLS. SIGHUP reloads the files of TLS
     #[arg(long, env = "QUIRE_TLS_CERT", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
 
@@ -190,20 +202,20 @@ pub(crate) struct Connect {
     #[arg(long, env = "QUIRE_API_KEY", hide_env_values = true)]
     pub(crate) api_key: Option<String>,
 
-    /// The workspace to work in, if the server has no authentication
+    /// The workspace. It is for a server without authentication; otherwise the API key decides
     #[arg(long, env = "QUIRE_WORKSPACE", default_value = DEFAULT_WORKSPACE)]
     pub(crate) workspace: String,
 
     /// A PEM file with the certificate authorities to trust for the server [default: those of the system]
-    #[arg(long, env = "QUIRE_TLS_CA")]
+    #[arg(long, env = "QUIRE_CLIENT_TLS_CA")]
     pub(crate) tls_ca: Option<PathBuf>,
 
-    /// A PEM file with the client's certificate, if the server requires one
-    #[arg(long, env = "QUIRE_TLS_CERT", requires = "tls_key")]
+    /// A PEM file with the client's certificate chain, if the server requires one
+    #[arg(long, env = "QUIRE_CLIENT_TLS_CERT", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
 
     /// A PEM file with the private key of the certificate
-    #[arg(long, env = "QUIRE_TLS_KEY", requires = "tls_cert")]
+    #[arg(long, env = "QUIRE_CLIENT_TLS_KEY", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
 }
 
@@ -285,7 +297,7 @@ pub(crate) struct RevokeKey {
 
 #[derive(Debug, Args)]
 pub(crate) struct Migrate {
-    /// The Postgres database to migrate, as in `postgres://user@host/name`
+    /// The Postgres database, as in `postgres://user@host/name`
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub(crate) database_url: String,
 }

@@ -1,84 +1,100 @@
-//! Authentication of a server's callers: the keys of access tokens, and TLS.
+//! Authentication of a server's callers: TLS, and the keys of access tokens and page tokens. SIGHUP reads them again.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use access::SigningKeys;
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        RootCertStore, ServerConfig,
-        crypto::ring,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-        server::WebPkiClientVerifier,
-    },
-};
+use arc_swap::ArcSwap;
+use metrics::counter;
+use pagination::TokenKeys;
 
 use crate::{
-    arguments::{Serve, Tls},
+    arguments::Serve,
+    database,
     error::Error,
+    files::{read, refuse_readable},
+    tls::{CurrentTls, ServerTls},
 };
 
-/// The keys that sign and verify access tokens, if the arguments name a file.
-pub(crate) fn signing_keys(arguments: &Serve) -> Result<Option<SigningKeys>, Error> {
-    let Some(path) = &arguments.signing_keys else { return Ok(None) };
-    let keys = read(path)?.parse().map_err(|source| Error::SigningKeys { path: path.clone(), source })?;
-    Ok(Some(keys))
+/// The certificates and keys in use.
+pub(crate) struct Credentials {
+    /// The keys that sign and verify access tokens, if the arguments name a file.
+    pub(crate) signing_keys: Option<SigningKeys>,
+    /// The keys of page tokens; `None` until a private Postgres has started for the first time.
+    pub(crate) token_keys: Option<TokenKeys>,
+    pub(crate) tls: Option<CurrentTls>,
 }
 
-/// Requires authentication if an address can be reached from other machines.
-pub(crate) fn check_addresses(arguments: &Serve) -> Result<(), Error> {
-    let addresses = std::iter::once(&arguments.listen).chain(&arguments.admin_listen);
-    let public = addresses.copied().find(|address: &SocketAddr| !address.ip().is_loopback());
-    match public {
-        Some(address) if arguments.signing_keys.is_none() => Err(Error::NotLoopback(address)),
-        Some(address) if arguments.tls.tls_cert.is_none() => {
-            tracing::warn!(%address, "without --tls-cert, keys and tokens are sent in plain text");
-            Ok(())
+impl Credentials {
+    /// Reads the files that the arguments name.
+    pub(crate) fn read(arguments: &Serve) -> Result<Self, Error> {
+        Ok(Self {
+            signing_keys: signing_keys(arguments)?,
+            token_keys: database::token_keys(arguments)?,
+            tls: ServerTls::read(&arguments.tls)?.map(|tls| Arc::new(ArcSwap::from_pointee(tls))),
+        })
+    }
+
+    /// Reads the files again, and logs and counts it. If one of them cannot be used, all certificates and keys stay as
+    /// they are.
+    pub(crate) fn reload(&self, arguments: &Serve) {
+        let result = match Self::read(arguments).and_then(|new| self.replace(&new)) {
+            Ok(()) => {
+                tracing::info!("reloaded the certificates and keys");
+                "reloaded"
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot reload the certificates and keys: all stay as they are");
+                "failed"
+            }
+        };
+        counter!("credential_reloads_total", "result" => result).increment(1);
+    }
+
+    fn replace(&self, new: &Self) -> Result<(), Error> {
+        if new.token_keys.is_none() {
+            return Err(Error::NoTokenKeysFile);
         }
-        Some(_) | None => Ok(()),
+        if let (Some(current), Some(new)) = (&self.signing_keys, &new.signing_keys) {
+            current.replace(new);
+        }
+        if let (Some(current), Some(new)) = (&self.token_keys, &new.token_keys) {
+            current.replace(new);
+        }
+        if let (Some(current), Some(new)) = (&self.tls, &new.tls) {
+            current.store(new.load_full());
+        }
+        Ok(())
     }
 }
 
-/// The TLS of the server, if the arguments name a certificate.
-pub(crate) fn tls(arguments: &Tls) -> Result<Option<TlsAcceptor>, Error> {
-    let Tls { tls_cert, tls_key, tls_client_ca } = arguments;
-    let (Some(certificates), Some(key)) = (tls_cert, tls_key) else { return Ok(None) };
-    let authorities = tls_client_ca.as_deref().map(read).transpose()?;
-    let config = tls_config(&read(certificates)?, &read(key)?, authorities.as_deref()).map_err(Error::Tls)?;
-    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+fn signing_keys(arguments: &Serve) -> Result<Option<SigningKeys>, Error> {
+    let Some(path) = &arguments.signing_keys else { return Ok(None) };
+    let keys: SigningKeys = read(path)?.parse().map_err(|source| Error::SigningKeys { path: path.clone(), source })?;
+    if keys.private().is_some() {
+        refuse_readable(path)?;
+    }
+    Ok(Some(keys))
 }
 
-/// TLS for HTTP/2 with this certificate and its key, in PEM. With authorities, every client must have a certificate
-/// from one of them.
-fn tls_config(
-    certificates: &str,
-    key: &str,
-    authorities: Option<&str>,
-) -> Result<ServerConfig, Box<dyn std::error::Error + Send + Sync>> {
-    let certificates_of = |pem: &str| CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
-    let provider = Arc::new(ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-    let config = match authorities {
-        None => config.with_no_client_auth(),
-        Some(pem) => {
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(certificates_of(pem)?);
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
-            config.with_client_cert_verifier(verifier)
-        }
-    };
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes())?;
-    let mut config = config.with_single_cert(certificates_of(certificates)?, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(config)
-}
-
-/// Reads a file as text.
-pub(crate) fn read(path: &Path) -> Result<String, Error> {
-    fs::read_to_string(path).map_err(|source| Error::File { path: PathBuf::from(path), source })
+/// Requires authentication, and TLS for the admin port, if an address can be reached from other machines.
+pub(crate) fn check_addresses(arguments: &Serve) -> Result<(), Error> {
+    let is_public = |address: &&SocketAddr| !address.ip().is_loopback();
+    let (listen, admin) =
+        (Some(&arguments.listen).filter(is_public), arguments.admin_listen.as_ref().filter(is_public));
+    if arguments.admin_tls && arguments.tls.tls_cert.is_none() {
+        return Err(Error::AdminTls);
+    }
+    if let (Some(address), None) = (listen.or(admin), &arguments.signing_keys) {
+        return Err(Error::NotLoopback(*address));
+    }
+    if let Some(address) = admin
+        && !arguments.admin_tls
+        && !arguments.admin_insecure
+    {
+        return Err(Error::AdminPlainText(*address));
+    }
+    if let (Some(address), None) = (listen, &arguments.tls.tls_cert) {
+        tracing::warn!(%address, "without --tls-cert, keys and tokens are sent in plain text");
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! The program as a client of a server.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use access::{WORKSPACE_METADATA, is_workspace};
 use prost_types::Timestamp;
@@ -12,13 +12,11 @@ use tokio::time::Instant;
 use tonic::{
     Request, Response, Status,
     metadata::{AsciiMetadataValue, errors::InvalidMetadataValue},
-    transport::{self, Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri},
+    transport::Channel,
 };
 
-use crate::{arguments::Connect, authentication::read, error::Error};
+use crate::{arguments::Connect, connection, error::Error};
 
-/// The timeout for connecting, and the interval and timeout of keepalive pings.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How long before its expiry an access token is refreshed.
 const MARGIN: Duration = Duration::from_secs(60);
 
@@ -44,9 +42,9 @@ struct Session {
 }
 
 impl Client {
-    /// Connects to the server that the arguments name. Keepalive pings detect a server that does not answer.
+    /// Connects to the server that the arguments name.
     pub(crate) async fn connect(arguments: Connect) -> Result<Self, Error> {
-        let channel = channel(&arguments).await?;
+        let channel = connection::open(&arguments).await?;
         match arguments.api_key {
             Some(secret) => {
                 let session = Session::begin(&channel, secret).await?;
@@ -120,34 +118,4 @@ fn usable(asked: Instant, session: Option<api::Session>, credentials: Option<Cre
     let lifetime = seconds(credentials.access_token_expire_time) - seconds(session.unwrap_or_default().refresh_time);
     let lifetime = Duration::from_secs(lifetime.try_into().unwrap_or_default());
     (credentials, asked + lifetime.saturating_sub(MARGIN))
-}
-
-async fn channel(arguments: &Connect) -> Result<Channel, Error> {
-    let Connect { server, api_key, tls_ca, tls_cert, tls_key, .. } = arguments;
-    let uri: Option<Uri> = server.parse().ok();
-    let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
-    let uri = uri.ok_or_else(|| Error::Server(server.clone()))?;
-    let is_secure = uri.scheme_str() == Some("https");
-    if !is_secure && (tls_ca.is_some() || tls_cert.is_some() || (api_key.is_some() && !is_loopback(&uri))) {
-        return Err(Error::PlainText(server.clone()));
-    }
-    let mut endpoint = Endpoint::from(uri).connect_timeout(PATIENCE).http2_keep_alive_interval(PATIENCE);
-    if is_secure {
-        let mut tls = match tls_ca {
-            Some(authority) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(authority)?)),
-            None => ClientTlsConfig::new().with_native_roots(),
-        };
-        if let (Some(certificate), Some(key)) = (tls_cert, tls_key) {
-            tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));
-        }
-        endpoint = endpoint.tls_config(tls).map_err(|error| Error::Tls(error.into()))?;
-    }
-    let channel = endpoint.keep_alive_timeout(PATIENCE).connect().await;
-    channel.map_err(|_: transport::Error| Error::Unreachable(server.clone()))
-}
-
-/// Whether the host is this machine.
-fn is_loopback(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }

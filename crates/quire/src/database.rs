@@ -17,9 +17,12 @@ use tempfile::NamedTempFile;
 use crate::{
     arguments::{self, Migrate, Serve},
     error::Error,
+    files::read_secret,
     private,
 };
 
+/// The file with token keys in the data directory.
+const TOKEN_KEYS: &str = "token-keys";
 /// How many connections a private Postgres has for other programs, such as `quire keys bootstrap` and psql.
 const OTHER_CONNECTIONS: u16 = 84;
 
@@ -50,7 +53,7 @@ pub(crate) async fn open(arguments: &Serve, token_keys: Option<TokenKeys>) -> Re
     let server = private::start(&settings, Server::start).await?;
     tracing::info!(data_dir = %data_dir.display(), "started a private Postgres");
     // No other process uses the data directory while this process's Postgres runs.
-    let token_keys = token_keys.map_or_else(|| stored_token_keys(&data_dir.join("token-keys")), Ok)?;
+    let token_keys = token_keys.map_or_else(|| create_token_keys(&data_dir.join(TOKEN_KEYS)), Ok)?;
     Ok(Database { options: private::options(&server), token_keys, private: Some((server, settings)) })
 }
 
@@ -124,8 +127,25 @@ fn default_data_dir() -> Result<PathBuf, Error> {
     Ok(absolute("XDG_DATA_HOME").or_else(home).ok_or(Error::NoDataDirectory)?.join("quire"))
 }
 
-/// Reads the keys from the file. If the file does not exist, it is created with one new key.
-fn stored_token_keys(path: &Path) -> Result<TokenKeys, Error> {
+/// The token keys of the arguments, or of a file that they name, or of the data directory. Returns `None` if there are
+/// none yet.
+pub(crate) fn token_keys(arguments: &Serve) -> Result<Option<TokenKeys>, Error> {
+    if let Some(keys) = &arguments.token_keys {
+        return Ok(Some(keys.parse()?));
+    }
+    if let Some(path) = &arguments.token_keys_file {
+        return read_token_keys(path).map(Some);
+    }
+    if arguments.database.database_url.is_some() {
+        return Ok(None);
+    }
+    let path = settings(&arguments.database)?.data_dir.join(TOKEN_KEYS);
+    let exists = path.try_exists().map_err(|source| Error::File { path: path.clone(), source })?;
+    exists.then(|| read_token_keys(&path)).transpose()
+}
+
+/// Creates a file with one new key, unless the file exists, and reads it.
+fn create_token_keys(path: &Path) -> Result<TokenKeys, Error> {
     let failed = |source| Error::File { path: path.to_owned(), source };
     if !path.try_exists().map_err(failed)? {
         let keys = TokenKeys::generate().map_err(|error| Error::Random(error.to_string()))?;
@@ -134,6 +154,9 @@ fn stored_token_keys(path: &Path) -> Result<TokenKeys, Error> {
         writeln!(file, "{keys}").and_then(|()| file.as_file().sync_all()).map_err(failed)?;
         file.persist_noclobber(path).map_err(|error| failed(error.error))?;
     }
-    let keys = std::fs::read_to_string(path).map_err(failed)?;
-    keys.trim().parse().map_err(|source| Error::TokenKeysFile { path: path.to_owned(), source })
+    read_token_keys(path)
+}
+
+fn read_token_keys(path: &Path) -> Result<TokenKeys, Error> {
+    read_secret(path)?.trim().parse().map_err(|source| Error::TokenKeysFile { path: path.to_owned(), source })
 }

@@ -2,6 +2,9 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 use database::MigrationError;
 use keyset::CatalogueError;
+use tokio_rustls::rustls;
+
+use crate::{certificates::FileError, connection::Cause};
 
 /// Why the program ends with exit code 1: one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -10,20 +13,30 @@ pub(crate) enum Error {
         "{0} is not a loopback address, which requires authentication: listen on 127.0.0.1, or set --signing-keys to a file made with `openssl genpkey -algorithm ed25519`"
     )]
     NotLoopback(SocketAddr),
+    #[error(
+        "{0} is not a loopback address, and the admin port would send metrics in plain text to everybody: use TLS with --admin-tls, or accept that with --admin-insecure"
+    )]
+    AdminPlainText(SocketAddr),
+    #[error("--admin-tls needs --tls-cert and --tls-key")]
+    AdminTls,
     #[error("{address} is in use: stop the program that listens there, or choose another address with {argument}")]
     AddressTaken { address: SocketAddr, argument: &'static str },
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error(
-        "with a database URL, --token-keys (or QUIRE_TOKEN_KEYS) is required: id:base64, with a key from `openssl rand -base64 32`; every server needs the same keys"
+        "with a database URL, --token-keys (or QUIRE_TOKEN_KEYS) or --token-keys-file is required: id:base64, with a key from `openssl rand -base64 32`; every server needs the same keys"
     )]
     NoTokenKeys,
     #[error(
-        "{path} does not hold token keys ({source}): restore the file, or remove it, which makes all page tokens invalid"
+        "{path} does not hold token keys ({source}): restore the file; with other keys, all page tokens become invalid"
     )]
     TokenKeysFile { path: PathBuf, source: pagination::TokenKeysError },
+    #[error("the file token-keys in the data directory is missing")]
+    NoTokenKeysFile,
     #[error("cannot use {path}: {source}")]
     File { path: PathBuf, source: io::Error },
+    #[error("others can read {path}, which is secret (its mode is {mode:04o}): run `chmod {wanted:04o} {path}`")]
+    Readable { path: PathBuf, mode: u32, wanted: u32 },
     #[error("there is no home directory for the data: name a directory with --data-dir")]
     NoDataDirectory,
     #[error("cannot create the default data directory {path}: {source}; name another with --data-dir")]
@@ -58,16 +71,18 @@ pub(crate) enum Error {
     PlainText(String),
     #[error("--expire-in is too far in the future")]
     ExpireIn,
-    #[error("cannot reach a server at {0}: start it, or name another with --server")]
-    Unreachable(String),
+    #[error("cannot reach a server at {server}: {cause}")]
+    Unreachable { server: String, cause: Cause },
     #[error("cannot read the file: {0}; run the import again")]
     Read(io::Error),
     #[error("the import stopped at lines {first} to {last}, after {imported} {names}; run it again")]
     Import { imported: usize, names: &'static str, first: u64, last: u64 },
     #[error("{path} does not hold signing keys: {source}")]
     SigningKeys { path: PathBuf, source: access::SigningKeysError },
-    #[error("the TLS files cannot be used: {0}")]
-    Tls(Box<dyn std::error::Error + Send + Sync>),
+    #[error("{path} {cause}")]
+    TlsFile { path: PathBuf, cause: FileError },
+    #[error("TLS cannot be used: {0}")]
+    Tls(#[from] rustls::Error),
     #[error("cannot create a session: {}: {}", .0.code(), .0.message())]
     Session(tonic::Status),
     #[error("the server refused the call: {code}: {message}")]

@@ -9,6 +9,7 @@ mod socket;
 use std::{
     convert::Infallible,
     hash::{BuildHasher, RandomState},
+    io,
     net::SocketAddr,
     pin::pin,
     sync::Arc,
@@ -27,11 +28,11 @@ use hyper_util::{
     server::graceful::GracefulConnection,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::{self, InvalidMessage};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{codegen::Service, transport::server::TcpConnectInfo};
 
@@ -42,7 +43,7 @@ use self::{
     socket::Socket,
 };
 pub(crate) use self::{activity::reached, places::Places};
-use crate::protocol::MAX_READ_HEADERS;
+use crate::{protocol::MAX_READ_HEADERS, tls::CurrentTls};
 use platform::Rarely;
 
 /// The interval of HTTP/2 keepalive pings.
@@ -90,7 +91,7 @@ pub(crate) struct Connections {
     pub(crate) protocol: Protocol,
     pub(crate) router: Router,
     /// Connections use TLS if it is configured.
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<CurrentTls>,
     pub(crate) timeouts: Timeouts,
     /// The maximum number of calls in flight on a connection.
     pub(crate) max_calls: u32,
@@ -148,13 +149,17 @@ impl Connections {
     /// Does the TLS handshake, if TLS is configured, and answers the calls of a connection.
     async fn secure(&self, socket: Socket, info: TcpConnectInfo, activity: &Arc<Activity>) {
         let Some(tls) = &self.tls else { return self.answer(socket, info, activity).await };
-        let handshake = timeout(self.timeouts.connection, tls.accept(socket));
+        let handshake = tls.load().acceptor(self.protocol).accept(socket).into_fallible();
+        let handshake = timeout(self.timeouts.connection, handshake);
         match self.stopping.run_until_cancelled(handshake).await {
             Some(Ok(Ok(stream))) => {
                 activity.silent.begin();
                 self.answer(stream, info, activity).await;
             }
-            Some(Ok(Err(error))) => tracing::debug!(%error, remote = ?info.remote_addr, "the TLS handshake failed"),
+            Some(Ok(Err((error, socket)))) => {
+                handshake_failed(&error, info.remote_addr);
+                self.stopping.run_until_cancelled(timeout(GOODBYE, take_leave(socket))).await;
+            }
             Some(Err(_elapsed)) => reached("connection_timeout"),
             None => {}
         }
@@ -211,6 +216,34 @@ impl Connections {
             () = async { sleep(GOODBYE).await; activity.idle.longer_than(GOODBYE).await } => Ok(()),
         }
     }
+}
+
+/// Logs a failed handshake.
+fn handshake_failed(error: &io::Error, remote: Option<SocketAddr>) {
+    static PLAIN: Rarely = Rarely::new();
+    static FAILED: Rarely = Rarely::new();
+    let Some(cause) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+        return tracing::debug!(%error, ?remote, "a connection ended during the TLS handshake");
+    };
+    if matches!(cause, rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) {
+        if let Some(times) = PLAIN.times() {
+            tracing::warn!(
+                ?remote,
+                times,
+                "a client does not use TLS: its address of the server must begin with https://"
+            );
+        }
+    } else if let Some(times) = FAILED.times() {
+        tracing::warn!(%cause, ?remote, times, "the TLS handshake failed");
+    }
+}
+
+/// Ends a connection after a failed handshake. If it was closed while the client still sends, the client could lose the
+/// alert that tells it the cause.
+async fn take_leave(mut socket: Socket) -> io::Result<()> {
+    socket.shutdown().await?;
+    tokio::io::copy(&mut socket, &mut tokio::io::sink()).await?;
+    Ok(())
 }
 
 /// The settings of HTTP/2.

@@ -5,11 +5,14 @@ mod arguments;
 mod audit;
 mod authentication;
 mod budget;
+mod certificates;
 mod client;
 mod compression;
+mod connection;
 mod database;
 mod deadline;
 mod error;
+mod files;
 mod gate;
 mod import;
 mod imports;
@@ -26,8 +29,10 @@ mod reflection;
 mod sample;
 mod serve;
 mod services;
+mod signals;
 mod stream_age;
 mod telemetry;
+mod tls;
 
 use std::process::ExitCode;
 

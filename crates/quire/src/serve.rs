@@ -7,11 +7,7 @@ use axum::{Router, middleware::from_fn_with_state};
 use metrics_exporter_prometheus::PrometheusHandle;
 use pagination::PageTokens;
 use platform::{Clock, Platform, Sweeper};
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    signal::unix::{SignalKind, signal},
-};
-use tokio_rustls::TlsAcceptor;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::{
@@ -24,7 +20,7 @@ use crate::{
     admin::{self, Admin},
     arguments::{Reflection, Serve},
     audit::AuditLog,
-    authentication,
+    authentication::{self, Credentials},
     budget::bound_stream,
     database::{self, Database},
     error::Error,
@@ -36,6 +32,7 @@ use crate::{
     reflection::{self, Door},
     sample,
     services::{Services, methods},
+    signals::{self, Signals},
     stream_age, telemetry,
 };
 
@@ -43,19 +40,20 @@ use crate::{
 const BACKLOG: u32 = 4_096;
 
 pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
-    let stopping = listen_for_signals()?;
+    let Signals { stopping, mut reload } = signals::listen()?;
     let Some(started) = stopping.run_until_cancelled(start(&arguments)).await else { return Ok(()) };
-    let Started { listeners, tls, keeper, platform, availability, bounds, mut services, audit, metrics } = started?;
+    let Started { listeners, credentials, keeper, platform, availability, bounds, mut services, audit, metrics } =
+        started?;
     let database = platform.database.clone();
     let address = listeners.grpc.local_addr().unwrap_or(arguments.listen);
     if let Some(listener) = listeners.admin {
-        let signing_keys = platform.signing_keys.clone();
+        let (signing_keys, tls) = (credentials.signing_keys.clone(), credentials.tls.clone());
         let (availability, budget) = (availability.clone(), bounds.budget.clone());
-        let admin = Admin { metrics, database: database.clone(), availability, budget, signing_keys };
+        let admin = Admin { metrics, database: database.clone(), availability, budget, signing_keys, tls };
         let connections = Connections {
             protocol: Protocol::Admin,
             router: admin.router(),
-            tls: None,
+            tls: credentials.tls.clone().filter(|_| arguments.admin_tls),
             timeouts: arguments.limits.timeouts(),
             max_calls: 1,
             places: Places::new(admin::MAX_CONNECTIONS, admin::MAX_ADDRESS_CONNECTIONS),
@@ -75,15 +73,24 @@ pub(crate) async fn serve(arguments: Serve) -> Result<(), Error> {
     let connections = Connections {
         protocol: Protocol::Grpc,
         router: router(services, health_server, reflection, arguments.limits.stream_age, bounds),
-        tls,
+        tls: credentials.tls.clone(),
         timeouts: arguments.limits.timeouts(),
         max_calls: arguments.limits.connection_calls,
         places: places(&arguments),
         stopping: draining.clone(),
     };
     tracing::info!(%address, "serving");
+    let reloading = async {
+        while let Some(()) = reload.recv().await {
+            credentials.reload(&arguments);
+        }
+        std::future::pending().await
+    };
     let serving = connections.accept(listeners.grpc);
-    let drained = run(serving, health, stopping, draining, arguments.drain_timeout).await;
+    let drained = tokio::select! {
+        drained = run(serving, health, stopping, draining, arguments.drain_timeout) => drained,
+        drained = reloading => drained,
+    };
     sweeping.await?;
     availability.end();
     audit.close().await;
@@ -108,7 +115,7 @@ enum Drained {
 /// The state of a started server.
 struct Started {
     listeners: Listeners,
-    tls: Option<TlsAcceptor>,
+    credentials: Credentials,
     keeper: Option<Keeper>,
     platform: Platform,
     availability: Availability,
@@ -125,11 +132,10 @@ struct Listeners {
 }
 
 async fn start(arguments: &Serve) -> Result<Started, Error> {
-    let token_keys = arguments.token_keys.as_deref().map(str::parse).transpose()?;
-    let signing_keys = authentication::signing_keys(arguments)?;
-    let tls = authentication::tls(&arguments.tls)?;
+    let mut credentials = Credentials::read(arguments)?;
     let listeners = Listeners::bind(arguments)?;
-    let Database { options, token_keys, private } = database::open(arguments, token_keys).await?;
+    let Database { options, token_keys, private } = database::open(arguments, credentials.token_keys.take()).await?;
+    credentials.token_keys = Some(token_keys.clone());
     ::database::migrate(&options).await?;
 
     let tokens = PageTokens {
@@ -140,7 +146,7 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     let metrics = admin::measure()?;
     telemetry::describe();
     let database = ::database::connect(options, arguments.limits.of_database());
-    let signing_keys = match signing_keys {
+    let signing_keys = match &credentials.signing_keys {
         Some(keys) => Some(keys.for_audience(&audience(arguments, &database).await?)),
         None => None,
     };
@@ -157,7 +163,7 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     if arguments.sample {
         sample::load(&platform, &chosen, &availability, &bounds, &audit).await?;
     }
-    Ok(Started { listeners, tls, keeper, platform, availability, bounds, services, audit, metrics })
+    Ok(Started { listeners, credentials, keeper, platform, availability, bounds, services, audit, metrics })
 }
 
 /// The audience of access tokens.
@@ -293,27 +299,4 @@ impl Health {
             self.reporter.clear_service_status(service).await;
         }
     }
-}
-
-/// Returns a token that the first stop signal cancels. The second signal ends the process at once, because stopping can
-/// take a minute, as when the private Postgres hangs. The private Postgres ends with the process.
-fn listen_for_signals() -> Result<CancellationToken, Error> {
-    let listen = |kind| signal(kind).map_err(Error::Signal);
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    let mut received = async move || {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    };
-    let stopping = CancellationToken::new();
-    let cancelled = stopping.clone();
-    tokio::spawn(async move {
-        received().await;
-        stopping.cancel();
-        received().await;
-        tracing::warn!("received a second stop signal: exiting at once");
-        std::process::exit(1);
-    });
-    Ok(cancelled)
 }

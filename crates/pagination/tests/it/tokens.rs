@@ -554,6 +554,19 @@ fn keys_are_not_shown() {
 }
 
 #[test]
+fn replaced_keys_are_used_by_every_clone() {
+    let old = tokens(&entry("old", KEY));
+    let clone = old.clone();
+    let token = old.seal(&moby_dick(), &query()).unwrap();
+    clone.keys.replace(&[entry("new", [1; 32]), entry("old", KEY)].join(",").parse().unwrap());
+    assert_eq!(old.open(&token, &query()), Ok(moby_dick()));
+    let newer = old.seal(&moby_dick(), &query()).unwrap();
+    old.keys.replace(&entry("new", [1; 32]).parse().unwrap());
+    assert_eq!(clone.open(&newer, &query()), Ok(moby_dick()));
+    assert_eq!(clone.open(&token, &query()), Err(refused(Kind::Untrusted)));
+}
+
+#[test]
 fn generated_keys_are_new_each_time() {
     let [one, two] = [TokenKeys::generate().unwrap(), TokenKeys::generate().unwrap()];
     assert!(one.starts_with("1:") && two.starts_with("1:"));

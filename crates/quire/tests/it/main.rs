@@ -12,11 +12,13 @@ mod admin;
 #[allow(dead_code, reason = "the program uses the rest")]
 #[path = "../../src/audit/allowance.rs"]
 mod allowance;
+mod arguments;
 mod audit;
 /// Like `deadline`.
 #[path = "../../src/audit/file.rs"]
 mod audit_file;
 mod budget;
+mod causes;
 mod clocks;
 mod compression;
 mod connections;
@@ -47,6 +49,7 @@ mod places;
 mod reflection;
 mod refusals;
 mod registration;
+mod reload;
 mod requests;
 mod serve;
 mod support;

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::support::{DataDir, KeyFile, Program, Server, free_address, quire};
+use crate::support::{DataDir, KeyFile, Program, Server, free_address, quire, write_secret};
 use platform::testing::TOKEN_KEYS;
 
 /// The error line of a command that must fail.
@@ -54,6 +54,23 @@ async fn a_public_address_requires_authentication() {
         command.args(arguments);
         assert_eq!(refusal(command).await, expected);
     }
+}
+
+#[tokio::test]
+async fn a_public_admin_address_requires_tls_or_consent() {
+    let keys = KeyFile::new();
+    let arguments = ["--admin-listen", "0.0.0.0:50052", "--signing-keys", keys.path(), "--token-keys", TOKEN_KEYS];
+    assert_eq!(
+        refusal(serve(&arguments)).await,
+        "0.0.0.0:50052 is not a loopback address, and the admin port would send metrics in plain text to everybody: use TLS \
+         with --admin-tls, or accept that with --admin-insecure"
+    );
+    let tls = [&arguments[..], &["--admin-tls"]].concat();
+    assert_eq!(refusal(serve(&tls)).await, "--admin-tls needs --tls-cert and --tls-key");
+    // The next error is another one.
+    let accepted = [&arguments[..], &["--admin-insecure", "--database-url", "nothing"]].concat();
+    let message = refusal(serve(&accepted)).await;
+    assert!(message.contains("the database URL is not valid"), "{message}");
 }
 
 #[tokio::test]
@@ -142,8 +159,8 @@ async fn a_machine_without_postgres() {
 async fn a_database_url_without_token_keys() {
     let mut command = serve(&[]);
     command.env("DATABASE_URL", "postgres://user:hidden@127.0.0.1/name");
-    let expected = "with a database URL, --token-keys (or QUIRE_TOKEN_KEYS) is required: id:base64, with a key from \
-         `openssl rand -base64 32`; every server needs the same keys";
+    let expected = "with a database URL, --token-keys (or QUIRE_TOKEN_KEYS) or --token-keys-file is required: id:base64, with \
+         a key from `openssl rand -base64 32`; every server needs the same keys";
     assert_eq!(refusal(command).await, expected);
 }
 
@@ -184,17 +201,17 @@ async fn the_url_of_another_database_system_is_refused() {
 async fn a_file_that_does_not_hold_token_keys() {
     let data_dir = DataDir::new();
     fs::create_dir_all(data_dir.path()).unwrap();
-    fs::write(data_dir.file("token-keys"), "1:aGlkZGVu\n").unwrap();
+    write_secret(data_dir.file("token-keys"), "1:aGlkZGVu\n");
     // Log lines would not be part of the error.
     let mut command = serve(&["--log", "error", "--data-dir"]);
     command.arg(data_dir.path());
     let expected = format!(
         "{}/token-keys does not hold token keys (a token key is 32 bytes in base64; make one with: openssl rand -base64 \
-         32): restore the file, or remove it, which makes all page tokens invalid",
+         32): restore the file; with other keys, all page tokens become invalid",
         data_dir.path().display()
     );
     assert_eq!(refusal(command).await, expected);
-    assert!(!data_dir.is_in_use(), "Postgres is stopped");
+    assert!(!data_dir.file("postgres").exists(), "Postgres is not started");
     assert_eq!(fs::read_to_string(data_dir.file("token-keys")).unwrap(), "1:aGlkZGVu\n");
 }
 
@@ -372,7 +389,7 @@ fn help_names_every_setting_and_no_secret() {
     Usage: quire keys bootstrap [OPTIONS]
 
     Options:
-          --database-url <DATABASE_URL>  The Postgres database to use, as in `postgres://user@host/name`. Without it, a private Postgres is started [env: DATABASE_URL]
+          --database-url <DATABASE_URL>  The Postgres database, as in `postgres://user@host/name`. Without it, a private Postgres is started [env: DATABASE_URL]
           --data-dir <DATA_DIR>          Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire] [env: QUIRE_DATA_DIR=]
           --workspace <WORKSPACE>        The workspace [env: QUIRE_WORKSPACE=] [default: default]
           --name <NAME>                  The name of the key, for people [default: bootstrap]
@@ -389,10 +406,10 @@ fn help_names_every_setting_and_no_secret() {
     Options:
           --server <SERVER>        The server [env: QUIRE_SERVER=] [default: http://127.0.0.1:50051]
           --api-key <API_KEY>      The secret of an API key, if the server has authentication. Use the environment variable, because other users can see arguments [env: QUIRE_API_KEY]
-          --workspace <WORKSPACE>  The workspace to work in, if the server has no authentication [env: QUIRE_WORKSPACE=] [default: default]
-          --tls-ca <TLS_CA>        A PEM file with the certificate authorities to trust for the server [default: those of the system] [env: QUIRE_TLS_CA=]
-          --tls-cert <TLS_CERT>    A PEM file with the client's certificate, if the server requires one [env: QUIRE_TLS_CERT=]
-          --tls-key <TLS_KEY>      A PEM file with the private key of the certificate [env: QUIRE_TLS_KEY=]
+          --workspace <WORKSPACE>  The workspace. It is for a server without authentication; otherwise the API key decides [env: QUIRE_WORKSPACE=] [default: default]
+          --tls-ca <TLS_CA>        A PEM file with the certificate authorities to trust for the server [default: those of the system] [env: QUIRE_CLIENT_TLS_CA=]
+          --tls-cert <TLS_CERT>    A PEM file with the client's certificate chain, if the server requires one [env: QUIRE_CLIENT_TLS_CERT=]
+          --tls-key <TLS_KEY>      A PEM file with the private key of the certificate [env: QUIRE_CLIENT_TLS_KEY=]
           --name <NAME>            The name of the key, for people
           --subject <SUBJECT>      The subject of the key: the program or person that uses it
           --scopes <SCOPES>        The scopes of the key, as in `memory:read,memory:write`
@@ -407,7 +424,7 @@ fn help_names_every_setting_and_no_secret() {
     Usage: quire migrate [OPTIONS] --database-url <DATABASE_URL>
 
     Options:
-          --database-url <DATABASE_URL>  The Postgres database to migrate, as in `postgres://user@host/name` [env: DATABASE_URL]
+          --database-url <DATABASE_URL>  The Postgres database, as in `postgres://user@host/name` [env: DATABASE_URL]
           --log <LOG>                    What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
       -h, --help                         Print help
       -V, --version                      Print version
@@ -467,10 +484,10 @@ fn help_names_every_setting_and_no_secret() {
     Options:
           --server <SERVER>        The server [env: QUIRE_SERVER=] [default: http://127.0.0.1:50051]
           --api-key <API_KEY>      The secret of an API key, if the server has authentication. Use the environment variable, because other users can see arguments [env: QUIRE_API_KEY]
-          --workspace <WORKSPACE>  The workspace to work in, if the server has no authentication [env: QUIRE_WORKSPACE=] [default: default]
-          --tls-ca <TLS_CA>        A PEM file with the certificate authorities to trust for the server [default: those of the system] [env: QUIRE_TLS_CA=]
-          --tls-cert <TLS_CERT>    A PEM file with the client's certificate, if the server requires one [env: QUIRE_TLS_CERT=]
-          --tls-key <TLS_KEY>      A PEM file with the private key of the certificate [env: QUIRE_TLS_KEY=]
+          --workspace <WORKSPACE>  The workspace. It is for a server without authentication; otherwise the API key decides [env: QUIRE_WORKSPACE=] [default: default]
+          --tls-ca <TLS_CA>        A PEM file with the certificate authorities to trust for the server [default: those of the system] [env: QUIRE_CLIENT_TLS_CA=]
+          --tls-cert <TLS_CERT>    A PEM file with the client's certificate chain, if the server requires one [env: QUIRE_CLIENT_TLS_CERT=]
+          --tls-key <TLS_KEY>      A PEM file with the private key of the certificate [env: QUIRE_CLIENT_TLS_KEY=]
           --log <LOG>              What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
       -h, --help                   Print help
       -V, --version                Print version

@@ -1,5 +1,6 @@
 //! Runs the program as its users do: as a process that is called over a socket.
 pub mod admin;
+pub mod authority;
 pub mod frames;
 pub mod postgres;
 pub mod raw;
@@ -7,8 +8,9 @@ pub mod storm;
 
 use std::{
     ffi::OsStr,
-    fs::File,
+    fs::{File, Permissions},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -231,6 +233,12 @@ impl KeyFile {
         let prefix = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
         pem::encode(&pem::Pem::new("PUBLIC KEY", [prefix.as_slice(), &x].concat()))
     }
+}
+
+/// Writes a file that only its owner can read.
+pub fn write_secret(path: impl AsRef<Path>, text: &str) {
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
 }
 
 /// An address that nobody listens on.
