@@ -273,24 +273,30 @@ fn help_names_every_setting_and_no_secret() {
               The services to serve [env: QUIRE_SERVICES=] [default: prompts memory registry meter identity jobs] [possible values: prompts, memory, registry, meter, identity, jobs]
           --admin-listen <ADMIN_LISTEN>
               An address for operators: /metrics for Prometheus, /healthz, /readyz, and /.well-known/jwks.json. Without signing keys it must be a loopback address [env: QUIRE_ADMIN_LISTEN=]
+          --admin-tls
+              Use TLS on the admin port, with the certificate of the server. Clients of the admin port need no certificate [env: QUIRE_ADMIN_TLS=]
+          --admin-insecure
+              Allow an admin address that is not a loopback address without TLS [env: QUIRE_ADMIN_INSECURE=]
           --signing-keys <SIGNING_KEYS>
-              A PEM file with the Ed25519 keys of access tokens: the first private key signs, and all keys verify. With this file, every call needs a credential [env: QUIRE_SIGNING_KEYS=]
+              A PEM file with the Ed25519 keys of access tokens: the first private key signs, and all keys verify. With this file, every call needs a credential. SIGHUP reloads it [env: QUIRE_SIGNING_KEYS=]
           --audience <AUDIENCE>
               The audience of access tokens. Servers accept only tokens with their own audience. Without it, servers of the same database have the same one, which is stored there; give it to servers of other databases to share tokens with them [env: QUIRE_AUDIENCE=]
           --reflection <REFLECTION>
               Who may use reflection, which describes the services: callers with an access token, if there are signing keys, or everybody, or nobody [env: QUIRE_REFLECTION=] [default: authenticated] [possible values: authenticated, open, off]
           --tls-cert <TLS_CERT>
-              A PEM file with the server's certificate chain. With this file, the server uses TLS [env: QUIRE_TLS_CERT=]
+              A PEM file with the server's certificate chain. With this file, the server uses TLS. SIGHUP reloads the files of TLS [env: QUIRE_TLS_CERT=]
           --tls-key <TLS_KEY>
               A PEM file with the private key of the certificate [env: QUIRE_TLS_KEY=]
           --tls-client-ca <TLS_CLIENT_CA>
               A PEM file with certificate authorities. With this file, every client needs a certificate from one of them [env: QUIRE_TLS_CLIENT_CA=]
           --database-url <DATABASE_URL>
-              The Postgres database to use, as in `postgres://user@host/name`. Without it, a private Postgres is started [env: DATABASE_URL]
+              The Postgres database, as in `postgres://user@host/name`. Without it, a private Postgres is started [env: DATABASE_URL]
           --data-dir <DATA_DIR>
               Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire] [env: QUIRE_DATA_DIR=]
           --token-keys <TOKEN_KEYS>
               The keys of page tokens, as `id:base64,…`, with 32 bytes each: the first encrypts, and all decrypt. Required with a database URL. Otherwise a key is created and stored in the data directory [env: QUIRE_TOKEN_KEYS]
+          --token-keys-file <FILE>
+              A file with the keys of page tokens, instead of `--token-keys`. SIGHUP reloads it [env: QUIRE_TOKEN_KEYS_FILE=]
           --token-ttl <TOKEN_TTL>
               How long a page token is valid [env: QUIRE_TOKEN_TTL=] [default: 72h]
           --token-version <TOKEN_VERSION>
