@@ -1,44 +1,48 @@
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use keyset::Statement;
-use tokio::time::{Instant, sleep};
+use sqlx::{Row, postgres::PgConnection};
+use tokio::time::Instant;
 
-use crate::Database;
+use crate::{Database, pool::Pool};
 
-/// The pause between two readings.
-const INTERVAL: Duration = Duration::from_secs(1);
 /// A thousandth: how much faster or slower the clock of this machine may be than the database's.
 const DRIFT: u32 = 1_000;
 
 /// The clock of the database, without a statement for each look at it.
 ///
-/// The database's time is read once a second. In between, the monotonic clock of this process tells how much time has
-/// passed. So servers whose own clocks differ agree on the time, as far as their readings are exact: an error is at most
-/// half a round trip to the database, and a millisecond for each second since the reading.
+/// [`Availability`](crate::Availability) reads the database's time whenever it checks whether the database answers. In
+/// between, the monotonic clock of this process tells how much time has passed. So servers whose own clocks differ agree
+/// on the time, as far as their readings are exact: an error is at most half a round trip to the database, and a
+/// millisecond for each second since the reading.
 ///
 /// While the database does not answer, the clock continues from the last reading.
 #[derive(Clone)]
-pub struct DatabaseClock(Arc<Mutex<Reading>>);
+pub struct DatabaseClock {
+    pool: Arc<Pool>,
+    first: Reading,
+}
 
 impl DatabaseClock {
-    /// Reads the database's clock, and from then on once a second until the last clone of this value is dropped.
+    /// The clock of this database, after a first reading.
     ///
     /// # Errors
     ///
     /// Those of [`Database::read_rows`] when the first reading fails.
-    pub async fn follow(database: Database) -> sqlx::Result<Self> {
-        let reading = Arc::new(Mutex::new(Reading::take(&database).await?));
-        tokio::spawn(follow(database, Arc::downgrade(&reading)));
-        Ok(Self(reading))
+    pub async fn of(database: &Database) -> sqlx::Result<Self> {
+        let pool = database.pool.clone();
+        let mut pooled = pool.acquire().await?;
+        let first = pool.readings.ask(&mut pooled.connection).await?;
+        pool.give_back(pooled);
+        Ok(Self { pool, first })
     }
 
     /// The time of the database.
     pub fn now(&self) -> SystemTime {
-        lock(&self.0).at(Instant::now())
+        self.pool.readings.latest().unwrap_or(self.first).at(Instant::now())
     }
 }
 
@@ -48,32 +52,29 @@ impl fmt::Debug for DatabaseClock {
     }
 }
 
-async fn follow(database: Database, reading: Weak<Mutex<Reading>>) {
-    loop {
-        sleep(INTERVAL).await;
-        let new = Reading::take(&database).await;
-        let Some(known) = reading.upgrade() else { return };
-        match new {
-            Ok(new) => {
-                let mut known = lock(&known);
-                if new.replaces(&known) {
-                    *known = new;
-                }
-            }
-            Err(sqlx::Error::PoolClosed) => return,
-            // `Availability` reports a database that does not answer.
-            Err(error) => tracing::debug!(%error, "cannot read the database's clock"),
-        }
-    }
-}
+/// What the connections of a pool have read.
+#[derive(Default)]
+pub(crate) struct Readings(Mutex<Option<Reading>>);
 
-fn lock(reading: &Mutex<Reading>) -> MutexGuard<'_, Reading> {
-    reading.lock().unwrap_or_else(PoisonError::into_inner)
+impl Readings {
+    /// Asks this connection for the time, which also shows whether it answers.
+    pub(crate) async fn ask(&self, connection: &mut PgConnection) -> sqlx::Result<Reading> {
+        let new = Reading::take(connection).await?;
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if latest.is_none_or(|known| new.replaces(&known)) {
+            *latest = Some(new);
+        }
+        Ok(new)
+    }
+
+    fn latest(&self) -> Option<Reading> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What the database's clock showed at a time of this process.
 #[derive(Debug, Clone, Copy)]
-struct Reading {
+pub(crate) struct Reading {
     time: SystemTime,
     at: Instant,
     /// How far `time` may be off.
@@ -81,11 +82,10 @@ struct Reading {
 }
 
 impl Reading {
-    async fn take(database: &Database) -> sqlx::Result<Self> {
+    async fn take(connection: &mut PgConnection) -> sqlx::Result<Self> {
         let asked = Instant::now();
-        let statement = Statement::new("select (extract(epoch from clock_timestamp()) * 1000000)::int8");
-        let mut rows = database.read(statement).await?;
-        let (microseconds,): (i64,) = rows.pop().ok_or(sqlx::Error::RowNotFound)?;
+        let sql = "select (extract(epoch from clock_timestamp()) * 1000000)::int8";
+        let microseconds: i64 = sqlx::raw_sql(sql).fetch_one(connection).await?.try_get(0)?;
         // The database read its clock at some time between the question and its answer.
         let error = asked.elapsed() / 2;
         Ok(Self { time: UNIX_EPOCH + Duration::from_micros(microseconds.unsigned_abs()), at: asked + error, error })

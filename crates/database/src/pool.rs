@@ -4,10 +4,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{
-    Connection,
-    postgres::{PgConnectOptions, PgConnection},
-};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::{
     runtime::Handle,
     sync::oneshot::{self, error::RecvError},
@@ -17,6 +14,7 @@ use tokio::{
 
 use crate::{
     Limits, Tenant,
+    clock::Readings,
     connect::{ends_connection, prepared},
     measure,
     queue::{Entry, Queue, Stop},
@@ -51,6 +49,8 @@ pub(crate) struct Pool {
     pub(crate) max_connections: usize,
     limits: Limits,
     pub(crate) reserved: Reserved,
+    /// The time of the database.
+    pub(crate) readings: Readings,
     state: Mutex<State>,
     /// The task that closes connections that were idle for too long.
     idle_check: Option<AbortHandle>,
@@ -92,6 +92,7 @@ impl Pool {
             max_connections,
             limits,
             reserved: Reserved::default(),
+            readings: Readings::default(),
             state: Mutex::new(state),
             idle_check: Handle::try_current().ok().map(|tokio| tokio.spawn(check_idle(pool.clone())).abort_handle()),
         })
@@ -372,7 +373,8 @@ impl Pooled {
 
     /// The connection, if the server answers in time.
     pub(crate) async fn pinged(mut self, limit: Duration) -> Option<Self> {
-        let answer = timeout(limit, self.connection.ping()).await;
+        let pool = self.place.0.upgrade()?;
+        let answer = timeout(limit, pool.readings.ask(&mut self.connection)).await;
         self.after(&answer.unwrap_or_else(|_: Elapsed| Err(sqlx::Error::Io(ErrorKind::TimedOut.into()))))
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection, postgres::PgConnection};
+use sqlx::postgres::PgConnection;
 use tokio::{
     sync::{Mutex, MutexGuard},
     time::timeout,
@@ -77,7 +77,7 @@ impl Slot<'_> {
         }
         if let Some(mut open) = self.0.take()
             && open.generation == generation
-            && let Ok(Ok(())) = timeout(PING_LIMIT, open.connection.ping()).await
+            && let Ok(Ok(_)) = timeout(PING_LIMIT, pool.readings.ask(&mut open.connection)).await
         {
             return Ok(open);
         }

@@ -59,7 +59,7 @@ async fn bootstrap_on(
     // This command seals no page tokens, so any key will do.
     let tokens = TokenKeys::generate().map_err(|error| Error::Random(error.to_string()))?;
     let database = ::database::connect(options, ::database::Limits::default());
-    let clock = DatabaseClock::follow(database.clone()).await.map_err(Error::Clock)?;
+    let clock = DatabaseClock::of(&database).await.map_err(Error::Clock)?;
     let clock = Clock::new(move || clock.now());
     let platform = Platform::new(database, PageTokens::new(tokens.parse()?), clock, None);
     let scopes = methods()?.scopes().clone();

@@ -152,7 +152,7 @@ async fn start(arguments: &Serve) -> Result<Started, Error> {
     };
     let keeper = private.map(|(server, settings)| Keeper::new(server, settings, database.clone()));
     let availability = Availability::watch(database.clone());
-    let clock = DatabaseClock::follow(database.clone()).await.map_err(Error::Clock)?;
+    let clock = DatabaseClock::of(&database).await.map_err(Error::Clock)?;
     let mut platform = Platform::new(database, tokens, Clock::new(move || clock.now()), signing_keys);
     platform.sign_ins = arguments.limits.sign_ins();
     platform.retention = arguments.retention.of_platform();
