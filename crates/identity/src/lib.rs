@@ -124,7 +124,7 @@ impl IdentityService for Identity {
         // Before the token is used, because a used token is worth nothing.
         self.sign_ins.check(id, now)?;
         let (refreshed, next) = match sessions::refresh(self, &used, used.next()?).await? {
-            Used::Refreshed(refreshed, next) => (refreshed, next),
+            Used::Refreshed(refreshed) => *refreshed,
             Used::Revoked(subject) => {
                 audit.note(|notes| {
                     notes.who.subject = Some(subject);
