@@ -3,7 +3,7 @@ use std::{collections::HashMap, fmt::Write};
 use super::{lexeme, reader::read, unplaced};
 
 /// The largest position of Postgres. All further positions are recorded as this one.
-const LAST_POSITION: usize = 16_383;
+pub(super) const LAST_POSITION: usize = 16_383;
 /// How many positions of a lexeme are recorded. Postgres allows 256.
 const MAX_POSITIONS: usize = 255;
 /// The most bytes of the lexemes and positions in a vector. Postgres allows 1,048,575.

@@ -197,3 +197,32 @@ async fn operators_and_endless_quotes_are_answered() {
         }
     }
 }
+
+/// Postgres takes no distance between words of more than 16,384.
+#[tokio::test]
+async fn words_of_a_query_are_as_far_apart_as_one_likes() {
+    let (_platform, client) = start().await;
+    for endings in [16_382, 16_384, 20_000] {
+        let long = format!("oak{}/elm{endings}", "'s".repeat(endings));
+        make(&client, "default", &[text(&long)]).await;
+        for query in [&long, &format!("\"{long}\"")] {
+            assert_eq!(recalled(&client, &words(query)).await, [long.as_str()]);
+        }
+        assert!(recalled(&client, &words(&format!("elm{endings} -{long}"))).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_character_that_stands_for_several_words_is_these_words() {
+    let (_platform, client) = start().await;
+    let contents = ["5½ cups", "ﷺ", "⒈first", "don\u{2bc}t"];
+    make(&client, "default", &contents.map(text)).await;
+    let queries = ["5 1/2", "½", "5½", "صلى الله عليه وسلم", "1.first", "first", "don\u{2bc}t"];
+    let found = [0, 0, 0, 1, 2, 2, 3];
+    for (query, found) in queries.into_iter().zip(found) {
+        assert_eq!(recalled(&client, &words(query)).await, Vec::from_iter(contents.get(found).copied()), "{query}");
+    }
+    for query in ["512", "12", "don"] {
+        assert!(recalled(&client, &words(query)).await.is_empty(), "{query}");
+    }
+}
