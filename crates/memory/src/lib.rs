@@ -27,7 +27,7 @@ pub static SERVICE: Service = Service {
     name: "memory",
     grpc_name: SERVICE_NAME,
     open: |platform| {
-        Box::pin(async { Ok(Opened::new(Memories::open(platform).await?.server()).with_sweep(StaleWords)) })
+        Box::pin(async { Ok(Opened::new(Memories::open(platform).await?.server()).with_sweep(StaleWords::default())) })
     },
     imports: &[Import {
         noun: "memories",
