@@ -14,8 +14,8 @@ const MAX_VECTOR_BYTES: usize = 1_000_000;
 /// The workspace is one more lexeme. It has a space, which no word of a content has. So what is looked up for one
 /// workspace is not looked up in the others.
 ///
-/// If the words have more bytes than a vector can hold, those that occur first are kept. Only a text of about 80,000 Han
-/// characters that hardly repeats a pair of them has so many.
+/// If the words have more bytes than a vector can hold, those that occur first are kept, as `RecallMemoriesRequest.query`
+/// says.
 pub fn word_vector(workspace: &str, content: &str) -> String {
     let mut vector = format!("'workspace {workspace}'");
     let mut bytes = vector.len();

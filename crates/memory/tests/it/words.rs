@@ -178,9 +178,19 @@ async fn any_content_is_stored_and_all_of_it_is_found() {
     // A word as long as a content.
     assert_eq!(recalled(&client, &words(&contents[0])).await.len(), 1);
     // Han characters without any repetition do not all fit. The memory is stored and found by its beginning.
-    let random = fill(&|number| han(number.wrapping_mul(number) / 3 + number * 13).to_string());
+    // Numbers whose order does not repeat (SplitMix64).
+    let random = fill(&|number| {
+        let mixed = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        han((mixed ^ (mixed >> 27)) as usize % 20_000).to_string()
+    });
     store(&client, text(format!("otter {random}"))).await.unwrap();
     assert_eq!(recalled(&client, &words("otter")).await.len(), 1);
+    let pair = |place: usize| random.chars().skip(place).take(2).collect::<String>();
+    let count = random.chars().count();
+    for (place, found) in [(0, 1), (count / 3, 1), (count / 2, 1), (count - 2, 0)] {
+        assert_eq!(recalled(&client, &words(&pair(place))).await.len(), found, "{place} of {count}");
+    }
     let sql = "select max(pg_column_size(words || '')) from memories";
     let largest: i32 = sqlx::query_scalar(sql).fetch_one(&testing::pool(&platform)).await.unwrap();
     assert!((500_000..2 << 20).contains(&largest), "{largest}");
