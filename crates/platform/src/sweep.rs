@@ -66,14 +66,10 @@ impl Sweeper {
     /// Sweeps again and again, each sweep a few seconds after it has reached its end or has failed, and never ends. Errors
     /// are logged.
     pub async fn run(mut self) {
-        static FAILED: Rarely = Rarely::new();
         while let Some(due) = self.entries.iter().map(|entry| entry.due).min() {
             sleep_until(due).await;
-            if let Err(error) = self.round().await
-                && let Some(times) = FAILED.times()
-            {
-                tracing::warn!(%error, times, "cannot sweep; retrying");
-            }
+            // The error is in the log.
+            self.round().await.ok();
         }
     }
 
@@ -98,48 +94,23 @@ impl Sweeper {
     /// Sweeps one page of each sweep that is due, so that a long sweep does not delay the others, and one that fails does
     /// not stop them. Returns how many rows were changed, or the first error.
     async fn round(&mut self) -> sqlx::Result<u64> {
+        static FAILED: Rarely = Rarely::new();
         let now = Instant::now();
-        let mut entries = std::mem::take(&mut self.entries);
+        let Self { database, entries, connection } = self;
         let mut swept: sqlx::Result<u64> = Ok(0);
         for Entry { sweep, due } in entries.iter_mut().filter(|entry| entry.due <= now) {
-            let page = self.page(sweep.as_mut()).await;
+            let page = page(database, connection, sweep.as_mut()).await;
+            if let Err(error) = &page
+                && let Some(times) = FAILED.times()
+            {
+                tracing::warn!(%error, sweep = sweep.name(), times, "cannot sweep; retrying");
+            }
             if page.as_ref().map_or(true, |page| page.is_last) {
                 *due = Instant::now() + INTERVAL;
             }
             swept = swept.and_then(|rows| Ok(rows + page?.rows));
         }
-        self.entries = entries;
         swept
-    }
-
-    /// Sweeps one page, if this process holds the lock of the sweep. After an error the connection is dropped, which releases
-    /// all locks.
-    async fn page(&mut self, sweep: &mut dyn Sweep) -> sqlx::Result<Swept> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => Connection { connection: in_time(self.connect()).await?, locks: HashSet::new() },
-        };
-        let name = sweep.name();
-        let page = if connection.holds(name).await? {
-            in_time(sweep.page(&mut connection.connection)).await?
-        } else {
-            Swept { rows: 0, is_last: true }
-        };
-        self.connection = Some(connection);
-        if page.rows > 0 {
-            tracing::info!(rows = page.rows, sweep = name, "swept");
-            counter!("swept_rows_total", "sweep" => name).increment(page.rows);
-        }
-        Ok(page)
-    }
-
-    async fn connect(&self) -> sqlx::Result<PgConnection> {
-        let options = self.database.options().application_name("quire sweep").options([
-            ("idle_session_timeout", SILENCE),
-            // The rows of a page are looked up by their ids, even if Postgres overestimates their number.
-            ("enable_hashjoin", "off"),
-        ]);
-        options.connect().await
     }
 }
 
@@ -156,6 +127,36 @@ impl Connection {
         }
         Ok(holds)
     }
+}
+
+/// Sweeps one page, if this process holds the lock of the sweep. After an error the connection is dropped, which releases
+/// all locks.
+async fn page(database: &Database, held: &mut Option<Connection>, sweep: &mut dyn Sweep) -> sqlx::Result<Swept> {
+    let mut connection = match held.take() {
+        Some(connection) => connection,
+        None => Connection { connection: in_time(connect(database)).await?, locks: HashSet::new() },
+    };
+    let name = sweep.name();
+    let page = if connection.holds(name).await? {
+        in_time(sweep.page(&mut connection.connection)).await?
+    } else {
+        Swept { rows: 0, is_last: true }
+    };
+    *held = Some(connection);
+    if page.rows > 0 {
+        tracing::info!(rows = page.rows, sweep = name, "swept");
+        counter!("swept_rows_total", "sweep" => name).increment(page.rows);
+    }
+    Ok(page)
+}
+
+async fn connect(database: &Database) -> sqlx::Result<PgConnection> {
+    let options = database.options().application_name("quire sweep").options([
+        ("idle_session_timeout", SILENCE),
+        // The rows of a page are looked up by their ids, even if Postgres overestimates their number.
+        ("enable_hashjoin", "off"),
+    ]);
+    options.connect().await
 }
 
 /// Fails with a timeout, as when the database hangs.
