@@ -11,7 +11,7 @@ use crate::{
         SCOPES,
         memories::{self, NewMemory},
     },
-    words::WordQuery,
+    words::{WordQuery, take_apart},
 };
 
 /// As long as a content, so that every word of a content can be a query.
@@ -41,7 +41,7 @@ pub(crate) fn scope_filter(scope: i32) -> Result<Option<&'static str>, Error> {
 }
 
 /// The words to search for, the scope to filter by, and the other filters as a request of ListMemories.
-pub(crate) fn recall(
+pub(crate) async fn recall(
     request: RecallMemoriesRequest,
 ) -> Result<(WordQuery, Option<&'static str>, ListMemoriesRequest), Error> {
     let mut violations = Violations::default();
@@ -61,7 +61,7 @@ pub(crate) fn recall(
         pinned: request.pinned,
         policy: request.policy,
     };
-    Ok((WordQuery::new(&request.query), scope, memories))
+    Ok((take_apart(&request.query, WordQuery::new).await?, scope, memories))
 }
 
 fn read(

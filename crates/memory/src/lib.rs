@@ -8,7 +8,7 @@ pub mod words;
 use database::Database;
 use keyset::{CatalogueError, List, Query};
 pub use lists::{MEMORIES, MEMORY, RECALLED};
-use platform::{Caller, Existing, Import, MAX_REQUEST_BYTES, Opened, Platform, Resources, Service, create};
+use platform::{Caller, Error, Existing, Import, MAX_REQUEST_BYTES, Opened, Platform, Resources, Service, create};
 use quire_proto::{
     memory::v1::{
         BatchStoreMemoriesRequest, BatchStoreMemoriesResponse, DeleteMemoryRequest, DeleteMemoryResponse,
@@ -18,17 +18,16 @@ use quire_proto::{
     },
     pagination::v1::EncodedPage,
 };
-use tokio::task::yield_now;
 use tonic::{Request, Response, Status};
 
-use crate::{lists::memories::NewMemory, sweep::StaleWords, words::word_vector};
+use crate::{lists::memories::NewMemory, sweep::StaleWords, words::words_of};
 
 /// The registration of the service.
 pub static SERVICE: Service = Service {
     name: "memory",
     grpc_name: SERVICE_NAME,
     open: |platform| {
-        Box::pin(async { Ok(Opened::new(Memories::open(platform).await?.server()).with_sweep(StaleWords)) })
+        Box::pin(async { Ok(Opened::new(Memories::open(platform).await?.server()).with_sweep(StaleWords::default())) })
     },
     imports: &[Import {
         noun: "memories",
@@ -76,7 +75,7 @@ impl MemoryService for Memories {
     async fn store_memory(&self, request: Request<StoreMemoryRequest>) -> Answer<StoreMemoryResponse> {
         let caller = Caller::of(&request)?;
         let mut new = [input::new_memory(request.into_inner(), &self.platform)?];
-        read_words(&caller.workspace, &mut new).await;
+        read_words(&caller.workspace, &mut new).await?;
         create(self, &caller.workspace, &new, Existing::Refused).await?;
         let [new] = new;
         Ok(Response::new(StoreMemoryResponse { memory: Some(new.memory) }))
@@ -89,7 +88,7 @@ impl MemoryService for Memories {
         let caller = Caller::of(&request)?;
         let BatchStoreMemoriesRequest { requests, pass_over_existing } = request.into_inner();
         let mut new = input::new_memories(requests, pass_over_existing, &self.platform)?;
-        read_words(&caller.workspace, &mut new).await;
+        read_words(&caller.workspace, &mut new).await?;
         let existing_is = if pass_over_existing { Existing::PassedOver } else { Existing::Refused };
         create(self, &caller.workspace, &new, existing_is).await?;
         // A skipped memory has the same id.
@@ -125,7 +124,7 @@ impl MemoryService for Memories {
 
     async fn recall_memories(&self, request: Request<RecallMemoriesRequest>) -> Answer<RecallMemoriesResponse> {
         let caller = Caller::of(&request)?;
-        let (words, scope, request) = input::recall(request.into_inner())?;
+        let (words, scope, request) = input::recall(request.into_inner()).await?;
         let page = query(&self.recalled, &caller, request, scope)
             .parameter("workspace", caller.workspace)
             .parameter("query", words.text)
@@ -136,12 +135,12 @@ impl MemoryService for Memories {
     }
 }
 
-/// Reads the words of the contents. Gives other calls a turn in between, because the longest content takes about 50 ms.
-async fn read_words(workspace: &str, new: &mut [NewMemory]) {
+/// Reads the words of the contents.
+async fn read_words(workspace: &str, new: &mut [NewMemory]) -> Result<(), Error> {
     for new in new {
-        new.words = word_vector(workspace, &new.memory.content);
-        yield_now().await;
+        new.words = words_of(workspace, &new.memory.content).await?;
     }
+    Ok(())
 }
 
 /// Queries a page of one of the lists. Both lists have the same filters.

@@ -17,9 +17,41 @@ pub use vector::word_vector;
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
+use tokio::task::{JoinError, spawn_blocking, yield_now};
 
 /// The longest lexeme in bytes. Postgres allows 2,046, but shorter ones keep the index small.
 const MAX_LEXEME_BYTES: usize = 128;
+
+/// The longest text that is taken apart between other work: this takes less than a few milliseconds.
+const MAX_INLINE_BYTES: usize = 4 << 10;
+
+/// Takes a text apart. A long one takes up to 0.2 s, so this is done on a thread for blocking work.
+///
+/// # Errors
+///
+/// [`JoinError`] when the program ends.
+pub(crate) async fn take_apart<T: Send + 'static>(
+    text: &str,
+    how: impl FnOnce(&str) -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    if text.len() <= MAX_INLINE_BYTES {
+        // A batch has many texts, and other calls get a turn in between.
+        yield_now().await;
+        return Ok(how(text));
+    }
+    let text = text.to_owned();
+    spawn_blocking(move || how(&text)).await
+}
+
+/// The [`word_vector`] of a content.
+///
+/// # Errors
+///
+/// [`JoinError`] when the program ends.
+pub(crate) async fn words_of(workspace: &str, content: &str) -> Result<String, JoinError> {
+    let workspace = workspace.to_owned();
+    take_apart(content, move |content| word_vector(&workspace, content)).await
+}
 
 /// What a word is stored and looked up as: its stem, or a hash if it is long.
 ///

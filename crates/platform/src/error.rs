@@ -4,6 +4,7 @@ use access::{Scope, WORKSPACE_METADATA};
 use keyset::{Failure, database_status, internal_status};
 use metrics::counter;
 use pagination::InvalidArgument;
+use tokio::task::JoinError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -63,6 +64,9 @@ pub enum Error {
     /// Encrypting a refresh token failed.
     #[error("a refresh token cannot be encrypted")]
     Sealing,
+    /// Work on another thread did not end.
+    #[error(transparent)]
+    Task(#[from] JoinError),
     /// Fetching a page failed.
     #[error(transparent)]
     List(#[from] keyset::Error),
@@ -129,6 +133,7 @@ impl From<Error> for Status {
             Error::Unimplemented => Status::unimplemented(message),
             Error::Random(error) => internal_status(&error),
             Error::Signing(error) => internal_status(&error),
+            Error::Task(error) => internal_status(&error),
             error @ Error::Sealing => internal_status(&error),
             Error::List(keyset::Error::Request(error)) => error.into(),
             Error::List(keyset::Error::Database(error)) | Error::Database(error) => {

@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use keyset::{CatalogueError, List, Listing, Statement};
 use prost::Message;
 use prost_types::FieldMask;
 use sqlx::postgres::PgRow;
+use tokio::task::JoinError;
 use uuid::Uuid;
 
 use crate::{Error, Field, Platform, Resource, Violations, field::Value, now};
@@ -46,7 +48,7 @@ pub struct Derived<M: 'static> {
     /// The column with the etag of the resource that the column was computed for.
     pub mark: &'static str,
     /// Computes the column's text, from the workspace and the resource.
-    pub compute: fn(&str, &M) -> String,
+    pub compute: for<'a> fn(&'a str, &'a M) -> BoxFuture<'a, Result<String, JoinError>>,
 }
 
 /// The resources of a kind in an open service: List, Get, Update and Delete.
@@ -152,7 +154,8 @@ impl<M: Message + Default> Resources<M> {
         let statement = match derived {
             Some(derived) => {
                 let is_given = named.contains(&derived.field);
-                statement.bind(is_given.then(|| (derived.compute)(workspace, &resource)))
+                let text = if is_given { Some((derived.compute)(workspace, &resource).await?) } else { None };
+                statement.bind(text)
             }
             None => statement,
         };

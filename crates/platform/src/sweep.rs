@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use keyset::Rarely;
 use metrics::counter;
 use sqlx::{ConnectOptions, PgConnection};
-use tokio::time::{Instant, error::Elapsed, sleep, sleep_until, timeout};
+use tokio::time::{Instant, error::Elapsed, sleep_until, timeout};
 
 /// The pause between the end of a sweep and its next beginning.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -63,18 +63,13 @@ impl Sweeper {
         Self { database, entries, connection: None }
     }
 
-    /// Sweeps again and again, each sweep a few seconds after it has reached its end, and never ends. Errors are logged
-    /// and retried.
+    /// Sweeps again and again, each sweep a few seconds after it has reached its end or has failed, and never ends. Errors
+    /// are logged.
     pub async fn run(mut self) {
-        static FAILED: Rarely = Rarely::new();
         while let Some(due) = self.entries.iter().map(|entry| entry.due).min() {
             sleep_until(due).await;
-            if let Err(error) = self.round().await {
-                if let Some(times) = FAILED.times() {
-                    tracing::warn!(%error, times, "cannot sweep; retrying");
-                }
-                sleep(INTERVAL).await;
-            }
+            // The error is in the log.
+            self.round().await.ok();
         }
     }
 
@@ -83,55 +78,39 @@ impl Sweeper {
     ///
     /// # Errors
     ///
-    /// When the database fails or does not answer in time. The next turn opens a new connection.
+    /// The first error of a sweep, when the database fails or does not answer in time. The other sweeps have run.
     pub async fn turn(&mut self) -> sqlx::Result<Option<u64>> {
         let begin = Instant::now();
         self.entries.iter_mut().for_each(|entry| entry.due = begin);
-        let mut rows = 0;
+        let mut swept: sqlx::Result<u64> = Ok(0);
         while self.entries.iter().any(|entry| entry.due <= begin) {
-            rows += self.round().await?;
+            let round = self.round().await;
+            swept = swept.and_then(|rows| Ok(rows + round?));
         }
         let holds_a_lock = self.connection.as_ref().is_some_and(|connection| !connection.locks.is_empty());
-        Ok(holds_a_lock.then_some(rows))
+        Ok(holds_a_lock.then_some(swept?))
     }
 
-    /// Sweeps one page of each sweep that is due, so that a long sweep does not delay the others. Returns how many rows
-    /// were changed.
+    /// Sweeps one page of each sweep that is due, so that a long sweep does not delay the others, and one that fails does
+    /// not stop them. Returns how many rows were changed, or the first error.
     async fn round(&mut self) -> sqlx::Result<u64> {
+        static FAILED: Rarely = Rarely::new();
         let now = Instant::now();
-        // After an error the connection is dropped, which releases the locks.
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => Connection { connection: in_time(self.connect()).await?, locks: HashSet::new() },
-        };
-        let mut rows = 0;
-        for Entry { sweep, due } in self.entries.iter_mut().filter(|entry| entry.due <= now) {
-            let name = sweep.name();
-            let page = if connection.holds(name).await? {
-                in_time(sweep.page(&mut connection.connection)).await?
-            } else {
-                Swept { rows: 0, is_last: true }
-            };
-            if page.is_last {
+        let Self { database, entries, connection } = self;
+        let mut swept: sqlx::Result<u64> = Ok(0);
+        for Entry { sweep, due } in entries.iter_mut().filter(|entry| entry.due <= now) {
+            let page = page(database, connection, sweep.as_mut()).await;
+            if let Err(error) = &page
+                && let Some(times) = FAILED.times()
+            {
+                tracing::warn!(%error, sweep = sweep.name(), times, "cannot sweep; retrying");
+            }
+            if page.as_ref().map_or(true, |page| page.is_last) {
                 *due = Instant::now() + INTERVAL;
             }
-            if page.rows > 0 {
-                tracing::info!(rows = page.rows, sweep = name, "swept");
-                counter!("swept_rows_total", "sweep" => name).increment(page.rows);
-            }
-            rows += page.rows;
+            swept = swept.and_then(|rows| Ok(rows + page?.rows));
         }
-        self.connection = Some(connection);
-        Ok(rows)
-    }
-
-    async fn connect(&self) -> sqlx::Result<PgConnection> {
-        let options = self.database.options().application_name("quire sweep").options([
-            ("idle_session_timeout", SILENCE),
-            // The rows of a page are looked up by their ids, even if Postgres overestimates their number.
-            ("enable_hashjoin", "off"),
-        ]);
-        options.connect().await
+        swept
     }
 }
 
@@ -148,6 +127,36 @@ impl Connection {
         }
         Ok(holds)
     }
+}
+
+/// Sweeps one page, if this process holds the lock of the sweep. After an error the connection is dropped, which releases
+/// all locks.
+async fn page(database: &Database, held: &mut Option<Connection>, sweep: &mut dyn Sweep) -> sqlx::Result<Swept> {
+    let mut connection = match held.take() {
+        Some(connection) => connection,
+        None => Connection { connection: in_time(connect(database)).await?, locks: HashSet::new() },
+    };
+    let name = sweep.name();
+    let page = if connection.holds(name).await? {
+        in_time(sweep.page(&mut connection.connection)).await?
+    } else {
+        Swept { rows: 0, is_last: true }
+    };
+    *held = Some(connection);
+    if page.rows > 0 {
+        tracing::info!(rows = page.rows, sweep = name, "swept");
+        counter!("swept_rows_total", "sweep" => name).increment(page.rows);
+    }
+    Ok(page)
+}
+
+async fn connect(database: &Database) -> sqlx::Result<PgConnection> {
+    let options = database.options().application_name("quire sweep").options([
+        ("idle_session_timeout", SILENCE),
+        // The rows of a page are looked up by their ids, even if Postgres overestimates their number.
+        ("enable_hashjoin", "off"),
+    ]);
+    options.connect().await
 }
 
 /// Fails with a timeout, as when the database hangs.

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::SCOPES;
-use crate::{Memories, words::word_vector};
+use crate::{Memories, words::words_of};
 
 /// The default confidence.
 const DEFAULT_CONFIDENCE: f64 = 1.0;
@@ -80,7 +80,7 @@ pub static MEMORY: Declaration<Memory> = Declaration {
         column: "words",
         column_type: "tsvector",
         mark: "words_etag",
-        compute: |workspace, memory| word_vector(workspace, &memory.content),
+        compute: |workspace, memory| Box::pin(words_of(workspace, &memory.content)),
     }),
 };
 

@@ -27,7 +27,7 @@ pub static RECALLED: Listing = Listing {
                     select from (
                         select from memories
                         where workspace_id = {workspace} and words_etag is distinct from etag
-                        order by workspace_id, words_etag limit 1
+                        order by workspace_id, etag limit 1
                     ) as memories
                 ) as has_stale
             from cast({query}::text as tsquery) as query

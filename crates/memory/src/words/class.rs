@@ -77,7 +77,7 @@ fn is_unspaced(char: char) -> bool {
         Script::Tai_Tham,
         Script::Tai_Viet,
     ];
-    // The prolonged sound mark belongs to two scripts.
+    // The prolonged sound mark belongs to two of them. The modifier apostrophe belongs to one of them, but also to Latin.
     let scripts = char.script_extension();
-    !scripts.is_common() && !scripts.is_inherited() && SCRIPTS.iter().any(|script| scripts.contains_script(*script))
+    !scripts.is_common() && !scripts.is_inherited() && scripts.iter().all(|script| SCRIPTS.contains(&script))
 }

@@ -6,6 +6,7 @@ use super::{
     lexeme,
     reader::{Kind, read},
     unplaced,
+    vector::LAST_POSITION,
 };
 
 /// The maximum number of words that a query asks for. The cost of ranking grows with its square: with 24 words, to rank as
@@ -92,7 +93,9 @@ impl Term {
                 let (mut phrase, mut last) = (String::new(), *first);
                 for (word, (_, position)) in words().zip(&self.words) {
                     if !phrase.is_empty() {
-                        phrase.push_str(&format!(" <{}> ", position - last));
+                        // No two recorded positions are as far apart as the last one is from 0.
+                        let distance = (position - last).min(LAST_POSITION);
+                        phrase.push_str(&format!(" <{distance}> "));
                     }
                     phrase.push_str(&word);
                     last = *position;

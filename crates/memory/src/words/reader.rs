@@ -51,6 +51,7 @@ struct Reader<F> {
 impl<F: FnMut(&str, usize, Kind)> Reader<F> {
     fn push(&mut self, char: char) {
         match class(char) {
+            Class::Letter | Class::Unspaced if is_phrase(char) => self.expand(char),
             Class::Letter => self.push_letter(char, false),
             Class::Unspaced => self.push_letter(char, true),
             Class::Mark => match &self.word {
@@ -89,15 +90,21 @@ impl<F: FnMut(&str, usize, Kind)> Reader<F> {
 
     /// Reads a symbol, which no word continues. Returns false if it stands for other characters, as `™` does for `TM`.
     fn symbol(&mut self, symbol: char, kind: Kind) -> bool {
-        self.end_word();
         let is_itself = once(symbol).nfkc().eq(once(symbol));
         if is_itself {
+            self.end_word();
             (self.each)(symbol.encode_utf8(&mut [0; 4]), self.position, kind);
         } else {
-            once(symbol).nfkc().for_each(|char| self.push(char));
-            self.end_word();
+            self.expand(symbol);
         }
         is_itself
+    }
+
+    /// Reads a character as the characters that it stands for, apart from those around it.
+    fn expand(&mut self, char: char) {
+        self.end_word();
+        once(char).nfkc().for_each(|char| self.push(char));
+        self.end_word();
     }
 
     fn end_word(&mut self) {
@@ -140,6 +147,15 @@ impl<F: FnMut(&str, usize, Kind)> Reader<F> {
     }
 }
 
+/// Whether a letter or number stands for more than one word, as `½` does for `1⁄2`.
+fn is_phrase(char: char) -> bool {
+    !char.is_ascii() && once(char).nfkc().any(|char| !is_letter(char))
+}
+
+fn is_letter(char: char) -> bool {
+    matches!(class(char), Class::Letter | Class::Unspaced | Class::Mark)
+}
+
 /// The pieces of a word between these offsets, which are sorted.
 fn pieces<'w>(word: &'w str, offsets: &[usize]) -> impl Iterator<Item = &'w str> {
     let ends = offsets.iter().copied().chain(once(word.len()));
@@ -164,8 +180,7 @@ fn humps(word: &str) -> Vec<usize> {
 
 /// The letters in compatibility form, in which full-width letters and ligatures are plain letters.
 fn compatible(word: &str) -> String {
-    let is_letter = |char: &char| matches!(class(*char), Class::Letter | Class::Unspaced | Class::Mark);
-    word.nfkc().filter(is_letter).collect()
+    word.nfkc().filter(|char| is_letter(*char)).collect()
 }
 
 /// Folds case fully: `Straße` and `STRASSE` are the same. `İ` and `I` are too, as Turkish words are also typed on other

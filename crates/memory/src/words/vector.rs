@@ -3,7 +3,7 @@ use std::{collections::HashMap, fmt::Write};
 use super::{lexeme, reader::read, unplaced};
 
 /// The largest position of Postgres. All further positions are recorded as this one.
-const LAST_POSITION: usize = 16_383;
+pub(super) const LAST_POSITION: usize = 16_383;
 /// How many positions of a lexeme are recorded. Postgres allows 256.
 const MAX_POSITIONS: usize = 255;
 /// The most bytes of the lexemes and positions in a vector. Postgres allows 1,048,575.
@@ -14,8 +14,8 @@ const MAX_VECTOR_BYTES: usize = 1_000_000;
 /// The workspace is one more lexeme. It has a space, which no word of a content has. So what is looked up for one
 /// workspace is not looked up in the others.
 ///
-/// If the words have more bytes than a vector can hold, those that occur first are kept. Only a text of about 80,000 Han
-/// characters that hardly repeats a pair of them has so many.
+/// If the words have more bytes than a vector can hold, those that occur first are kept, as `RecallMemoriesRequest.query`
+/// says.
 pub fn word_vector(workspace: &str, content: &str) -> String {
     let mut vector = format!("'workspace {workspace}'");
     let mut bytes = vector.len();

@@ -1,8 +1,10 @@
 //! Memories that the previous release has written: found at once, and swept.
 use crate::support::{Client, full, make, recalled, start, text, words};
+use futures_util::future::BoxFuture;
 use memory::SERVICE;
-use platform::{Platform, Sweeper, testing};
+use platform::{Platform, Sweep, Sweeper, Swept, testing};
 use quire_proto::memory::v1::UpdateMemoryRequest;
+use sqlx::PgConnection;
 
 /// Stores a memory as the previous release does.
 const STORE: &str = "
@@ -82,4 +84,52 @@ async fn many_and_large_memories_are_swept() {
     }
     assert_eq!(sweep(&platform).await, 462);
     assert_eq!([count(&client, "ocelot number17").await, count(&client, "many words").await], [1, 12]);
+}
+
+/// Memories that Postgres does not write, or that another transaction has locked, are left out. They stop neither the sweep
+/// of the others nor the other sweeps, and are swept when they can be.
+#[tokio::test]
+async fn memories_that_cannot_be_swept_stop_no_other() {
+    let (platform, client) = start().await;
+    let pool = testing::pool(&platform);
+    // More than a page.
+    for number in 0..450 {
+        run(&platform, STORE, &format!("{} number{number}", if number % 2 == 0 { "ocelot" } else { "poison" })).await;
+    }
+    run(&platform, STORE, "locked lynx").await;
+    let refuse = "alter table memories add constraint refused check (content !~ 'poison' or words is null) not valid";
+    sqlx::query(refuse).execute(&pool).await.unwrap();
+    let mut transaction = pool.begin().await.unwrap();
+    let lock = "select from memories where content = 'locked lynx' for update";
+    sqlx::query(lock).execute(&mut *transaction).await.unwrap();
+
+    assert_eq!(sweep(&platform).await, 225);
+    assert_eq!([count(&client, "number0").await, count(&client, "number1").await], [1, 1]);
+    transaction.rollback().await.unwrap();
+    assert_eq!(sweep(&platform).await, 1);
+    sqlx::query("alter table memories drop constraint refused").execute(&pool).await.unwrap();
+    assert_eq!([sweep(&platform).await, sweep(&platform).await], [225, 0]);
+}
+
+struct Failing;
+
+impl Sweep for Failing {
+    fn name(&self) -> &'static str {
+        "failing"
+    }
+
+    fn page<'a>(&'a mut self, _connection: &'a mut PgConnection) -> BoxFuture<'a, sqlx::Result<Swept>> {
+        Box::pin(async { Err(sqlx::Error::RowNotFound) })
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_that_fails_does_not_stop_the_others() {
+    let (platform, client) = start().await;
+    run(&platform, STORE, "大阪府").await;
+    let mut sweeps: Vec<Box<dyn Sweep>> = vec![Box::new(Failing)];
+    sweeps.extend((SERVICE.open)(&platform).await.unwrap().sweeps);
+    let mut sweeper = Sweeper::new(platform.database.clone(), sweeps);
+    assert!(sweeper.turn().await.is_err());
+    assert_eq!(count(&client, "阪府").await, 1);
 }

@@ -178,9 +178,19 @@ async fn any_content_is_stored_and_all_of_it_is_found() {
     // A word as long as a content.
     assert_eq!(recalled(&client, &words(&contents[0])).await.len(), 1);
     // Han characters without any repetition do not all fit. The memory is stored and found by its beginning.
-    let random = fill(&|number| han(number.wrapping_mul(number) / 3 + number * 13).to_string());
+    // Numbers whose order does not repeat (SplitMix64).
+    let random = fill(&|number| {
+        let mixed = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        han((mixed ^ (mixed >> 27)) as usize % 20_000).to_string()
+    });
     store(&client, text(format!("otter {random}"))).await.unwrap();
     assert_eq!(recalled(&client, &words("otter")).await.len(), 1);
+    let pair = |place: usize| random.chars().skip(place).take(2).collect::<String>();
+    let count = random.chars().count();
+    for (place, found) in [(0, 1), (count / 3, 1), (count / 2, 1), (count - 2, 0)] {
+        assert_eq!(recalled(&client, &words(&pair(place))).await.len(), found, "{place} of {count}");
+    }
     let sql = "select max(pg_column_size(words || '')) from memories";
     let largest: i32 = sqlx::query_scalar(sql).fetch_one(&testing::pool(&platform)).await.unwrap();
     assert!((500_000..2 << 20).contains(&largest), "{largest}");
@@ -195,5 +205,34 @@ async fn operators_and_endless_quotes_are_answered() {
         for times in [1, 33, 5_000] {
             recall_in(&client, "default", &words(&part.repeat(times))).await.unwrap();
         }
+    }
+}
+
+/// Postgres takes no distance between words of more than 16,384.
+#[tokio::test]
+async fn words_of_a_query_are_as_far_apart_as_one_likes() {
+    let (_platform, client) = start().await;
+    for endings in [16_382, 16_384, 20_000] {
+        let long = format!("oak{}/elm{endings}", "'s".repeat(endings));
+        make(&client, "default", &[text(&long)]).await;
+        for query in [&long, &format!("\"{long}\"")] {
+            assert_eq!(recalled(&client, &words(query)).await, [long.as_str()]);
+        }
+        assert!(recalled(&client, &words(&format!("elm{endings} -{long}"))).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_character_that_stands_for_several_words_is_these_words() {
+    let (_platform, client) = start().await;
+    let contents = ["5½ cups", "ﷺ", "⒈first", "don\u{2bc}t"];
+    make(&client, "default", &contents.map(text)).await;
+    let queries = ["5 1/2", "½", "5½", "صلى الله عليه وسلم", "1.first", "first", "don\u{2bc}t"];
+    let found = [0, 0, 0, 1, 2, 2, 3];
+    for (query, found) in queries.into_iter().zip(found) {
+        assert_eq!(recalled(&client, &words(query)).await, Vec::from_iter(contents.get(found).copied()), "{query}");
+    }
+    for query in ["512", "12", "don"] {
+        assert!(recalled(&client, &words(query)).await.is_empty(), "{query}");
     }
 }
