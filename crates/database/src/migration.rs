@@ -22,6 +22,17 @@ pub enum MigrationError {
         /// The error of the attempt to connect.
         source: sqlx::Error,
     },
+    /// The database refuses the connection.
+    #[error(
+        "the database at {address} refuses the connection: {reason}; check the database URL, and variables such as \
+         PGOPTIONS that complete it"
+    )]
+    Refused {
+        /// The address of the database.
+        address: String,
+        /// The database's reason.
+        reason: String,
+    },
     /// The database failed.
     #[error("cannot migrate the database: {0}")]
     Database(#[from] sqlx::Error),
@@ -45,7 +56,11 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<(), MigrationError> {
             Some(socket) => socket.display().to_string(),
             None => format!("{}:{}", options.get_host(), options.get_port()),
         };
-        MigrationError::Unreachable { address, source }
+        // The error's own text has the place in Postgres's source that reported it.
+        match source.as_database_error().map(|error| error.message().to_owned()) {
+            Some(reason) => MigrationError::Refused { address, reason },
+            None => MigrationError::Unreachable { address, source },
+        }
     })?;
     let done = migrate_alone(&mut connection).await;
     // Closing the connection releases the lock, also after a failure.

@@ -117,6 +117,16 @@ fn an_empty_variable_is_an_unset_one() {
     }
 }
 
+#[test]
+fn no_variable_changes_the_threads() {
+    let run = || quire(&["keys", "list", "--server", "http://127.0.0.1:1"]);
+    for value in ["0", "many"] {
+        let mut with_variable = run();
+        with_variable.env("TOKIO_WORKER_THREADS", value);
+        assert_eq!(output(with_variable), output(run()), "{value}");
+    }
+}
+
 #[tokio::test]
 async fn no_variable_reaches_the_private_postgres() {
     for value in ["", "/nonsense"] {
