@@ -103,7 +103,7 @@ pub(crate) enum Error {
     Random(String),
     #[error("{0} is not the address of a collector: write it as in http://127.0.0.1:4317")]
     OtlpEndpoint(String),
-    #[error("cannot start threads: {0}")]
+    #[error("cannot start a thread: {0}")]
     Thread(io::Error),
     #[error("a task failed: {0}")]
     Task(#[from] tokio::task::JoinError),

@@ -34,19 +34,15 @@ mod stream_age;
 mod telemetry;
 mod tls;
 
-use std::{process::ExitCode, thread};
+use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
 use error::Error;
-use tokio::runtime::Builder;
 
 /// A page needs about two thousand small allocations.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// The stack of each thread of the runtime.
-const STACK_BYTES: usize = 2 << 20;
 
 fn main() -> ExitCode {
     let done = if process::is_first() { process::supervise() } else { run().map(|()| ExitCode::SUCCESS) };
@@ -58,18 +54,15 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Error> {
-    process::remove_empty_variables()?;
+    process::remove_ineffective_variables()?;
     let arguments = Arguments::parse();
     if arguments.command.uses_private_postgres() {
         process::remove_postgres_variables()?;
     }
-    // The environment could change these two numbers, and tokio panics if it cannot read the first.
-    let threads = thread::available_parallelism().map_err(Error::Thread)?;
-    let mut runtime = Builder::new_multi_thread();
-    runtime.worker_threads(threads.get()).thread_stack_size(STACK_BYTES).enable_all();
-    runtime.build().map_err(Error::Thread)?.block_on(execute(arguments))
+    execute(arguments)
 }
 
+#[tokio::main]
 async fn execute(Arguments { command, log }: Arguments) -> Result<(), Error> {
     let otlp = if let Command::Serve(serve) = &command { Some(&serve.otlp) } else { None };
     let export = telemetry::start(&log, otlp)?;

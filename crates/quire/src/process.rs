@@ -26,9 +26,13 @@ use crate::error::Error;
 /// The signals that process 1 passes on.
 const PASSED_ON: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
 
-/// Removes the empty variables: they mean the same as unset ones, to this program and to every library.
-pub(crate) fn remove_empty_variables() -> Result<(), Error> {
-    remove_variables(|_, value| value.is_empty())
+/// The variables that change threads. Wrong values make tokio panic, and stacks overflow.
+const OF_THREADS: [&str; 2] = ["RUST_MIN_STACK", "TOKIO_WORKER_THREADS"];
+
+/// Removes the variables that have no effect: those of threads, and the empty ones, which mean the same as unset ones to
+/// this program and to every library.
+pub(crate) fn remove_ineffective_variables() -> Result<(), Error> {
+    remove_variables(|name, value| value.is_empty() || OF_THREADS.iter().any(|of_threads| name == *of_threads))
 }
 
 /// Removes the variables of Postgres's clients, such as `PGSSLMODE`. They are meant for other databases than the private
