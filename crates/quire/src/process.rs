@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     io::{self, IsTerminal},
     os::unix::{ffi::OsStrExt, process::CommandExt},
     process::{Command, ExitCode},
@@ -44,8 +44,7 @@ pub(crate) fn remove_postgres_variables() -> Result<(), Error> {
 /// Starts the program again in place of itself, without these variables. A process cannot safely change its own
 /// environment.
 fn remove_variables(is_unwanted: impl Fn(&OsStr, &OsStr) -> bool) -> Result<(), Error> {
-    let unwanted = env::vars_os().filter(|(name, value)| is_unwanted(name, value));
-    let unwanted = unwanted.map(|(name, _)| name).collect::<Vec<_>>();
+    let unwanted = variables(is_unwanted);
     if unwanted.is_empty() {
         return Ok(());
     }
@@ -56,7 +55,21 @@ fn remove_variables(is_unwanted: impl Fn(&OsStr, &OsStr) -> bool) -> Result<(), 
         program.exec()
     };
     let source = this_program().map_or_else(|error| error, run);
-    Err(Error::Environment { names: unwanted.join(OsStr::new(", ")).display().to_string(), source })
+    Err(Error::Environment { names: listed(&unwanted), source })
+}
+
+/// The names of the variables whose value is not UTF-8, such as a path.
+pub(crate) fn variables_not_in_utf8() -> String {
+    listed(&variables(|_, value| value.to_str().is_none()))
+}
+
+/// The names of these variables.
+fn variables(are_meant: impl Fn(&OsStr, &OsStr) -> bool) -> Vec<OsString> {
+    env::vars_os().filter(|(name, value)| are_meant(name, value)).map(|(name, _)| name).collect()
+}
+
+fn listed(names: &[OsString]) -> String {
+    names.join(OsStr::new(", ")).display().to_string()
 }
 
 /// This program with the same arguments.

@@ -1,5 +1,5 @@
 //! The environment of the program, and process 1.
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{collections::BTreeSet, ffi::OsStr, fs, os::unix::ffi::OsStrExt, process::Command};
 
 use crate::support::{DataDir, Program, Server, database, eventually, free_address, make, names, quire};
 use nix::{
@@ -115,6 +115,14 @@ fn an_empty_variable_is_an_unset_one() {
             assert_eq!(output(with_empty), output(run()), "{command:?} {arguments:?}");
         }
     }
+}
+
+#[test]
+fn a_variable_that_is_not_utf8_is_named() {
+    let mut command = quire(&["keys", "list", "--server", "http://127.0.0.1:1"]);
+    command.env("QUIRE_WORKSPACE", OsStr::from_bytes(b"\xff"));
+    let refused = output(command);
+    assert!(refused.contains("error: these variables are not UTF-8: QUIRE_WORKSPACE\n"), "{refused}");
 }
 
 /// They make tokio panic, and the threads of other libraries overflow their stacks.
