@@ -34,7 +34,7 @@ pub enum MigrationError {
         reason: String,
     },
     /// The database failed.
-    #[error("cannot migrate the database: {0}")]
+    #[error("cannot migrate the database: {}", reason(.0))]
     Database(#[from] sqlx::Error),
     /// A migration failed, or something else has migrated the database.
     #[error("cannot migrate the database: {0}")]
@@ -56,9 +56,8 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<(), MigrationError> {
             Some(socket) => socket.display().to_string(),
             None => format!("{}:{}", options.get_host(), options.get_port()),
         };
-        // The error's own text has the place in Postgres's source that reported it.
-        match source.as_database_error().map(|error| error.message().to_owned()) {
-            Some(reason) => MigrationError::Refused { address, reason },
+        match source.as_database_error() {
+            Some(_) => MigrationError::Refused { address, reason: reason(&source) },
             None => MigrationError::Unreachable { address, source },
         }
     })?;
@@ -81,8 +80,15 @@ async fn migrate_alone(connection: &mut PgConnection) -> Result<(), MigrationErr
     let mut migrator = Migrator { migrations: MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
     // A newer release may have migrated the database already. This release runs on its schema.
     migrator.set_ignore_missing(true).set_locking(false);
-    migrator.run(connection).await?;
-    Ok(())
+    migrator.run(connection).await.map_err(|error| match error {
+        MigrateError::Execute(error) => error.into(),
+        other => other.into(),
+    })
+}
+
+/// Why the database failed, without the place in Postgres's source that the text of the error has.
+fn reason(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
 /// Drops the indexes that a `create index concurrently` has left unfinished, because its process was stopped. The migration
