@@ -80,10 +80,10 @@ async fn migrate_alone(connection: &mut PgConnection) -> Result<(), MigrationErr
     let mut migrator = Migrator { migrations: MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
     // A newer release may have migrated the database already. This release runs on its schema.
     migrator.set_ignore_missing(true).set_locking(false);
-    migrator.run(connection).await.map_err(|error| match error {
-        MigrateError::Execute(error) => error.into(),
-        other => other.into(),
-    })
+    migrator
+        .run(connection)
+        .await
+        .map_err(|error| if let MigrateError::Execute(error) = error { error.into() } else { error.into() })
 }
 
 /// Why the database failed, without the place in Postgres's source that the text of the error has.
