@@ -173,6 +173,21 @@ fn the_log_is_emptied_when_it_is_large() {
 }
 
 #[test]
+fn a_log_that_was_removed_is_emptied_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&settings(dir.path())).unwrap();
+    let log = dir.path().join("postgres.log");
+    fs::remove_file(&log).unwrap();
+    query(&server, "do $$ begin for i in 1..9 loop raise warning '%', repeat('x', 1 << 20); end loop; end $$");
+    let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+    while size(&rotation::previous(&log)) <= MAX_BYTES {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let mode = fs::metadata(rotation::previous(&log)).unwrap().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+}
+
+#[test]
 fn a_refused_statement_is_logged_without_its_sql_and_values() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&settings(dir.path())).unwrap();
