@@ -22,8 +22,19 @@ pub enum MigrationError {
         /// The error of the attempt to connect.
         source: sqlx::Error,
     },
+    /// The database refuses the connection.
+    #[error(
+        "the database at {address} refuses the connection: {reason}; check the database URL, and variables such as \
+         PGOPTIONS that complete it"
+    )]
+    Refused {
+        /// The address of the database.
+        address: String,
+        /// The database's reason.
+        reason: String,
+    },
     /// The database failed.
-    #[error("cannot migrate the database: {0}")]
+    #[error("cannot migrate the database: {}", reason(.0))]
     Database(#[from] sqlx::Error),
     /// A migration failed, or something else has migrated the database.
     #[error("cannot migrate the database: {0}")]
@@ -45,7 +56,10 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<(), MigrationError> {
             Some(socket) => socket.display().to_string(),
             None => format!("{}:{}", options.get_host(), options.get_port()),
         };
-        MigrationError::Unreachable { address, source }
+        match source.as_database_error() {
+            Some(_) => MigrationError::Refused { address, reason: reason(&source) },
+            None => MigrationError::Unreachable { address, source },
+        }
     })?;
     let done = migrate_alone(&mut connection).await;
     // Closing the connection releases the lock, also after a failure.
@@ -66,8 +80,15 @@ async fn migrate_alone(connection: &mut PgConnection) -> Result<(), MigrationErr
     let mut migrator = Migrator { migrations: MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
     // A newer release may have migrated the database already. This release runs on its schema.
     migrator.set_ignore_missing(true).set_locking(false);
-    migrator.run(connection).await?;
-    Ok(())
+    migrator
+        .run(connection)
+        .await
+        .map_err(|error| if let MigrateError::Execute(error) = error { error.into() } else { error.into() })
+}
+
+/// Why the database failed, without the place in Postgres's source that the text of the error has.
+fn reason(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
 /// Drops the indexes that a `create index concurrently` has left unfinished, because its process was stopped. The migration

@@ -27,6 +27,7 @@ pub(crate) fn create_private(path: &Path) -> Result<(), Error> {
 pub(crate) fn version(cluster: &Path) -> Result<Option<String>, Error> {
     let path = cluster.join("PG_VERSION");
     match fs::read_to_string(&path) {
+        Ok(version) if version.trim().is_empty() => Err(Error::NotADatabase { dir: cluster.to_owned() }),
         Ok(version) => Ok(Some(version.trim().to_owned())),
         Err(error) if error.kind() == ErrorKind::NotFound => is_free(cluster).map(|()| None),
         Err(error) => Err(io("read", &path)(error)),
@@ -41,7 +42,8 @@ fn is_free(cluster: &Path) -> Result<(), Error> {
     }
 }
 
-/// Checks the owner and the permissions of a database, as PostgreSQL does: other users must not reach it.
+/// Checks the owner and the permissions of a database, as PostgreSQL does: its owner may do everything, its group may
+/// read, and other users must not reach it.
 pub(crate) fn check_access(cluster: &Path, account: Option<Account>) -> Result<(), Error> {
     let found = fs::metadata(cluster).map_err(io("read", cluster))?;
     let dir = cluster.to_owned();
@@ -50,8 +52,8 @@ pub(crate) fn check_access(cluster: &Path, account: Option<Account>) -> Result<(
         return Err(Error::WrongOwner { dir, owner: found.uid(), expected });
     }
     let mode = found.mode() & 0o777;
-    if mode & 0o027 != 0 {
-        return Err(Error::OpenToOthers { dir, mode });
+    if mode & 0o727 != 0o700 {
+        return Err(Error::WrongMode { dir, mode });
     }
     Ok(())
 }

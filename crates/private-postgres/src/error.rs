@@ -92,9 +92,12 @@ pub enum Error {
         /// The user id that PostgreSQL would run as.
         expected: u32,
     },
-    /// Other users than the owner can reach the directory of the database.
-    #[error("{} is open to other users (mode {mode:04o}): run chmod 0700 {}", dir.display(), dir.display())]
-    OpenToOthers {
+    /// Other users than the owner can reach the directory of the database, or the owner cannot.
+    #[error(
+        "PostgreSQL needs the mode 0700 or 0750 for {}, which has {mode:04o}: run chmod 0700 {}",
+        dir.display(), dir.display()
+    )]
+    WrongMode {
         /// The directory of the database.
         dir: PathBuf,
         /// Its permissions.

@@ -1,6 +1,7 @@
 //! `postmaster.pid`, which PostgreSQL keeps in its data directory while it runs.
 
 use std::fs::{self, Metadata};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -30,13 +31,13 @@ impl PidFile {
 
 /// The process id of a server on `cluster` that this crate did not start.
 ///
-/// PostgreSQL refuses to start if the file is empty or garbage, or while the process id in it belongs to any process of the
-/// same user. After a crash of the system or a restart of a container, such a file is often left over, so it is removed
-/// here. The caller must hold the lock on the log.
+/// PostgreSQL refuses to start if this file or the lock of its socket is empty or garbage, or while the process id in it
+/// belongs to any process of the same user. After a crash of the system or a restart of a container, such a file is often
+/// left over, so it is removed here. The caller must hold the lock on the log.
 pub(crate) fn stranger(cluster: &Path) -> Result<Option<u32>, Error> {
-    let path = cluster.join(NAME);
-    if !Path::new("/proc/self/comm").exists() || !path.try_exists().map_err(io("read", &path))? {
-        // PostgreSQL itself checks the file.
+    let files = [NAME, SOCKET_LOCK].map(|name| cluster.join(name));
+    if !Path::new("/proc/self/comm").exists() || !files.iter().any(|file| file.exists()) {
+        // PostgreSQL itself checks the files.
         return Ok(None);
     }
     // The working directory of a server is its data directory.
@@ -45,7 +46,7 @@ pub(crate) fn stranger(cluster: &Path) -> Result<Option<u32>, Error> {
     if let Some(pid) = suspects.into_iter().find(|pid| is_server(*pid, &here)) {
         return Ok(Some(pid));
     }
-    for stale in [NAME, SOCKET_LOCK].map(|name| cluster.join(name)) {
+    for stale in files {
         if stale.exists() {
             fs::remove_file(&stale).map_err(io("remove", &stale))?;
         }
@@ -66,8 +67,10 @@ fn is_server(pid: u32, here: &Metadata) -> bool {
     let is_postgres =
         fs::read_to_string(process.join("comm")).is_ok_and(|name| ["postgres", "postmaster"].contains(&name.trim()));
     let is_same_user = || fs::metadata(&process).is_ok_and(|process| process.uid() == here.uid());
-    // Root may be unable to read it in a container.
-    let is_elsewhere =
-        || fs::metadata(process.join("cwd")).is_ok_and(|there| (there.dev(), there.ino()) != (here.dev(), here.ino()));
-    is_postgres && is_same_user() && !is_elsewhere()
+    // Root may be unable to read it in a container. It does not exist if the process has ended.
+    let is_here = || match fs::metadata(process.join("cwd")) {
+        Ok(there) => (there.dev(), there.ino()) == (here.dev(), here.ino()),
+        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+    };
+    is_postgres && is_same_user() && is_here()
 }

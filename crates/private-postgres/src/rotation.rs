@@ -2,8 +2,9 @@
 //! emptied, not replaced.
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
@@ -23,13 +24,13 @@ pub(crate) struct Rotation(#[expect(dead_code, reason = "dropping it ends the th
 impl Rotation {
     pub(crate) fn start(log: PathBuf) -> Result<Self, Error> {
         let (sender, dropped) = mpsc::channel();
-        let watch = {
-            let log = log.clone();
-            move || {
-                while dropped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                    if let Err(error) = shorten(&log) {
-                        tracing::warn!(%error, log = %log.display(), "cannot rotate PostgreSQL's log");
-                    }
+        // The name may be removed while the server writes to the file.
+        let file = OpenOptions::new().read(true).write(true).open(&log).map_err(crate::error::io("open", &log))?;
+        let previous = previous(&log);
+        let watch = move || {
+            while dropped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                if let Err(error) = shorten(&file, &previous) {
+                    tracing::warn!(%error, log = %previous.display(), "cannot copy PostgreSQL's log");
                 }
             }
         };
@@ -47,11 +48,16 @@ pub(crate) fn previous(log: &Path) -> PathBuf {
 
 /// Copies a large log, and empties it even if the copy fails, for example because the disk is full. Lines that are
 /// written meanwhile are lost.
-fn shorten(log: &Path) -> io::Result<()> {
-    if fs::metadata(log)?.len() <= MAX_BYTES {
+fn shorten(mut log: &File, previous: &Path) -> io::Result<()> {
+    let bytes = log.metadata()?.len();
+    if bytes <= MAX_BYTES {
         return Ok(());
     }
-    let copied = fs::copy(log, previous(log));
-    OpenOptions::new().write(true).truncate(true).open(log)?;
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(previous);
+    let copied = opened.and_then(|mut copy| {
+        log.rewind()?;
+        io::copy(&mut log.take(bytes), &mut copy)
+    });
+    log.set_len(0)?;
     copied.map(drop)
 }

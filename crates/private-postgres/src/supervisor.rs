@@ -112,7 +112,9 @@ impl Supervisor {
     }
 
     fn signal(&self, signal: Option<Signal>) -> bool {
-        i32::try_from(self.pid).is_ok_and(|pid| kill(Pid::from_raw(pid), signal).is_ok())
+        // A shell that ended early has told no process id, and 0 would be the process group of this process.
+        let pid = i32::try_from(self.pid).ok().filter(|pid| *pid > 0);
+        pid.is_some_and(|pid| kill(Pid::from_raw(pid), signal).is_ok())
     }
 
     /// Ends the shell of a program that has ended, without removing its directories.
@@ -175,3 +177,7 @@ fn command(job: &Job<'_>, lifeline: UnixStream) -> io::Result<Command> {
     environment::clean(&mut command);
     Ok(command)
 }
+
+#[cfg(test)]
+#[path = "tests/supervisor.rs"]
+mod tests;

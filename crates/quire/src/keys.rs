@@ -91,14 +91,17 @@ async fn list(ListKeys { connect, made_with }: ListKeys) -> Result<(), Error> {
         Ok::<_, Status>((response.api_keys, response.page))
     });
     let mut keys = std::pin::pin!(keys);
+    // A call that is refused prints nothing.
+    let mut next = keys.try_next().await.map_err(told)?;
     print("id\tname\tsubject\tscopes\tcreated\tlast used\texpires\trevoked\tmade with\tmade by")?;
-    while let Some(key) = keys.try_next().await.map_err(told)? {
+    while let Some(key) = next {
         let times = [key.create_time, key.last_use_time, key.expire_time, key.revoke_time];
         let times = times.map(|time| time.map_or_else(|| "-".to_owned(), |time| time.to_string()));
         let [name, subject, creator_subject] = [&key.name, &key.subject, &key.creator_subject].map(|text| shown(text));
         let (id, creator, scopes) = (&key.id, or_dash(&key.creator_api_key_id), key.scopes.join(","));
         let (times, creator_subject) = (times.join("\t"), or_dash(&creator_subject));
         print(&format!("{id}\t{name}\t{subject}\t{scopes}\t{times}\t{creator}\t{creator_subject}"))?;
+        next = keys.try_next().await.map_err(told)?;
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ mod tls;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
-use clap::Parser;
+use clap::{CommandFactory, Parser, error::ErrorKind};
 use error::Error;
 
 /// A page needs about two thousand small allocations.
@@ -54,12 +54,21 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Error> {
-    process::remove_empty_variables()?;
-    let arguments = Arguments::parse();
+    process::remove_ineffective_variables()?;
+    let arguments = Arguments::try_parse().map_err(explain).unwrap_or_else(|error| error.exit());
     if arguments.command.uses_private_postgres() {
         process::remove_postgres_variables()?;
     }
     execute(arguments)
+}
+
+/// Names the variables that may be meant when the parser says that an argument is not UTF-8.
+fn explain(error: clap::Error) -> clap::Error {
+    let names = process::variables_not_in_utf8();
+    if error.kind() != ErrorKind::InvalidUtf8 || names.is_empty() {
+        return error;
+    }
+    Arguments::command().error(error.kind(), format!("these variables are not UTF-8: {names}"))
 }
 
 #[tokio::main]

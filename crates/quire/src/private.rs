@@ -3,6 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use database::Database;
+use platform::Rarely;
 use private_postgres::{Server, Settings};
 use sqlx::postgres::PgConnectOptions;
 use tokio::{
@@ -72,6 +73,7 @@ async fn keep(
     database: Database,
     mut stopped: Receiver<()>,
 ) -> Result<(), Error> {
+    static FAILED: Rarely = Rarely::new();
     loop {
         tokio::select! {
             _ = &mut stopped => return Ok(spawn_blocking(move || server.stop()).await??),
@@ -85,7 +87,11 @@ async fn keep(
         server = loop {
             match start(&settings, Server::start_again).await {
                 Ok(server) => break server,
-                Err(error) => tracing::error!(%error, "the private Postgres did not start; retrying"),
+                Err(error) => {
+                    if let Some(times) = FAILED.times() {
+                        tracing::error!(%error, times, "the private Postgres did not start; retrying");
+                    }
+                }
             }
             tokio::select! {
                 _ = &mut stopped => return Ok(()),

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     io::{self, IsTerminal},
     os::unix::{ffi::OsStrExt, process::CommandExt},
     process::{Command, ExitCode},
@@ -26,9 +26,13 @@ use crate::error::Error;
 /// The signals that process 1 passes on.
 const PASSED_ON: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
 
-/// Removes the empty variables: they mean the same as unset ones, to this program and to every library.
-pub(crate) fn remove_empty_variables() -> Result<(), Error> {
-    remove_variables(|_, value| value.is_empty())
+/// The variables that change threads. Wrong values make tokio panic, and stacks overflow.
+const OF_THREADS: [&str; 2] = ["RUST_MIN_STACK", "TOKIO_WORKER_THREADS"];
+
+/// Removes the variables that have no effect: those of threads, and the empty ones, which mean the same as unset ones to
+/// this program and to every library.
+pub(crate) fn remove_ineffective_variables() -> Result<(), Error> {
+    remove_variables(|name, value| value.is_empty() || OF_THREADS.iter().any(|of_threads| name == *of_threads))
 }
 
 /// Removes the variables of Postgres's clients, such as `PGSSLMODE`. They are meant for other databases than the private
@@ -40,8 +44,7 @@ pub(crate) fn remove_postgres_variables() -> Result<(), Error> {
 /// Starts the program again in place of itself, without these variables. A process cannot safely change its own
 /// environment.
 fn remove_variables(is_unwanted: impl Fn(&OsStr, &OsStr) -> bool) -> Result<(), Error> {
-    let unwanted = env::vars_os().filter(|(name, value)| is_unwanted(name, value));
-    let unwanted = unwanted.map(|(name, _)| name).collect::<Vec<_>>();
+    let unwanted = variables(is_unwanted);
     if unwanted.is_empty() {
         return Ok(());
     }
@@ -52,7 +55,21 @@ fn remove_variables(is_unwanted: impl Fn(&OsStr, &OsStr) -> bool) -> Result<(), 
         program.exec()
     };
     let source = this_program().map_or_else(|error| error, run);
-    Err(Error::Environment { names: unwanted.join(OsStr::new(", ")).display().to_string(), source })
+    Err(Error::Environment { names: listed(&unwanted), source })
+}
+
+/// The names of the variables whose value is not UTF-8, such as a path.
+pub(crate) fn variables_not_in_utf8() -> String {
+    listed(&variables(|_, value| value.to_str().is_none()))
+}
+
+/// The names of these variables.
+fn variables(are_meant: impl Fn(&OsStr, &OsStr) -> bool) -> Vec<OsString> {
+    env::vars_os().filter(|(name, value)| are_meant(name, value)).map(|(name, _)| name).collect()
+}
+
+fn listed(names: &[OsString]) -> String {
+    names.join(OsStr::new(", ")).display().to_string()
 }
 
 /// This program with the same arguments.

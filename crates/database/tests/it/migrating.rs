@@ -38,3 +38,19 @@ async fn a_database_that_cannot_be_reached_is_reported() {
     let refused = migrate(&nowhere).await.unwrap_err();
     assert!(matches!(&refused, MigrationError::Unreachable { address, .. } if address == "/nonexistent"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_database_that_refuses_the_connection_says_why() {
+    let options = options(&database().await).options([("nonsense", "1")]);
+    let refused = migrate(&options).await.unwrap_err().to_string();
+    let why = "refuses the connection: unrecognized configuration parameter \"nonsense\"; check the database URL";
+    assert!(refused.contains(why), "{refused}");
+}
+
+#[tokio::test]
+async fn a_failed_migration_says_why() {
+    let options = options(&database().await).options([("default_transaction_read_only", "on")]);
+    let failed = migrate(&options).await.unwrap_err().to_string();
+    let why = "cannot migrate the database: cannot execute CREATE TABLE in a read-only transaction";
+    assert_eq!(failed, why);
+}

@@ -173,6 +173,21 @@ fn the_log_is_emptied_when_it_is_large() {
 }
 
 #[test]
+fn a_log_that_was_removed_is_emptied_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&settings(dir.path())).unwrap();
+    let log = dir.path().join("postgres.log");
+    fs::remove_file(&log).unwrap();
+    query(&server, "do $$ begin for i in 1..9 loop raise warning '%', repeat('x', 1 << 20); end loop; end $$");
+    let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+    while size(&rotation::previous(&log)) <= MAX_BYTES {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let mode = fs::metadata(rotation::previous(&log)).unwrap().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+}
+
+#[test]
 fn a_refused_statement_is_logged_without_its_sql_and_values() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&settings(dir.path())).unwrap();
@@ -194,12 +209,38 @@ fn a_refused_statement_is_logged_without_its_sql_and_values() {
 fn a_file_that_a_crash_left_behind_does_not_prevent_a_start() {
     let dir = tempfile::tempdir().unwrap();
     for left in [b"".as_slice(), b"\n", b"what", b"99999999999999\n", b"-1\n", b"0\n", b"\xff\0"] {
-        Server::start(&settings(dir.path())).unwrap().stop().unwrap();
-        fs::write(dir.path().join("postgres/postmaster.pid"), left).unwrap();
-        fs::write(dir.path().join("postgres/.s.PGSQL.5432.lock"), left).unwrap();
-        let server = Server::start(&settings(dir.path())).unwrap();
-        assert_eq!(query(&server, "select 1"), "1", "{left:?}");
+        for files in [&["postmaster.pid", ".s.PGSQL.5432.lock"][..], &["postmaster.pid"], &[".s.PGSQL.5432.lock"]] {
+            Server::start(&settings(dir.path())).unwrap().stop().unwrap();
+            for name in files {
+                fs::write(dir.path().join("postgres").join(name), left).unwrap();
+            }
+            let server = Server::start(&settings(dir.path())).unwrap();
+            assert_eq!(query(&server, "select 1"), "1", "{left:?} in {files:?}");
+        }
     }
+}
+
+/// A process that has ended stays until its parent waits for it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_that_has_ended_is_no_server() {
+    let dir = tempfile::tempdir().unwrap();
+    Server::start(&settings(dir.path())).unwrap().stop().unwrap();
+    let cluster = dir.path().join("postgres");
+    fs::create_dir(dir.path().join("bin")).unwrap();
+    let program = dir.path().join("bin/postgres");
+    fs::copy("/bin/sleep", &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let owner = fs::metadata(&cluster).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut ended = Command::new(program).arg("0").uid(owner.uid()).spawn().unwrap();
+    let stat = format!("/proc/{}/stat", ended.id());
+    while !fs::read_to_string(&stat).unwrap().contains(") Z ") {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    fs::write(cluster.join("postmaster.pid"), format!("{}\n", ended.id())).unwrap();
+    Server::start(&settings(dir.path())).unwrap();
+    ended.wait().unwrap();
 }
 
 #[cfg(target_os = "linux")]
@@ -216,18 +257,18 @@ fn a_server_is_found_without_its_file() {
 }
 
 #[test]
-fn a_database_that_others_can_reach_is_refused() {
+fn a_database_with_a_wrong_mode_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     Server::start(&settings(dir.path())).unwrap().stop().unwrap();
     let cluster = dir.path().join("postgres");
     let set_mode = |mode| fs::set_permissions(&cluster, fs::Permissions::from_mode(mode)).unwrap();
-    for mode in [0o755, 0o770, 0o707, 0o777, 0o701] {
+    for mode in [0o755, 0o770, 0o707, 0o777, 0o701, 0o500, 0o600, 0o000] {
         set_mode(mode);
         let error = Server::start(&settings(dir.path())).unwrap_err();
         let path = cluster.display();
         assert_eq!(
             error.to_string(),
-            format!("{path} is open to other users (mode {mode:04o}): run chmod 0700 {path}")
+            format!("PostgreSQL needs the mode 0700 or 0750 for {path}, which has {mode:04o}: run chmod 0700 {path}")
         );
     }
     for mode in [0o700, 0o750] {

@@ -1,5 +1,5 @@
 //! The environment of the program, and process 1.
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{collections::BTreeSet, ffi::OsStr, fs, os::unix::ffi::OsStrExt, process::Command};
 
 use crate::support::{DataDir, Program, Server, database, eventually, free_address, make, names, quire};
 use nix::{
@@ -114,6 +114,27 @@ fn an_empty_variable_is_an_unset_one() {
             with_empty.envs(variables.iter().map(|name| (name, "")));
             assert_eq!(output(with_empty), output(run()), "{command:?} {arguments:?}");
         }
+    }
+}
+
+#[test]
+fn a_variable_that_is_not_utf8_is_named() {
+    let mut command = quire(&["keys", "list", "--server", "http://127.0.0.1:1"]);
+    command.env("QUIRE_WORKSPACE", OsStr::from_bytes(b"\xff"));
+    let refused = output(command);
+    assert!(refused.contains("error: these variables are not UTF-8: QUIRE_WORKSPACE\n"), "{refused}");
+}
+
+/// They make tokio panic, and the threads of other libraries overflow their stacks.
+#[tokio::test]
+async fn no_variable_changes_the_threads() {
+    for value in ["0", "many"] {
+        let data_dir = DataDir::new();
+        let mut command = quire(&["serve", "--otlp-endpoint", "http://127.0.0.1:1", "--data-dir"]);
+        command.arg(data_dir.path()).env("TOKIO_WORKER_THREADS", value).env("RUST_MIN_STACK", value);
+        let mut server = Server::start(command);
+        make(&server.client().await, "any").await.unwrap();
+        assert_eq!(server.program.stop().await, Some(0), "{value}: {}", server.program.stderr());
     }
 }
 
