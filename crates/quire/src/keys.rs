@@ -111,7 +111,7 @@ async fn revoke(RevokeKey { connect, id, keep_descendants }: RevokeKey) -> Resul
     let request = client.request(RevokeApiKeyRequest { id, keep_descendants }).await.map_err(told)?;
     let revoked = IdentityServiceClient::new(client.channel.clone()).revoke_api_key(request).await.map_err(told)?;
     let RevokeApiKeyResponse { revoked_key_count, revoked_session_count, .. } = revoked.into_inner();
-    tracing::info!("revoked {revoked_key_count} keys and {revoked_session_count} sessions");
+    tracing::info!(keys = revoked_key_count, sessions = revoked_session_count, "revoked");
     Ok(())
 }
 

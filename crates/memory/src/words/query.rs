@@ -1,4 +1,4 @@
-use std::iter::once;
+use std::{collections::HashSet, iter::once};
 
 use super::{
     class::begins_word,
@@ -24,12 +24,16 @@ pub struct WordQuery {
 
 impl WordQuery {
     /// Reads a query. A memory must contain all terms; a term is what spaces separate, or a phrase in quotes. `or`
-    /// separates alternatives, and `-` before a term excludes it. A term of several words, such as a URL, is a phrase. Stop
+    /// separates alternatives, and `-` before a term excludes it. A repeated term counts once. A term of several words, such as a URL, is a phrase. Stop
     /// words are ignored outside phrases, unless there is nothing else.
     pub fn new(query: &str) -> Self {
         let mut alternatives = alternatives(query);
         if alternatives.iter().flatten().any(|term| !term.is_ignorable) {
             alternatives.iter_mut().for_each(|terms| terms.retain(|term| !term.is_ignorable));
+        }
+        for terms in &mut alternatives {
+            let mut seen = HashSet::new();
+            terms.retain(|term| seen.insert((term.is_excluded, term.words.clone())));
         }
         let mut rest = MAX_QUERY_WORDS;
         let mut omitted_words = 0;

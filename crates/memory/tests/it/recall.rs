@@ -185,6 +185,7 @@ async fn words_beyond_those_that_a_query_asks_for_are_counted() {
         (many.join("/"), 8),
         (format!("{} -\"{}\"", most.join(" "), most.join(" ")), MAX_QUERY_WORDS as i32),
         (format!("the {}", most.join(" of the ")), 0),
+        (format!("{} {}", most.join(" "), most.join(" ")), 0),
     ] {
         let response = client.clone().recall_memories(from("default", words(&query))).await.unwrap().into_inner();
         assert_eq!((response.memories.len(), response.omitted_words), (1, omitted_words), "{query}");
