@@ -118,11 +118,16 @@ impl Encoding {
 }
 
 /// A message after its flag and its length.
-pub(crate) fn framed(flag: u8, message: &[u8]) -> Bytes {
+fn framed(flag: u8, message: &[u8]) -> Bytes {
     let mut framed = BytesMut::with_capacity(PREFIX_BYTES + message.len());
-    framed.put_u8(flag);
-    // Messages are smaller than their maximum size, or than what they were compressed from.
-    framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    framed.extend_from_slice(&prefix(flag, message.len()));
     framed.extend_from_slice(message);
     framed.freeze()
+}
+
+/// The flag and the length of a message.
+pub(crate) fn prefix(flag: u8, length: usize) -> [u8; PREFIX_BYTES] {
+    // Messages are smaller than their maximum size, or than what they were compressed from.
+    let [a, b, c, d] = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
+    [flag, a, b, c, d]
 }

@@ -1,7 +1,7 @@
 //! The messages of a request: their framing, their compression and their sizes.
 
 use std::{
-    io,
+    io, mem,
     pin::Pin,
     sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
@@ -20,7 +20,7 @@ use tonic_reflection::pb::v1::ServerReflectionRequest;
 
 use crate::{
     budget::{Charge, TooMuch, too_much},
-    compression::{Encoding, GRPC_ENCODING, PREFIX_BYTES, framed},
+    compression::{Encoding, GRPC_ENCODING, PREFIX_BYTES, prefix},
 };
 
 /// The status of a call whose messages were refused. Libraries answer such a call with a status of their own.
@@ -72,6 +72,8 @@ enum State {
     Prefix(Vec<u8>),
     /// So many bytes of the message are missing. It is collected if it must be decompressed or checked.
     Message { missing: usize, is_compressed: bool, collected: Option<Vec<u8>> },
+    /// The prefix of this message has gone to tonic, which makes room for the message when it has read the prefix.
+    Whole(Bytes),
 }
 
 impl Messages {
@@ -110,8 +112,16 @@ impl Messages {
                     let (is_compressed, collected) = (*is_compressed, collected.take());
                     self.state = State::Prefix(Vec::new());
                     if let Some(message) = collected {
-                        return self.whole(message, is_compressed).map(Some);
+                        let message = self.whole(message, is_compressed)?;
+                        let prefix = Bytes::from_owner(prefix(0, message.len()));
+                        self.state = State::Whole(message);
+                        return Ok(Some(prefix));
                     }
+                }
+                State::Whole(message) => {
+                    let message = mem::take(message);
+                    self.state = State::Prefix(Vec::new());
+                    return Ok(Some(message));
                 }
                 _ if self.arrived.is_empty() => return Ok(None),
                 State::Prefix(prefix) => {
@@ -157,28 +167,39 @@ impl Messages {
         Ok((!is_collected).then(|| Bytes::copy_from_slice(&prefix)))
     }
 
-    /// A collected message, decompressed and with its prefix.
+    /// A collected message, decompressed.
     fn whole(&self, message: Vec<u8>, is_compressed: bool) -> Result<Bytes, Status> {
         let message = match self.encoding.filter(|_| is_compressed) {
-            Some(encoding) => self.decompressed(encoding, &message)?,
-            None => message,
+            Some(encoding) => {
+                let decompress = || self.decompressed(encoding, &message);
+                // A short message can become a large one.
+                let is_large = self.rules.most >= LARGE_REQUEST_BYTES;
+                if is_large { alone(decompress) } else { decompress() }?
+            }
+            None => message.into(),
         };
         if self.rules.check.is_some_and(|is_valid| !is_valid(&message)) {
             return Err(refusal("MESSAGE_MALFORMED", "the message cannot be decoded".to_owned()));
         }
-        Ok(framed(0, &message))
+        Ok(message)
     }
 
-    fn decompressed(&self, encoding: Encoding, message: &[u8]) -> Result<Vec<u8>, Status> {
-        let mut out = Bounded { bytes: Vec::new(), most: self.rules.most, charge: &self.charge, refusal: None };
-        // A short message can become a large one.
-        let is_large = self.rules.most >= LARGE_REQUEST_BYTES;
-        let mut decompress = || encoding.decompress(message, &mut out);
-        let done = if is_large { alone(decompress) } else { decompress() };
-        done.map_err(|_| out.refusal.take().unwrap_or_else(|| malformed("the message cannot be decompressed")))?;
+    /// The decompressed message. It is decompressed twice: the first time only to learn its length, so that
+    /// it is charged before it takes memory, and takes no more than it is charged for.
+    fn decompressed(&self, encoding: Encoding, message: &[u8]) -> Result<Bytes, Status> {
+        let mut length = Length { bytes: 0, most: self.rules.most };
+        let counted = encoding.decompress(message, &mut length);
+        if length.bytes > length.most {
+            return Err(too_large("the decompressed request is too large", length.most));
+        }
+        let invalid = |_: io::Error| malformed("the message cannot be decompressed");
+        counted.map_err(invalid)?;
+        self.charge.hold(|held| held + length.bytes).map_err(|TooMuch| too_much())?;
+        let mut whole = Vec::with_capacity(length.bytes);
+        encoding.decompress(message, &mut whole).map_err(invalid)?;
         // Holding less is never too much.
-        let _: Result<(), TooMuch> = self.charge.hold(|bytes| bytes.saturating_sub(message.len()));
-        Ok(out.bytes)
+        let _: Result<(), TooMuch> = self.charge.hold(|held| held.saturating_sub(message.len()));
+        Ok(whole.into())
     }
 
     /// Checks that the request ends after a message.
@@ -221,27 +242,16 @@ impl HttpBody for Messages {
     }
 }
 
-/// The decompressed bytes of a message, which are charged before they take memory.
-struct Bounded<'a> {
-    bytes: Vec<u8>,
+/// Counts the bytes that are written, up to the first one too many.
+struct Length {
+    bytes: usize,
     most: usize,
-    charge: &'a Charge,
-    /// Why the last bytes were refused.
-    refusal: Option<Status>,
 }
 
-impl io::Write for Bounded<'_> {
+impl io::Write for Length {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > self.most {
-            self.refusal = Some(too_large("the decompressed request is too large", self.most));
-        } else if self.charge.hold(|held| held + bytes.len()).is_err() {
-            self.refusal = Some(too_much());
-        }
-        if self.refusal.is_some() {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
+        self.bytes += bytes.len();
+        if self.bytes > self.most { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes.len()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {

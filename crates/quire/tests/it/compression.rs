@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// What the calls of a workspace may hold, by default.
+const TENANT_BYTES: usize = 128 << 20;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_compress_are_understood() {
     let (_, url) = database().await;
@@ -108,6 +111,32 @@ async fn decompressing_stops_at_the_limit() {
     }
     let used = memory(&server, "VmHWM:") - before;
     assert!(used <= MAX_REQUEST_BYTES + MEMORY_BYTES, "{} MiB", used >> 20);
+}
+
+/// Many messages that become large at once take the memory that they are charged for.
+#[tokio::test(flavor = "multi_thread")]
+async fn decompressing_takes_what_is_charged() {
+    let unknown_field = 0x7a;
+    let message = gzip(&[&[unknown_field, 0xf0, 0xff, 0xff, 0x01], vec![0; (4 << 20) - 16].as_slice()].concat());
+    let (_, url) = database().await;
+    let mut server = Server::without_spare_memory(&url);
+    server.connect().await;
+    let (address, before) = (server.address, memory(&server, "VmRSS:"));
+    let calls = (0..50).map(|_| {
+        let message = message.clone();
+        tokio::spawn(async move {
+            let connection = Raw::connect(address).await;
+            let mut request = request(address, "/memory.v1.MemoryService/BatchStoreMemories", framed(1, &message));
+            request.headers_mut().insert("grpc-encoding", "gzip".parse().unwrap());
+            connection.answered(request).await.status
+        })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        let status = call.await.unwrap();
+        assert!(matches!(status.code(), Code::InvalidArgument | Code::ResourceExhausted), "{status:?}");
+    }
+    let used = memory(&server, "VmHWM:") - before;
+    assert!(used <= TENANT_BYTES + MEMORY_BYTES, "{} MiB", used >> 20);
 }
 
 /// A few bytes that become many are charged as many.
