@@ -41,8 +41,9 @@ struct Claims {
     iss: String,
     aud: String,
     sub: String,
-    /// The session's id.
-    sid: Uuid,
+    /// The session's id. A caller without a session cannot get a token from the service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<Uuid>,
     workspace: String,
     /// The scopes, separated by spaces.
     scope: String,
@@ -71,7 +72,7 @@ impl SigningKey {
             iss: ISSUER.to_owned(),
             aud: self.audience.to_string(),
             sub: caller.subject.clone(),
-            sid: caller.session.unwrap_or_default(),
+            sid: caller.session,
             workspace: caller.workspace.clone(),
             scope: scopes.join(" "),
             iat: issue_time.unix_timestamp(),
@@ -95,7 +96,7 @@ impl SigningKeys {
         (is_alive && header.typ.as_deref() == Some(TYPE)).then(|| Caller {
             workspace: claims.workspace,
             subject: claims.sub,
-            session: Some(claims.sid),
+            session: claims.sid,
             scopes: Arc::new(claims.scope.split_terminator(' ').map(|scope| Scope(scope.to_owned())).collect()),
         })
     }

@@ -83,6 +83,22 @@ impl Identity {
         IdentityServiceServer::new(self)
     }
 
+    /// Checks that the caller's session has not ended, and notes its API key. The access token says neither, and somebody
+    /// whose stolen key was revoked must not end the keys and sessions of others with it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unauthenticated`] if the session or its key was revoked or has expired.
+    async fn check_session(&self, caller: &Caller, audit: &Audit) -> Result<(), Error> {
+        let Some(id) = caller.session else { return Ok(()) };
+        let api_key_id = sessions::usable_api_key(self, &caller.workspace, id).await?;
+        audit.note(|notes| {
+            notes.who.api_key_id = api_key_id;
+            notes.reason = api_key_id.is_none().then_some("SESSION_ENDED");
+        });
+        api_key_id.map(|_| ()).ok_or(Error::Unauthenticated)
+    }
+
     /// The key that signs access tokens.
     fn signing_key(&self) -> Result<SigningKey, Error> {
         let key = self.platform.signing_keys.as_ref().and_then(SigningKeys::private);
@@ -104,11 +120,11 @@ impl IdentityService for Identity {
         audit.note(|notes| (notes.who.workspace, notes.who.api_key_id) = (Some(workspace.clone()), Some(id)));
         let api_key = api_keys::find_usable(self, &workspace, id, &hash(&bytes)).await?;
         let api_key = api_key.ok_or_else(|| failed(Some(id)))?;
+        audit.note(|notes| notes.who.subject = Some(api_key.subject.clone()));
         self.sign_ins.succeeded(id, now)?;
         let (new, refresh) = input::new_session(api_key, scopes, device, &self.platform)?;
         audit.note(|notes| (notes.target.session_id, notes.target.scopes) = (Some(new.id), new.scopes.clone()));
         let begun = sessions::insert(self, &workspace, &new).await?.ok_or(Error::Unauthenticated)?;
-        audit.note(|notes| notes.who.subject = Some(begun.session.subject.clone()));
         let credentials = Some(credentials(&key, &begun, &refresh)?);
         Ok(Response::new(CreateSessionResponse { session: Some(begun.session), credentials }))
     }
@@ -134,7 +150,10 @@ impl IdentityService for Identity {
             }
             Used::Unknown => return Err(failed(Some(id)).into()),
         };
-        audit.note(|notes| notes.who.subject = Some(refreshed.session.subject.clone()));
+        audit.note(|notes| {
+            notes.who.subject = Some(refreshed.session.subject.clone());
+            notes.who.api_key_id = Some(refreshed.api_key_id);
+        });
         // Concurrent refreshes may exceed the limit, but a token that was used must not be lost.
         let _: Result<(), Error> = self.sign_ins.succeeded(id, now);
         let credentials = Some(credentials(&key, &refreshed, &next)?);
@@ -167,7 +186,7 @@ impl IdentityService for Identity {
         let (caller, audit) = (Caller::of(&request)?, Audit::of(&request));
         let id = parse_id("id", &request.into_inner().id)?;
         audit.note(|notes| notes.target.session_id = Some(id));
-        let session = sessions::revoke(self, &caller, id).await?;
+        let session = sessions::revoke(self, &caller, &audit, id).await?;
         let session = session.ok_or_else(|| no_session("id", id))?;
         audit.note(|notes| notes.target.subject = Some(session.subject.clone()));
         Ok(Response::new(RevokeSessionResponse { session: Some(session) }))
@@ -177,9 +196,8 @@ impl IdentityService for Identity {
         let (caller, audit) = (Caller::of(&request)?, Audit::of(&request));
         let subject = input::subject(request.into_inner())?;
         audit.note(|notes| notes.target.subject = Some(subject.clone()));
-        let revoked = sessions::revoke_of_subject(self, &caller, &subject).await?;
-        audit.note(|notes| notes.target.ended_count = Some(revoked.revoked_count));
-        Ok(Response::new(revoked))
+        self.check_session(&caller, &audit).await?;
+        Ok(Response::new(sessions::revoke_of_subject(self, &caller, &audit, &subject).await?))
     }
 
     async fn create_api_key(&self, request: Request<CreateApiKeyRequest>) -> Answer<CreateApiKeyResponse> {
@@ -189,6 +207,7 @@ impl IdentityService for Identity {
             notes.target.api_key_id = Some(new.id);
             (notes.target.subject, notes.target.scopes) = (Some(new.subject.clone()), new.scopes.clone());
         });
+        self.check_session(&caller, &audit).await?;
         let api_key = api_keys::insert(self, &caller, &new).await?;
         Ok(Response::new(CreateApiKeyResponse { api_key: Some(api_key), secret: secret.text() }))
     }
@@ -206,12 +225,10 @@ impl IdentityService for Identity {
         let RevokeApiKeyRequest { id, keep_descendants } = request.into_inner();
         let id = parse_id("id", &id)?;
         audit.note(|notes| notes.target.api_key_id = Some(id));
-        let revoked = api_keys::revoke(self, &caller, id, keep_descendants).await?;
+        self.check_session(&caller, &audit).await?;
+        let revoked = api_keys::revoke(self, &caller, &audit, id, keep_descendants).await?;
         let revoked = revoked.ok_or_else(|| no_api_key("id", id))?;
-        audit.note(|notes| {
-            notes.target.subject = revoked.api_key.as_ref().map(|api_key| api_key.subject.clone());
-            notes.target.ended_count = Some(revoked.revoked_key_count + revoked.revoked_session_count);
-        });
+        audit.note(|notes| notes.target.subject = revoked.api_key.as_ref().map(|api_key| api_key.subject.clone()));
         Ok(Response::new(revoked))
     }
 }

@@ -27,11 +27,11 @@ pub struct AuditNotes {
 pub struct AuditCaller {
     /// The workspace.
     pub workspace: Option<String>,
-    /// The program or person.
+    /// The program or person. Only a verified secret or access token sets it.
     pub subject: Option<String>,
     /// The session of the access token. Only the check of an access token sets it.
     pub session_id: Option<Uuid>,
-    /// The API key whose secret was sent.
+    /// The API key whose secret was sent, or the one of the session.
     pub api_key_id: Option<Uuid>,
 }
 

@@ -1,12 +1,12 @@
 use keyset::{Filter, Listing, Order, Statement, desc};
-use platform::{Caller, Error, Scope};
+use platform::{Audit, Caller, Error, Scope};
 use quire_proto::identity::v1::{ApiKey, RevokeApiKeyResponse};
 use sqlx::FromRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    PIECE, in_pieces,
+    PIECE, in_pieces, note_ended,
     sessions::{self, Owner},
 };
 use crate::Identity;
@@ -36,6 +36,7 @@ pub static API_KEYS: Listing = Listing {
 pub(crate) struct UsableKey {
     pub(crate) workspace_id: String,
     pub(crate) id: Uuid,
+    pub(crate) subject: String,
     pub(crate) scopes: Vec<String>,
 }
 
@@ -47,7 +48,7 @@ pub(crate) async fn find_usable(
     secret_hash: &[u8],
 ) -> Result<Option<UsableKey>, Error> {
     let sql = "
-        select workspace_id, id, scopes from api_keys
+        select workspace_id, id, subject, scopes from api_keys
         where workspace_id = $1 and id = $2 and secret_hash = $3 and revoke_time is null
             and (expire_time is null or expire_time > now())";
     let statement = Statement::new(sql).bind(workspace).bind(id).bind(secret_hash);
@@ -62,6 +63,7 @@ pub(crate) async fn find_usable(
 pub(crate) async fn revoke(
     service: &Identity,
     caller: &Caller,
+    audit: &Audit,
     id: Uuid,
     keep_descendants: bool,
 ) -> Result<Option<RevokeApiKeyResponse>, Error> {
@@ -86,12 +88,13 @@ pub(crate) async fn revoke(
     let one = Statement::new(one).bind(workspace).bind(id);
     let revoked: Option<(i64,)> = service.database.write(one).await?.pop();
     let mut revoked_key_count = revoked.map_or(0, |(count,)| count);
+    note_ended(audit, revoked_key_count);
     if !keep_descendants {
         let statement = Statement::new(descendants).bind(workspace).bind(id).bind(PIECE);
-        revoked_key_count += in_pieces(service, statement).await?;
+        revoked_key_count += in_pieces(service, audit, statement).await?;
     }
     let owner = if keep_descendants { Owner::ApiKey(id) } else { Owner::Tree(id) };
-    let revoked_session_count = sessions::revoke_all(service, caller, owner).await?;
+    let revoked_session_count = sessions::revoke_all(service, caller, audit, owner).await?;
     let api_key = get(service, workspace, id).await?;
     Ok(Some(RevokeApiKeyResponse { api_key, revoked_key_count, revoked_session_count }))
 }

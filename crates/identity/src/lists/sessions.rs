@@ -1,11 +1,11 @@
 use keyset::{Filter, Listing, Order, Statement, desc};
-use platform::{Caller, Error, Scope};
+use platform::{Audit, Caller, Error, Scope};
 use quire_proto::identity::v1::{RevokeSessionsResponse, Session};
 use sqlx::{Row, postgres::PgRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{PIECE, in_pieces};
+use super::{PIECE, in_pieces, note_ended};
 use crate::{
     Identity,
     secrets::{RefreshToken, hash},
@@ -37,6 +37,7 @@ pub static SESSIONS: Listing = Listing {
 #[derive(Debug)]
 pub(crate) struct Refreshed {
     pub(crate) id: Uuid,
+    pub(crate) api_key_id: Uuid,
     /// The time of the database.
     pub(crate) time: OffsetDateTime,
     pub(crate) expire_time: OffsetDateTime,
@@ -47,6 +48,7 @@ impl Refreshed {
     fn of(service: &Identity, row: &PgRow) -> Result<Self, Error> {
         Ok(Self {
             id: row.try_get("id")?,
+            api_key_id: row.try_get("api_key_id")?,
             time: row.try_get("time")?,
             expire_time: row.try_get("expire_time")?,
             session: service.sessions.message(row)?,
@@ -60,12 +62,29 @@ pub(crate) async fn get(service: &Identity, workspace: &str, id: Uuid) -> Result
     Ok(service.sessions.first(&rows)?)
 }
 
+/// The API key of a session, unless the session or the key has ended.
+pub(crate) async fn usable_api_key(service: &Identity, workspace: &str, id: Uuid) -> Result<Option<Uuid>, Error> {
+    let sql = "
+        select key.id from sessions as session
+        join api_keys as key on key.workspace_id = session.workspace_id and key.id = session.api_key_id
+        where session.workspace_id = $1 and session.id = $2 and session.revoke_time is null
+            and session.expire_time > now() and key.revoke_time is null";
+    let found: Option<(Uuid,)> = service.database.read(Statement::new(sql).bind(workspace).bind(id)).await?.pop();
+    Ok(found.map(|(id,)| id))
+}
+
 /// Revokes a session, if it is the caller's own or the caller has all of its scopes. Returns `None` if the session does not
 /// exist.
-pub(crate) async fn revoke(service: &Identity, caller: &Caller, id: Uuid) -> Result<Option<Session>, Error> {
+pub(crate) async fn revoke(
+    service: &Identity,
+    caller: &Caller,
+    audit: &Audit,
+    id: Uuid,
+) -> Result<Option<Session>, Error> {
     let workspace = caller.workspace.as_str();
     if caller.session != Some(id) {
         caller.check(&Scope("identity:write".to_owned()))?;
+        service.check_session(caller, audit).await?;
         let Some(session) = get(service, workspace, id).await? else { return Ok(None) };
         session.scopes.into_iter().try_for_each(|scope| caller.check(&Scope(scope)))?;
     }
@@ -75,7 +94,9 @@ pub(crate) async fn revoke(service: &Identity, caller: &Caller, id: Uuid) -> Res
         columns!()
     );
     let revoked = service.database.write_rows(Statement::new(sql).bind(workspace).bind(id)).await?;
-    match service.sessions.first(&revoked)? {
+    let revoked = service.sessions.first(&revoked)?;
+    note_ended(audit, i64::from(revoked.is_some()));
+    match revoked {
         Some(session) => Ok(Some(session)),
         None => get(service, workspace, id).await,
     }
@@ -91,7 +112,12 @@ pub(crate) enum Owner<'a> {
 }
 
 /// Revokes the sessions of an owner that have no scope which the caller does not have. Returns how many were revoked.
-pub(crate) async fn revoke_all(service: &Identity, caller: &Caller, owner: Owner<'_>) -> Result<i64, Error> {
+pub(crate) async fn revoke_all(
+    service: &Identity,
+    caller: &Caller,
+    audit: &Audit,
+    owner: Owner<'_>,
+) -> Result<i64, Error> {
     macro_rules! sql {
         ($condition:literal) => {
             concat!(
@@ -123,16 +149,17 @@ pub(crate) async fn revoke_all(service: &Identity, caller: &Caller, owner: Owner
         .bind(workspace)
         .bind(id),
     };
-    in_pieces(service, statement.bind(scopes(caller)).bind(PIECE)).await
+    in_pieces(service, audit, statement.bind(scopes(caller)).bind(PIECE)).await
 }
 
 /// Revokes the sessions of a subject, except those with a scope that the caller does not have.
 pub(crate) async fn revoke_of_subject(
     service: &Identity,
     caller: &Caller,
+    audit: &Audit,
     subject: &str,
 ) -> Result<RevokeSessionsResponse, Error> {
-    let revoked_count = revoke_all(service, caller, Owner::Subject(subject)).await?;
+    let revoked_count = revoke_all(service, caller, audit, Owner::Subject(subject)).await?;
     let sql = "
         select count(*) from sessions
         where workspace_id = $1 and subject = $2 and revoke_time is null and expire_time > now() and not scopes <@ $3";

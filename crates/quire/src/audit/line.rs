@@ -84,13 +84,17 @@ impl Event {
 }
 
 impl Line {
-    /// Whether something may have been made or ended. A call without a definite answer counts if it was allowed.
+    /// Whether something may have been made or ended. A call without a definite answer counts if its caller was known.
     pub(crate) fn may_have_effect(&self) -> bool {
         let is_unknown = matches!(
             self.code,
             Code::Cancelled | Code::DeadlineExceeded | Code::Unavailable | Code::Internal | Code::Unknown
         );
-        self.code == Code::Ok || self.target.ended_count.is_some() || (self.event == Event::Change && is_unknown)
+        match (self.code, self.target.ended_count) {
+            (_, Some(1..)) => true,
+            (Code::Ok, ended_count) => ended_count.is_none(),
+            _ => is_unknown && self.who.subject.is_some(),
+        }
     }
 
     /// The line as JSON, without a line break. Everything but printable ASCII is escaped.

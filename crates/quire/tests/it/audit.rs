@@ -204,15 +204,25 @@ async fn refused_calls_cannot_flood_the_log() {
         assert_eq!(code(prompts.list_prompts(ListPromptsRequest::default()).await), Code::Unauthenticated);
     }
     let admin = audited.login(&audited.admin_key).await.unwrap();
+    let made =
+        ok(audited.identity().create_api_key(with_token(key("eve", &["prompts:read"]), &admin.access_token))).await;
+    let eve =
+        ok(audited.identity().create_session(CreateSessionRequest { secret: made.secret, scopes: Vec::new() })).await;
+    let (session_id, eve) = (eve.session.unwrap().id, eve.credentials.unwrap());
     // One who is known is logged even while others flood the log, and cannot flood it either.
     for _ in 0..100 {
         let request = with_token(key("x", &["no:scope"]), &admin.access_token);
         assert_eq!(code(audited.identity().create_api_key(request).await), Code::PermissionDenied);
     }
-    let mut sessions = 1;
+    let mut sessions = 2;
     while sessions < 50 {
         audited.login(&audited.admin_key).await.unwrap();
         sessions += 1;
+    }
+    // A session that ends itself again and again ends only once.
+    for _ in 0..100 {
+        let request = RevokeSessionRequest { id: session_id.clone() };
+        ok(audited.identity().revoke_session(with_token(request, &eve.access_token))).await;
     }
     let lines = audited.lines().await;
     let of = |event: &str, code: &str| {
@@ -220,6 +230,9 @@ async fn refused_calls_cannot_flood_the_log() {
         those.map(|line| line["suppressed_count"].as_u64().unwrap_or(1)).collect::<Vec<_>>()
     };
     assert_eq!(of("login", "OK").len(), sessions);
+    // The key, the end of the session, and five and the sum of those without effect.
+    assert_eq!(of("change", "OK").iter().sum::<u64>(), 1 + 100);
+    assert_eq!(of("change", "OK").len(), 1 + 1 + 6);
     assert_eq!(of("denial", "PERMISSION_DENIED").iter().sum::<u64>(), 100);
     assert_eq!(of("denial", "PERMISSION_DENIED").len(), 6);
     let refused: Vec<_> = lines
