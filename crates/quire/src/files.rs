@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, Metadata},
+    io,
     os::unix::fs::MetadataExt,
     path::Path,
 };
@@ -10,13 +11,19 @@ use crate::error::Error;
 
 /// Reads a file as text.
 pub(crate) fn read(path: &Path) -> Result<String, Error> {
-    fs::read_to_string(path).map_err(|source| Error::File { path: path.to_owned(), source })
+    let text = fs::read_to_string(path).map_err(|source| match source.kind() {
+        io::ErrorKind::InvalidData => io::Error::new(source.kind(), "it is not a text file, such as PEM"),
+        _ => source,
+    });
+    text.map_err(|source| Error::File { path: path.to_owned(), source })
 }
 
 /// Reads a file that holds a secret.
 pub(crate) fn read_secret(path: &Path) -> Result<String, Error> {
+    // A folder is not a file that others can read.
+    let text = read(path)?;
     refuse_readable(path)?;
-    read(path)
+    Ok(text)
 }
 
 /// Refuses a secret that others can read: anybody but its owner, or, if its owner is root, anybody but root and the

@@ -54,7 +54,7 @@ pub(crate) enum Cause {
     WrongName { host: String, names: String },
     #[error("its certificate has expired at {0}")]
     Expired(Timestamp),
-    #[error("its certificate is not valid before {0}; does the clock of this machine go wrong?")]
+    #[error("its certificate is not valid before {0}; is the clock of this machine right?")]
     NotYetValid(Timestamp),
     #[error("its certificate cannot be used: {0}")]
     Certificate(CertificateError),
@@ -96,6 +96,7 @@ impl Cause {
     fn of_tls(error: &rustls::Error) -> Self {
         use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage as Invalid};
         match error {
+            AlertReceived(AlertDescription::NoApplicationProtocol) => Self::NoGrpc("is it an admin port?".to_owned()),
             InvalidCertificate(error) => Self::of_certificate(error),
             Invalid(InvalidMessage::InvalidContentType) => Self::NoTls,
             AlertReceived(AlertDescription::CertificateRequired) => Self::CertificateRequired,
@@ -112,7 +113,7 @@ impl Cause {
             CertificateError::ExpiredContext { not_after, .. } => Self::Expired(timestamp(not_after)),
             CertificateError::NotValidYetContext { not_before, .. } => Self::NotYetValid(timestamp(not_before)),
             CertificateError::NotValidForNameContext { expected, presented } => {
-                Self::WrongName { host: expected.to_str().into_owned(), names: presented.join(", ") }
+                Self::WrongName { host: expected.to_str().into_owned(), names: names(presented) }
             }
             error => Self::Certificate(error.clone()),
         }
@@ -128,6 +129,12 @@ async fn probe(Address { host, port, .. }: &Address, tls: Arc<ClientConfig>) -> 
     };
     let error = timeout(PATIENCE, answer).await.ok()?.err()?;
     find::<rustls::Error>(&error).cloned()
+}
+
+/// The names of a certificate, without the kinds that rustls writes around them, as in `DnsName("quire.example")`.
+fn names(presented: &[String]) -> String {
+    let name = |text: &String| text.split('(').next_back().unwrap_or_default().trim_matches(['"', ')']).to_owned();
+    presented.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 fn timestamp(time: &UnixTime) -> Timestamp {

@@ -59,6 +59,11 @@ async fn a_client_says_why_it_cannot_reach_a_server() {
     .await;
     says(&format!("http://{admin}"), &[], "it does not speak gRPC (").await;
     says(&format!("https://{admin}"), &["--tls-ca", &ca], "it does not use TLS: write its address with http://").await;
+    let secure_admin = free_address();
+    let arguments = ["--admin-listen", &secure_admin.to_string(), "--admin-tls"];
+    let _other = self::server(&authority, &arguments).await;
+    let not_grpc = "it does not speak gRPC (is it an admin port?)";
+    says(&format!("https://{secure_admin}"), &["--tls-ca", &ca], not_grpc).await;
     says(&format!("http://{}", free_address()), &[], "start it, or name another with --server (").await;
     says("https://host.invalid:50051", &["--tls-ca", &ca], "the host host.invalid is not known (").await;
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -66,7 +71,7 @@ async fn a_client_says_why_it_cannot_reach_a_server() {
 
     authority.sign_for("server", "elsewhere.example", |_| {});
     reload(&server).await;
-    let name = r#"its certificate is not for 127.0.0.1, but for: DnsName("elsewhere.example")"#;
+    let name = "its certificate is not for 127.0.0.1, but for: elsewhere.example";
     says(&secure, &["--tls-ca", &ca], name).await;
     authority.sign_for("server", "127.0.0.1", |params| params.not_before = date_time_ymd(3000, 1, 1));
     reload(&server).await;
@@ -128,6 +133,8 @@ fn a_bad_tls_file_is_named_with_the_cause() {
     for (name, text) in [("empty", ""), ("encrypted", &encrypted), ("half", half), ("garbage", garbage)] {
         write_secret(authority.file(name), text);
     }
+    fs::write(authority.file("one.der"), pem::parse(&texts[0]).unwrap().contents()).unwrap();
+    fs::create_dir(authority.file("folder")).unwrap();
     let mismatch = format!("is not the key of the certificate in {}", authority.file("one.pem"));
     let encrypted = "has an encrypted key: decrypt it with `openssl pkey`";
     let garbage = "has a certificate that is not valid X.509, at place 1";
@@ -140,6 +147,8 @@ fn a_bad_tls_file_is_named_with_the_cause() {
         ("one.pem", "encrypted", "encrypted", encrypted),
         ("one.pem", "two.key", "two.key", &mismatch),
         ("one.pem", "empty", "empty", "has no PEM block"),
+        ("one.der", "one.key", "one.der", "it is not a text file, such as PEM"),
+        ("one.pem", "folder", "folder", "Is a directory"),
     ] {
         let [certificate, key, bad] = [certificate, key, is_bad].map(|name| authority.file(name));
         let files = ["--tls-cert", &certificate, "--tls-key", &key];
