@@ -152,7 +152,7 @@ impl IdentityService for Identity {
         };
         audit.note(|notes| {
             notes.who.subject = Some(refreshed.session.subject.clone());
-            notes.who.api_key_id = Some(refreshed.api_key_id);
+            notes.who.api_key_id = refreshed.session.api_key_id.parse().ok();
         });
         // Concurrent refreshes may exceed the limit, but a token that was used must not be lost.
         let _: Result<(), Error> = self.sign_ins.succeeded(id, now);

@@ -37,7 +37,6 @@ pub static SESSIONS: Listing = Listing {
 #[derive(Debug)]
 pub(crate) struct Refreshed {
     pub(crate) id: Uuid,
-    pub(crate) api_key_id: Uuid,
     /// The time of the database.
     pub(crate) time: OffsetDateTime,
     pub(crate) expire_time: OffsetDateTime,
@@ -48,7 +47,6 @@ impl Refreshed {
     fn of(service: &Identity, row: &PgRow) -> Result<Self, Error> {
         Ok(Self {
             id: row.try_get("id")?,
-            api_key_id: row.try_get("api_key_id")?,
             time: row.try_get("time")?,
             expire_time: row.try_get("expire_time")?,
             session: service.sessions.message(row)?,
@@ -210,7 +208,7 @@ pub(crate) async fn insert(service: &Identity, workspace: &str, new: &NewSession
 /// What the use of a refresh token did.
 pub(crate) enum Used {
     /// The session was refreshed, and has this refresh token.
-    Refreshed(Refreshed, RefreshToken),
+    Refreshed(Box<Refreshed>, RefreshToken),
     /// The token had been used before, and the session of this subject was revoked.
     Revoked(String),
     /// The token is unknown, or its session or API key has ended.
@@ -223,10 +221,10 @@ pub(crate) enum Used {
 /// for the first one's lock, and then finds its use.
 pub(crate) async fn refresh(service: &Identity, used: &RefreshToken, next: RefreshToken) -> Result<Used, Error> {
     if let Some(refreshed) = replace(service, used, &next).await? {
-        return Ok(Used::Refreshed(refreshed, next));
+        return Ok(Used::Refreshed(Box::new(refreshed), next));
     }
     if let Some((refreshed, next)) = repeat(service, used).await? {
-        return Ok(Used::Refreshed(refreshed, next));
+        return Ok(Used::Refreshed(Box::new(refreshed), next));
     }
     let sql = "
         update sessions set revoke_time = now()
@@ -278,7 +276,7 @@ async fn repeat(service: &Identity, used: &RefreshToken) -> Result<Option<(Refre
     let rows = service.database.read_rows(with(sql, used)).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let next = used.open(row.try_get("next_token")?);
-    Ok(next.map(|next| Ok::<_, Error>((Refreshed::of(service, row)?, next))).transpose()?)
+    next.map(|next| Ok((Refreshed::of(service, row)?, next))).transpose()
 }
 
 /// A statement whose first parameters are those of a used refresh token.
