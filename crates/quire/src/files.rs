@@ -11,9 +11,9 @@ use crate::error::Error;
 
 /// Reads a file as text.
 pub(crate) fn read(path: &Path) -> Result<String, Error> {
-    let text = fs::read_to_string(path).map_err(|source| match source.kind() {
-        io::ErrorKind::InvalidData => io::Error::new(source.kind(), "it is not a text file, such as PEM"),
-        _ => source,
+    let text = fs::read_to_string(path).map_err(|source| {
+        let is_binary = source.kind() == io::ErrorKind::InvalidData;
+        if is_binary { io::Error::other("it is not a text file, such as PEM") } else { source }
     });
     text.map_err(|source| Error::File { path: path.to_owned(), source })
 }
