@@ -47,6 +47,6 @@ orders cases="2000":
 model cases="30":
     JOBS_CASES={{cases}} cargo test -p jobs --test it model
 
-# Fuzzes one target: token, keys, message, order_by, token_keys, access_token or signing_keys. It needs a nightly compiler and cargo-fuzz.
+# Fuzzes one target: token, keys, message, order_by, token_keys, access_token, signing_keys, request or words. It needs a nightly compiler and cargo-fuzz.
 fuzz target seconds="60":
     cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
