@@ -1,4 +1,4 @@
--- Who made a key, what the uses of a refresh token answered, and the order in which ended rows are deleted.
+-- Who made a key, and what the uses of a refresh token answered.
 do $$ begin
 
 alter table api_keys
@@ -7,10 +7,6 @@ alter table api_keys
     add column creator_subject text collate "C" not null default '',
     -- The key that it was made with, the key that this one was made with, and so on. So a whole tree is one search.
     add column ancestor_ids uuid[] not null default '{}';
-
-create index if not exists api_keys_ancestors on api_keys using gin (ancestor_ids) with (fastupdate = off);
-create index if not exists api_keys_ended on api_keys (least(expire_time, revoke_time));
-create index if not exists sessions_ended on sessions (least(expire_time, revoke_time));
 
 -- Refresh tokens that were used in the last seconds. The next token is encrypted with a key that follows from the used one,
 -- so only a holder of the used token gets it again.
