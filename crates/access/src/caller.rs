@@ -43,6 +43,15 @@ impl Caller {
     pub fn check(&self, scope: &Scope) -> Result<(), Error> {
         if self.scopes.contains(scope) { Ok(()) } else { Err(Error::PermissionDenied(scope.clone())) }
     }
+
+    /// Checks that the caller has all of these scopes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PermissionDenied`] for the first one that it does not have.
+    pub fn check_all(&self, scopes: &[String]) -> Result<(), Error> {
+        scopes.iter().try_for_each(|scope| self.check(&Scope(scope.clone())))
+    }
 }
 
 /// Whether this is a valid name of a workspace: 1 to 63 of `[a-z0-9-]`.

@@ -89,7 +89,7 @@ pub(crate) fn new_api_key(
     let ApiKey { name, subject, scopes, expire_time, .. } = api_key;
     let expire_time = expire_time_of(&mut violations, expire_time, time_to_live, now(&platform.clock));
     violations.check()?;
-    scopes.iter().try_for_each(|scope| caller.check(&Scope(scope.clone())))?;
+    caller.check_all(&scopes)?;
     if subject != caller.subject {
         caller.check(&Scope(ANY_SUBJECT.to_owned()))?;
     }

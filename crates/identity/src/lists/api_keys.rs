@@ -1,5 +1,5 @@
 use keyset::{Filter, Listing, Order, Statement, desc};
-use platform::{Audit, Caller, Error, Scope};
+use platform::{Audit, Caller, Error};
 use quire_proto::identity::v1::{ApiKey, RevokeApiKeyResponse};
 use sqlx::FromRow;
 use time::OffsetDateTime;
@@ -69,7 +69,7 @@ pub(crate) async fn revoke(
 ) -> Result<Option<RevokeApiKeyResponse>, Error> {
     let workspace = caller.workspace.as_str();
     let Some(key) = get(service, workspace, id).await? else { return Ok(None) };
-    key.scopes.iter().try_for_each(|scope| caller.check(&Scope(scope.clone())))?;
+    caller.check_all(&key.scopes)?;
     let one = "
         with revoked as (
             update api_keys set revoke_time = now() where workspace_id = $1 and id = $2 and revoke_time is null

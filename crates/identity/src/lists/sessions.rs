@@ -86,7 +86,7 @@ pub(crate) async fn revoke(
         caller.check(&Scope("identity:write".to_owned()))?;
         service.check_session(caller, audit).await?;
         let Some(session) = get(service, workspace, id).await? else { return Ok(None) };
-        session.scopes.into_iter().try_for_each(|scope| caller.check(&Scope(scope)))?;
+        caller.check_all(&session.scopes)?;
     }
     let sql = concat!(
         "update sessions set revoke_time = now() where workspace_id = $1 and id = $2 and revoke_time is null
