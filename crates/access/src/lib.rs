@@ -21,4 +21,4 @@ pub use error::Error;
 pub use methods::{Methods, Requirement};
 pub use network::network;
 pub use rate_limit::{RateLimit, TooOften};
-pub use signing_keys::{SigningKey, SigningKeys, SigningKeysError};
+pub use signing_keys::{SigningKey, SigningKeys, SigningKeysError, pem_blocks};

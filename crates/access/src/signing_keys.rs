@@ -115,11 +115,7 @@ impl std::str::FromStr for SigningKeys {
     fn from_str(text: &str) -> Result<Self, SigningKeysError> {
         // Required before any key is parsed.
         ed25519::install();
-        let blocks = pem::parse_many(text).map_err(|_: pem::PemError| SigningKeysError::Malformed)?;
-        // The parser treats a block without an end as a comment.
-        if text.matches("-----BEGIN").count() != blocks.len() {
-            return Err(SigningKeysError::Malformed);
-        }
+        let blocks = pem_blocks(text).ok_or(SigningKeysError::Malformed)?;
         let (mut private, mut checking) = (None, Vec::<(Jwk, Arc<DecodingKey>)>::new());
         for block in &blocks {
             let public = public_key(block).ok_or(SigningKeysError::NotEd25519)?;
@@ -138,6 +134,13 @@ impl std::str::FromStr for SigningKeys {
         let keys = Arc::new(ArcSwap::from_pointee(Keys { private, checking }));
         Ok(Self { keys, audience: AUDIENCE.into(), validation: Arc::new(validation(AUDIENCE)) })
     }
+}
+
+/// The blocks of a text in PEM; `None` if one of them is not complete.
+pub fn pem_blocks(text: &str) -> Option<Vec<pem::Pem>> {
+    let blocks = pem::parse_many(text).ok()?;
+    // The parser treats a block without an end as a comment.
+    (text.matches("-----BEGIN").count() == blocks.len()).then_some(blocks)
 }
 
 const PRIVATE: &str = "PRIVATE KEY";

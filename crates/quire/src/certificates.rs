@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use access::pem_blocks;
 use pem::Pem;
 use platform::Clock;
 use prost_types::Timestamp;
@@ -142,11 +143,7 @@ fn private_key(text: &str) -> Result<PrivateKeyDer<'static>, FileError> {
 
 /// The PEM blocks of a file, at least one.
 fn blocks(text: &str) -> Result<Vec<Pem>, FileError> {
-    let blocks = pem::parse_many(text).map_err(|_: pem::PemError| FileError::Malformed)?;
-    // The parser treats a block without an end as a comment.
-    if text.matches("-----BEGIN").count() != blocks.len() {
-        return Err(FileError::Malformed);
-    }
+    let blocks = pem_blocks(text).ok_or(FileError::Malformed)?;
     if blocks.is_empty() { Err(FileError::Empty) } else { Ok(blocks) }
 }
 
