@@ -27,13 +27,11 @@ impl Conformance<'_> {
                             self.explain(&selection, selection.page(direction, &position, EXTENT), mode).await;
                         let what = describe(order, filters, self.list.listing());
                         let what = format!("{what}, {direction:?}, {when}, {mode}");
-                        check_plan(
-                            &selection,
-                            &position,
-                            &explained,
-                            is_analyzed && mode == "force_generic_plan",
-                            &what,
-                        );
+                        check_plan(&selection, &explained, is_analyzed && mode == "force_generic_plan", &what);
+                        // Before ANALYZE two indexes can look alike to Postgres, which then takes either.
+                        if is_analyzed {
+                            check_conditions(&selection, &position, &explained, &what);
+                        }
                     }
                 }
             }
@@ -81,13 +79,7 @@ fn positions(rows: &[KeyRow]) -> Vec<(Direction, Position)> {
         .collect()
 }
 
-fn check_plan(
-    selection: &Selection,
-    position: &Position,
-    explained: &serde_json::Value,
-    is_search_planned: bool,
-    what: &str,
-) {
+fn check_plan(selection: &Selection, explained: &serde_json::Value, is_search_planned: bool, what: &str) {
     let nodes = plan::nodes(explained);
     assert!(nodes.iter().any(Node::is_scan), "{what}: it reads no table: {explained:#}");
     let most = if selection.is_scanned() { selection.listing.examined_rows } else { EXTENT.limit };
@@ -102,6 +94,12 @@ fn check_plan(
         }
         assert!(!scan.is_sorted_whole, "{what}: a whole scan is sorted: {explained:#}");
         check_scan(scan, f64::from(most + 1), &format!("{what}: {explained:#}"));
+    }
+}
+
+/// Every scan of a page seeks by the scope and by the keys of the order.
+fn check_conditions(selection: &Selection, position: &Position, explained: &serde_json::Value, what: &str) {
+    for scan in plan::nodes(explained).iter().filter(|node| node.is_scan() && !node.is_in_cte) {
         check_condition(scan, selection.listing, selection.order, position, what);
     }
 }
