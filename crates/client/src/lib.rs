@@ -1,0 +1,1 @@
+//! A client of Quire's services.
