@@ -182,6 +182,15 @@ async fn a_row_that_is_too_large_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_is_busy_or_gone_for_a_while_does_no_harm() {
+    let busy = Step::Fail(Code::ResourceExhausted, Some(Duration::from_secs(2)));
+    let server = Server::new(10, vec![Step::Break, Step::Fail(Code::Unavailable, None), busy]);
+    assert_eq!(all(server.walk()).await.unwrap(), rows(0..10));
+    // A busy server is asked for as many rows as before.
+    assert_eq!(server.requests().iter().map(|page| page.page_size).collect::<Vec<_>>(), [200; 4]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn retries_end_after_a_number_and_after_a_time() {
     let seconds = |seconds| Some(Duration::from_secs(seconds));
     for (delay, calls) in [(None, 6), (seconds(61), 1), (seconds(31), 2)] {
