@@ -10,6 +10,7 @@
 //! `pagination/v1/pagination.proto`.
 
 mod encoded_page;
+mod list;
 #[cfg(feature = "services")]
 pub mod requests;
 
@@ -26,7 +27,9 @@ pub use packages::*;
 pub mod pagination {
     /// Version 1 of the package.
     pub mod v1 {
-        pub use crate::{encoded_page::EncodedPage, packages::pagination::v1::*};
+        #[cfg(feature = "tonic")]
+        pub use crate::list::ListClient;
+        pub use crate::{encoded_page::EncodedPage, list::ListRequest, packages::pagination::v1::*};
     }
 }
 

@@ -62,6 +62,22 @@
 //! `pagination.v1.PageResponse`. The server method returns `EncodedPage`. All other methods are generated as by tonic,
 //! including those whose response has a third field.
 //!
+//! # Walks
+//!
+//! The client of a service can walk through each of its lists. With `pagination::WalkExt` in scope, the rows of all
+//! pages are one stream:
+//!
+//! ```ignore
+//! let mut books = client.walk(ListBooksRequest { shelf: Some("history".into()), ..Default::default() });
+//! while let Some(book) = books.try_next().await? {
+//!     println!("{}", book.title);
+//! }
+//! ```
+//!
+//! Lists are the unary methods whose request has one field with a `pagination.v1.PageRequest`, and whose response has one
+//! `pagination.v1.PageResponse` and one repeated message; other fields do not matter. If several methods have the same
+//! request, they are not lists. The generated code needs the feature `tonic` of `pagination`, which is on by default.
+//!
 //! # What is written
 //!
 //! The output in `OUT_DIR` is a file for each package, named as [`tonic_prost_build`] names it, and `descriptors.bin`,
@@ -71,6 +87,7 @@
 //! `prost::Name`. Clients accept any channel; see [`Builder::tonic`] for `connect`.
 
 mod error;
+mod list;
 mod service;
 
 use std::{
@@ -80,7 +97,7 @@ use std::{
 
 use protox::Compiler;
 
-use crate::{error::Cause, service::Services};
+use crate::{error::Cause, list::Lists, service::Services};
 
 pub use crate::error::Error;
 
@@ -193,14 +210,18 @@ impl Builder {
             tonic = tonic.extern_path(PAGINATION_PACKAGE, &self.module);
         }
         let servers = self.server_codec.iter().fold(tonic.clone(), |tonic, codec| tonic.codec_path(codec));
-        let services = Services::new(&tonic, &servers, &compiler.descriptor_pool(), &self.module);
+        let pool = compiler.descriptor_pool();
+        let lists = Lists::of(&pool);
+        let mut files = compiler.file_descriptor_set();
+        lists.add_rows(&mut files);
+        let services = Services::new(&tonic, &servers, &pool, lists, &self.module);
         let mut config = prost_build::Config::new();
         config.enable_type_names().service_generator(Box::new(services));
         tonic
             // With a client or a server, tonic would replace the service generator that is set above.
             .build_client(false)
             .build_server(false)
-            .compile_fds_with_config(compiler.file_descriptor_set(), config)
+            .compile_fds_with_config(files, config)
             .map_err(|error| Cause::Generate(out_dir, error))?;
         Ok(())
     }

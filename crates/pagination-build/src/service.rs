@@ -1,19 +1,21 @@
 use std::collections::HashSet;
 
-use prost_build::{Service, ServiceGenerator};
+use prost_build::{Method, Service, ServiceGenerator};
 use protox::prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
 
-/// The type of field 2 of every pageable response.
-const PAGE_RESPONSE: &str = "pagination.v1.PageResponse";
+use crate::list::{Lists, is_row};
 
-/// Generates the clients of tonic, and servers whose pageable methods return `EncodedPage`.
+pub(crate) const PAGE_RESPONSE: &str = "pagination.v1.PageResponse";
+
+/// Generates the clients of tonic, which can walk through lists, and servers whose pageable methods return `EncodedPage`.
 pub(crate) struct Services {
     clients: Box<dyn ServiceGenerator>,
     servers: Box<dyn ServiceGenerator>,
     /// The responses that are pages, as methods name them: `.bookshop.v1.ListBooksResponse`.
     pages: HashSet<String>,
-    /// `EncodedPage` with its module.
-    encoded_page: String,
+    lists: Lists,
+    /// The module of `pagination.v1`.
+    module: String,
 }
 
 impl Services {
@@ -22,28 +24,42 @@ impl Services {
         clients: &tonic_prost_build::Builder,
         servers: &tonic_prost_build::Builder,
         pool: &DescriptorPool,
+        lists: Lists,
         module: &str,
     ) -> Self {
         Self {
             clients: clients.clone().build_server(false).service_generator(),
             servers: servers.clone().build_client(false).service_generator(),
             pages: pool.all_messages().filter(is_page).map(|message| format!(".{}", message.full_name())).collect(),
-            encoded_page: format!("{module}::EncodedPage"),
+            lists,
+            module: module.to_owned(),
         }
     }
 }
 
 impl ServiceGenerator for Services {
     fn generate(&mut self, mut service: Service, code: &mut String) {
+        let rows: Vec<Method> = service.methods.extract_if(.., |method| is_row(method)).collect();
+        let begin = code.len();
         self.clients.generate(service.clone(), code);
+        if let Some(client) = code.get(begin..).and_then(|code| client(code, &service.name)) {
+            self.lists.generate(&service, &rows, &client, &self.module, code);
+        }
         for method in &mut service.methods {
             let unary = !method.client_streaming && !method.server_streaming;
             if unary && self.pages.contains(&method.output_proto_type) {
-                method.output_type.clone_from(&self.encoded_page);
+                method.output_type = format!("{}::EncodedPage", self.module);
             }
         }
         self.servers.generate(service, code);
     }
+}
+
+/// The path of the client in its generated code, as in `job_service_client::JobServiceClient`.
+fn client(code: &str, service: &str) -> Option<String> {
+    let (_, after) = code.split_once("pub mod ")?;
+    let (module, _) = after.split_once(' ')?;
+    Some(format!("{module}::{service}Client"))
 }
 
 /// Whether a message is exactly `{1: repeated rows, 2: page}`, which is the encoding of `EncodedPage`.
@@ -58,6 +74,6 @@ fn is_page(message: &MessageDescriptor) -> bool {
 }
 
 /// The message of a length-delimited field. A group is not length-delimited.
-fn message_of(field: &FieldDescriptor) -> Option<MessageDescriptor> {
+pub(crate) fn message_of(field: &FieldDescriptor) -> Option<MessageDescriptor> {
     if field.is_group() { None } else { field.kind().as_message().cloned() }
 }

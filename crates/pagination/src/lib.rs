@@ -40,12 +40,13 @@
 //!
 //! # Calling
 //!
-//! [`walk`] turns the pages of any such list into one stream of rows.
+//! A [`Walk`] turns the pages of any such list into one stream of rows, with retries and checkpoints. For the clients
+//! that `pagination-build` generates, [`WalkExt`] makes it: `client.walk(ListBooksRequest { .. })`.
 //!
 //! # Features
 //!
-//! - `tonic`, on by default: [`InvalidArgument`] and [`RepeatedPageToken`] convert into a `tonic::Status`. Without it,
-//!   nothing here depends on tonic, and a service builds its own answers:
+//! - `tonic`, on by default: [`Walk`], and [`InvalidArgument`] converts into a `tonic::Status`. Without it, nothing here
+//!   depends on tonic, and a service builds its own answers:
 //!
 //! ```
 //! use pagination::InvalidArgument;
@@ -87,6 +88,7 @@ mod rules;
 mod status;
 mod token;
 mod version;
+#[cfg(feature = "tonic")]
 mod walk;
 
 pub use error::{
@@ -103,4 +105,5 @@ pub use token::{
     Cursor, DEFAULT_TIME_TO_LIVE, Direction, MAX_KEY_BYTES, MAX_TOKEN_LENGTH, PageTokens, Position, SealError,
 };
 pub use version::{TokenVersion, TokenVersionError};
-pub use walk::{RepeatedPageToken, walk};
+#[cfg(feature = "tonic")]
+pub use walk::{Checkpoint, CheckpointError, Page, Pages, Retry, Walk, WalkError, WalkErrorKind, WalkExt};

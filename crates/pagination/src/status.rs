@@ -1,7 +1,7 @@
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::{FieldViolation, InvalidArgument, MAX_VIOLATIONS, RepeatedPageToken};
+use crate::{FieldViolation, InvalidArgument, MAX_VIOLATIONS};
 
 impl From<InvalidArgument> for Status {
     /// INVALID_ARGUMENT with a `google.rpc.BadRequest` that holds the violations, and for a refused page token also with
@@ -17,12 +17,5 @@ impl From<InvalidArgument> for Status {
             details.add_bad_request_violation(field, description);
         }
         Status::with_error_details(Code::InvalidArgument, message, details)
-    }
-}
-
-impl From<RepeatedPageToken> for Status {
-    /// INTERNAL: the fault is the server's.
-    fn from(error: RepeatedPageToken) -> Self {
-        Status::internal(error.to_string())
     }
 }

@@ -1,12 +1,12 @@
 //! `quire keys`.
 
-use std::{collections::BTreeSet, io, io::Write, path::Path};
+use std::{collections::BTreeSet, io, io::Write, path::Path, sync::Arc};
 
 use ::database::DatabaseClock;
 use access::is_workspace;
 use futures_util::TryStreamExt;
 use identity::Identity;
-use pagination::{PageTokens, TokenKeys, proto::PageRequest, walk};
+use pagination::{PageTokens, TokenKeys, Walk};
 use platform::{Caller, Clock, Platform, Scope};
 use quire_proto::identity::v1::{
     ApiKey, CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysRequest, RevokeApiKeyRequest, RevokeApiKeyResponse,
@@ -81,18 +81,20 @@ async fn create(CreateKey { connect, name, subject, scopes, expire_in }: CreateK
 }
 
 async fn list(ListKeys { connect, made_with }: ListKeys) -> Result<(), Error> {
-    let client = tokio::sync::Mutex::new(Client::connect(connect).await?);
-    let keys = walk(PageRequest { page_size: 200, ..Default::default() }, async |page| {
-        let mut client = client.lock().await;
-        let ancestor_id = made_with.clone();
-        let request =
-            client.request(ListApiKeysRequest { page: Some(page), ancestor_id, ..Default::default() }).await?;
-        let response = IdentityServiceClient::new(client.channel.clone()).list_api_keys(request).await?.into_inner();
-        Ok::<_, Status>((response.api_keys, response.page))
+    let client = Arc::new(tokio::sync::Mutex::new(Client::connect(connect).await?));
+    let mut keys = Walk::new(move |page| {
+        let (client, ancestor_id) = (client.clone(), made_with.clone());
+        async move {
+            let mut client = client.lock().await;
+            let request = ListApiKeysRequest { page: Some(page), ancestor_id, ..Default::default() };
+            let request = client.request(request).await?;
+            let mut identity = IdentityServiceClient::new(client.channel.clone());
+            let response = identity.list_api_keys(request).await?.into_inner();
+            Ok((response.api_keys, response.page))
+        }
     });
-    let mut keys = std::pin::pin!(keys);
     // A call that is refused prints nothing.
-    let mut next = keys.try_next().await.map_err(told)?;
+    let mut next = keys.try_next().await.map_err(|error| told(error.into()))?;
     print("id\tname\tsubject\tscopes\tcreated\tlast used\texpires\trevoked\tmade with\tmade by")?;
     while let Some(key) = next {
         let times = [key.create_time, key.last_use_time, key.expire_time, key.revoke_time];
@@ -101,7 +103,7 @@ async fn list(ListKeys { connect, made_with }: ListKeys) -> Result<(), Error> {
         let (id, creator, scopes) = (&key.id, or_dash(&key.creator_api_key_id), key.scopes.join(","));
         let (times, creator_subject) = (times.join("\t"), or_dash(&creator_subject));
         print(&format!("{id}\t{name}\t{subject}\t{scopes}\t{times}\t{creator}\t{creator_subject}"))?;
-        next = keys.try_next().await.map_err(told)?;
+        next = keys.try_next().await.map_err(|error| told(error.into()))?;
     }
     Ok(())
 }

@@ -10,13 +10,13 @@ use bookshop::{
         book_service_client::BookServiceClient, book_service_server::BookServiceServer,
     },
 };
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use keyset::{
     List, Paging,
     conformance::{Conformance, RARE},
     options_for_pages,
 };
-use pagination::{PageTokens, proto::PageRequest, walk};
+use pagination::{PageTokens, WalkExt, proto::PageRequest};
 use private_postgres::Server as Postgres;
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgConnectOptions};
 use tonic::{
@@ -78,13 +78,7 @@ impl Shop {
     }
 
     async fn walk(&self, request: &ListBooksRequest) -> Vec<Book> {
-        let page = PageRequest { page_size: 37, ..Default::default() };
-        let books = walk(page, async |page| {
-            let response = self.list(ListBooksRequest { page: Some(page), ..request.clone() }).await?;
-            Ok::<_, Status>((response.books, response.page))
-        });
-        // Bounded, so that a walk that never ends fails instead of hanging.
-        books.take(2_000).try_collect().await.unwrap()
+        self.client.walk(request.clone()).page_size(37).try_collect().await.unwrap()
     }
 }
 
