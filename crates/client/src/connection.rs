@@ -86,7 +86,7 @@ fn tls(Builder { server, tls_ca, tls_identity, .. }: &Builder) -> Result<(Client
     match tls_ca {
         Some(pem) => {
             for authority in certificates(pem)? {
-                roots.add(authority).map_err(|_: rustls::Error| Error::Tls(AUTHORITY))?;
+                roots.add(authority).map_err(|_: rustls::Error| Error::Tls(CERTIFICATE))?;
             }
         }
         None => {
@@ -105,12 +105,13 @@ fn tls(Builder { server, tls_ca, tls_identity, .. }: &Builder) -> Result<(Client
     Ok((tls.identity(Identity::from_pem(certificate, key)), config))
 }
 
-const AUTHORITY: &str = "a certificate";
+const CERTIFICATE: &str = "a certificate";
 const KEY: &str = "the client's key";
 
 fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
     let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
-    certificates.map_err(|_: pem::Error| Error::Tls(AUTHORITY))
+    let certificates = certificates.map_err(|_: pem::Error| Error::Tls(CERTIFICATE))?;
+    if certificates.is_empty() { Err(Error::Tls(CERTIFICATE)) } else { Ok(certificates) }
 }
 
 fn client_config(roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
