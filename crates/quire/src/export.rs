@@ -66,7 +66,9 @@ pub(crate) async fn export(
     let next = output.stop();
     match halt {
         Halt::Other(error) => {
-            tracing::info!("{rows} {} were exported; {next}", import.records);
+            if matches!(error, Error::Interrupted(_)) {
+                tracing::info!("exported {rows} {}; {next}", import.records);
+            }
             Err(error)
         }
         Halt::Cause(cause) if cause.is_closed_pipe() => Ok(()),
