@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use nix::libc::SIGXFSZ;
 use pagination::{
-    Page,
+    Page, Retry,
     proto::{PageRequest, TotalCount},
 };
 use platform::{Import, Service};
@@ -101,7 +101,7 @@ async fn copy(listing: &Listing, output: &mut Output, names: &'static str, conne
     let total = if progress.is_hidden() { TotalCount::Unspecified } else { TotalCount::Estimated };
     let page_token = start.page_token.clone();
     let first = PageRequest { page_token, total_count: total.into(), ..Default::default() };
-    let mut pages = listing.walk(client).page(first).resume(start).pages();
+    let mut pages = listing.walk(client).retry(retry()).page(first).resume(start).pages();
     let mut lines = Vec::new();
     while let Some(page) = pages.next().await {
         let Page { rows, page } = page.map_err(|error| Cause::Walk(error.kind))?;
@@ -117,6 +117,11 @@ async fn copy(listing: &Listing, output: &mut Output, names: &'static str, conne
         progress.inc(count as u64);
     }
     Ok(())
+}
+
+/// As often as the time allows, so that an export goes on when the server is restarted.
+fn retry() -> Retry {
+    Retry { max_retries: usize::MAX, ..Retry::default() }
 }
 
 /// Shown only on a terminal, until it is dropped.
