@@ -1,6 +1,6 @@
 //! `quire keys`.
 
-use std::{collections::BTreeSet, io, io::Write, path::Path, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use ::database::DatabaseClock;
 use access::is_workspace;
@@ -20,6 +20,7 @@ use crate::{
     client::Client,
     database::{self, Reached},
     error::Error,
+    output,
     services::methods,
 };
 
@@ -125,7 +126,7 @@ fn show_new(CreateApiKeyResponse { api_key, secret }: CreateApiKeyResponse) -> R
 
 /// Prints a line to standard output.
 fn print(line: &str) -> Result<(), Error> {
-    writeln!(io::stdout(), "{line}").map_err(|source| Error::File { path: Path::new("-").to_owned(), source })
+    output::print(format!("{line}\n").as_bytes())
 }
 
 /// Without characters that control the terminal.
