@@ -71,7 +71,6 @@ pub(crate) async fn export(
             }
             Err(error)
         }
-        Halt::Cause(cause) if cause.is_closed_pipe() => Ok(()),
         Halt::Cause(cause) => {
             let next = if cause.is_page_token() { "begin again with --force" } else { next };
             Err(ExportError::Stopped { rows, names: import.records, cause, next }.into())
@@ -81,7 +80,7 @@ pub(crate) async fn export(
 
 /// Why an export has stopped before the end of the list.
 enum Halt {
-    /// It was interrupted, or could not connect.
+    /// It was interrupted, or the connection or standard output has failed.
     Other(Error),
     Cause(Cause),
 }
@@ -162,15 +161,16 @@ impl Output {
     }
 
     /// Writes the lines of a page. `walk` is the place after it.
-    fn write(&mut self, lines: &[u8], count: usize, walk: pagination::Checkpoint) -> Result<(), Cause> {
+    fn write(&mut self, lines: &[u8], count: usize, walk: pagination::Checkpoint) -> Result<(), Halt> {
         match self {
             Self::Stdout { rows } => {
                 let mut stdout = io::stdout().lock();
-                stdout.write_all(lines).and_then(|()| stdout.flush()).map_err(Cause::Stdout)?;
+                let written = stdout.write_all(lines).and_then(|()| stdout.flush());
+                written.map_err(|source| Halt::Other(Error::Stdout(source)))?;
                 *rows += count as u64;
                 Ok(())
             }
-            Self::Files(files) => files.write(lines, count, walk),
+            Self::Files(files) => Ok(files.write(lines, count, walk)?),
         }
     }
 

@@ -30,18 +30,11 @@ pub(crate) enum Cause {
     Walk(#[from] WalkErrorKind),
     #[error("cannot write {path}: {source}")]
     Write { path: PathBuf, source: io::Error },
-    #[error("cannot write to standard output: {0}")]
-    Stdout(io::Error),
     #[error("cannot write a row as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
 
 impl Cause {
-    /// Whether the reader of standard output has gone away.
-    pub(super) fn is_closed_pipe(&self) -> bool {
-        matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
-    }
-
     /// Whether the server refuses the place where the export was to be continued.
     pub(super) fn is_page_token(&self) -> bool {
         matches!(self, Self::Walk(WalkErrorKind::PageToken(_)))
