@@ -55,26 +55,14 @@ pub(crate) async fn export(
         interrupted = interrupted => Err(Halt::Other(interrupted)),
         copied = copy(&listing, &mut output, import.records, connect) => copied,
     };
+    let done = copied.and_then(|()| Ok(output.finish()?));
     let rows = output.rows();
-    let halt = match copied.and_then(|()| Ok(output.finish()?)) {
+    match done {
         Ok(()) => {
             tracing::info!("exported {rows} {}", import.records);
-            return Ok(());
+            Ok(())
         }
-        Err(halt) => halt,
-    };
-    let next = output.stop();
-    match halt {
-        Halt::Other(error) => {
-            if matches!(error, Error::Interrupted(_)) {
-                tracing::info!("exported {rows} {}; {next}", import.records);
-            }
-            Err(error)
-        }
-        Halt::Cause(cause) => {
-            let next = if cause.is_page_token() { "begin again with --force" } else { next };
-            Err(ExportError::Stopped { rows, names: import.records, cause, next }.into())
-        }
+        Err(halt) => Err(halt.error(rows, import.records, output.stop())),
     }
 }
 
@@ -83,6 +71,24 @@ enum Halt {
     /// It was interrupted, or the connection or standard output has failed.
     Other(Error),
     Cause(Cause),
+}
+
+impl Halt {
+    /// The error after so many rows, with what the user can do next.
+    fn error(self, rows: u64, names: &'static str, next: &'static str) -> Error {
+        match self {
+            Self::Other(error) => {
+                if matches!(error, Error::Interrupted(_)) {
+                    tracing::info!("exported {rows} {names}; {next}");
+                }
+                error
+            }
+            Self::Cause(cause) => {
+                let next = if cause.is_page_token() { "begin again with --force" } else { next };
+                ExportError::Stopped { rows, names, cause, next }.into()
+            }
+        }
+    }
 }
 
 impl From<Cause> for Halt {

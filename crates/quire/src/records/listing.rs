@@ -99,22 +99,22 @@ impl Listing {
         Ok(())
     }
 
-    /// What a line does not carry, as text for people.
-    pub(crate) fn not_carried(&self) -> String {
-        let mut sentences = Vec::new();
-        let names =
-            |fields: &[FieldDescriptor]| fields.iter().map(FieldDescriptor::name).collect::<Vec<_>>().join(", ");
-        for Part { from, to, omitted } in self.parts.iter().rev() {
+    /// What a line does not hold, in sentences for people.
+    pub(crate) fn not_exported(&self) -> String {
+        let mut names = Vec::new();
+        let mut sentences = vec![String::new()];
+        for Part { from, to, omitted } in &self.parts {
             match (from, to) {
-                (Some(from), Some(to)) => sentences.push(format!("`{}` is exported as `{}`", from.name(), to.name())),
-                (None, _) | (_, None) => {
-                    let read: Vec<_> = self.parts.iter().filter_map(|part| part.from.clone()).collect();
-                    let omitted: Vec<_> = omitted.iter().filter(|field| !read.contains(field)).cloned().collect();
-                    sentences.push(format!("Not exported, because the service sets them: {}", names(&omitted)));
-                }
+                (Some(from), Some(to)) => sentences.push(format!(
+                    "A copy begins with `{}` as its `{}`; earlier ones are not exported",
+                    from.name(),
+                    to.name()
+                )),
+                (None, _) | (_, None) => names.extend(omitted.iter().map(FieldDescriptor::name)),
             }
         }
-        sentences.join(". ")
+        names.retain(|name| !self.parts.iter().any(|part| part.from.as_ref().is_some_and(|from| from.name() == *name)));
+        format!("What the service sets is not exported: {}{}", names.join(", "), sentences.join(". "))
     }
 }
 
