@@ -13,6 +13,8 @@ mod encoded_page;
 mod list;
 #[cfg(feature = "services")]
 pub mod requests;
+#[cfg(feature = "services")]
+mod workspace;
 
 #[allow(missing_docs, clippy::all, reason = "generated from the protos")]
 mod packages {
@@ -21,6 +23,8 @@ mod packages {
 
 #[cfg(feature = "services")]
 pub use packages::*;
+#[cfg(feature = "services")]
+pub use workspace::{DEFAULT_WORKSPACE, WORKSPACE_METADATA, is_workspace};
 
 /// The shared messages of every list: `pagination/v1/pagination.proto`.
 // It hides the module of the same name in `packages`.

@@ -5,12 +5,6 @@ use uuid::Uuid;
 
 use crate::Error;
 
-/// The metadata that names the workspace of a call, without authentication.
-pub const WORKSPACE_METADATA: &str = "quire-workspace";
-
-/// The workspace of a call that names none, without authentication.
-pub const DEFAULT_WORKSPACE: &str = "default";
-
 /// The caller of a method. [`Access`](crate::Access) identifies it before the call reaches the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -52,12 +46,6 @@ impl Caller {
     pub fn check_all(&self, scopes: &[String]) -> Result<(), Error> {
         scopes.iter().try_for_each(|scope| self.check(&Scope(scope.clone())))
     }
-}
-
-/// Whether this is a valid name of a workspace: 1 to 63 of `[a-z0-9-]`.
-pub fn is_workspace(name: &str) -> bool {
-    (1..=63).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 /// A permission for one service: `<service>:read` or `<service>:write`, as in `memory:read`, or a further scope that a

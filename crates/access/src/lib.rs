@@ -16,9 +16,10 @@ mod signing_keys;
 
 pub use access::Access;
 pub use access_token::{ACCESS_TOKEN_TIME_TO_LIVE, AccessToken};
-pub use caller::{Caller, DEFAULT_WORKSPACE, Scope, WORKSPACE_METADATA, is_workspace};
+pub use caller::{Caller, Scope};
 pub use error::Error;
 pub use methods::{Methods, Requirement};
 pub use network::network;
+pub use quire_proto::{DEFAULT_WORKSPACE, WORKSPACE_METADATA, is_workspace};
 pub use rate_limit::{RateLimit, TooOften};
 pub use signing_keys::{SigningKey, SigningKeys, SigningKeysError, pem_blocks};

@@ -6,7 +6,6 @@ use access::pem_blocks;
 use pem::Pem;
 use platform::Clock;
 use prost_types::Timestamp;
-use rustls_native_certs::load_native_certs;
 use tokio_rustls::rustls::{
     self, InconsistentKeys, RootCertStore,
     crypto::ring,
@@ -81,13 +80,6 @@ pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, Error> {
         added.map_err(|_: rustls::Error| FileError::Certificate(index + 1).of(path))?;
     }
     Ok(roots)
-}
-
-/// The authorities that this system trusts.
-pub(crate) fn system_authorities() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(load_native_certs().certs);
-    roots
 }
 
 /// Reads certificates, at least one.

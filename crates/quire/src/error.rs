@@ -5,7 +5,7 @@ use keyset::CatalogueError;
 use nix::sys::signal::Signal;
 use tokio_rustls::rustls;
 
-use crate::{certificates::FileError, connection::Cause};
+use crate::certificates::FileError;
 
 /// Why the program fails: one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -66,14 +66,10 @@ pub(crate) enum Error {
     Audience(sqlx::Error),
     #[error("the workspace is not valid: it must have 1 to 63 of a-z, 0-9 and -")]
     Workspace,
-    #[error("{0} is not a server address: write it as in http://127.0.0.1:50051 or https://quire.example:50051")]
-    Server(String),
-    #[error("{0} is plain HTTP; API keys and certificates need https://")]
-    PlainText(String),
+    #[error(transparent)]
+    Client(#[from] client::Error),
     #[error("--expire-in is too far in the future")]
     ExpireIn,
-    #[error("cannot reach a server at {server}: {cause}")]
-    Unreachable { server: String, cause: Cause },
     #[error("cannot read the file: {0}; run the import again")]
     Read(io::Error),
     #[error("the import stopped at lines {first} to {last}, after {imported} {names}; run it again")]
@@ -84,8 +80,6 @@ pub(crate) enum Error {
     TlsFile { path: PathBuf, cause: FileError },
     #[error("TLS cannot be used: {0}")]
     Tls(#[from] rustls::Error),
-    #[error("cannot create a session: {}: {}", .0.code(), .0.message())]
-    Session(tonic::Status),
     #[error("the server refused the call: {code}: {message}")]
     Refused { code: tonic::Code, message: String },
     #[error("cannot record metrics: {0}")]

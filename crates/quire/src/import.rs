@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use client::Client;
 use indicatif::{ProgressBar, ProgressStyle};
 use pagination::MAX_VIOLATIONS;
 use platform::MAX_BATCH;
@@ -16,7 +17,6 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::{
-    client::Client,
     error::Error,
     imports::{Import, ImportArguments},
     records::Records,
@@ -37,12 +37,12 @@ pub(crate) async fn import(Import { service, import, arguments }: Import) -> Res
     let ImportArguments { file, connect } = arguments;
     let records = Records::new(service, import)?;
     let mut lines = Lines::open(&records, &file)?;
-    let mut client = Client::connect(connect).await?;
+    let client = connect.client().await?;
 
     let mut imported = 0;
     while let Some(batch) = lines.batch()? {
         let (count, range) = (batch.lines.len(), batch.numbers());
-        if let Err(mut problems) = send(&mut client, &records, batch).await {
+        if let Err(mut problems) = send(&client, &records, batch).await {
             lines.progress.finish_and_clear();
             problems.sort();
             for (line, why) in problems {
@@ -159,7 +159,7 @@ impl<'a> Lines<'a> {
 }
 
 /// Sends a batch, if all its lines are valid.
-async fn send(client: &mut Client, records: &Records, batch: Batch) -> Result<(), Problems> {
+async fn send(client: &Client, records: &Records, batch: Batch) -> Result<(), Problems> {
     if !batch.problems.is_empty() {
         return Err(batch.problems);
     }

@@ -1,12 +1,12 @@
 //! `quire keys`.
 
-use std::{collections::BTreeSet, io, io::Write, path::Path, sync::Arc};
+use std::{collections::BTreeSet, io, io::Write, path::Path};
 
 use ::database::DatabaseClock;
 use access::is_workspace;
 use futures_util::TryStreamExt;
 use identity::Identity;
-use pagination::{PageTokens, TokenKeys, Walk};
+use pagination::{PageTokens, TokenKeys, WalkExt};
 use platform::{Caller, Clock, Platform, Scope};
 use quire_proto::identity::v1::{
     ApiKey, CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysRequest, RevokeApiKeyRequest, RevokeApiKeyResponse,
@@ -17,7 +17,6 @@ use tonic::{Request, Status};
 
 use crate::{
     arguments::{Bootstrap, CreateKey, Keys, ListKeys, RevokeKey},
-    client::Client,
     database::{self, Reached},
     error::Error,
     services::methods,
@@ -71,28 +70,18 @@ async fn bootstrap_on(
 }
 
 async fn create(CreateKey { connect, name, subject, scopes, expire_in }: CreateKey) -> Result<(), Error> {
-    let mut client = Client::connect(connect).await?;
+    let client = connect.client().await?;
     let time_to_live = expire_in.map(prost_types::Duration::try_from).transpose();
     let time_to_live = time_to_live.map_err(|_: prost_types::DurationError| Error::ExpireIn)?;
     let api_key = Some(ApiKey { name, subject, scopes, ..Default::default() });
-    let request = client.request(CreateApiKeyRequest { api_key, time_to_live }).await.map_err(told)?;
-    let created = IdentityServiceClient::new(client.channel.clone()).create_api_key(request).await.map_err(told)?;
+    let request = CreateApiKeyRequest { api_key, time_to_live };
+    let created = IdentityServiceClient::new(client).create_api_key(request).await.map_err(told)?;
     show_new(created.into_inner())
 }
 
 async fn list(ListKeys { connect, made_with }: ListKeys) -> Result<(), Error> {
-    let client = Arc::new(tokio::sync::Mutex::new(Client::connect(connect).await?));
-    let mut keys = Walk::new(move |page| {
-        let (client, ancestor_id) = (client.clone(), made_with.clone());
-        async move {
-            let mut client = client.lock().await;
-            let request = ListApiKeysRequest { page: Some(page), ancestor_id, ..Default::default() };
-            let request = client.request(request).await?;
-            let mut identity = IdentityServiceClient::new(client.channel.clone());
-            let response = identity.list_api_keys(request).await?.into_inner();
-            Ok((response.api_keys, response.page))
-        }
-    });
+    let request = ListApiKeysRequest { ancestor_id: made_with, ..Default::default() };
+    let mut keys = connect.client().await?.walk(request);
     // A call that is refused prints nothing.
     let mut next = keys.try_next().await.map_err(|error| told(error.into()))?;
     print("id\tname\tsubject\tscopes\tcreated\tlast used\texpires\trevoked\tmade with\tmade by")?;
@@ -109,9 +98,8 @@ async fn list(ListKeys { connect, made_with }: ListKeys) -> Result<(), Error> {
 }
 
 async fn revoke(RevokeKey { connect, id, keep_descendants }: RevokeKey) -> Result<(), Error> {
-    let mut client = Client::connect(connect).await?;
-    let request = client.request(RevokeApiKeyRequest { id, keep_descendants }).await.map_err(told)?;
-    let revoked = IdentityServiceClient::new(client.channel.clone()).revoke_api_key(request).await.map_err(told)?;
+    let request = RevokeApiKeyRequest { id, keep_descendants };
+    let revoked = IdentityServiceClient::new(connect.client().await?).revoke_api_key(request).await.map_err(told)?;
     let RevokeApiKeyResponse { revoked_key_count, revoked_session_count, .. } = revoked.into_inner();
     tracing::info!(keys = revoked_key_count, sessions = revoked_session_count, "revoked");
     Ok(())

@@ -1,19 +1,20 @@
 //! Reads the records of an [`Import`] from lines and sends them to a server. The descriptors define the messages and
 //! methods.
 
+use client::Client;
 use platform::{Import, Service};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, Value};
 use quire_proto::pagination::v1::EncodedPage;
 use serde_json::Deserializer;
 use tonic::{
-    Status,
+    Request, Status,
     client::Grpc,
     codegen::http::uri::{InvalidUri, PathAndQuery},
 };
 use tonic_prost::ProstCodec;
 
-use crate::{client::Client, error::Error};
+use crate::error::Error;
 
 /// The field of a batch's request that makes the server skip identical existing records.
 const SKIP_EXISTING: &str = "pass_over_existing";
@@ -97,7 +98,7 @@ impl Records {
     }
 
     /// Creates all of these records on the server, or none. Identical existing records are skipped.
-    pub(crate) async fn create(&self, client: &mut Client, records: Vec<DynamicMessage>) -> Result<(), Status> {
+    pub(crate) async fn create(&self, client: &Client, records: Vec<DynamicMessage>) -> Result<(), Status> {
         let mut batch = DynamicMessage::new(self.batch.clone());
         batch.set_field(&self.elements, Value::List(records.into_iter().map(Value::Message).collect()));
         if let Some(field) = self.batch.get_field_by_name(SKIP_EXISTING) {
@@ -107,7 +108,7 @@ impl Records {
     }
 
     /// Whether the server has any records of this kind.
-    pub(crate) async fn exist(&self, client: &mut Client) -> Result<bool, Status> {
+    pub(crate) async fn exist(&self, client: &Client) -> Result<bool, Status> {
         let page: EncodedPage = call(client, &self.list, ()).await?;
         Ok(!page.rows.is_empty())
     }
@@ -119,15 +120,14 @@ fn repeated_message(message: &MessageDescriptor) -> Option<(FieldDescriptor, Mes
     fields.find_map(|field| field.kind().as_message().cloned().map(|message| (field, message)))
 }
 
-async fn call<T, U>(client: &mut Client, path: &PathAndQuery, message: T) -> Result<U, Status>
+async fn call<T, U>(client: &Client, path: &PathAndQuery, message: T) -> Result<U, Status>
 where
     T: Message + 'static,
     U: Message + Default + 'static,
 {
-    let request = client.request(message).await?;
-    let mut grpc = Grpc::new(client.channel.clone());
-    grpc.ready().await.map_err(|error| Status::unknown(format!("Service was not ready: {error}")))?;
-    let response = grpc.unary(request, path.clone(), ProstCodec::<T, U>::default()).await?;
+    let mut grpc = Grpc::new(client.clone());
+    grpc.ready().await.map_err(Status::from_error)?;
+    let response = grpc.unary(Request::new(message), path.clone(), ProstCodec::<T, U>::default()).await?;
     Ok(response.into_inner())
 }
 

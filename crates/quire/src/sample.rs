@@ -1,5 +1,6 @@
 //! The sample records.
 
+use client::Client;
 use database::Availability;
 use platform::{DEFAULT_WORKSPACE, Platform, Service};
 use tempfile::TempDir;
@@ -10,7 +11,7 @@ use tonic::{
     transport::{Channel, Endpoint, Server},
 };
 
-use crate::{audit::AuditLog, client::Client, error::Error, gate::Bounds, records::Records, services::Services};
+use crate::{audit::AuditLog, error::Error, gate::Bounds, records::Records, services::Services};
 
 /// Loads the samples of these services into the workspace `default`. Kinds of records that the workspace already has
 /// are skipped.
@@ -22,16 +23,16 @@ pub(crate) async fn load(
     audit: &AuditLog,
 ) -> Result<(), Error> {
     let server = OpenServer::start(platform, services, availability, bounds, audit).await?;
-    let mut client = Client::in_workspace(server.channel.clone(), DEFAULT_WORKSPACE)?;
+    let client = Client::in_workspace(server.channel.clone(), DEFAULT_WORKSPACE)?;
     for service in services {
         for import in service.imports {
-            load_records(&mut client, &Records::new(service, import)?, import.samples).await?;
+            load_records(&client, &Records::new(service, import)?, import.samples).await?;
         }
     }
     Ok(())
 }
 
-async fn load_records(client: &mut Client, records: &Records, samples: &str) -> Result<(), Error> {
+async fn load_records(client: &Client, records: &Records, samples: &str) -> Result<(), Error> {
     let failed = |status: tonic::Status| Error::Sample(status.message().to_owned());
     if records.exist(client).await.map_err(failed)? {
         return Ok(());

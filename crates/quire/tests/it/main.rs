@@ -19,6 +19,7 @@ mod audit;
 mod audit_file;
 mod budget;
 mod causes;
+mod client;
 mod clocks;
 mod compression;
 mod connections;

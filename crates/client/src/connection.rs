@@ -4,49 +4,50 @@ mod cause;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use rustls_native_certs::load_native_certs;
 use tokio::{net::lookup_host, time::timeout};
 use tokio_rustls::rustls::{
-    ClientConfig, ConfigBuilder, RootCertStore, client::WantsClientCert, crypto::ring, sign::SingleCertAndKey,
+    self, ClientConfig, ConfigBuilder, RootCertStore,
+    client::WantsClientCert,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
 };
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Identity, Uri};
+use tonic::transport::{self, Channel, ClientTlsConfig, Endpoint, Identity, Uri};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-pub(crate) use self::cause::Cause;
-use crate::{
-    arguments::Connect,
-    certificates,
-    error::Error,
-    files::{read, read_secret},
-};
+pub use self::cause::Cause;
+use crate::{Builder, Error};
 
 /// The timeout for connecting, and the interval and timeout of keepalive pings.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The address of a server.
-pub(crate) struct Address {
-    pub(crate) host: String,
-    pub(crate) port: u16,
+pub struct Address {
+    /// The host name or IP address, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
     /// Whether the server uses TLS.
-    pub(crate) is_secure: bool,
+    pub is_secure: bool,
 }
 
-/// Connects to the server that the arguments name. Keepalive pings detect a server that does not answer later.
-pub(crate) async fn open(arguments: &Connect) -> Result<Channel, Error> {
-    let server = &arguments.server;
+/// Connects to a server. Keepalive pings detect a server that does not answer later.
+pub(crate) async fn open(builder: &Builder) -> Result<Channel, Error> {
+    let Builder { server, api_key, tls_ca, tls_identity, user_agent, .. } = builder;
     let uri: Option<Uri> = server.parse().ok();
     let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
-    let uri = uri.ok_or_else(|| Error::Server(server.clone()))?;
+    let uri = uri.ok_or_else(|| Error::Address(server.clone()))?;
     let address = Address::of(&uri);
-    let needs_tls = arguments.tls_ca.is_some()
-        || arguments.tls_cert.is_some()
-        || (arguments.api_key.is_some() && !address.is_loopback());
+    let needs_tls = tls_ca.is_some() || tls_identity.is_some() || (api_key.is_some() && !address.is_loopback());
     if needs_tls && !address.is_secure {
         return Err(Error::PlainText(server.clone()));
     }
-    let mut endpoint = Endpoint::from(uri).http2_keep_alive_interval(PATIENCE).keep_alive_timeout(PATIENCE);
+    let endpoint =
+        Endpoint::from(uri).user_agent(user_agent.as_str()).map_err(|_: transport::Error| Error::UserAgent)?;
+    let mut endpoint = endpoint.http2_keep_alive_interval(PATIENCE).keep_alive_timeout(PATIENCE);
     let mut probe = client_config(RootCertStore::empty())?.with_no_client_auth();
     if address.is_secure {
-        let (tls, config) = tls(arguments)?;
+        let (tls, config) = tls(builder)?;
         endpoint = endpoint.tls_config(tls).map_err(|error| unreachable(server, Cause::Other(error.to_string())))?;
         probe = config;
     }
@@ -79,29 +80,44 @@ async fn connect(endpoint: &Endpoint, address: &Address, probe: ClientConfig) ->
     }
 }
 
-/// The TLS that the arguments name: for tonic, and to find out why it fails. Each file is checked, so that an error names
-/// it.
-fn tls(arguments: &Connect) -> Result<(ClientTlsConfig, ClientConfig), Error> {
-    let roots = match &arguments.tls_ca {
-        Some(path) => certificates::authorities(path)?,
-        None => certificates::system_authorities(),
-    };
+/// The TLS of a client: for tonic, and to find out why it fails.
+fn tls(Builder { server, tls_ca, tls_identity, .. }: &Builder) -> Result<(ClientTlsConfig, ClientConfig), Error> {
+    let mut roots = RootCertStore::empty();
+    match tls_ca {
+        Some(pem) => {
+            for authority in certificates(pem)? {
+                roots.add(authority).map_err(|_: rustls::Error| Error::Tls(CERTIFICATE))?;
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(load_native_certs().certs);
+        }
+    }
     if roots.is_empty() {
-        return Err(unreachable(&arguments.server, Cause::NoAuthorities));
+        return Err(unreachable(server, Cause::NoAuthorities));
     }
     let tls = ClientTlsConfig::new().trust_anchors(roots.roots.clone());
     let config = client_config(roots)?;
-    let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) else {
-        return Ok((tls, config.with_no_client_auth()));
-    };
-    let identity = certificates::Identity::read(certificate, key)?;
-    let config = config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.key)));
-    Ok((tls.identity(Identity::from_pem(read(certificate)?, read_secret(key)?)), config))
+    let Some((certificate, key)) = tls_identity else { return Ok((tls, config.with_no_client_auth())) };
+    let private = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_: pem::Error| Error::Tls(KEY))?;
+    let config = config.with_client_auth_cert(certificates(certificate)?, private);
+    let config = config.map_err(|_: rustls::Error| Error::Tls(KEY))?;
+    Ok((tls.identity(Identity::from_pem(certificate, key)), config))
+}
+
+const CERTIFICATE: &str = "a certificate";
+const KEY: &str = "the client's key";
+
+fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|_: pem::Error| Error::Tls(CERTIFICATE))?;
+    if certificates.is_empty() { Err(Error::Tls(CERTIFICATE)) } else { Ok(certificates) }
 }
 
 fn client_config(roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let config = config.with_safe_default_protocol_versions().map_err(Error::Tls)?;
+    let config = config.with_safe_default_protocol_versions();
+    let config = config.map_err(|_: rustls::Error| Error::Tls("this machine's cryptography"))?;
     Ok(config.with_root_certificates(roots))
 }
 

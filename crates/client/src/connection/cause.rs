@@ -35,35 +35,60 @@ const OF_CERTIFICATES: [AlertDescription; 8] = [
 
 /// Why a server cannot be reached. The text follows the address of the server.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Cause {
+pub enum Cause {
+    /// Nothing listens at the address.
     #[error("start it, or name another with --server ({0})")]
     NotThere(io::Error),
+    /// The host has no address.
     #[error("the host {host} is not known ({source})")]
-    UnknownHost { host: String, source: io::Error },
+    UnknownHost {
+        /// The host.
+        host: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The server does not answer in time.
     #[error("it does not answer")]
     Silent,
+    /// The address begins with `https://`, and the server does not use TLS.
     #[error("it does not use TLS: write its address with http://")]
     NoTls,
+    /// The address begins with `http://`, and the server uses TLS.
     #[error("it uses TLS: write its address with https://")]
     Tls,
+    /// The server does not speak gRPC.
     #[error("it does not speak gRPC ({0})")]
     NoGrpc(String),
+    /// The authority of the server's certificate is not trusted.
     #[error("no authority that is trusted here has signed its certificate: name its authority with --tls-ca")]
     UnknownAuthority,
+    /// The server's certificate is for other hosts.
     #[error("its certificate is not for {host}, but for: {names}")]
-    WrongName { host: String, names: String },
+    WrongName {
+        /// The host of the address.
+        host: String,
+        /// The hosts of the certificate.
+        names: String,
+    },
+    /// The server's certificate has expired.
     #[error("its certificate has expired at {0}")]
     Expired(Timestamp),
+    /// The server's certificate is not valid yet.
     #[error("its certificate is not valid before {0}; is the clock of this machine right?")]
     NotYetValid(Timestamp),
+    /// The server's certificate cannot be used for another reason.
     #[error("its certificate cannot be used: {0}")]
     Certificate(CertificateError),
+    /// The server requires a certificate of the client.
     #[error("it requires a certificate: name one with --tls-cert and --tls-key")]
     CertificateRequired,
+    /// The server refuses the certificate of the client.
     #[error("it refuses the certificate of --tls-cert ({0:?})")]
     CertificateRefused(AlertDescription),
+    /// The system has no certificate authorities, and none were named.
     #[error("this system has no certificate authorities: name a file with --tls-ca")]
     NoAuthorities,
+    /// Another reason, in the words of the library that found it.
     #[error("{0}")]
     Other(String),
 }
