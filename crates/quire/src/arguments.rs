@@ -9,15 +9,23 @@ use clap::{
     Args, Parser, Subcommand, ValueEnum,
     builder::{BoolishValueParser, PossibleValuesParser},
 };
+use clap_complete::Shell;
 use pagination::TokenVersion;
 use platform::{DEFAULT_WORKSPACE, Service};
 
 pub(crate) use self::{audit::AuditLog, limits::Limits, otlp::Otlp, retention::Retention};
 use crate::{imports::Import, services::SERVICES};
 
+const EXIT_STATUSES: &str = "\
+Exit status:
+  0    done, also when a signal has stopped a server
+  1    failed, with the reason on standard error
+  2    the command line is not valid
+  130  interrupted by SIGINT (143 by SIGTERM)";
+
 /// gRPC services over Postgres; all their lists are paged the same way.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true)]
+#[command(version, propagate_version = true, after_long_help = EXIT_STATUSES)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -39,15 +47,30 @@ pub(crate) enum Command {
     /// Create, list and revoke API keys
     #[command(subcommand)]
     Keys(Keys),
+    /// Print a script that completes this program's commands and flags in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page of the program, or write the pages of all commands to a directory
+    Man {
+        /// The directory, which is created if it does not exist. Pages in it are replaced
+        dir: Option<PathBuf>,
+    },
 }
 
 impl Command {
+    /// Whether the command itself handles SIGINT and SIGTERM, which otherwise end it at once.
+    pub(crate) fn handles_interrupts(&self) -> bool {
+        matches!(self, Self::Serve(_))
+    }
+
     /// Whether the command starts a private Postgres, or uses the one of a running server.
     pub(crate) fn uses_private_postgres(&self) -> bool {
         match self {
             Self::Serve(serve) => serve.database.is_private(),
             Self::Keys(Keys::Bootstrap(bootstrap)) => bootstrap.database.is_private(),
-            Self::Migrate(_) | Self::Import(_) | Self::Keys(_) => false,
+            Self::Migrate(_) | Self::Import(_) | Self::Keys(_) | Self::Completions { .. } | Self::Man { .. } => false,
         }
     }
 }

@@ -2,11 +2,12 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 use database::MigrationError;
 use keyset::CatalogueError;
+use nix::sys::signal::Signal;
 use tokio_rustls::rustls;
 
 use crate::certificates::FileError;
 
-/// Why the program ends with exit code 1: one line that says what to do.
+/// Why the program fails: one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(
@@ -101,4 +102,14 @@ pub(crate) enum Error {
     Thread(io::Error),
     #[error("a task failed: {0}")]
     Task(#[from] tokio::task::JoinError),
+    #[error("interrupted by {0}")]
+    Interrupted(Signal),
+}
+
+impl Error {
+    /// The exit status of the program: 1, or for an interrupt 128 and the number of the signal, as shells report it. The
+    /// parser of the command line ends the program with 2.
+    pub(crate) fn exit_status(&self) -> u8 {
+        if let Self::Interrupted(signal) = self { u8::try_from(128 + *signal as i32).unwrap_or(1) } else { 1 }
+    }
 }

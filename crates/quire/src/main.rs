@@ -17,6 +17,7 @@ mod import;
 mod imports;
 mod keys;
 mod listener;
+mod manual;
 mod measure;
 mod message;
 mod open_files;
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
     done.unwrap_or_else(|error| {
         // One line, even if the cause has several.
         eprintln!("quire: {}", error.to_string().replace('\n', " "));
-        ExitCode::FAILURE
+        ExitCode::from(error.exit_status())
     })
 }
 
@@ -74,11 +75,16 @@ fn explain(error: clap::Error) -> clap::Error {
 async fn execute(Arguments { command, log }: Arguments) -> Result<(), Error> {
     let otlp = if let Command::Serve(serve) = &command { Some(&serve.otlp) } else { None };
     let export = telemetry::start(&log, otlp)?;
+    if !command.handles_interrupts() {
+        signals::end_when_interrupted()?;
+    }
     let done = match command {
         Command::Serve(serve) => serve::serve(*serve).await,
         Command::Migrate(migrate) => database::migrate(migrate).await,
         Command::Import(import) => import::import(import).await,
         Command::Keys(keys) => keys::run(keys).await,
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { dir } => manual::pages(dir.as_deref()),
     };
     if let Some(export) = export {
         export.stop().await;

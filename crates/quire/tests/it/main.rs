@@ -33,6 +33,7 @@ mod environment;
 mod faults;
 mod fleet;
 mod import;
+mod interrupts;
 mod keys;
 /// For `activity`.
 #[allow(dead_code, reason = "the program uses the rest")]
@@ -44,6 +45,7 @@ mod limits;
 #[path = "../../src/audit/line.rs"]
 mod line;
 mod malformed;
+mod manual;
 /// Like `deadline`.
 #[path = "../../src/listener/places.rs"]
 mod places;
