@@ -7,14 +7,12 @@ use pagination::{
 };
 use platform::{Import, Service};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, SerializeOptions, Value};
-use quire_proto::pagination::v1::EncodedPage;
+use quire_proto::{pagination::v1::EncodedPage, resources::is_output_only};
 use tonic::{Status, codegen::http::uri::PathAndQuery};
 
 use super::{call, describe, method, path, rows};
 use crate::error::Error;
 
-/// Marks the fields that the service sets and a copy omits.
-const OUTPUT_ONLY: &str = "resources.v1.output_only";
 /// How the bool fields of a list's request begin that ask for more in each row.
 const WITH: &str = "with_";
 
@@ -59,7 +57,7 @@ impl Listing {
         let (_, line) = rows(&method(&described, import.batch_method)?.input())?;
         let (rows, row) = rows(&list.output())?;
         let parts = parts(&row, &line);
-        if parts.is_empty() {
+        if !parts.iter().any(|part| part.from.is_none()) {
             return Err(Error::Descriptors(format!("{} does not hold {}", line.full_name(), row.full_name())));
         }
         let page = list.input().get_field_by_name("page");
@@ -172,6 +170,5 @@ fn parts(row: &MessageDescriptor, line: &MessageDescriptor) -> Vec<Part> {
 }
 
 fn output_only(message: &MessageDescriptor) -> Vec<FieldDescriptor> {
-    let Some(option) = message.parent_pool().get_extension_by_name(OUTPUT_ONLY) else { return Vec::new() };
-    message.fields().filter(|field| field.options().get_extension(&option).as_bool() == Some(true)).collect()
+    message.fields().filter(is_output_only).collect()
 }
