@@ -84,7 +84,7 @@ impl Halt {
                 error
             }
             Self::Cause(cause) => {
-                let next = if cause.is_page_token() { "begin again with --force" } else { next };
+                let next = if matches!(cause, Cause::PageToken(_)) { "begin again with --force" } else { next };
                 ExportError::Stopped { rows, names, cause, next }.into()
             }
         }
@@ -109,7 +109,7 @@ async fn copy(listing: &Listing, output: &mut Output, names: &'static str, conne
     let mut pages = listing.walk(client).retry(retry()).page(first).resume(start).pages();
     let mut lines = Vec::new();
     while let Some(page) = pages.next().await {
-        let Page { rows, page } = page.map_err(|error| Cause::Walk(error.kind))?;
+        let Page { rows, page } = page.map_err(|error| Cause::from(error.kind))?;
         if let Some(total) = page.total_count {
             progress.set_length(total.try_into().unwrap_or_default());
         }
