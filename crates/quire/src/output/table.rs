@@ -47,7 +47,8 @@ impl Table {
 
     /// The widths that the header and these rows want.
     fn wanted(&self, rows: &[Vec<Cell>]) -> Vec<usize> {
-        let mut widths: Vec<_> = self.columns.iter().map(|column| measure_text_width(&column.name)).collect();
+        let least = |column: &Column| measure_text_width(&column.name).max(column.field.longest());
+        let mut widths: Vec<_> = self.columns.iter().map(least).collect();
         for row in rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(measure_text_width(&cell.text));
@@ -79,12 +80,22 @@ impl Table {
                 break;
             }
         }
+        self.spread(left, wanted, &mut widths);
+        widths
+    }
+
+    /// Gives the space that is left to columns that are cut, and to the last, because the texts of later pages may be longer.
+    fn spread(&self, mut left: usize, wanted: &[usize], widths: &mut [usize]) {
         for (width, wanted) in widths.iter_mut().zip(wanted) {
             let more = wanted.saturating_sub(*width).min(left);
             *width += more;
             left -= more;
         }
-        widths
+        if let Some((column, width)) = self.columns.iter().zip(widths).next_back()
+            && column.field.is_text()
+        {
+            *width += left;
+        }
     }
 
     fn write(&self, widths: &[usize], cells: &[Cell], style: &Style, out: &mut Vec<u8>) -> io::Result<()> {

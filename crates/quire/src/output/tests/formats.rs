@@ -46,8 +46,8 @@ fn csv_has_nested_fields_as_columns() {
     let text = printed(&choice(Format::Csv, &[]), None, &kinds(), &[vec![full()], vec![json!({})]]);
     assert_snapshot!(text, @r#"
     bool,int32,int64,uint32,uint64,float,double,string,bytes,color,time,duration,inner.text,inner.color,optional,texts,colors,map,inners,times,struct,nested,list
-    true,-5,9223372036854775807,5,18446744073709551615,0.10000000149011612,1e+300,"a ""b"",
-    	c",AAH/,dark_red,2026-10-01T12:00:00.500Z,90.500s,t,other,0,"[""a"",""b,c""]","[""red"",77]","{""a"":""1"",""b"":""2""}","{""7"":{""color"":""unspecified"",""text"":""seven""}}","[""2026-10-01T12:00:00Z""]","{""x"":[1.0,null]}","{""color"":""PAINT_COLOR_RED""}","[{""color"":""unspecified"",""text"":""l""}]"
+    true,-5,9223372036854775807,5,18446744073709551615,0.1,1e+300,"a ""b"",
+    	c",AAH/,dark_red,2026-10-01T12:00:00.500Z,90.500s,t,other,0,"[""a"",""b,c""]","[""red"",77]","{""a"":""1"",""b"":""2""}","{""7"":{""text"":""seven"",""color"":""unspecified""}}","[""2026-10-01T12:00:00Z""]","{""x"":[1.0,null]}","{""color"":""PAINT_COLOR_RED""}","[{""text"":""l"",""color"":""unspecified""}]"
     false,0,0,0,0,0.0,0.0,,,unspecified,,,,,,[],[],{},{},[],,,[]
     "#);
     assert_eq!(printed(&choice(Format::Csv, &["optional"]), None, &kinds(), &[]), "optional\n");
@@ -127,8 +127,8 @@ fn a_list_in_a_record_is_a_table() {
     job.retried_as:
     job.etag:
     hosts:
-    host    state      end_time  error    start_time
-    web-1   completed  -         -        -
-    web-17  failed     -         timeout  -
+    host    state         end_time  error    start_time
+    web-1   completed     -         -        -
+    web-17  failed        -         timeout  -
     ");
 }
