@@ -40,16 +40,11 @@ pub static PROMPTS: Listing = Listing {
 /// The prompts of a workspace, each with its latest version.
 pub static PROMPTS_WITH_LATEST_VERSION: Listing = Listing {
     name: "prompts.v1.PromptsWithLatestVersion",
-    // The limit keeps Postgres from joining in any other way than a lookup for each prompt of the page.
     from: "(
         select prompts.*, latest.content, latest.model, latest.author, latest.variables, latest.content_hash,
             latest.create_time as latest_create_time
-        from prompts left join lateral (
-            select * from prompt_versions as version
-            where version.workspace_id = prompts.workspace_id and version.prompt_id = prompts.id
-                and version.version = prompts.latest_version
-            limit 1
-        ) as latest on true
+        from prompts left join prompt_versions as latest on latest.workspace_id = prompts.workspace_id
+            and latest.prompt_id = prompts.id and latest.version = prompts.latest_version
     ) as prompts",
     columns: concat!(
         columns!(),

@@ -15,6 +15,7 @@ mod connections;
 mod crowds;
 mod deadlines;
 mod environment;
+mod export;
 mod faults;
 mod fleet;
 mod import;

@@ -5,18 +5,19 @@ use std::collections::BTreeMap;
 use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage, Value};
 use quire_proto::resources::is_output_only;
 
-use super::{Contract, run::Run};
+use super::{Contract, method::Method, paths::message_of, run::Run};
 
 impl Contract {
-    /// A resource is a message with an output-only field. A copy of it has all other fields. `refusals` finds out that the
-    /// fields that the examples omit are not read.
+    /// A resource is a row of a list. A copy of it has all other fields. `refusals` finds out that the fields that the
+    /// examples omit are not read.
     pub(super) fn check_output_only(&self, run: &Run<'_>) {
         let mut given = BTreeMap::new();
         for creation in self.examples.iter().filter(|method| method.mask().is_none()) {
             collect(&creation.request, &mut given);
         }
         for (message, names) in given.values() {
-            if !message.fields().any(|field| is_output_only(&field)) {
+            let is_row = |method: &Method| method.rows().and_then(|rows| message_of(&rows)).as_ref() == Some(message);
+            if !self.methods().any(is_row) {
                 continue;
             }
             for field in message.fields() {
