@@ -37,10 +37,8 @@ fn fields_within(message: &MessageDescriptor, outer: &[MessageDescriptor]) -> Ve
 
 impl Field {
     fn new(descriptor: FieldDescriptor, outer: &[MessageDescriptor]) -> Self {
-        let kind = match descriptor.kind() {
-            Kind::Message(entry) if descriptor.is_map() => entry.map_entry_value_field().kind(),
-            kind => kind,
-        };
+        let entry = if descriptor.is_map() { descriptor.kind().as_message().cloned() } else { None };
+        let kind = entry.map_or_else(|| descriptor.kind(), |entry| entry.map_entry_value_field().kind());
         Self {
             name: descriptor.name().to_owned(),
             form: Form::new(&kind, outer),

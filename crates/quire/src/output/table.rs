@@ -1,6 +1,6 @@
 //! A table on a terminal.
 
-use std::{io, io::Write, time::SystemTime};
+use std::{io, io::Write};
 
 use console::{Alignment, Color, Style, measure_text_width, pad_str};
 use prost_reflect::{DynamicMessage, Value};
@@ -38,10 +38,11 @@ impl Table {
         Self { columns, terminal, is_wide, widths: None }
     }
 
-    fn cell(&self, column: &Column, message: &DynamicMessage, now: SystemTime) -> Cell {
+    fn cell(&self, column: &Column, message: &DynamicMessage) -> Cell {
         let value = column.value(message);
         let form = &column.field.form;
-        let text = if self.is_wide { line(form, value.as_deref()) } else { short(form, value.as_deref(), now) };
+        let text =
+            if self.is_wide { line(form, value.as_deref()) } else { short(form, value.as_deref(), self.terminal.now) };
         Cell { text, color: value.and_then(|value| color(form, &value)) }
     }
 
@@ -121,8 +122,7 @@ impl Layout for Table {
         if rows.is_empty() {
             return Ok(());
         }
-        let now = SystemTime::now();
-        let cells = |message| self.columns.iter().map(|column| self.cell(column, message, now)).collect();
+        let cells = |message| self.columns.iter().map(|column| self.cell(column, message)).collect();
         let rows: Vec<Vec<Cell>> = rows.iter().map(cells).collect();
         let widths = match self.widths.take() {
             Some(widths) => widths,

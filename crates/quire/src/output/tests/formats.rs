@@ -78,8 +78,7 @@ fn a_record_is_a_field_on_each_line() {
         "content": "You summarise incidents.\n\nWrite three sentences.\u{9b}\n", "variables": ["reader"], "createTime": ago(330)});
     let row = message("prompts.v1.PromptVersion");
     let text = record(Format::Table, true, &row, &version);
-    let (start, _) = text.split_once("create_time: ").unwrap();
-    assert_snapshot!(start, @r#"
+    assert_snapshot!(text, @r#"
     prompt_id: 01976398-ff94-7aa0-a70c-5d18b1eda8ff
     version: 3
     content:
@@ -90,8 +89,8 @@ fn a_record_is_a_field_on_each_line() {
     author: maria�[31m
     variables: ["reader"]
     content_hash:
+    create_time: 2026-10-01T11:54:30Z (5m ago)
     "#);
-    assert!(text.ends_with("Z (5m ago)\n"), "{text}");
     assert!(record(Format::Table, false, &row, &version).contains("Write three sentences.\u{9b}\n"));
     assert_snapshot!(record(Format::Json, true, &message("prompts.v1.Label"), &json!({"label": "production", "version": 3})), @r#"
     {

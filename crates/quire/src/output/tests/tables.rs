@@ -148,7 +148,7 @@ fn numbers_are_never_cut() {
 #[test]
 fn only_styles_of_the_program_reach_a_terminal_that_has_them() {
     let (row, pages) = jobs();
-    let styles = Some(Terminal { width: 60, has_styles: true });
+    let styles = terminal(60).map(|terminal| Terminal { has_styles: true, ..terminal });
     let table = printed(&choice(Format::Table, &["status", "target"]), styles, &row, &pages);
     assert_snapshot!(table.replace('\u{1b}', "ESC"), @"
     ESC[1mstatus         ESC[0m  ESC[1mtargetESC[0m
@@ -165,4 +165,30 @@ fn unknown_columns_are_refused_with_those_that_exist() {
     refusal(&row, &["operation."]);
     refusal(&row, &["operatio"]);
     refusal(&row, &[""]);
+}
+
+#[test]
+fn times_are_how_long_ago() {
+    let row = message("registry.v1.Agent");
+    let agent = |seconds| json!({"heartbeatTime": ago(seconds), "timeToLive": "5400s"});
+    let ages = [0, 1, 59, 60, 3_599, 3_600, 86_399, 86_400, 31_535_999, 31_536_000];
+    let mut agents: Vec<_> = ages.into_iter().map(agent).collect();
+    agents.push(json!({"heartbeatTime": "2026-10-01T12:10:00Z", "timeToLive": "-1.5s"}));
+    agents.push(json!({}));
+    let columns = choice(Format::Table, &["heartbeat_time", "time_to_live"]);
+    assert_snapshot!(printed(&columns, terminal(80), &row, &[agents]), @"
+    heartbeat_time  time_to_live
+    now             1h 30m
+    1s ago          1h 30m
+    59s ago         1h 30m
+    1m ago          1h 30m
+    59m ago         1h 30m
+    1h ago          1h 30m
+    23h ago         1h 30m
+    1d ago          1h 30m
+    364d ago        1h 30m
+    1y ago          1h 30m
+    in 10m          -1.500s
+    -               -
+    ");
 }
