@@ -10,7 +10,7 @@ fn full() -> Value {
         "bool": true, "int32": -5, "int64": "9223372036854775807", "uint32": 5, "uint64": "18446744073709551615",
         "float": 0.1, "double": 1e300, "string": "a \"b\",\n\tc", "bytes": "AAH/", "color": "PAINT_COLOR_DARK_RED",
         "time": "2026-10-01T12:00:00.5Z", "duration": "90.5s", "inner": {"text": "t", "color": "OTHER"}, "optional": 0,
-        "texts": ["a", "b,c"], "colors": ["PAINT_COLOR_RED", 77], "map": {"b": "2", "a": "1"},
+        "texts": ["a", "b,c"], "colors": ["PAINT_COLOR_RED", 77], "map": {"b": "2", "d": "4", "a": "1", "e": "5", "c": "3"},
         "inners": {"7": {"text": "seven"}}, "times": ["2026-10-01T12:00:00Z"], "struct": {"x": [1, null]},
         "nested": {"color": "PAINT_COLOR_RED"}, "list": [{"text": "l"}],
     })
@@ -23,7 +23,7 @@ fn json_has_every_kind_of_value() {
     assert_snapshot!(text, @r#"
     {
       "rows": [
-        {"bool":true,"int32":-5,"int64":9223372036854775807,"uint32":5,"uint64":18446744073709551615,"float":0.1,"double":1e+300,"string":"a \"b\",\n\tc","bytes":"AAH/","color":"dark_red","time":"2026-10-01T12:00:00.500Z","duration":"90.500s","inner":{"text":"t","color":"other"},"optional":0,"texts":["a","b,c"],"colors":["red",77],"map":{"a":"1","b":"2"},"inners":{"7":{"text":"seven","color":"unspecified"}},"times":["2026-10-01T12:00:00Z"],"struct":{"x":[1.0,null]},"nested":{"color":"PAINT_COLOR_RED"},"list":[{"text":"l","color":"unspecified"}]},
+        {"bool":true,"int32":-5,"int64":9223372036854775807,"uint32":5,"uint64":18446744073709551615,"float":0.1,"double":1e+300,"string":"a \"b\",\n\tc","bytes":"AAH/","color":"dark_red","time":"2026-10-01T12:00:00.500Z","duration":"90.500s","inner":{"text":"t","color":"other"},"optional":0,"texts":["a","b,c"],"colors":["red",77],"map":{"a":"1","b":"2","c":"3","d":"4","e":"5"},"inners":{"7":{"text":"seven","color":"unspecified"}},"times":["2026-10-01T12:00:00Z"],"struct":{"x":[1.0,null]},"nested":{"color":"PAINT_COLOR_RED"},"list":[{"text":"l","color":"unspecified"}]},
         {"bool":false,"int32":0,"int64":0,"uint32":0,"uint64":0,"float":0.0,"double":0.0,"string":"","bytes":"","color":"unspecified","texts":[],"colors":[],"map":{},"inners":{},"times":[],"list":[]},
         {"bool":false,"int32":0,"int64":0,"uint32":0,"uint64":0,"float":"-Infinity","double":"NaN","string":"","bytes":"","color":99,"texts":[],"colors":[],"map":{},"inners":{},"times":[],"list":[]}
       ],
@@ -47,7 +47,7 @@ fn csv_has_nested_fields_as_columns() {
     assert_snapshot!(text, @r#"
     bool,int32,int64,uint32,uint64,float,double,string,bytes,color,time,duration,inner.text,inner.color,optional,texts,colors,map,inners,times,struct,nested,list
     true,-5,9223372036854775807,5,18446744073709551615,0.1,1e+300,"a ""b"",
-    	c",AAH/,dark_red,2026-10-01T12:00:00.500Z,90.500s,t,other,0,"[""a"",""b,c""]","[""red"",77]","{""a"":""1"",""b"":""2""}","{""7"":{""text"":""seven"",""color"":""unspecified""}}","[""2026-10-01T12:00:00Z""]","{""x"":[1.0,null]}","{""color"":""PAINT_COLOR_RED""}","[{""text"":""l"",""color"":""unspecified""}]"
+    	c",AAH/,dark_red,2026-10-01T12:00:00.500Z,90.500s,t,other,0,"[""a"",""b,c""]","[""red"",77]","{""a"":""1"",""b"":""2"",""c"":""3"",""d"":""4"",""e"":""5""}","{""7"":{""text"":""seven"",""color"":""unspecified""}}","[""2026-10-01T12:00:00Z""]","{""x"":[1.0,null]}","{""color"":""PAINT_COLOR_RED""}","[{""text"":""l"",""color"":""unspecified""}]"
     false,0,0,0,0,0.0,0.0,,,unspecified,,,,,,[],[],{},{},[],,,[]
     "#);
     assert_eq!(printed(&choice(Format::Csv, &["optional"]), None, &kinds(), &[]), "optional\n");
