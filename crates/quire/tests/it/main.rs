@@ -24,6 +24,7 @@ mod keys;
 mod limits;
 mod malformed;
 mod manual;
+mod output;
 mod reflection;
 mod refusals;
 mod registration;
