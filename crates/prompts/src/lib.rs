@@ -41,6 +41,7 @@ pub static SERVICE: Service = Service {
         records: "prompts",
         batch_method: "BatchCreatePrompts",
         list_method: "ListPrompts",
+        order: "create_time",
         samples: include_str!("../samples/prompts.ndjson"),
     }],
 };

@@ -14,7 +14,7 @@ use pagination::TokenVersion;
 use platform::{DEFAULT_WORKSPACE, Service};
 
 pub(crate) use self::{audit::AuditLog, limits::Limits, otlp::Otlp, retention::Retention};
-use crate::{imports::Import, services::SERVICES};
+use crate::{imports::Transfer, services::SERVICES};
 
 const EXIT_STATUSES: &str = "\
 Exit status:
@@ -43,7 +43,7 @@ pub(crate) enum Command {
     /// Migrate a database; `serve` does this too when it starts
     Migrate(Migrate),
     #[command(flatten)]
-    Import(Import),
+    Transfer(Transfer),
     /// Create, list and revoke API keys
     #[command(subcommand)]
     Keys(Keys),
@@ -62,7 +62,11 @@ pub(crate) enum Command {
 impl Command {
     /// Whether the command itself handles SIGINT and SIGTERM, which otherwise end it at once.
     pub(crate) fn handles_interrupts(&self) -> bool {
-        matches!(self, Self::Serve(_))
+        match self {
+            Self::Serve(_) => true,
+            Self::Transfer(transfer) => transfer.handles_interrupts(),
+            Self::Migrate(_) | Self::Keys(_) | Self::Completions { .. } | Self::Man { .. } => false,
+        }
     }
 
     /// Whether the command starts a private Postgres, or uses the one of a running server.
@@ -70,7 +74,7 @@ impl Command {
         match self {
             Self::Serve(serve) => serve.database.is_private(),
             Self::Keys(Keys::Bootstrap(bootstrap)) => bootstrap.database.is_private(),
-            Self::Migrate(_) | Self::Import(_) | Self::Keys(_) | Self::Completions { .. } | Self::Man { .. } => false,
+            Self::Migrate(_) | Self::Transfer(_) | Self::Keys(_) | Self::Completions { .. } | Self::Man { .. } => false,
         }
     }
 }

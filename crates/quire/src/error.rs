@@ -72,6 +72,8 @@ pub(crate) enum Error {
     ExpireIn,
     #[error("cannot read the file: {0}; run the import again")]
     Read(io::Error),
+    #[error(transparent)]
+    Export(#[from] crate::export::ExportError),
     #[error("the import stopped at lines {first} to {last}, after {imported} {names}; run it again")]
     Import { imported: usize, names: &'static str, first: u64, last: u64 },
     #[error("{path} does not hold signing keys: {source}")]

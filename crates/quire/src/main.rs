@@ -11,6 +11,7 @@ mod connect;
 mod database;
 mod deadline;
 mod error;
+mod export;
 mod files;
 mod gate;
 mod import;
@@ -81,7 +82,7 @@ async fn execute(Arguments { command, log }: Arguments) -> Result<(), Error> {
     let done = match command {
         Command::Serve(serve) => serve::serve(*serve).await,
         Command::Migrate(migrate) => database::migrate(migrate).await,
-        Command::Import(import) => import::import(import).await,
+        Command::Transfer(transfer) => transfer.run().await,
         Command::Keys(keys) => keys::run(keys).await,
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(dir.as_deref()),
