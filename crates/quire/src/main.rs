@@ -22,6 +22,7 @@ mod manual;
 mod measure;
 mod message;
 mod open_files;
+mod output;
 mod private;
 mod process;
 mod protocol;
@@ -33,6 +34,7 @@ mod services;
 mod signals;
 mod stream_age;
 mod telemetry;
+mod terminal;
 mod tls;
 
 use std::process::ExitCode;
@@ -48,8 +50,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let done = if process::is_first() { process::supervise() } else { run().map(|()| ExitCode::SUCCESS) };
     done.unwrap_or_else(|error| {
-        // One line, even if the cause has several.
-        eprintln!("quire: {}", error.to_string().replace('\n', " "));
+        if !error.is_closed_pipe() {
+            // One line, even if the cause has several.
+            eprintln!("quire: {}", error.to_string().replace('\n', " "));
+        }
         ExitCode::from(error.exit_status())
     })
 }
