@@ -79,7 +79,7 @@ pub struct List {
     page_response: FieldDescriptor,
 }
 
-/// All resources with a method `List…`, in the order of the services and of their methods.
+/// All resources with a method `List…`, by name.
 pub fn resources(pool: &DescriptorPool) -> Vec<Resource> {
     let mut resources: Vec<Resource> = pool.services().flat_map(|service| resources_of(&service)).collect();
     let last_words: Vec<String> = resources.iter().map(|resource| last_word(&resource.full_name).to_owned()).collect();
@@ -89,6 +89,7 @@ pub fn resources(pool: &DescriptorPool) -> Vec<Resource> {
             resource.name = word.to_owned();
         }
     }
+    resources.sort_by(|left, right| left.name.cmp(&right.name));
     resources
 }
 

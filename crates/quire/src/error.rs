@@ -84,6 +84,12 @@ pub(crate) enum Error {
     Tls(#[from] rustls::Error),
     #[error("the server refused the call: {code}: {message}")]
     Refused { code: tonic::Code, message: String },
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Walk(String),
     #[error("cannot record metrics: {0}")]
     Metrics(String),
     #[error("the messages' descriptors cannot be read: {0}")]
@@ -118,7 +124,7 @@ impl Error {
     /// any more.
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
-            Self::Column { .. } => 2,
+            Self::Column { .. } | Self::Usage(_) => 2,
             Self::Interrupted(signal) => u8::try_from(128 + *signal as i32).unwrap_or(1),
             _ if self.is_closed_pipe() => 0,
             _ => 1,

@@ -125,6 +125,10 @@ impl Output {
 }
 
 impl Choice {
+    pub(crate) fn format(&self) -> Format {
+        self.output
+    }
+
     fn layout(
         &self,
         rows_name: &str,
@@ -190,6 +194,16 @@ trait Layout {
 /// On a terminal: without characters that could control it.
 fn for_terminal(terminal: Option<Terminal>, out: Vec<u8>) -> Vec<u8> {
     if terminal.is_some() { shown(&String::from_utf8_lossy(&out)).into_owned().into_bytes() } else { out }
+}
+
+/// The fields of a message in JSON.
+pub(crate) fn json(message: &DynamicMessage) -> Map<String, Value> {
+    let fields = fields(&message.descriptor());
+    match serde_json::to_value(Record { fields: &fields, message }) {
+        Ok(Value::Object(members)) => members,
+        // Only a message of google.protobuf that is not valid.
+        Ok(_) | Err(_) => Map::new(),
+    }
 }
 
 /// Writes to standard output.

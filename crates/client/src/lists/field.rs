@@ -1,7 +1,9 @@
 use std::{fmt, time::SystemTime};
 
 use heck::{ToKebabCase, ToShoutySnakeCase};
-use prost_reflect::{DynamicMessage, EnumDescriptor, EnumValueDescriptor, FieldDescriptor, Kind, Value};
+use prost_reflect::{
+    DynamicMessage, EnumDescriptor, EnumValueDescriptor, FieldDescriptor, FileDescriptor, Kind, Value,
+};
 use prost_types::Timestamp;
 
 const TIMESTAMP: &str = "google.protobuf.Timestamp";
@@ -22,7 +24,7 @@ impl Field {
             Kind::Bytes => false,
             _ => true,
         };
-        is_text.then(|| Self { comment: comment(&descriptor), descriptor })
+        is_text.then(|| Self { comment: comment(&descriptor.parent_file(), descriptor.path()), descriptor })
     }
 
     /// The name, as in `create-time-from`. For a list, the name of one: `status` for `statuses`.
@@ -124,11 +126,10 @@ fn singular(name: &str) -> String {
     stem.unwrap_or(name).to_owned()
 }
 
-/// The comment above a field, on one line.
-fn comment(field: &FieldDescriptor) -> String {
-    let file = field.parent_file();
+/// The comment above what has this path in a file, on one line.
+pub(super) fn comment(file: &FileDescriptor, path: &[i32]) -> String {
     let locations = file.file_descriptor_proto().source_code_info.as_ref().map(|info| info.location.as_slice());
-    let location = locations.unwrap_or_default().iter().find(|location| location.path == field.path());
+    let location = locations.unwrap_or_default().iter().find(|location| location.path == path);
     let comment = location.map(|location| location.leading_comments()).unwrap_or_default();
     comment.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -9,7 +9,7 @@ use tonic::{
     codegen::{Bytes, StdError, http::uri::PathAndQuery},
 };
 
-use super::{Field, codec::DynamicCodec};
+use super::{Field, codec::DynamicCodec, field::comment};
 
 /// What calls are made over: a [`Client`](crate::Client), a `tonic::transport::Channel`, or a service in this process.
 pub trait Channel:
@@ -45,6 +45,8 @@ pub struct Method {
     pub verb: String,
     /// The rest of its name, as in `api-key`.
     pub noun: String,
+    /// Its comment in the proto, on one line.
+    pub comment: String,
     /// The fields of its request that can be written as text, in the order of the message.
     pub fields: Vec<Field>,
     /// The request.
@@ -64,6 +66,7 @@ impl Method {
             full_name: method.full_name().to_owned(),
             verb: verb.to_owned(),
             noun: noun.to_owned(),
+            comment: comment(&method.parent_service().parent_file(), method.path()),
             fields: method.input().fields().filter_map(Field::new).collect(),
             input: method.input(),
             output: method.output(),
