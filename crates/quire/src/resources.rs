@@ -103,7 +103,8 @@ fn commands(command: Command) -> Command {
     }
     if let Some(method) = &resource.get {
         let get = fields::augment(Command::new(GET), method);
-        command = command.subcommand(GetArguments::augment_args(get).about(about(method)));
+        command =
+            command.subcommand(GetArguments::augment_args(get).about(about(method).replacen("Return", "Print", 1)));
     }
     if let Some(method) = &resource.delete {
         let delete = fields::augment(Command::new(DELETE), method).next_help_heading("Connection");

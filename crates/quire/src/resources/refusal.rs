@@ -56,6 +56,9 @@ fn cursor_error(kind: PageTokenErrorKind) -> String {
              --cursor"
                 .to_owned()
         }
+        PageTokenErrorKind::UnsupportedVersion => {
+            "is not a cursor, or has a version that the server does not support: begin again without it".to_owned()
+        }
         kind => kind.to_string(),
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct ListArguments {
 #[derive(Debug, Args)]
 pub(super) struct Paging {
     /// How many rows to print [default: 50]
-    #[arg(long, value_name = "ROWS", value_parser = value_parser!(u64).range(1..), allow_negative_numbers = true)]
+    #[arg(long, value_name = "ROWS", value_parser = limit, allow_negative_numbers = true)]
     pub(super) limit: Option<u64>,
 
     /// Print all rows
@@ -63,6 +63,10 @@ impl Paging {
     pub(super) fn limit(&self) -> Option<u64> {
         if self.all { None } else { Some(self.limit.unwrap_or(DEFAULT_LIMIT)) }
     }
+}
+
+fn limit(text: &str) -> Result<u64, &'static str> {
+    text.parse().ok().filter(|rows| *rows > 0).ok_or("must be a whole number, at least 1")
 }
 
 /// A kind of total.
@@ -91,7 +95,7 @@ impl ListArguments {
         let is_table = matches!(self.choice.format(), Format::Table | Format::Wide);
         if self.watch.is_some() && !is_table {
             let message = "--watch prints tables: use -o table or -o wide";
-            return Err(Error::raw(ErrorKind::ArgumentConflict, format!("{message}\n")));
+            return Err(Error::raw(ErrorKind::ArgumentConflict, message));
         }
         Ok(())
     }
