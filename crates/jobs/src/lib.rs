@@ -34,7 +34,7 @@ pub static SERVICE: Service = Service {
         records: "jobs",
         batch_method: "BatchCreateJobs",
         list_method: "ListJobs",
-        order: "create_time",
+        order: "id",
         samples: include_str!("../samples/jobs.ndjson"),
     }],
 };

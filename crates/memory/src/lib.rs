@@ -34,7 +34,7 @@ pub static SERVICE: Service = Service {
         records: "memories",
         batch_method: "BatchStoreMemories",
         list_method: "ListMemories",
-        order: "create_time",
+        order: "id",
         samples: include_str!("../samples/memories.ndjson"),
     }],
 };

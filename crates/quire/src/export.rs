@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use nix::libc::SIGXFSZ;
 use pagination::{
-    Page,
+    Page, Retry,
     proto::{PageRequest, TotalCount},
 };
 use platform::{Import, Service};
@@ -55,33 +55,40 @@ pub(crate) async fn export(
         interrupted = interrupted => Err(Halt::Other(interrupted)),
         copied = copy(&listing, &mut output, import.records, connect) => copied,
     };
+    let done = copied.and_then(|()| Ok(output.finish()?));
     let rows = output.rows();
-    let halt = match copied.and_then(|()| Ok(output.finish()?)) {
+    match done {
         Ok(()) => {
             tracing::info!("exported {rows} {}", import.records);
-            return Ok(());
+            Ok(())
         }
-        Err(halt) => halt,
-    };
-    let next = output.stop();
-    match halt {
-        Halt::Other(error) => {
-            tracing::info!("{rows} {} were exported; {next}", import.records);
-            Err(error)
-        }
-        Halt::Cause(cause) if cause.is_closed_pipe() => Ok(()),
-        Halt::Cause(cause) => {
-            let next = if cause.is_page_token() { "begin again with --force" } else { next };
-            Err(ExportError::Stopped { rows, names: import.records, cause, next }.into())
-        }
+        Err(halt) => Err(halt.error(rows, import.records, output.stop())),
     }
 }
 
 /// Why an export has stopped before the end of the list.
 enum Halt {
-    /// It was interrupted, or could not connect.
+    /// It was interrupted, or the connection or standard output has failed.
     Other(Error),
     Cause(Cause),
+}
+
+impl Halt {
+    /// The error after so many rows, with what the user can do next.
+    fn error(self, rows: u64, names: &'static str, next: &'static str) -> Error {
+        match self {
+            Self::Other(error) => {
+                if matches!(error, Error::Interrupted(_)) {
+                    tracing::info!("exported {rows} {names}; {next}");
+                }
+                error
+            }
+            Self::Cause(cause) => {
+                let next = if matches!(cause, Cause::PageToken(_)) { "begin again with --force" } else { next };
+                ExportError::Stopped { rows, names, cause, next }.into()
+            }
+        }
+    }
 }
 
 impl From<Cause> for Halt {
@@ -99,10 +106,10 @@ async fn copy(listing: &Listing, output: &mut Output, names: &'static str, conne
     let total = if progress.is_hidden() { TotalCount::Unspecified } else { TotalCount::Estimated };
     let page_token = start.page_token.clone();
     let first = PageRequest { page_token, total_count: total.into(), ..Default::default() };
-    let mut pages = listing.walk(client).page(first).resume(start).pages();
+    let mut pages = listing.walk(client).retry(retry()).page(first).resume(start).pages();
     let mut lines = Vec::new();
     while let Some(page) = pages.next().await {
-        let Page { rows, page } = page.map_err(|error| Cause::Walk(error.kind))?;
+        let Page { rows, page } = page.map_err(|error| Cause::from(error.kind))?;
         if let Some(total) = page.total_count {
             progress.set_length(total.try_into().unwrap_or_default());
         }
@@ -115,6 +122,11 @@ async fn copy(listing: &Listing, output: &mut Output, names: &'static str, conne
         progress.inc(count as u64);
     }
     Ok(())
+}
+
+/// As often as the time allows, so that an export goes on when the server is restarted.
+fn retry() -> Retry {
+    Retry { max_retries: usize::MAX, ..Retry::default() }
 }
 
 /// Shown only on a terminal, until it is dropped.
@@ -155,15 +167,16 @@ impl Output {
     }
 
     /// Writes the lines of a page. `walk` is the place after it.
-    fn write(&mut self, lines: &[u8], count: usize, walk: pagination::Checkpoint) -> Result<(), Cause> {
+    fn write(&mut self, lines: &[u8], count: usize, walk: pagination::Checkpoint) -> Result<(), Halt> {
         match self {
             Self::Stdout { rows } => {
                 let mut stdout = io::stdout().lock();
-                stdout.write_all(lines).and_then(|()| stdout.flush()).map_err(Cause::Stdout)?;
+                let written = stdout.write_all(lines).and_then(|()| stdout.flush());
+                written.map_err(|source| Halt::Other(Error::Stdout(source)))?;
                 *rows += count as u64;
                 Ok(())
             }
-            Self::Files(files) => files.write(lines, count, walk),
+            Self::Files(files) => Ok(files.write(lines, count, walk)?),
         }
     }
 

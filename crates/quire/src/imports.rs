@@ -115,7 +115,7 @@ fn about(noun: &str) -> Option<(String, String)> {
         "Export all {} to a file that `import` reads, with one {message} on each line, in protobuf's JSON. While the export \
          runs, the rows are in FILE.partial. {}",
         import.records,
-        listing.not_carried()
+        listing.not_exported()
     );
     Some((about_import, about_export))
 }

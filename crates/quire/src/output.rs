@@ -5,6 +5,8 @@ mod json;
 mod record;
 mod separated;
 mod table;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::io::{self, Write};
@@ -52,6 +54,20 @@ pub(crate) enum Format {
     Csv,
 }
 
+impl Format {
+    fn is_table(self) -> bool {
+        matches!(self, Self::Table | Self::Wide)
+    }
+
+    /// On a terminal: without characters that could control it. The values in a table have none already, but it has styles.
+    fn harmless(self, out: Vec<u8>, terminal: Option<Terminal>) -> Vec<u8> {
+        if self.is_table() || terminal.is_none() {
+            return out;
+        }
+        shown(&String::from_utf8_lossy(&out)).into_owned().into_bytes()
+    }
+}
+
 /// The rows of a list on standard output, written page by page.
 pub(crate) struct Output {
     rows_name: String,
@@ -68,7 +84,15 @@ impl Output {
     ///
     /// A chosen column does not exist.
     pub(crate) fn new(rows_name: &str, row: &MessageDescriptor, choice: &Choice) -> Result<Self, Error> {
-        let terminal = Terminal::stdout();
+        Self::on(Terminal::stdout(), rows_name, row, choice)
+    }
+
+    fn on(
+        terminal: Option<Terminal>,
+        rows_name: &str,
+        row: &MessageDescriptor,
+        choice: &Choice,
+    ) -> Result<Self, Error> {
         let layout = choice.layout(rows_name, row, terminal)?;
         Ok(Self { rows_name: rows_name.to_owned(), layout, format: choice.output, terminal, has_rows: false })
     }
@@ -76,33 +100,46 @@ impl Output {
     /// Prints lines above a table. If standard output is not a terminal, they go to standard error.
     pub(crate) fn heading(&mut self, lines: &[String]) -> Result<(), Error> {
         let lines: String = lines.iter().map(|line| format!("{}\n", shown(line))).collect();
-        match (self.format, self.terminal) {
-            (Format::Table | Format::Wide, Some(_)) => print(format!("{lines}\n").as_bytes()),
-            (Format::Table | Format::Wide, None) => {
+        match (self.format.is_table(), self.terminal) {
+            (true, Some(_)) => print(format!("{lines}\n").as_bytes()),
+            (true, None) => {
                 eprint!("{lines}");
                 Ok(())
             }
-            (Format::Json | Format::Ndjson | Format::Csv, _) => Ok(()),
+            (false, _) => Ok(()),
         }
     }
 
     /// Prints the rows of a page.
     pub(crate) fn rows(&mut self, rows: &[DynamicMessage]) -> Result<(), Error> {
+        print(&self.page(rows)?)
+    }
+
+    fn page(&mut self, rows: &[DynamicMessage]) -> Result<Vec<u8>, Error> {
         self.has_rows |= !rows.is_empty();
-        let mut out = Vec::new();
-        self.layout.rows(rows, &mut out).map_err(Error::Stdout)?;
-        self.print(out)
+        self.written(|layout, out| layout.rows(rows, out))
     }
 
     /// Ends the document. These members stand after the rows of a JSON document, and nowhere else.
     pub(crate) fn finish(mut self, members: Map<String, Value>) -> Result<(), Error> {
-        let mut out = Vec::new();
-        self.layout.finish(&members, &mut out).map_err(Error::Stdout)?;
-        self.print(out)?;
-        if let (Format::Table | Format::Wide, Some(_), false) = (self.format, self.terminal, self.has_rows) {
+        print(&self.end(&members)?)?;
+        if self.format.is_table() && self.terminal.is_some() && !self.has_rows {
             eprintln!("no {}", self.rows_name.replace('_', " "));
         }
         Ok(())
+    }
+
+    fn end(&mut self, members: &Map<String, Value>) -> Result<Vec<u8>, Error> {
+        self.written(|layout, out| layout.finish(members, out))
+    }
+
+    fn written(
+        &mut self,
+        write: impl FnOnce(&mut dyn Layout, &mut Vec<u8>) -> io::Result<()>,
+    ) -> Result<Vec<u8>, Error> {
+        let mut out = Vec::new();
+        write(self.layout.as_mut(), &mut out).map_err(Error::Stdout)?;
+        Ok(self.format.harmless(out, self.terminal))
     }
 
     /// Prints the record that a `get` returns.
@@ -111,16 +148,7 @@ impl Output {
     ///
     /// A chosen column does not exist.
     pub(crate) fn one(record: &DynamicMessage, choice: &Choice) -> Result<(), Error> {
-        let terminal = Terminal::stdout();
-        let mut out = Vec::new();
-        choice.one(record, terminal, &mut out)?;
-        print(&for_terminal(terminal, out))
-    }
-
-    fn print(&self, out: Vec<u8>) -> Result<(), Error> {
-        // A table has its own control characters.
-        let terminal = self.terminal.filter(|_| !matches!(self.format, Format::Table | Format::Wide));
-        print(&for_terminal(terminal, out))
+        print(&choice.one(record, Terminal::stdout())?)
     }
 }
 
@@ -149,20 +177,18 @@ impl Choice {
         })
     }
 
-    fn one(&self, record: &DynamicMessage, terminal: Option<Terminal>, out: &mut Vec<u8>) -> Result<(), Error> {
+    fn one(&self, record: &DynamicMessage, terminal: Option<Terminal>) -> Result<Vec<u8>, Error> {
         let (fields, columns) = self.fields(&record.descriptor())?;
-        let row = Record { fields: &fields, message: record };
+        let rows = std::slice::from_ref(record);
+        let mut out = Vec::new();
         match self.output {
-            Format::Table | Format::Wide => record::write(&columns, record, terminal, out),
-            Format::Json => serde_json::to_writer_pretty(&mut *out, &row).map_err(io::Error::from),
-            Format::Ndjson => serde_json::to_writer(&mut *out, &row).map_err(io::Error::from),
-            Format::Csv => Csv::new(columns).rows(std::slice::from_ref(record), out),
+            Format::Table | Format::Wide => record::write(&columns, record, terminal, &mut out),
+            Format::Json => json::write_pretty(&Record { fields: &fields, message: record }, &mut out),
+            Format::Ndjson => Lines { fields }.rows(rows, &mut out),
+            Format::Csv => Csv::new(columns).rows(rows, &mut out),
         }
         .map_err(Error::Stdout)?;
-        if let Format::Json | Format::Ndjson = self.output {
-            out.push(b'\n');
-        }
-        Ok(())
+        Ok(self.output.harmless(out, terminal))
     }
 
     /// The chosen fields and columns, or all.
@@ -189,11 +215,6 @@ trait Layout {
     fn finish(&mut self, _members: &Map<String, Value>, _out: &mut Vec<u8>) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// On a terminal: without characters that could control it.
-fn for_terminal(terminal: Option<Terminal>, out: Vec<u8>) -> Vec<u8> {
-    if terminal.is_some() { shown(&String::from_utf8_lossy(&out)).into_owned().into_bytes() } else { out }
 }
 
 /// The fields of a message in JSON.

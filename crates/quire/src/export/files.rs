@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{Cause, Checkpoint, ExportError, RUN_AGAIN};
 use crate::error::Error;
 
-/// How often a checkpoint is saved. A second of work is lost at most when the process is killed.
+/// How often a checkpoint is saved. When the process is killed, the work since the last one is done again.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What to do with files that exist.
@@ -121,10 +121,11 @@ impl Files {
     pub(super) fn finish(&self) -> Result<(), Cause> {
         let write = |path: &Path, source| Cause::Write { path: path.to_owned(), source };
         self.file.sync_all().map_err(|source| write(&self.partial, source))?;
+        // First, because a checkpoint without its rows could not be resumed.
+        remove(&self.checkpoint).map_err(|source| write(&self.checkpoint, source))?;
         fs::rename(&self.partial, &self.path).map_err(|source| write(&self.path, source))?;
-        let removed = remove(&self.checkpoint);
-        if let Err(error) = removed.and_then(|()| File::open(directory(&self.path))?.sync_all()) {
-            tracing::warn!(%error, "{} is complete, but its checkpoint may be left", self.path.display());
+        if let Err(error) = File::open(directory(&self.path)).and_then(|directory| directory.sync_all()) {
+            tracing::warn!(%error, "{} is complete, but a crash of the machine now can undo that", self.path.display());
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Rows as JSON.
 
-use std::fmt::Display;
+use std::{fmt::Display, io};
 
 use base64::{display::Base64Display, prelude::BASE64_STANDARD};
 use prost_reflect::{DynamicMessage, MapKey, Value};
@@ -126,13 +126,20 @@ fn seconds_and_nanos(message: &DynamicMessage) -> (i64, i32) {
     (seconds.unwrap_or_default(), nanos.unwrap_or_default())
 }
 
+/// Writes a record for people.
+pub(super) fn write_pretty(record: &Record<'_>, out: &mut Vec<u8>) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, record)?;
+    out.push(b'\n');
+    Ok(())
+}
+
 /// A row on each line.
 pub(super) struct Lines {
     pub(super) fields: Vec<Field>,
 }
 
 impl Layout for Lines {
-    fn rows(&mut self, rows: &[DynamicMessage], out: &mut Vec<u8>) -> std::io::Result<()> {
+    fn rows(&mut self, rows: &[DynamicMessage], out: &mut Vec<u8>) -> io::Result<()> {
         for message in rows {
             serde_json::to_writer(&mut *out, &Record { fields: &self.fields, message })?;
             out.push(b'\n');
@@ -153,7 +160,7 @@ impl Document {
         Self { fields, rows_name: rows_name.to_owned(), is_begun: false }
     }
 
-    fn begin(&self, out: &mut Vec<u8>) -> std::io::Result<()> {
+    fn begin(&self, out: &mut Vec<u8>) -> io::Result<()> {
         out.extend_from_slice(b"{\n  ");
         serde_json::to_writer(&mut *out, &self.rows_name)?;
         out.extend_from_slice(b": [");
@@ -162,7 +169,7 @@ impl Document {
 }
 
 impl Layout for Document {
-    fn rows(&mut self, rows: &[DynamicMessage], out: &mut Vec<u8>) -> std::io::Result<()> {
+    fn rows(&mut self, rows: &[DynamicMessage], out: &mut Vec<u8>) -> io::Result<()> {
         for message in rows {
             if self.is_begun {
                 out.push(b',');
@@ -176,7 +183,7 @@ impl Layout for Document {
         Ok(())
     }
 
-    fn finish(&mut self, members: &Map<String, serde_json::Value>, out: &mut Vec<u8>) -> std::io::Result<()> {
+    fn finish(&mut self, members: &Map<String, serde_json::Value>, out: &mut Vec<u8>) -> io::Result<()> {
         if self.is_begun {
             out.extend_from_slice(b"\n  ");
         } else {

@@ -7,14 +7,12 @@ use pagination::{
 };
 use platform::{Import, Service};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, SerializeOptions, Value};
-use quire_proto::pagination::v1::EncodedPage;
+use quire_proto::{pagination::v1::EncodedPage, resources::is_output_only};
 use tonic::{Status, codegen::http::uri::PathAndQuery};
 
 use super::{call, describe, method, path, rows};
 use crate::error::Error;
 
-/// Marks the fields that the service sets and a copy omits.
-const OUTPUT_ONLY: &str = "resources.v1.output_only";
 /// How the bool fields of a list's request begin that ask for more in each row.
 const WITH: &str = "with_";
 
@@ -59,7 +57,7 @@ impl Listing {
         let (_, line) = rows(&method(&described, import.batch_method)?.input())?;
         let (rows, row) = rows(&list.output())?;
         let parts = parts(&row, &line);
-        if parts.is_empty() {
+        if !parts.iter().any(|part| part.from.is_none()) {
             return Err(Error::Descriptors(format!("{} does not hold {}", line.full_name(), row.full_name())));
         }
         let page = list.input().get_field_by_name("page");
@@ -99,22 +97,22 @@ impl Listing {
         Ok(())
     }
 
-    /// What a line does not carry, as text for people.
-    pub(crate) fn not_carried(&self) -> String {
-        let mut sentences = Vec::new();
-        let names =
-            |fields: &[FieldDescriptor]| fields.iter().map(FieldDescriptor::name).collect::<Vec<_>>().join(", ");
-        for Part { from, to, omitted } in self.parts.iter().rev() {
+    /// What a line does not hold, in sentences for people.
+    pub(crate) fn not_exported(&self) -> String {
+        let mut names = Vec::new();
+        let mut sentences = vec![String::new()];
+        for Part { from, to, omitted } in &self.parts {
             match (from, to) {
-                (Some(from), Some(to)) => sentences.push(format!("`{}` is exported as `{}`", from.name(), to.name())),
-                (None, _) | (_, None) => {
-                    let read: Vec<_> = self.parts.iter().filter_map(|part| part.from.clone()).collect();
-                    let omitted: Vec<_> = omitted.iter().filter(|field| !read.contains(field)).cloned().collect();
-                    sentences.push(format!("Not exported, because the service sets them: {}", names(&omitted)));
-                }
+                (Some(from), Some(to)) => sentences.push(format!(
+                    "A copy begins with `{}` as its `{}`; earlier ones are not exported",
+                    from.name(),
+                    to.name()
+                )),
+                (None, _) | (_, None) => names.extend(omitted.iter().map(FieldDescriptor::name)),
             }
         }
-        sentences.join(". ")
+        names.retain(|name| !self.parts.iter().any(|part| part.from.as_ref().is_some_and(|from| from.name() == *name)));
+        format!("What the service sets is not exported: {}{}", names.join(", "), sentences.join(". "))
     }
 }
 
@@ -172,6 +170,5 @@ fn parts(row: &MessageDescriptor, line: &MessageDescriptor) -> Vec<Part> {
 }
 
 fn output_only(message: &MessageDescriptor) -> Vec<FieldDescriptor> {
-    let Some(option) = message.parent_pool().get_extension_by_name(OUTPUT_ONLY) else { return Vec::new() };
-    message.fields().filter(|field| field.options().get_extension(&option).as_bool() == Some(true)).collect()
+    message.fields().filter(is_output_only).collect()
 }
