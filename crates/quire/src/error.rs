@@ -84,6 +84,12 @@ pub(crate) enum Error {
     Tls(#[from] rustls::Error),
     #[error("the server refused the call: {code}: {message}")]
     Refused { code: tonic::Code, message: String },
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Walk(String),
     #[error("cannot record metrics: {0}")]
     Metrics(String),
     #[error("the messages' descriptors cannot be read: {0}")]
@@ -120,7 +126,7 @@ impl Error {
         if let Self::Interrupted(signal) = self {
             return u8::try_from(128 + *signal as i32).unwrap_or(1);
         }
-        let is_usage = matches!(self, Self::Column { .. });
+        let is_usage = matches!(self, Self::Column { .. } | Self::Usage(_));
         if is_usage { 2 } else { (!self.is_closed_pipe()).into() }
     }
 

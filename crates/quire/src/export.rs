@@ -130,7 +130,7 @@ fn retry() -> Retry {
 }
 
 /// Shown only on a terminal, until it is dropped.
-fn progress(rows: u64, names: &'static str) -> ProgressBar {
+pub(crate) fn progress(rows: u64, names: &'static str) -> ProgressBar {
     let progress =
         ProgressBar::no_length().with_position(rows).with_message(names).with_finish(ProgressFinish::AndClear);
     let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} {msg} {eta}");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{
-    ArgMatches, Args, Command, FromArgMatches, Subcommand,
+    ArgMatches, Args, Command, FromArgMatches,
     error::{Error, ErrorKind},
 };
 use platform::Service;
@@ -60,6 +60,22 @@ pub(crate) struct ExportArguments {
 }
 
 impl Transfer {
+    /// Reads the arguments of the command `verb` of a resource.
+    pub(crate) fn new(noun: &str, verb: &str, matches: &ArgMatches) -> Result<Self, Error> {
+        let (service, import) = find(noun).ok_or_else(|| Error::new(ErrorKind::MissingSubcommand))?;
+        let action = if verb == EXPORT {
+            let arguments = ExportArguments::from_arg_matches(matches)?;
+            if arguments.resume && arguments.file == Path::new("-") {
+                let message = "an export to standard output cannot be resumed";
+                return Err(Error::raw(ErrorKind::ArgumentConflict, message));
+            }
+            Action::Export(arguments)
+        } else {
+            Action::Import(ImportArguments::from_arg_matches(matches)?)
+        };
+        Ok(Self { service, import, action })
+    }
+
     pub(crate) async fn run(self) -> Result<(), crate::error::Error> {
         match self.action {
             Action::Import(arguments) => import::import(self.service, self.import, arguments).await,
@@ -73,38 +89,17 @@ impl Transfer {
     }
 }
 
-fn imports() -> impl Iterator<Item = (&'static Service, &'static platform::Import)> {
-    SERVICES.iter().flat_map(|service| service.imports.iter().map(|import| (*service, import)))
+/// Adds the commands of a resource, if it can be imported.
+pub(crate) fn augment(command: Command) -> Command {
+    let Some((about_import, about_export)) = about(command.get_name()) else { return command };
+    command
+        .subcommand(ImportArguments::augment_args(Command::new(IMPORT)).about(about_import))
+        .subcommand(ExportArguments::augment_args(Command::new(EXPORT)).about(about_export))
 }
 
 fn find(noun: &str) -> Option<(&'static Service, &'static platform::Import)> {
-    imports().find(|(_, import)| import.noun == noun)
-}
-
-impl Subcommand for Transfer {
-    fn augment_subcommands(command: Command) -> Command {
-        command.subcommands(imports().map(|(_, import)| {
-            Command::new(import.noun)
-                .about(format!("Work with the {} of a running server", import.records))
-                .subcommand_required(true)
-                .arg_required_else_help(true)
-                // Deferred, so that the descriptors are decoded only for this command.
-                .defer(|command| {
-                    let (about_import, about_export) = about(command.get_name()).unwrap_or_default();
-                    command
-                        .subcommand(ImportArguments::augment_args(Command::new(IMPORT)).about(about_import))
-                        .subcommand(ExportArguments::augment_args(Command::new(EXPORT)).about(about_export))
-                })
-        }))
-    }
-
-    fn augment_subcommands_for_update(command: Command) -> Command {
-        Self::augment_subcommands(command)
-    }
-
-    fn has_subcommand(name: &str) -> bool {
-        find(name).is_some()
-    }
+    let mut imports = SERVICES.iter().flat_map(|service| service.imports.iter().map(|import| (*service, import)));
+    imports.find(|(_, import)| import.noun == noun)
 }
 
 /// What import and export do.
@@ -123,29 +118,4 @@ fn about(noun: &str) -> Option<(String, String)> {
         listing.not_exported()
     );
     Some((about_import, about_export))
-}
-
-impl FromArgMatches for Transfer {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-        let missing = || Error::new(ErrorKind::MissingSubcommand);
-        let (noun, matches) = matches.subcommand().ok_or_else(missing)?;
-        let (service, import) = find(noun).ok_or_else(missing)?;
-        let action = match matches.subcommand().ok_or_else(missing)? {
-            (EXPORT, matches) => {
-                let arguments = ExportArguments::from_arg_matches(matches)?;
-                if arguments.resume && arguments.file == Path::new("-") {
-                    let message = "an export to standard output cannot be resumed";
-                    return Err(Error::raw(ErrorKind::ArgumentConflict, message));
-                }
-                Action::Export(arguments)
-            }
-            (_, matches) => Action::Import(ImportArguments::from_arg_matches(matches)?),
-        };
-        Ok(Self { service, import, action })
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
 }

@@ -28,6 +28,7 @@ mod process;
 mod protocol;
 mod records;
 mod reflection;
+mod resources;
 mod sample;
 mod serve;
 mod services;
@@ -60,7 +61,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Error> {
     process::remove_ineffective_variables()?;
-    let arguments = Arguments::try_parse().map_err(explain).unwrap_or_else(|error| error.exit());
+    let arguments = Arguments::try_parse()
+        .map_err(|error| resources::name_flags(explain(error)))
+        .unwrap_or_else(|error| error.exit());
     if arguments.command.uses_private_postgres() {
         process::remove_postgres_variables()?;
     }
@@ -86,8 +89,7 @@ async fn execute(Arguments { command, log }: Arguments) -> Result<(), Error> {
     let done = match command {
         Command::Serve(serve) => serve::serve(*serve).await,
         Command::Migrate(migrate) => database::migrate(migrate).await,
-        Command::Transfer(transfer) => transfer.run().await,
-        Command::Keys(keys) => keys::run(keys).await,
+        Command::Resource(resource) => resource.run().await,
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(dir.as_deref()),
     };

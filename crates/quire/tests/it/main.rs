@@ -22,6 +22,7 @@ mod import;
 mod interrupts;
 mod keys;
 mod limits;
+mod lists;
 mod malformed;
 mod manual;
 mod output;
