@@ -123,12 +123,11 @@ impl Error {
     /// line does; for an interrupt 128 and the number of the signal, as shells report it; 0 if nobody reads standard output
     /// any more.
     pub(crate) fn exit_status(&self) -> u8 {
-        match self {
-            Self::Column { .. } | Self::Usage(_) => 2,
-            Self::Interrupted(signal) => u8::try_from(128 + *signal as i32).unwrap_or(1),
-            _ if self.is_closed_pipe() => 0,
-            _ => 1,
+        if let Self::Interrupted(signal) = self {
+            return u8::try_from(128 + *signal as i32).unwrap_or(1);
         }
+        let is_usage = matches!(self, Self::Column { .. } | Self::Usage(_));
+        if is_usage { 2 } else { (!self.is_closed_pipe()).into() }
     }
 
     /// Whether the reader of standard output has gone, as in `quire jobs list | head -1`.

@@ -14,7 +14,8 @@ use quire_proto::{
         job_service_client::JobServiceClient,
     },
     prompts::v1::{
-        AssignLabelRequest, BatchCreatePromptsRequest, CreatePromptVersionRequest, PromptVersion, prompt_service_client::PromptServiceClient,
+        AssignLabelRequest, BatchCreatePromptsRequest, CreatePromptVersionRequest, PromptVersion,
+        prompt_service_client::PromptServiceClient,
     },
 };
 use serde_json::Value;

@@ -25,6 +25,7 @@ mod limits;
 mod lists;
 mod malformed;
 mod manual;
+mod output;
 mod reflection;
 mod refusals;
 mod registration;
