@@ -166,12 +166,11 @@ fn resources() -> Vec<Resource> {
 
 /// A value that a filter accepts.
 fn value(field: &Field) -> String {
-    match field.descriptor.kind() {
-        Kind::Bool => "false".to_owned(),
-        Kind::Enum(_) => field.words().unwrap().join(",").split(',').next().unwrap().to_ascii_uppercase(),
-        Kind::Message(_) => "24h".to_owned(),
-        _ if field.descriptor.name() == "order_by" => String::new(),
-        _ => NOBODY.to_owned(),
+    match field.descriptor.name() {
+        "order_by" => String::new(),
+        _ if field.is_time() => "24h".to_owned(),
+        _ if matches!(field.descriptor.kind(), Kind::Bool) => "false".to_owned(),
+        _ => field.words().map_or_else(|| NOBODY.to_owned(), |words| words[0].to_ascii_uppercase()),
     }
 }
 
