@@ -43,7 +43,7 @@ pub(crate) enum Command {
     /// Migrate a database; `serve` does this too when it starts
     Migrate(Migrate),
     #[command(flatten)]
-    Resource(Resource),
+    Resource(Box<Resource>),
     /// Print a script that completes this program's commands and flags in a shell
     Completions {
         /// The shell
@@ -70,8 +70,8 @@ impl Command {
     pub(crate) fn uses_private_postgres(&self) -> bool {
         match self {
             Self::Serve(serve) => serve.database.is_private(),
-            Self::Resource(Resource::Keys(Keys::Bootstrap(bootstrap))) => bootstrap.database.is_private(),
-            Self::Migrate(_) | Self::Resource(_) | Self::Completions { .. } | Self::Man { .. } => false,
+            Self::Resource(resource) => resource.uses_private_postgres(),
+            Self::Migrate(_) | Self::Completions { .. } | Self::Man { .. } => false,
         }
     }
 }
@@ -193,7 +193,7 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    fn is_private(&self) -> bool {
+    pub(crate) fn is_private(&self) -> bool {
         self.database_url.is_none()
     }
 }
