@@ -1,4 +1,5 @@
 mod audit;
+mod exporter;
 mod limits;
 mod otlp;
 mod retention;
@@ -12,7 +13,7 @@ use clap::{
 use pagination::TokenVersion;
 use platform::{DEFAULT_WORKSPACE, Service};
 
-pub(crate) use self::{audit::AuditLog, limits::Limits, otlp::Otlp, retention::Retention};
+pub(crate) use self::{audit::AuditLog, exporter::Exporter, limits::Limits, otlp::Otlp, retention::Retention};
 use crate::{imports::Import, services::SERVICES};
 
 /// gRPC services over Postgres; all their lists are paged the same way.
@@ -39,15 +40,26 @@ pub(crate) enum Command {
     /// Create, list and revoke API keys
     #[command(subcommand)]
     Keys(Keys),
+    /// Serve Prometheus metrics of a server's jobs, which are read from the server when Prometheus scrapes them
+    Exporter(Box<Exporter>),
 }
 
 impl Command {
+    /// Where the spans of the command go. Most commands have none.
+    pub(crate) fn otlp(&self) -> Option<&Otlp> {
+        match self {
+            Self::Serve(serve) => Some(&serve.otlp),
+            Self::Exporter(exporter) => Some(&exporter.otlp),
+            Self::Migrate(_) | Self::Import(_) | Self::Keys(_) => None,
+        }
+    }
+
     /// Whether the command starts a private Postgres, or uses the one of a running server.
     pub(crate) fn uses_private_postgres(&self) -> bool {
         match self {
             Self::Serve(serve) => serve.database.is_private(),
             Self::Keys(Keys::Bootstrap(bootstrap)) => bootstrap.database.is_private(),
-            Self::Migrate(_) | Self::Import(_) | Self::Keys(_) => false,
+            Self::Migrate(_) | Self::Import(_) | Self::Keys(_) | Self::Exporter(_) => false,
         }
     }
 }
@@ -191,7 +203,7 @@ pub(crate) struct Tls {
 }
 
 /// Which server to call, and as whom.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Connect {
     /// The server
     #[arg(long, env = "QUIRE_SERVER", default_value = "http://127.0.0.1:50051")]

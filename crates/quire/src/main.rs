@@ -11,6 +11,7 @@ mod connect;
 mod database;
 mod deadline;
 mod error;
+mod exporter;
 mod files;
 mod gate;
 mod import;
@@ -72,13 +73,13 @@ fn explain(error: clap::Error) -> clap::Error {
 
 #[tokio::main]
 async fn execute(Arguments { command, log }: Arguments) -> Result<(), Error> {
-    let otlp = if let Command::Serve(serve) = &command { Some(&serve.otlp) } else { None };
-    let export = telemetry::start(&log, otlp)?;
+    let export = telemetry::start(&log, command.otlp())?;
     let done = match command {
         Command::Serve(serve) => serve::serve(*serve).await,
         Command::Migrate(migrate) => database::migrate(migrate).await,
         Command::Import(import) => import::import(import).await,
         Command::Keys(keys) => keys::run(keys).await,
+        Command::Exporter(exporter) => exporter::run(*exporter).await,
     };
     if let Some(export) = export {
         export.stop().await;
