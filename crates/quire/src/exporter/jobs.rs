@@ -85,7 +85,7 @@ impl Source for Jobs {
             gauges(name, help, groups.iter().map(|(labels, totals)| (labels.clone(), value(totals))).collect())
         };
         let families = [
-            metric("quire_jobs_window_jobs", "Over the window: jobs that have ended.", |totals| totals.jobs),
+            metric("quire_jobs_window_ended_jobs", "Over the window: jobs that have ended.", |totals| totals.jobs),
             metric("quire_jobs_window_bytes", "Over the window: bytes that ended jobs have processed.", |totals| {
                 totals.bytes
             }),

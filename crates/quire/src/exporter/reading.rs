@@ -72,6 +72,10 @@ pub(super) async fn read<S: Source>(
         span.record(S::ROWS, rows);
         progress.pages += 1;
         progress.rows += rows;
+        // The last page. Asking for another would make a span without a call.
+        if page.page.next_page_token.is_empty() {
+            break;
+        }
     }
     Ok(sums.families())
 }

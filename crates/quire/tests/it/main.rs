@@ -30,6 +30,7 @@ mod crowds;
 mod deadline;
 mod deadlines;
 mod environment;
+mod exporter;
 mod faults;
 mod fleet;
 mod import;
