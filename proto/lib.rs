@@ -14,6 +14,8 @@ mod list;
 #[cfg(feature = "services")]
 pub mod requests;
 #[cfg(feature = "services")]
+pub mod resources;
+#[cfg(feature = "services")]
 mod workspace;
 
 #[allow(missing_docs, clippy::all, reason = "generated from the protos")]

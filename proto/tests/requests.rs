@@ -223,9 +223,9 @@ fn the_maximum_size_of_a_request_follows_from_its_fields() {
     UpdateMemory 650 KiB
     RecallMemories 288 KiB
     RecordUsage 16384 KiB
-    CreatePrompt 1674 KiB
+    CreatePrompt 3212 KiB
     BatchCreatePrompts 16384 KiB
-    UpdatePrompt 393 KiB
+    UpdatePrompt 1931 KiB
     CreatePromptVersion 1537 KiB
     RegisterAgent 142 KiB
     BatchRegisterAgents 16384 KiB

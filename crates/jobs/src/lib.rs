@@ -34,6 +34,7 @@ pub static SERVICE: Service = Service {
         records: "jobs",
         batch_method: "BatchCreateJobs",
         list_method: "ListJobs",
+        order: "id",
         samples: include_str!("../samples/jobs.ndjson"),
     }],
 };

@@ -34,6 +34,7 @@ pub static SERVICE: Service = Service {
         records: "memories",
         batch_method: "BatchStoreMemories",
         list_method: "ListMemories",
+        order: "id",
         samples: include_str!("../samples/memories.ndjson"),
     }],
 };

@@ -26,6 +26,7 @@ pub static SERVICE: Service = Service {
         records: "usage records",
         batch_method: "RecordUsage",
         list_method: "ListUsage",
+        order: "request_id",
         samples: include_str!("../samples/usage.ndjson"),
     }],
 };

@@ -69,6 +69,8 @@ pub struct Import {
     pub batch_method: &'static str,
     /// The method that lists the records, as in `ListUsage`. Samples are loaded only if it returns no records.
     pub list_method: &'static str,
+    /// The order of the list that an export follows. Its key identifies a record, and an imported copy has the same one.
+    pub order: &'static str,
     /// The samples, one on each line: at most as many as one call accepts.
     pub samples: &'static str,
 }

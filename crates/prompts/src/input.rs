@@ -152,6 +152,7 @@ fn read(
         etag: etag.to_string(),
         create_time: Some(timestamp(create_time)),
         update_time: Some(timestamp(create_time)),
+        latest: None,
         ..prompt
     };
     NewPrompt { path, is_id_given, id, etag, create_time, prompt, version }

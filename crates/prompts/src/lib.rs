@@ -5,7 +5,7 @@ mod lists;
 
 use database::Database;
 use keyset::{CatalogueError, List};
-pub use lists::{DEPLOYMENTS, LABELS, PROMPT, PROMPTS, VERSIONS, version_fields};
+pub use lists::{DEPLOYMENTS, LABELS, PROMPT, PROMPTS, PROMPTS_WITH_LATEST_VERSION, VERSIONS, version_fields};
 use platform::{
     Caller, Error, Existing, Import, MAX_REQUEST_BYTES, Opened, Platform, Resource, Resources, Service, create,
     parse_id,
@@ -41,6 +41,7 @@ pub static SERVICE: Service = Service {
         records: "prompts",
         batch_method: "BatchCreatePrompts",
         list_method: "ListPrompts",
+        order: "id",
         samples: include_str!("../samples/prompts.ndjson"),
     }],
 };
@@ -51,6 +52,7 @@ pub struct Prompts {
     platform: Platform,
     database: Database,
     prompts: Resources<Prompt>,
+    with_latest_version: List,
     versions: List,
     labels: List,
     deployments: List,
@@ -67,6 +69,7 @@ impl Prompts {
             platform: platform.clone(),
             database: platform.database.clone(),
             prompts: Resources::open(platform, &PROMPT).await?,
+            with_latest_version: platform.paging.open(&PROMPTS_WITH_LATEST_VERSION).await?,
             versions: platform.paging.open(&VERSIONS).await?,
             labels: platform.paging.open(&LABELS).await?,
             deployments: platform.paging.open(&DEPLOYMENTS).await?,
@@ -113,9 +116,8 @@ impl PromptService for Prompts {
     async fn list_prompts(&self, request: Request<ListPromptsRequest>) -> Answer<EncodedPage> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
-        let page = self
-            .prompts
-            .list
+        let list = if request.with_latest_version { &self.with_latest_version } else { &self.prompts.list };
+        let page = list
             .page(request.page, &request.order_by)
             .scope(caller.workspace)
             .filter("surface", request.surface)

@@ -7,5 +7,5 @@ pub(crate) mod versions;
 
 pub use deployments::DEPLOYMENTS;
 pub use labels::LABELS;
-pub use prompts::{PROMPT, PROMPTS};
+pub use prompts::{PROMPT, PROMPTS, PROMPTS_WITH_LATEST_VERSION};
 pub use versions::{VERSIONS, version_fields};

@@ -10,15 +10,23 @@ use clap::{
     Args, Parser, Subcommand, ValueEnum,
     builder::{BoolishValueParser, PossibleValuesParser},
 };
+use clap_complete::Shell;
 use pagination::TokenVersion;
 use platform::{DEFAULT_WORKSPACE, Service};
 
 pub(crate) use self::{audit::AuditLog, exporter::Exporter, limits::Limits, otlp::Otlp, retention::Retention};
 use crate::{imports::Import, services::SERVICES};
 
+const EXIT_STATUSES: &str = "\
+Exit status:
+  0    done, also when a signal has stopped a server
+  1    failed, with the reason on standard error
+  2    the command line is not valid
+  130  interrupted by SIGINT (143 by SIGTERM)";
+
 /// gRPC services over Postgres; all their lists are paged the same way.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true)]
+#[command(version, propagate_version = true, after_long_help = EXIT_STATUSES)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -42,16 +50,33 @@ pub(crate) enum Command {
     Keys(Keys),
     /// Serve Prometheus metrics of a server's jobs, which are read from the server when Prometheus scrapes them
     Exporter(Box<Exporter>),
+    /// Print a script that completes this program's commands and flags in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page of the program, or write the pages of all commands to a directory
+    Man {
+        /// The directory, which is created if it does not exist. Pages in it are replaced
+        dir: Option<PathBuf>,
+    },
 }
 
 impl Command {
-    /// Where the spans of the command go. Most commands have none.
+    /// Where the spans of the command go. Only commands that serve have any.
     pub(crate) fn otlp(&self) -> Option<&Otlp> {
-        match self {
-            Self::Serve(serve) => Some(&serve.otlp),
-            Self::Exporter(exporter) => Some(&exporter.otlp),
-            Self::Migrate(_) | Self::Import(_) | Self::Keys(_) => None,
+        if let Self::Serve(serve) = self {
+            Some(&serve.otlp)
+        } else if let Self::Exporter(exporter) = self {
+            Some(&exporter.otlp)
+        } else {
+            None
         }
+    }
+
+    /// Whether the command itself handles SIGINT and SIGTERM, which otherwise end it at once.
+    pub(crate) fn handles_interrupts(&self) -> bool {
+        matches!(self, Self::Serve(_) | Self::Exporter(_))
     }
 
     /// Whether the command starts a private Postgres, or uses the one of a running server.
@@ -59,7 +84,12 @@ impl Command {
         match self {
             Self::Serve(serve) => serve.database.is_private(),
             Self::Keys(Keys::Bootstrap(bootstrap)) => bootstrap.database.is_private(),
-            Self::Migrate(_) | Self::Import(_) | Self::Keys(_) | Self::Exporter(_) => false,
+            Self::Migrate(_)
+            | Self::Import(_)
+            | Self::Keys(_)
+            | Self::Exporter(_)
+            | Self::Completions { .. }
+            | Self::Man { .. } => false,
         }
     }
 }

@@ -2,11 +2,12 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 use database::MigrationError;
 use keyset::CatalogueError;
+use nix::sys::signal::Signal;
 use tokio_rustls::rustls;
 
 use crate::certificates::FileError;
 
-/// Why the program ends with exit code 1: one line that says what to do.
+/// Why the program fails: one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(
@@ -105,4 +106,29 @@ pub(crate) enum Error {
     Thread(io::Error),
     #[error("a task failed: {0}")]
     Task(#[from] tokio::task::JoinError),
+    #[error("cannot write to standard output: {0}")]
+    Stdout(io::Error),
+    #[error("--columns: there is no column {name:?}; choose from {columns}")]
+    Column { name: String, columns: String },
+    #[error("interrupted by {0}")]
+    Interrupted(Signal),
+}
+
+impl Error {
+    /// The exit status of the program: 1, or 2 for an argument that only its command can check, as the parser of the command
+    /// line does; for an interrupt 128 and the number of the signal, as shells report it; 0 if nobody reads standard output
+    /// any more.
+    pub(crate) fn exit_status(&self) -> u8 {
+        match self {
+            Self::Column { .. } => 2,
+            Self::Interrupted(signal) => u8::try_from(128 + *signal as i32).unwrap_or(1),
+            _ if self.is_closed_pipe() => 0,
+            _ => 1,
+        }
+    }
+
+    /// Whether the reader of standard output has gone, as in `quire jobs list | head -1`.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
 }

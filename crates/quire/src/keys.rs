@@ -1,6 +1,6 @@
 //! `quire keys`.
 
-use std::{collections::BTreeSet, io, io::Write, path::Path};
+use std::collections::BTreeSet;
 
 use ::database::DatabaseClock;
 use access::is_workspace;
@@ -19,6 +19,7 @@ use crate::{
     arguments::{Bootstrap, CreateKey, Keys, ListKeys, RevokeKey},
     database::{self, Reached},
     error::Error,
+    output,
     services::methods,
 };
 
@@ -113,7 +114,7 @@ fn show_new(CreateApiKeyResponse { api_key, secret }: CreateApiKeyResponse) -> R
 
 /// Prints a line to standard output.
 fn print(line: &str) -> Result<(), Error> {
-    writeln!(io::stdout(), "{line}").map_err(|source| Error::File { path: Path::new("-").to_owned(), source })
+    output::print(format!("{line}\n").as_bytes())
 }
 
 /// Without characters that control the terminal.

@@ -18,9 +18,11 @@ mod import;
 mod imports;
 mod keys;
 mod listener;
+mod manual;
 mod measure;
 mod message;
 mod open_files;
+mod output;
 mod private;
 mod process;
 mod protocol;
@@ -32,6 +34,7 @@ mod services;
 mod signals;
 mod stream_age;
 mod telemetry;
+mod terminal;
 mod tls;
 
 use std::process::ExitCode;
@@ -47,9 +50,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let done = if process::is_first() { process::supervise() } else { run().map(|()| ExitCode::SUCCESS) };
     done.unwrap_or_else(|error| {
-        // One line, even if the cause has several.
-        eprintln!("quire: {}", error.to_string().replace('\n', " "));
-        ExitCode::FAILURE
+        if !error.is_closed_pipe() {
+            // One line, even if the cause has several.
+            eprintln!("quire: {}", error.to_string().replace('\n', " "));
+        }
+        ExitCode::from(error.exit_status())
     })
 }
 
@@ -74,12 +79,17 @@ fn explain(error: clap::Error) -> clap::Error {
 #[tokio::main]
 async fn execute(Arguments { command, log }: Arguments) -> Result<(), Error> {
     let export = telemetry::start(&log, command.otlp())?;
+    if !command.handles_interrupts() {
+        signals::end_when_interrupted()?;
+    }
     let done = match command {
         Command::Serve(serve) => serve::serve(*serve).await,
         Command::Migrate(migrate) => database::migrate(migrate).await,
         Command::Import(import) => import::import(import).await,
         Command::Keys(keys) => keys::run(keys).await,
         Command::Exporter(exporter) => exporter::run(*exporter).await,
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { dir } => manual::pages(dir.as_deref()),
     };
     if let Some(export) = export {
         export.stop().await;

@@ -43,6 +43,7 @@ pub static SERVICE: Service = Service {
         records: "agents",
         batch_method: "BatchRegisterAgents",
         list_method: "ListAgents",
+        order: "id",
         samples: include_str!("../samples/agents.ndjson"),
     }],
 };

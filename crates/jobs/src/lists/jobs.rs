@@ -45,6 +45,7 @@ pub static JOBS: Listing = Listing {
             keys: &[desc("priority"), asc("create_time"), asc("id")],
             indexed: &[],
         },
+        Order { name: "id", keys: &[asc("id")], indexed: &[] },
     ],
     weight: Some("octet_length(operation_data) + octet_length(error)"),
     counters: &[

@@ -43,6 +43,7 @@ pub static MEMORIES: Listing = Listing {
         Order { name: "create_time desc", keys: &[desc("create_time"), desc("id")], indexed: INDEXED },
         Order { name: "create_time", keys: &[asc("create_time"), asc("id")], indexed: INDEXED },
         Order { name: "update_time desc", keys: &[desc("update_time"), desc("id")], indexed: &[] },
+        Order { name: "id", keys: &[asc("id")], indexed: &[] },
     ],
     weight: Some(WEIGHT),
     ..Listing::DEFAULT

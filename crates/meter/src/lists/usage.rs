@@ -28,6 +28,7 @@ pub static USAGE: Listing = Listing {
     orders: &[
         Order { name: "occur_time desc", keys: &[desc("occur_time"), desc("id")], indexed: INDEXED },
         Order { name: "occur_time", keys: &[asc("occur_time"), asc("id")], indexed: INDEXED },
+        Order { name: "request_id", keys: &[asc("request_id")], indexed: &[] },
     ],
     ..Listing::DEFAULT
 };

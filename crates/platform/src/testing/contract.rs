@@ -27,6 +27,7 @@
 //! - `isolation`: the answers in a workspace do not depend on other workspaces.
 //! - `updates`: masks as in AIP-134, etags, and times that only move forward.
 //! - `batches`: all or nothing, 1 to 1,000 requests, no duplicates; existing records are refused or skipped.
+//! - `resources`: the fields that no creation reads are marked as output only.
 //! - `tokens`: each filter has an effect, and a page token opens only for its own query.
 #![expect(clippy::wildcard_enum_match_arm, reason = "the contract has no other types of values")]
 
@@ -41,6 +42,7 @@ mod overlaps;
 mod paths;
 mod reads;
 mod refusals;
+mod resources;
 mod run;
 mod tokens;
 mod updates;
@@ -63,6 +65,7 @@ pub struct Contract {
     unique: Vec<String>,
     required: Vec<String>,
     volatile: Vec<String>,
+    only_listed: Vec<String>,
     parameters: Vec<String>,
     texts: BTreeMap<String, RangeInclusive<usize>>,
     forms: BTreeMap<String, Form>,
@@ -88,6 +91,7 @@ impl Contract {
             unique: Vec::new(),
             required: Vec::new(),
             volatile: Vec::new(),
+            only_listed: Vec::new(),
             parameters: Vec::new(),
             texts: BTreeMap::new(),
             forms: BTreeMap::new(),
@@ -126,6 +130,12 @@ impl Contract {
     /// identical.
     pub fn volatile(mut self, field: &str) -> Self {
         self.volatile.push(field.to_owned());
+        self
+    }
+
+    /// Names a field that a list returns, and Get does not, as in `Prompt.latest`.
+    pub fn only_listed(mut self, field: &str) -> Self {
+        self.only_listed.push(field.to_owned());
         self
     }
 
@@ -169,6 +179,7 @@ impl Contract {
     pub async fn check(self) {
         let run = Run::new(&self).await;
         self.check_examples(&run);
+        self.check_output_only(&run);
         run.check_callers().await;
         run.check_isolation().await;
         for method in self.methods() {

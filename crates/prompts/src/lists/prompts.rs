@@ -5,7 +5,7 @@ use sqlx::Row;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::versions::NewVersion;
+use super::versions::{NewVersion, VERSIONS};
 use crate::Prompts;
 
 macro_rules! columns {
@@ -20,6 +20,7 @@ pub static PROMPTS: Listing = Listing {
     from: "prompts",
     message: "prompts.v1.Prompt",
     columns: columns!(),
+    unfilled: &["latest"],
     scope: &["workspace_id"],
     filters: &[
         Filter::equal("surface", "surface"),
@@ -31,8 +32,29 @@ pub static PROMPTS: Listing = Listing {
         Order { name: "create_time", keys: &[asc("create_time"), asc("id")], indexed: &[&["surface"]] },
         Order { name: "update_time desc", keys: &[desc("update_time"), desc("id")], indexed: &[] },
         Order { name: "name", keys: &[asc("name")], indexed: &[] },
+        Order { name: "id", keys: &[asc("id")], indexed: &[] },
     ],
     ..Listing::DEFAULT
+};
+
+/// The prompts of a workspace, each with its latest version.
+pub static PROMPTS_WITH_LATEST_VERSION: Listing = Listing {
+    name: "prompts.v1.PromptsWithLatestVersion",
+    from: "(
+        select prompts.*, latest.content, latest.model, latest.author, latest.variables, latest.content_hash,
+            latest.create_time as latest_create_time
+        from prompts left join prompt_versions as latest on latest.workspace_id = prompts.workspace_id
+            and latest.prompt_id = prompts.id and latest.version = prompts.latest_version
+    ) as prompts",
+    columns: concat!(
+        columns!(),
+        ", latest_version as \"latest.version\", content as \"latest.content\", model as \"latest.model\",
+        author as \"latest.author\", variables as \"latest.variables\", content_hash as \"latest.content_hash\",
+        latest_create_time as \"latest.create_time\""
+    ),
+    unfilled: &["latest.prompt_id"],
+    weight: VERSIONS.weight,
+    ..PROMPTS
 };
 
 /// The fields of prompts that callers write.

@@ -1,24 +1,31 @@
 //! Conformance tests of the service's lists.
-use keyset::conformance::Conformance;
+use keyset::{Listing, conformance::Conformance};
 use platform::testing;
-use prompts::{DEPLOYMENTS, LABELS, PROMPTS, VERSIONS};
+use prompts::{DEPLOYMENTS, LABELS, PROMPTS, PROMPTS_WITH_LATEST_VERSION, VERSIONS};
 use prompts::{PROMPT, version_fields};
 use quire_proto::prompts::v1::{Prompt, PromptVersion};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-#[tokio::test]
-async fn prompts_conform() {
-    let platform = testing::platform().await;
-    let list = platform.paging.open(&PROMPTS).await.unwrap();
-    let pool = &testing::pool(&platform);
-    let sql = "
+/// A prompt and its latest version.
+const SEED: &str = "
+    with inserted as (
         insert into prompts (workspace_id, id, name, surface, tags, metadata, latest_version, etag, create_time, update_time)
         select workspace, gen_random_uuid(), (case when n % $3 = 0 then 'rare/' else 'common/' end) || n,
             case when n % $3 = 0 then 'rare' else 'common' end,
             array[case when n % $3 = 0 then 'rare' else 'common' end], '{}', 1, gen_random_uuid(),
             timestamptz '2026-01-01' + n % 977 * interval '1 s', timestamptz '2026-01-01' + n % 31 * interval '1 s'
-        from generate_series($1, $2) as n, (values ('default'), ('other')) as workspaces (workspace)";
+        from generate_series($1, $2) as n, (values ('default'), ('other')) as workspaces (workspace)
+        returning workspace_id, id, name)
+    insert into prompt_versions (workspace_id, prompt_id, version, content, model, author, variables, content_hash,
+        create_time)
+    select workspace_id, id, 1, 'content of ' || name, 'model', 'author', '{name}', sha256(name::bytea), now()
+    from inserted";
+
+async fn conforms(listing: &'static Listing) {
+    let platform = testing::platform().await;
+    let list = platform.paging.open(listing).await.unwrap();
+    let pool = &testing::pool(&platform);
     Conformance::of(&list)
         .scope("default")
         .value("surface", "rare")
@@ -27,8 +34,18 @@ async fn prompts_conform() {
         .value("name_prefix", "common/1")
         .value("tag", "rare")
         .value("tag", "common")
-        .check(async |numbers| testing::insert(pool, sql, numbers).await)
+        .check(async |numbers| testing::insert(pool, SEED, numbers).await)
         .await;
+}
+
+#[tokio::test]
+async fn prompts_conform() {
+    conforms(&PROMPTS).await;
+}
+
+#[tokio::test]
+async fn prompts_with_their_latest_version_conform() {
+    conforms(&PROMPTS_WITH_LATEST_VERSION).await;
 }
 
 /// Inserts two prompts in each of two workspaces, for other rows to refer to.

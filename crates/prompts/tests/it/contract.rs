@@ -28,7 +28,10 @@ async fn every_method_fulfils_the_contract() {
         .example("CreatePrompt", CREATE)
         .example("BatchCreatePrompts", BATCH)
         .example("GetPrompt", ID)
-        .example("ListPrompts", r#"{"surface": "chat", "name_prefix": "support/", "tag": "support"}"#)
+        .example(
+            "ListPrompts",
+            r#"{"surface": "chat", "name_prefix": "support/", "tag": "support", "with_latest_version": true}"#,
+        )
         .example("CreatePromptVersion", &version("Hi {{name}}"))
         .example("GetPromptVersion", &of(r#", "version": 2"#))
         .example("ListPromptVersions", &of(""))
@@ -41,6 +44,8 @@ async fn every_method_fulfils_the_contract() {
         .example("UpdatePrompt", UPDATE)
         .example("ResolvePrompt", r#"{"name": "support/hello", "label": "production", "version": 2}"#)
         .example("DeletePrompt", ID)
+        .parameter("ListPromptsRequest.with_latest_version")
+        .only_listed("Prompt.latest")
         .unique("Prompt.id")
         .unique("Prompt.name")
         .text("Prompt.name", 1..=256)

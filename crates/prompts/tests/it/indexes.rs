@@ -49,7 +49,7 @@ async fn no_call_scans_a_table() {
     };
     let page = |more: &str| format!(r#"{{"page": {{"page_size": 10}}{more}}}"#);
     let page_of = |number| page(&format!(r#", "prompt_id": "{}""#, id(number)));
-    let orders = ["create_time desc", "create_time", "update_time desc", "name"];
+    let orders = ["create_time desc", "create_time", "update_time desc", "name", "id"];
     let mut pages: Vec<_> = orders.iter().map(|order| page(&format!(r#", "order_by": "{order}""#))).collect();
     pages.push(page(r#", "surface": "surface 1""#));
     let resolve = [
@@ -75,7 +75,9 @@ async fn no_call_scans_a_table() {
         ("BatchCreatePrompts", 400, vec![batch(5_001..5_101, false), batch(3_000..3_100, false)]),
         ("BatchCreatePrompts", 400, vec![batch(3_901..4_101, true)]),
         ("BatchCreatePrompts", 3_000, vec![batch(2_100..3_100, true)]),
-        ("ListPrompts", 110, pages),
+        ("ListPrompts", 132, pages),
+        // Each version is looked up by its key.
+        ("ListPrompts", 44, vec![page(r#", "order_by": "id", "with_latest_version": true"#)]),
         ("ListPromptVersions", 22, vec![page_of(1)]),
         ("ListLabels", 22, vec![page_of(1)]),
         ("ListDeployments", 22, vec![page("")]),

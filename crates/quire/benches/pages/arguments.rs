@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
-use crate::{controls::ControlKind, measure::Measurement};
+use crate::{controls::ControlKind, measure::Measurement, reader::Reader};
 
 /// The cost of a page of Quire, measured against Postgres itself.
 #[derive(Debug, Parser)]
@@ -42,6 +42,10 @@ pub(crate) struct Arguments {
     /// Show the statement of a page, and Postgres's plan for it
     #[arg(long)]
     pub(crate) verbose: bool,
+
+    /// Read a list instead of measuring anything
+    #[arg(long, hide = true)]
+    pub(crate) reader: Option<Reader>,
 
     /// `cargo bench` passes this to every benchmark
     #[arg(long, hide = true)]

@@ -3,11 +3,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Stdio,
 };
 
 use private_postgres::Settings;
 use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
+use tokio::process::Command;
 
 use crate::Result;
 
@@ -100,11 +102,24 @@ impl Database {
         self.server.process_id()
     }
 
-    /// The pgbench in the same directory as this Postgres.
-    pub(crate) fn pgbench(&self) -> Result<PathBuf> {
+    /// A program in the same directory as this Postgres.
+    pub(crate) fn program(&self, name: &str) -> Result<PathBuf> {
         let postgres = std::fs::read_link(format!("/proc/{}/exe", self.process_id()))?;
-        let pgbench = postgres.with_file_name("pgbench");
-        if pgbench.is_file() { Ok(pgbench) } else { Err(format!("there is no {}", pgbench.display()).into()) }
+        let program = postgres.with_file_name(name);
+        if program.is_file() { Ok(program) } else { Err(format!("there is no {}", program.display()).into()) }
+    }
+
+    /// psql, which runs this command.
+    pub(crate) fn psql(&self, sql: &str) -> Result<Command> {
+        let mut psql = Command::new(self.program("psql")?);
+        psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--command", sql])
+            .args(["--host".as_ref(), self.server.socket_dir().as_os_str()])
+            .args(["--port", &self.server.port().to_string()])
+            .args(["--username", self.server.user()])
+            .args(["--dbname", NAME])
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        Ok(psql)
     }
 
     pub(crate) fn stop(self) -> Result<()> {

@@ -49,6 +49,11 @@ pub(crate) fn workspaces(arguments: &Arguments) -> Vec<Workspace> {
     workspaces
 }
 
+/// The workspace with 100,000 ended jobs: one in twenty jobs is being processed, except one with the rare status.
+pub(crate) fn ended() -> Workspace {
+    Workspace { name: "jobs-ended".to_owned(), jobs: 105_262, has_events: false }
+}
+
 /// A call that only reads.
 #[derive(Debug, Clone)]
 pub(crate) enum Read {

@@ -5,7 +5,12 @@ mod jobs;
 use indicatif::{ProgressBar, ProgressStyle};
 use sqlx::{Connection, PgConnection};
 
-use crate::{Result, arguments::Arguments, database::Database, jobs::workspaces};
+use crate::{
+    Result,
+    arguments::Arguments,
+    database::Database,
+    jobs::{ended, workspaces},
+};
 
 const CHUNK: u64 = 20_000;
 
@@ -41,6 +46,7 @@ pub(crate) async fn load(database: &Database, arguments: &Arguments) -> Result<(
         insert(&mut connection, loaded, rows).await?;
     }
     jobs::load(&mut connection, &workspaces(arguments)).await?;
+    jobs::load(&mut connection, &[ended()]).await?;
     for statement in [VACUUM, "checkpoint"] {
         sqlx::raw_sql(statement).execute(&mut connection).await?;
     }

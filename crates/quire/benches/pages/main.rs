@@ -6,6 +6,7 @@
 //! cargo bench -p quire --bench pages -- --rows 10000000 --data-dir /var/tmp/pages --plot /tmp/pages.svg
 //! cargo bench -p quire --bench pages -- --jobs 10000000
 //! cargo bench -p quire --bench pages -- --data-dir DIR --only cpu,rate,storm --before OLD_QUIRE
+//! cargo bench -p quire --bench pages -- --jobs 10000000 --only list,first-row,walk,scrape
 //! ```
 //!
 //! The benchmark uses Quire as a user does: it starts the binary on a private Postgres with durable writes, and calls
@@ -17,6 +18,7 @@
 
 mod arguments;
 mod client;
+mod commands;
 mod controls;
 mod database;
 mod jobs;
@@ -25,6 +27,7 @@ mod measure;
 mod pgbench;
 mod plot;
 mod processes;
+mod reader;
 mod report;
 mod server;
 mod statement;
@@ -63,6 +66,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(reader) = arguments.reader {
+        return reader.read().await;
+    }
     let database = Database::start(arguments.data_dir.as_deref())?;
     database.create().await?;
     server::migrate(&database.url()).await?;

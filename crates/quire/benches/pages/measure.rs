@@ -3,13 +3,17 @@
 mod cpu;
 mod depth;
 mod events;
+mod first_row;
 mod jobs;
+mod list;
 mod memory;
 mod offset;
 mod rate;
+mod scrape;
 mod statements;
 mod storm;
 mod usage;
+mod walk;
 
 use std::path::PathBuf;
 
@@ -43,6 +47,14 @@ pub(crate) enum Measurement {
     Jobs,
     Events,
     Storm,
+    /// All rows in a file, by `quire prompts list` and by psql
+    List,
+    /// The first row of `quire jobs list`
+    FirstRow,
+    /// A client's walk
+    Walk,
+    /// A scrape of `quire exporter`
+    Scrape,
 }
 
 /// A program that serves the list.
@@ -115,6 +127,10 @@ impl<'a> Bench<'a> {
                 }
                 Measurement::Events => self.append(report).await?,
                 Measurement::Storm => self.storm(report).await?,
+                Measurement::List => self.list(report).await?,
+                Measurement::FirstRow => self.first_row(report).await?,
+                Measurement::Walk => self.walk(report).await?,
+                Measurement::Scrape => self.scrape(report).await?,
             }
         }
         Ok(depths)

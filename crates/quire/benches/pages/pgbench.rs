@@ -35,7 +35,7 @@ impl Pgbench {
         writeln!(script, "{text};")?;
         let variables = numbers.zip(&statement.values).map(|(number, value)| format!("value_{number}={value}"));
         Ok(Self {
-            program: database.pgbench()?,
+            program: database.program("pgbench")?,
             connection: database.options_for_pages(),
             script,
             variables: variables.collect(),

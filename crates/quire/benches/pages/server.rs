@@ -74,6 +74,10 @@ impl Server {
         Ok(self.endpoint.connect().await?)
     }
 
+    pub(crate) fn url(&self) -> String {
+        self.endpoint.uri().to_string()
+    }
+
     pub(crate) fn process_id(&self) -> u32 {
         self.process_id
     }
@@ -109,6 +113,6 @@ pub(crate) fn program(program: &OsStr, url: &str) -> Command {
 }
 
 /// An address that nobody listens on.
-fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

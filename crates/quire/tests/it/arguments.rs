@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use crate::support::quire;
 
 /// The help of a command.
-fn help(command: &[String]) -> String {
+pub fn help(command: &[String]) -> String {
     let arguments: Vec<_> = command.iter().map(String::as_str).chain(["--help"]).collect();
     String::from_utf8(quire(&arguments).output().unwrap().stdout).unwrap()
 }
 
-/// All commands, as in `keys create`.
-fn commands(command: &[String]) -> Vec<Vec<String>> {
+/// All commands below this one, as in `keys create`, and itself.
+pub fn commands(command: &[String]) -> Vec<Vec<String>> {
     let help = help(command);
     let names = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let names = names.take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());

@@ -134,6 +134,6 @@ async fn a_second_stop_signal_ends_the_server_at_once() {
     server.program.signal(Signal::SIGTERM);
     eventually("it was stopping", async || server.program.stderr().contains("stopping").then_some(())).await;
     server.program.signal(Signal::SIGTERM);
-    assert_eq!(server.program.exit_code().await, Some(1));
+    assert_eq!(server.program.exit_code().await, Some(143));
     drop(frozen);
 }

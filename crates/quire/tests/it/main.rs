@@ -34,6 +34,7 @@ mod exporter;
 mod faults;
 mod fleet;
 mod import;
+mod interrupts;
 mod keys;
 /// For `activity`.
 #[allow(dead_code, reason = "the program uses the rest")]
@@ -45,6 +46,7 @@ mod limits;
 #[path = "../../src/audit/line.rs"]
 mod line;
 mod malformed;
+mod manual;
 /// Like `deadline`.
 #[path = "../../src/listener/places.rs"]
 mod places;

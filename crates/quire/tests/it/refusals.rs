@@ -441,20 +441,36 @@ fn help_names_every_setting_and_no_secret() {
     Usage: quire [OPTIONS] <COMMAND>
 
     Commands:
-      serve     Serve the services, with gRPC health and reflection
-      migrate   Migrate a database; `serve` does this too when it starts
-      prompts   Work with the prompts of a running server
-      memories  Work with the memories of a running server
-      agents    Work with the agents of a running server
-      usage     Work with the usage records of a running server
-      jobs      Work with the jobs of a running server
-      keys      Create, list and revoke API keys
-      help      Print this message or the help of the given subcommand(s)
+      serve        Serve the services, with gRPC health and reflection
+      migrate      Migrate a database; `serve` does this too when it starts
+      prompts      Work with the prompts of a running server
+      memories     Work with the memories of a running server
+      agents       Work with the agents of a running server
+      usage        Work with the usage records of a running server
+      jobs         Work with the jobs of a running server
+      keys         Create, list and revoke API keys
+      completions  Print a script that completes this program's commands and flags in a shell
+      man          Print the manual page of the program, or write the pages of all commands to a directory
+      help         Print this message or the help of the given subcommand(s)
 
     Options:
-          --log <LOG>  What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
-      -h, --help       Print help
-      -V, --version    Print version
+          --log <LOG>
+              What to log, as in `info` or `warn,quire=debug`
+              
+              [env: QUIRE_LOG=]
+              [default: info,sqlx=warn]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Exit status:
+      0    done, also when a signal has stopped a server
+      1    failed, with the reason on standard error
+      2    the command line is not valid
+      130  interrupted by SIGINT (143 by SIGTERM)
     ");
     insta::assert_snapshot!(help(&["usage", "--help"]), @"
     Work with the usage records of a running server

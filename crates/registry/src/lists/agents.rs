@@ -49,6 +49,7 @@ pub static AGENTS: Listing = Listing {
             indexed: &[&["status"], &["surface"], &["name"]],
         },
         Order { name: "name", keys: &[asc("name")], indexed: &[&["name"]] },
+        Order { name: "id", keys: &[asc("id")], indexed: &[] },
     ],
     ..Listing::DEFAULT
 };

@@ -54,7 +54,7 @@ impl Run<'_> {
         let everything = self.page(workspace, method, &all.request).await;
         for row in &everything {
             let got = self.get(workspace, row).await;
-            self.hold(got.is_none_or(|got| got == *row), || {
+            self.hold(got.is_none_or(|got| got == self.as_got(row)), || {
                 format!("{}: {row} is not what Get answers", method.name())
             });
         }

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use prost_reflect::{DynamicMessage, Kind, MapKey, MessageDescriptor, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value};
 
 use super::{
     method::is_list_of_values,
-    paths::{Leaf, has_fields, message_of},
+    paths::{has_fields, message_of},
     wrong::Trials,
 };
 
@@ -133,8 +133,7 @@ pub fn mask(message: &MessageDescriptor, paths: &[&str]) -> Value {
 }
 
 /// An invalid value for a field that a method does not read. `number` is the value of numeric fields.
-pub fn garbage(leaf: &Leaf, number: i32) -> Option<Value> {
-    let field = leaf.path.field();
+pub fn garbage(field: &FieldDescriptor, number: i32) -> Option<Value> {
     let value = match field.kind() {
         _ if field.is_map() => Value::Map(HashMap::from([(MapKey::String("\0".to_owned()), text("\0"))])),
         Kind::String => text("\0 garbage"),
@@ -145,6 +144,13 @@ pub fn garbage(leaf: &Leaf, number: i32) -> Option<Value> {
         Kind::Bool => Value::Bool(true),
         Kind::Double => Value::F64(f64::NAN),
         Kind::Message(message) if !has_fields(&message) => time(&message, -i64::MAX, -7),
+        Kind::Message(message) if !field.is_list() => {
+            let mut value = DynamicMessage::new(message.clone());
+            for field in message.fields() {
+                value.set_field(&field, garbage(&field, number)?);
+            }
+            Value::Message(value)
+        }
         _ => return None,
     };
     debug_assert!(message_of(field).is_none() || !field.is_list());
