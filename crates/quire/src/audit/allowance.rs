@@ -111,7 +111,7 @@ mod tests {
     use tonic::Code;
 
     use super::*;
-    use crate::line::Event;
+    use crate::audit::line::Event;
 
     fn line(address: [u8; 4]) -> Line {
         Line {

@@ -66,6 +66,7 @@ impl From<Model> for Prompt {
             etag: row.etag.to_string(),
             create_time: Some(timestamp(row.create_time)),
             update_time: Some(timestamp(row.update_time)),
+            latest: None,
         }
     }
 }
