@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use super::{
-    reading::{Last, Record, Source, read},
+    reading::{Record, Source, read},
     server::Server,
 };
 
@@ -27,13 +27,19 @@ type Reading = BoxFuture<'static, Outcome>;
 /// Reads the metrics of a source: one reading at a time, which all scrapers share that ask meanwhile. It is dropped when
 /// the last of them has gone.
 pub(super) struct Collector<S> {
+    readings: Arc<Readings>,
+    current: Mutex<Option<WeakShared<Reading>>>,
+    source: PhantomData<fn() -> S>,
+}
+
+/// The settings and results of readings.
+struct Readings {
     server: Arc<Server>,
     window: Duration,
     cache: Duration,
-    current: Mutex<Option<WeakShared<Reading>>>,
-    kept: Arc<Mutex<Option<Kept>>>,
-    last: Last,
-    source: PhantomData<fn() -> S>,
+    kept: Mutex<Option<Kept>>,
+    last: Mutex<Option<Record>>,
+    failures: Rarely,
 }
 
 /// The metrics of a reading, until this time.
@@ -50,23 +56,18 @@ pub(super) struct Collected {
 impl<S: Source> Collector<S> {
     /// A collector that keeps a successful reading for the time `cache`.
     pub(super) fn new(server: Arc<Server>, window: Duration, cache: Duration) -> Self {
-        let (current, kept, last) = Default::default();
-        Self { server, window, cache, current, kept, last, source: PhantomData }
+        let (kept, last, failures) = Default::default();
+        let readings = Arc::new(Readings { server, window, cache, kept, last, failures });
+        Self { readings, current: Mutex::default(), source: PhantomData }
     }
 
     /// The metrics, if they can be read until the deadline.
     pub(super) async fn collect(&self, deadline: Instant) -> Collected {
-        let outcome = match self.kept() {
+        let outcome = match self.readings.kept() {
             Some(kept) => Some(kept),
             None => timeout_at(deadline, self.reading()).await.ok().flatten(),
         };
-        Collected { name: S::NAME, outcome, last: *lock(&self.last) }
-    }
-
-    /// The metrics of the last reading, if they may be used again.
-    fn kept(&self) -> Outcome {
-        let kept = lock(&self.kept);
-        kept.as_ref().filter(|Kept(until, _)| Instant::now() < *until).map(|Kept(_, families)| families.clone())
+        Collected { name: S::NAME, outcome, last: *lock(&self.readings.last) }
     }
 
     /// The reading that goes on, or a new one.
@@ -74,39 +75,38 @@ impl<S: Source> Collector<S> {
         let mut current = lock(&self.current);
         let going_on = current.as_ref().and_then(WeakShared::upgrade).filter(|reading| reading.peek().is_none());
         going_on.unwrap_or_else(|| {
-            let reading = self.begin().shared();
+            let readings = self.readings.clone();
+            let reading = async move { readings.read::<S>().await };
+            let reading = reading.instrument(tracing::debug_span!("reading", collector = S::NAME)).boxed().shared();
             *current = reading.downgrade();
             reading
         })
     }
-
-    fn begin(&self) -> Reading {
-        let (server, window, cache) = (self.server.clone(), self.window, self.cache);
-        let (last, kept) = (self.last.clone(), self.kept.clone());
-        let reading = async move {
-            match read::<S>(&server, window, last).await {
-                Ok(families) => {
-                    let families: Arc<[_]> = families.into();
-                    if !cache.is_zero() {
-                        *lock(&kept) = Some(Kept(Instant::now() + cache, families.clone()));
-                    }
-                    Some(families)
-                }
-                Err(error) => {
-                    failed(S::NAME, &*error);
-                    None
-                }
-            }
-        };
-        reading.instrument(tracing::debug_span!("reading", collector = S::NAME)).boxed()
-    }
 }
 
-/// Logs a failed reading.
-fn failed(collector: &str, error: &(dyn std::error::Error + Send + Sync)) {
-    static FAILED: Rarely = Rarely::new();
-    if let Some(times) = FAILED.times() {
-        tracing::warn!(collector, %error, times, "cannot read metrics");
+impl Readings {
+    /// The metrics of the last successful reading, if they may be used again.
+    fn kept(&self) -> Outcome {
+        let kept = lock(&self.kept);
+        kept.as_ref().filter(|Kept(until, _)| Instant::now() < *until).map(|Kept(_, families)| families.clone())
+    }
+
+    async fn read<S: Source>(&self) -> Outcome {
+        match read::<S>(&self.server, self.window, &self.last).await {
+            Ok(families) => {
+                let families: Arc<[_]> = families.into();
+                if !self.cache.is_zero() {
+                    *lock(&self.kept) = Some(Kept(Instant::now() + self.cache, families.clone()));
+                }
+                Some(families)
+            }
+            Err(error) => {
+                if let Some(times) = self.failures.times() {
+                    tracing::warn!(collector = S::NAME, %error, times, "cannot read metrics");
+                }
+                None
+            }
+        }
     }
 }
 

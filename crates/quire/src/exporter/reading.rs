@@ -1,7 +1,7 @@
 //! A reading: a walk through a list of the server, and the metrics of its rows.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -49,15 +49,12 @@ pub(super) struct Record {
     pub(super) rows: u64,
 }
 
-/// Where the record of the last reading is.
-pub(super) type Last = Arc<Mutex<Option<Record>>>;
-
 /// Reads all pages. The last reading is recorded, however it ends: also when nobody waits for it any more, and it is
 /// dropped.
 pub(super) async fn read<S: Source>(
     server: &Server,
     window: Duration,
-    last: Last,
+    last: &Mutex<Option<Record>>,
 ) -> Result<Vec<MetricFamily>, Box<dyn std::error::Error + Send + Sync>> {
     let mut progress = Progress::begin(last);
     let client = server.client().await?;
@@ -81,21 +78,21 @@ pub(super) async fn read<S: Source>(
 }
 
 /// A reading that has begun. It is recorded when it is dropped.
-struct Progress {
-    last: Last,
+struct Progress<'a> {
+    last: &'a Mutex<Option<Record>>,
     begin_time: SystemTime,
     begin: Instant,
     pages: u64,
     rows: u64,
 }
 
-impl Progress {
-    fn begin(last: Last) -> Self {
+impl<'a> Progress<'a> {
+    fn begin(last: &'a Mutex<Option<Record>>) -> Self {
         Self { last, begin_time: SystemTime::now(), begin: Instant::now(), pages: 0, rows: 0 }
     }
 }
 
-impl Drop for Progress {
+impl Drop for Progress<'_> {
     fn drop(&mut self) {
         let Self { begin_time, pages, rows, .. } = *self;
         let record = Record { begin_time, duration: self.begin.elapsed(), pages, rows };

@@ -1,5 +1,9 @@
 //! The exporter of a real server.
-use std::{net::SocketAddr, time::SystemTime};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
 
 use super::scraper::{Exporter, is_up, lines};
 use crate::support::{
@@ -15,6 +19,9 @@ use quire_proto::jobs::v1::{
 use rcgen::ExtendedKeyUsagePurpose;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::transport::Channel;
+
+const DASHBOARD: &str = include_str!("../../../../../docs/grafana/jobs.json");
+const DOCUMENTATION: &str = include_str!("../../../../../docs/exporter.md");
 
 /// A job that ended with this event, at this many seconds before now, after so many seconds.
 struct Ended {
@@ -37,7 +44,7 @@ impl Ended {
             kind: kind.into(),
             host: "a host".to_owned(),
             result,
-            occur_time: Some((now - std::time::Duration::from_secs(ago)).into()),
+            occur_time: Some((now - Duration::from_secs(ago)).into()),
             ..Default::default()
         };
         let result = JobResult { bytes: 1_000, files: 3, ..Default::default() };
@@ -91,7 +98,22 @@ async fn a_scrape_shows_the_jobs_of_a_server() {
         Ended { ago: 2 * 24 * 3_600, ..Ended::new("before the window", "", JobEventKind::Completed) },
     ];
     create(&channel, &jobs).await;
-    insta::assert_snapshot!("jobs", steady(&exporter.scrape().await));
+    let text = exporter.scrape().await;
+    insta::assert_snapshot!("jobs", steady(&text));
+
+    let names: BTreeSet<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let dashboard: serde_json::Value = serde_json::from_str(DASHBOARD).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let queries: Vec<_> = targets.map(|target| target["expr"].as_str().unwrap()).collect();
+    assert_eq!(names, queries.iter().copied().flat_map(mentioned).collect(), "the dashboard shows all of them");
+    assert!(mentioned(DOCUMENTATION).is_superset(&names), "the documentation explains all of them");
+}
+
+/// The metrics that a text mentions.
+fn mentioned(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|end: char| !end.is_ascii_alphanumeric() && end != '_');
+    words.filter(|word| word.starts_with("quire_")).collect()
 }
 
 #[tokio::test]
