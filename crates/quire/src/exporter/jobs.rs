@@ -1,10 +1,6 @@
 //! The collector `jobs`: sums of the jobs that ended in the window, from ListJobs.
 
-use std::{
-    collections::HashMap,
-    mem,
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashMap, mem, time::SystemTime};
 
 use client::Client;
 use pagination::{Walk, WalkExt};
@@ -51,11 +47,10 @@ impl Source for Jobs {
     const ROWS: &'static str = "jobs";
     type Row = Job;
 
-    fn walk(client: Client, window: Duration) -> Walk<Job> {
-        let from = SystemTime::now().checked_sub(window).unwrap_or(SystemTime::UNIX_EPOCH);
+    fn walk(client: Client, window_begin: SystemTime) -> Walk<Job> {
         client.walk(ListJobsRequest {
             order_by: "end_time desc".to_owned(),
-            end_time_from: Some(Timestamp::from(from)),
+            end_time_from: Some(Timestamp::from(window_begin)),
             ..Default::default()
         })
     }

@@ -1,6 +1,6 @@
 //! The collector `queue`: exact counts of all jobs, from GetQueueStats.
 
-use std::{collections::HashMap, mem, time::Duration};
+use std::{collections::HashMap, mem, time::SystemTime};
 
 use client::Client;
 use pagination::{Walk, proto::PageRequest};
@@ -34,7 +34,7 @@ impl Source for Queue {
     /// A page.
     type Row = GetQueueStatsResponse;
 
-    fn walk(client: Client, _window: Duration) -> Walk<GetQueueStatsResponse> {
+    fn walk(client: Client, _window_begin: SystemTime) -> Walk<GetQueueStatsResponse> {
         Walk::new(move |page: PageRequest| {
             let mut client = JobServiceClient::new(client.clone());
             async move {

@@ -8,6 +8,7 @@ use std::{
 use client::Client;
 use futures_util::TryStreamExt;
 use pagination::{Retry, Walk};
+use platform::Clock;
 use prometheus::proto::MetricFamily;
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
@@ -27,8 +28,8 @@ pub(super) trait Source: Default + Send + 'static {
     const ROWS: &'static str;
     type Row: Send + 'static;
 
-    /// The walk through the list.
-    fn walk(client: Client, window: Duration) -> Walk<Self::Row>;
+    /// The walk through the list, for a window that begins at this time.
+    fn walk(client: Client, window_begin: SystemTime) -> Walk<Self::Row>;
 
     /// The span of a page.
     fn span() -> Span;
@@ -57,10 +58,11 @@ pub(super) async fn read<S: Source>(
     last: &Mutex<Option<Record>>,
 ) -> Result<Vec<MetricFamily>, Box<dyn std::error::Error + Send + Sync>> {
     let mut progress = Progress::begin(last);
+    let window_begin = progress.begin_time.checked_sub(window).unwrap_or(SystemTime::UNIX_EPOCH);
     let client = server.client().await?;
     let retry = Retry { max_retries: MAX_RETRIES, ..Retry::default() };
     // Without prefetching, no page is read after the last scraper has gone.
-    let mut pages = S::walk(client, window).prefetch(false).retry(retry).page_timeout(PAGE_TIMEOUT).pages();
+    let mut pages = S::walk(client, window_begin).prefetch(false).retry(retry).page_timeout(PAGE_TIMEOUT).pages();
     let mut sums = S::default();
     loop {
         let span = S::span();
@@ -88,7 +90,7 @@ struct Progress<'a> {
 
 impl<'a> Progress<'a> {
     fn begin(last: &'a Mutex<Option<Record>>) -> Self {
-        Self { last, begin_time: SystemTime::now(), begin: Instant::now(), pages: 0, rows: 0 }
+        Self { last, begin_time: Clock::system().now(), begin: Instant::now(), pages: 0, rows: 0 }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::support::{
     authority::Authority,
     database, eventually, quire,
 };
+use platform::Clock;
 use quire_proto::jobs::v1::{
     AppendJobEventsRequest, BatchCreateJobsRequest, CreateJobRequest, Job, JobEvent, JobEventKind, JobOperation,
     JobResult, job_service_client::JobServiceClient,
@@ -55,7 +56,7 @@ impl Ended {
 /// Creates these jobs.
 async fn create(channel: &Channel, jobs: &[Ended]) {
     let mut client = JobServiceClient::new(channel.clone());
-    let now = SystemTime::now();
+    let now = Clock::system().now();
     for jobs in jobs.chunks(500) {
         let request = |job: &Ended| {
             let operation = JobOperation { r#type: job.operation_type.clone(), ..Default::default() };
