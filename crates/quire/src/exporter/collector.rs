@@ -12,7 +12,7 @@ use futures_util::{
 };
 use platform::Rarely;
 use prometheus::proto::MetricFamily;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, error::Elapsed, timeout_at};
 use tracing::Instrument;
 
 use super::{
@@ -65,7 +65,10 @@ impl<S: Source> Collector<S> {
     pub(super) async fn collect(&self, deadline: Instant) -> Collected {
         let outcome = match self.readings.kept() {
             Some(kept) => Some(kept),
-            None => timeout_at(deadline, self.reading()).await.ok().flatten(),
+            None => timeout_at(deadline, self.reading()).await.unwrap_or_else(|error: Elapsed| {
+                self.readings.failed(S::NAME, &error);
+                None
+            }),
         };
         Collected { name: S::NAME, outcome, last: *lock(&self.readings.last) }
     }
@@ -101,11 +104,16 @@ impl Readings {
                 Some(families)
             }
             Err(error) => {
-                if let Some(times) = self.failures.times() {
-                    tracing::warn!(collector = S::NAME, %error, times, "cannot read metrics");
-                }
+                self.failed(S::NAME, &*error);
                 None
             }
+        }
+    }
+
+    /// Logs that a scrape gets no metrics.
+    fn failed(&self, collector: &str, error: &dyn std::error::Error) {
+        if let Some(times) = self.failures.times() {
+            tracing::warn!(collector, %error, times, "cannot read metrics");
         }
     }
 }

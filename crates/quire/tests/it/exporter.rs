@@ -101,6 +101,9 @@ async fn a_scraper_that_hangs_up_ends_the_walk() {
     let text = exporter.scrape().await;
     assert!(is_up(&text, "jobs"));
     assert_eq!(service.script().calls.len(), 2 + 3);
+    // The call did not end by itself.
+    let log = exporter.program.stderr();
+    assert!(!log.contains("cannot read metrics"), "{log}");
 }
 
 #[tokio::test]
@@ -114,6 +117,8 @@ async fn a_scrape_answers_before_its_deadline() {
     assert!(is_up(&text, "queue") && !is_up(&text, "jobs"), "{text}");
     assert_eq!(lines(&text, "quire_jobs_window").len(), 0, "{text}");
     assert_eq!(metric(&text, "quire_exporter_reading_pages", &[r#"collector="jobs""#]), Some(1.0));
+    let log = exporter.program.stderr();
+    assert!(log.contains("deadline has elapsed") && !log.contains("did not answer"), "{log}");
     eventually("the call was cancelled", async || (service.script().in_flight == 0).then_some(())).await;
 }
 
