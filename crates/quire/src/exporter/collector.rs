@@ -1,6 +1,7 @@
 //! A collector: shares its readings among scrapers.
 
 use std::{
+    fmt::Display,
     marker::PhantomData,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -65,8 +66,8 @@ impl<S: Source> Collector<S> {
     pub(super) async fn collect(&self, deadline: Instant) -> Collected {
         let outcome = match self.readings.kept() {
             Some(kept) => Some(kept),
-            None => timeout_at(deadline, self.reading()).await.unwrap_or_else(|error: Elapsed| {
-                self.readings.failed(S::NAME, &error);
+            None => timeout_at(deadline, self.reading()).await.unwrap_or_else(|_: Elapsed| {
+                self.readings.failed(S::NAME, &"the scrape's deadline has passed");
                 None
             }),
         };
@@ -104,14 +105,14 @@ impl Readings {
                 Some(families)
             }
             Err(error) => {
-                self.failed(S::NAME, &*error);
+                self.failed(S::NAME, &error);
                 None
             }
         }
     }
 
     /// Logs that a scrape gets no metrics.
-    fn failed(&self, collector: &str, error: &dyn std::error::Error) {
+    fn failed(&self, collector: &str, error: &dyn Display) {
         if let Some(times) = self.failures.times() {
             tracing::warn!(collector, %error, times, "cannot read metrics");
         }

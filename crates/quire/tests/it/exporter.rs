@@ -118,7 +118,7 @@ async fn a_scrape_answers_before_its_deadline() {
     assert_eq!(lines(&text, "quire_jobs_window").len(), 0, "{text}");
     assert_eq!(metric(&text, "quire_exporter_reading_pages", &[r#"collector="jobs""#]), Some(1.0));
     let log = exporter.program.stderr();
-    assert!(log.contains("deadline has elapsed") && !log.contains("did not answer"), "{log}");
+    assert!(log.contains("deadline has passed") && !log.contains("did not answer"), "{log}");
     eventually("the call was cancelled", async || (service.script().in_flight == 0).then_some(())).await;
 }
 

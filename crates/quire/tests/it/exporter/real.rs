@@ -12,6 +12,7 @@ use crate::support::{
     authority::Authority,
     database, eventually, quire,
 };
+use nix::sys::signal::Signal;
 use platform::Clock;
 use quire_proto::jobs::v1::{
     AppendJobEventsRequest, BatchCreateJobsRequest, CreateJobRequest, Job, JobEvent, JobEventKind, JobOperation,
@@ -187,4 +188,13 @@ async fn metrics_are_served_over_tls() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("\nquire_jobs_up 0\n"), "{answer}");
+
+    let certificate = async || {
+        let stream = authority.shake_hands(b"http/1.1", exporter.address).await;
+        stream.get_ref().1.peer_certificates().unwrap()[0].clone()
+    };
+    let before = certificate().await;
+    authority.sign("exporter", ExtendedKeyUsagePurpose::ServerAuth);
+    exporter.program.signal(Signal::SIGHUP);
+    eventually("the certificate was replaced", async || (certificate().await != before).then_some(())).await;
 }
