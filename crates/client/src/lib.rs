@@ -24,6 +24,7 @@
 mod builder;
 mod connection;
 mod error;
+pub mod lists;
 mod service;
 mod session;
 

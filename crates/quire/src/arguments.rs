@@ -15,7 +15,7 @@ use pagination::TokenVersion;
 use platform::{DEFAULT_WORKSPACE, Service};
 
 pub(crate) use self::{audit::AuditLog, exporter::Exporter, limits::Limits, otlp::Otlp, retention::Retention};
-use crate::{imports::Import, services::SERVICES};
+use crate::{resources::Resource, services::SERVICES};
 
 const EXIT_STATUSES: &str = "\
 Exit status:
@@ -44,10 +44,7 @@ pub(crate) enum Command {
     /// Migrate a database; `serve` does this too when it starts
     Migrate(Migrate),
     #[command(flatten)]
-    Import(Import),
-    /// Create, list and revoke API keys
-    #[command(subcommand)]
-    Keys(Keys),
+    Resource(Resource),
     /// Serve Prometheus metrics of a server's jobs, which are read from the server when Prometheus scrapes them
     Exporter(Box<Exporter>),
     /// Print a script that completes this program's commands and flags in a shell
@@ -76,20 +73,21 @@ impl Command {
 
     /// Whether the command itself handles SIGINT and SIGTERM, which otherwise end it at once.
     pub(crate) fn handles_interrupts(&self) -> bool {
-        matches!(self, Self::Serve(_) | Self::Exporter(_))
+        match self {
+            Self::Serve(_) | Self::Exporter(_) => true,
+            Self::Resource(resource) => resource.handles_interrupts(),
+            Self::Migrate(_) | Self::Completions { .. } | Self::Man { .. } => false,
+        }
     }
 
     /// Whether the command starts a private Postgres, or uses the one of a running server.
     pub(crate) fn uses_private_postgres(&self) -> bool {
         match self {
             Self::Serve(serve) => serve.database.is_private(),
-            Self::Keys(Keys::Bootstrap(bootstrap)) => bootstrap.database.is_private(),
-            Self::Migrate(_)
-            | Self::Import(_)
-            | Self::Keys(_)
-            | Self::Exporter(_)
-            | Self::Completions { .. }
-            | Self::Man { .. } => false,
+            Self::Resource(Resource::Keys(Keys::Bootstrap(bootstrap))) => bootstrap.database.is_private(),
+            Self::Migrate(_) | Self::Resource(_) | Self::Exporter(_) | Self::Completions { .. } | Self::Man { .. } => {
+                false
+            }
         }
     }
 }
@@ -268,10 +266,6 @@ pub(crate) enum Keys {
     Bootstrap(Bootstrap),
     /// Create a key. It can have only scopes of the key that creates it. The secret is printed only once
     Create(CreateKey),
-    /// List the keys of the workspace
-    List(ListKeys),
-    /// Revoke a key and its sessions
-    Revoke(RevokeKey),
 }
 
 #[derive(Debug, Args)]
@@ -312,29 +306,6 @@ pub(crate) struct CreateKey {
     /// How long the key is valid, as in `90d`. Without it, the key does not expire
     #[arg(long, value_parser = humantime::parse_duration)]
     pub(crate) expire_in: Option<Duration>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ListKeys {
-    #[command(flatten)]
-    pub(crate) connect: Connect,
-
-    /// Only keys that were made with the key with this id, directly or through other keys
-    #[arg(long, value_name = "ID")]
-    pub(crate) made_with: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RevokeKey {
-    #[command(flatten)]
-    pub(crate) connect: Connect,
-
-    /// The key's id
-    pub(crate) id: String,
-
-    /// Keep the keys that were made with this key. Without this, they are revoked too
-    #[arg(long)]
-    pub(crate) keep_descendants: bool,
 }
 
 #[derive(Debug, Args)]

@@ -76,6 +76,8 @@ pub(crate) enum Error {
     ExpireIn,
     #[error("cannot read the file: {0}; run the import again")]
     Read(io::Error),
+    #[error(transparent)]
+    Export(#[from] crate::export::ExportError),
     #[error("the import stopped at lines {first} to {last}, after {imported} {names}; run it again")]
     Import { imported: usize, names: &'static str, first: u64, last: u64 },
     #[error("{path} does not hold signing keys: {source}")]
@@ -86,6 +88,12 @@ pub(crate) enum Error {
     Tls(#[from] rustls::Error),
     #[error("the server refused the call: {code}: {message}")]
     Refused { code: tonic::Code, message: String },
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Walk(String),
     #[error("cannot record metrics: {0}")]
     Metrics(String),
     #[error("the messages' descriptors cannot be read: {0}")]
@@ -119,12 +127,11 @@ impl Error {
     /// line does; for an interrupt 128 and the number of the signal, as shells report it; 0 if nobody reads standard output
     /// any more.
     pub(crate) fn exit_status(&self) -> u8 {
-        match self {
-            Self::Column { .. } => 2,
-            Self::Interrupted(signal) => u8::try_from(128 + *signal as i32).unwrap_or(1),
-            _ if self.is_closed_pipe() => 0,
-            _ => 1,
+        if let Self::Interrupted(signal) = self {
+            return u8::try_from(128 + *signal as i32).unwrap_or(1);
         }
+        let is_usage = matches!(self, Self::Column { .. } | Self::Usage(_));
+        if is_usage { 2 } else { (!self.is_closed_pipe()).into() }
     }
 
     /// Whether the reader of standard output has gone, as in `quire jobs list | head -1`.

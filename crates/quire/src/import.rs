@@ -10,17 +10,13 @@ use std::{
 use client::Client;
 use indicatif::{ProgressBar, ProgressStyle};
 use pagination::MAX_VIOLATIONS;
-use platform::MAX_BATCH;
+use platform::{Import, MAX_BATCH, Service};
 use prost::Message;
 use prost_reflect::DynamicMessage;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::{
-    error::Error,
-    imports::{Import, ImportArguments},
-    records::Records,
-};
+use crate::{error::Error, imports::ImportArguments, records::Records};
 
 /// Some programs write this at the beginning of a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -33,8 +29,11 @@ const MAX_ANSWERED_BYTES: usize = 3 << 20;
 
 /// Imports the records of a file in batches. Stops at the first batch that has an invalid line or that the server
 /// refuses.
-pub(crate) async fn import(Import { service, import, arguments }: Import) -> Result<(), Error> {
-    let ImportArguments { file, connect } = arguments;
+pub(crate) async fn import(
+    service: &Service,
+    import: &Import,
+    ImportArguments { file, connect }: ImportArguments,
+) -> Result<(), Error> {
     let records = Records::new(service, import)?;
     let mut lines = Lines::open(&records, &file)?;
     let client = connect.client().await?;

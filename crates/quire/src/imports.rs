@@ -1,21 +1,35 @@
-//! The commands `quire <noun> import`, one for each import of each service.
+//! The commands `quire <noun> import` and `quire <noun> export`, two for each import of each service.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{
-    ArgMatches, Args, Command, FromArgMatches, Subcommand,
+    ArgMatches, Args, Command, FromArgMatches,
     error::{Error, ErrorKind},
 };
 use platform::Service;
 
-use crate::{arguments::Connect, records::Records, services::SERVICES};
+use crate::{
+    arguments::Connect,
+    export, import,
+    records::{Listing, Records},
+    services::SERVICES,
+};
 
-/// An import: the kind of records and the command's arguments.
+const IMPORT: &str = "import";
+const EXPORT: &str = "export";
+
+/// An import or an export: the kind of records and the command's arguments.
 #[derive(Debug)]
-pub(crate) struct Import {
-    pub(crate) service: &'static Service,
-    pub(crate) import: &'static platform::Import,
-    pub(crate) arguments: ImportArguments,
+pub(crate) struct Transfer {
+    service: &'static Service,
+    import: &'static platform::Import,
+    action: Action,
+}
+
+#[derive(Debug)]
+enum Action {
+    Import(ImportArguments),
+    Export(ExportArguments),
 }
 
 #[derive(Debug, Args)]
@@ -27,56 +41,81 @@ pub(crate) struct ImportArguments {
     pub(crate) connect: Connect,
 }
 
-fn imports() -> impl Iterator<Item = (&'static Service, &'static platform::Import)> {
-    SERVICES.iter().flat_map(|service| service.imports.iter().map(|import| (*service, import)))
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// The file, or `-` for standard output
+    pub(crate) file: PathBuf,
+
+    /// Continue an export that was interrupted or has failed. It begins if it has not begun, and does nothing if the file is
+    /// complete
+    #[arg(long, conflicts_with = "force")]
+    pub(crate) resume: bool,
+
+    /// Replace an existing file, or begin an export again that has not ended
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+}
+
+impl Transfer {
+    /// Reads the arguments of the command `verb` of a resource.
+    pub(crate) fn new(noun: &str, verb: &str, matches: &ArgMatches) -> Result<Self, Error> {
+        let (service, import) = find(noun).ok_or_else(|| Error::new(ErrorKind::MissingSubcommand))?;
+        let action = if verb == EXPORT {
+            let arguments = ExportArguments::from_arg_matches(matches)?;
+            if arguments.resume && arguments.file == Path::new("-") {
+                let message = "an export to standard output cannot be resumed";
+                return Err(Error::raw(ErrorKind::ArgumentConflict, message));
+            }
+            Action::Export(arguments)
+        } else {
+            Action::Import(ImportArguments::from_arg_matches(matches)?)
+        };
+        Ok(Self { service, import, action })
+    }
+
+    pub(crate) async fn run(self) -> Result<(), crate::error::Error> {
+        match self.action {
+            Action::Import(arguments) => import::import(self.service, self.import, arguments).await,
+            Action::Export(arguments) => export::export(self.service, self.import, arguments).await,
+        }
+    }
+
+    /// Whether the command itself handles SIGINT and SIGTERM.
+    pub(crate) fn handles_interrupts(&self) -> bool {
+        matches!(self.action, Action::Export(_))
+    }
+}
+
+/// Adds the commands of a resource, if it can be imported.
+pub(crate) fn augment(command: Command) -> Command {
+    let Some((about_import, about_export)) = about(command.get_name()) else { return command };
+    command
+        .subcommand(ImportArguments::augment_args(Command::new(IMPORT)).about(about_import))
+        .subcommand(ExportArguments::augment_args(Command::new(EXPORT)).about(about_export))
 }
 
 fn find(noun: &str) -> Option<(&'static Service, &'static platform::Import)> {
-    imports().find(|(_, import)| import.noun == noun)
+    let mut imports = SERVICES.iter().flat_map(|service| service.imports.iter().map(|import| (*service, import)));
+    imports.find(|(_, import)| import.noun == noun)
 }
 
-impl Subcommand for Import {
-    fn augment_subcommands(command: Command) -> Command {
-        command.subcommands(imports().map(|(_, import)| {
-            Command::new(import.noun)
-                .about(format!("Work with the {} of a running server", import.records))
-                .subcommand_required(true)
-                .arg_required_else_help(true)
-                // Deferred, so that the descriptors are decoded only for this command.
-                .defer(|command| {
-                    let about = about(command.get_name());
-                    command.subcommand(ImportArguments::augment_args(Command::new("import")).about(about))
-                })
-        }))
-    }
-
-    fn augment_subcommands_for_update(command: Command) -> Command {
-        Self::augment_subcommands(command)
-    }
-
-    fn has_subcommand(name: &str) -> bool {
-        find(name).is_some()
-    }
-}
-
-fn about(noun: &str) -> String {
-    let records = find(noun).and_then(|(service, import)| Records::new(service, import).ok());
-    format!(
-        "Import records from a file with one {} on each line, in protobuf's JSON. Records that are \
-         identical to an existing record or to an earlier line are skipped, so an interrupted import can be run again",
-        records.as_ref().map_or("record", Records::message)
-    )
-}
-
-impl FromArgMatches for Import {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-        let noun = matches.subcommand().and_then(|(noun, matches)| Some((find(noun)?, matches.subcommand()?.1)));
-        let ((service, import), matches) = noun.ok_or_else(|| Error::new(ErrorKind::MissingSubcommand))?;
-        Ok(Self { service, import, arguments: ImportArguments::from_arg_matches(matches)? })
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
+/// What import and export do.
+fn about(noun: &str) -> Option<(String, String)> {
+    let (service, import) = find(noun)?;
+    let message = Records::new(service, import).ok()?.message().to_owned();
+    let listing = Listing::new(service, import).ok()?;
+    let about_import = format!(
+        "Import records from a file with one {message} on each line, in protobuf's JSON. Records that are identical to an \
+         existing record or to an earlier line are skipped, so an interrupted import can be run again"
+    );
+    let about_export = format!(
+        "Export all {} to a file that `import` reads, with one {message} on each line, in protobuf's JSON. While the export \
+         runs, the rows are in FILE.partial. {}",
+        import.records,
+        listing.not_exported()
+    );
+    Some((about_import, about_export))
 }

@@ -4,19 +4,18 @@ use std::collections::BTreeSet;
 
 use ::database::DatabaseClock;
 use access::is_workspace;
-use futures_util::TryStreamExt;
 use identity::Identity;
-use pagination::{PageTokens, TokenKeys, WalkExt};
+use pagination::{PageTokens, TokenKeys};
 use platform::{Caller, Clock, Platform, Scope};
 use quire_proto::identity::v1::{
-    ApiKey, CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysRequest, RevokeApiKeyRequest, RevokeApiKeyResponse,
-    identity_service_client::IdentityServiceClient, identity_service_server::IdentityService,
+    ApiKey, CreateApiKeyRequest, CreateApiKeyResponse, identity_service_client::IdentityServiceClient,
+    identity_service_server::IdentityService,
 };
 use sqlx::postgres::PgConnectOptions;
 use tonic::{Request, Status};
 
 use crate::{
-    arguments::{Bootstrap, CreateKey, Keys, ListKeys, RevokeKey},
+    arguments::{Bootstrap, CreateKey, Keys},
     database::{self, Reached},
     error::Error,
     output,
@@ -28,8 +27,6 @@ pub(crate) async fn run(keys: Keys) -> Result<(), Error> {
     match keys {
         Keys::Bootstrap(arguments) => bootstrap(arguments).await,
         Keys::Create(arguments) => create(arguments).await,
-        Keys::List(arguments) => list(arguments).await,
-        Keys::Revoke(arguments) => revoke(arguments).await,
     }
 }
 
@@ -80,32 +77,6 @@ async fn create(CreateKey { connect, name, subject, scopes, expire_in }: CreateK
     show_new(created.into_inner())
 }
 
-async fn list(ListKeys { connect, made_with }: ListKeys) -> Result<(), Error> {
-    let request = ListApiKeysRequest { ancestor_id: made_with, ..Default::default() };
-    let mut keys = connect.client().await?.walk(request);
-    // A call that is refused prints nothing.
-    let mut next = keys.try_next().await.map_err(|error| told(error.into()))?;
-    print("id\tname\tsubject\tscopes\tcreated\tlast used\texpires\trevoked\tmade with\tmade by")?;
-    while let Some(key) = next {
-        let times = [key.create_time, key.last_use_time, key.expire_time, key.revoke_time];
-        let times = times.map(|time| time.map_or_else(|| "-".to_owned(), |time| time.to_string()));
-        let [name, subject, creator_subject] = [&key.name, &key.subject, &key.creator_subject].map(|text| shown(text));
-        let (id, creator, scopes) = (&key.id, or_dash(&key.creator_api_key_id), key.scopes.join(","));
-        let (times, creator_subject) = (times.join("\t"), or_dash(&creator_subject));
-        print(&format!("{id}\t{name}\t{subject}\t{scopes}\t{times}\t{creator}\t{creator_subject}"))?;
-        next = keys.try_next().await.map_err(|error| told(error.into()))?;
-    }
-    Ok(())
-}
-
-async fn revoke(RevokeKey { connect, id, keep_descendants }: RevokeKey) -> Result<(), Error> {
-    let request = RevokeApiKeyRequest { id, keep_descendants };
-    let revoked = IdentityServiceClient::new(connect.client().await?).revoke_api_key(request).await.map_err(told)?;
-    let RevokeApiKeyResponse { revoked_key_count, revoked_session_count, .. } = revoked.into_inner();
-    tracing::info!(keys = revoked_key_count, sessions = revoked_session_count, "revoked");
-    Ok(())
-}
-
 fn show_new(CreateApiKeyResponse { api_key, secret }: CreateApiKeyResponse) -> Result<(), Error> {
     let ApiKey { id, scopes, .. } = api_key.unwrap_or_default();
     tracing::info!(id, scopes = scopes.join(","), "created an API key; its secret is shown only once");
@@ -115,15 +86,6 @@ fn show_new(CreateApiKeyResponse { api_key, secret }: CreateApiKeyResponse) -> R
 /// Prints a line to standard output.
 fn print(line: &str) -> Result<(), Error> {
     output::print(format!("{line}\n").as_bytes())
-}
-
-/// Without characters that control the terminal.
-fn shown(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
-}
-
-fn or_dash(text: &str) -> &str {
-    if text.is_empty() { "-" } else { text }
 }
 
 fn texts(scopes: &BTreeSet<Scope>) -> Vec<String> {

@@ -11,6 +11,7 @@ mod connect;
 mod database;
 mod deadline;
 mod error;
+mod export;
 mod exporter;
 mod files;
 mod gate;
@@ -28,6 +29,7 @@ mod process;
 mod protocol;
 mod records;
 mod reflection;
+mod resources;
 mod sample;
 mod serve;
 mod services;
@@ -60,7 +62,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Error> {
     process::remove_ineffective_variables()?;
-    let arguments = Arguments::try_parse().map_err(explain).unwrap_or_else(|error| error.exit());
+    let arguments = Arguments::try_parse()
+        .map_err(|error| resources::name_flags(explain(error)))
+        .unwrap_or_else(|error| error.exit());
     if arguments.command.uses_private_postgres() {
         process::remove_postgres_variables()?;
     }
@@ -85,8 +89,7 @@ async fn execute(Arguments { command, log }: Arguments) -> Result<(), Error> {
     let done = match command {
         Command::Serve(serve) => serve::serve(*serve).await,
         Command::Migrate(migrate) => database::migrate(migrate).await,
-        Command::Import(import) => import::import(import).await,
-        Command::Keys(keys) => keys::run(keys).await,
+        Command::Resource(resource) => resource.run().await,
         Command::Exporter(exporter) => exporter::run(*exporter).await,
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(dir.as_deref()),

@@ -153,6 +153,10 @@ impl Output {
 }
 
 impl Choice {
+    pub(crate) fn format(&self) -> Format {
+        self.output
+    }
+
     fn layout(
         &self,
         rows_name: &str,
@@ -210,6 +214,16 @@ trait Layout {
     /// Appends what stands after the rows.
     fn finish(&mut self, _members: &Map<String, Value>, _out: &mut Vec<u8>) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// The fields of a message in JSON.
+pub(crate) fn json(message: &DynamicMessage) -> Map<String, Value> {
+    let fields = fields(&message.descriptor());
+    match serde_json::to_value(Record { fields: &fields, message }) {
+        Ok(Value::Object(members)) => members,
+        // Only a message of google.protobuf that is not valid.
+        Ok(_) | Err(_) => Map::new(),
     }
 }
 

@@ -1,10 +1,14 @@
-//! Reads the records of an [`Import`] from lines and sends them to a server. The descriptors define the messages and
-//! methods.
+//! Reads the records of an [`Import`] from lines and sends them to a server, and the other way. The descriptors define the
+//! messages and methods.
+
+mod listing;
 
 use client::Client;
 use platform::{Import, Service};
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, Value};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor, Value,
+};
 use quire_proto::pagination::v1::EncodedPage;
 use serde_json::Deserializer;
 use tonic::{
@@ -14,6 +18,7 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
+pub(crate) use self::listing::Listing;
 use crate::error::Error;
 
 /// The field of a batch's request that makes the server skip identical existing records.
@@ -40,31 +45,19 @@ impl Records {
     ///
     /// [`Error::Descriptors`] when the descriptors do not fit the import.
     pub(crate) fn new(service: &Service, import: &Import) -> Result<Self, Error> {
-        let failed = |what: String| Error::Descriptors(format!("{}: {what}", service.grpc_name));
-        let pool = DescriptorPool::decode(quire_proto::FILE_DESCRIPTOR_SET);
-        let pool = pool.map_err(|error| failed(error.to_string()))?;
-        let described = pool.get_service_by_name(service.grpc_name).ok_or_else(|| failed("no such service".into()))?;
-        let method = |name: &str| {
-            let method = described.methods().find(|method| method.name() == name);
-            method.ok_or_else(|| failed(format!("no method {name}")))
-        };
-        let create = method(import.batch_method)?;
-        let (elements, record) =
-            repeated_message(&create.input()).ok_or_else(|| failed(format!("{} has no records", create.name())))?;
+        let described = describe(service)?;
+        let create = method(&described, import.batch_method)?;
+        let (elements, record) = rows(&create.input())?;
         let repeated = repeated_message(&create.output())
             .and_then(|(_, answered)| record.fields().find(|field| field.kind().as_message() == Some(&answered)));
-        let path = |method: MethodDescriptor| {
-            let path = format!("/{}/{}", service.grpc_name, method.name()).parse();
-            path.map_err(|error: InvalidUri| failed(error.to_string()))
-        };
         Ok(Self {
             names: import.records,
             batch: create.input(),
             elements,
             record,
             repeated,
-            create: path(create)?,
-            list: path(method(import.list_method)?)?,
+            create: path(&create)?,
+            list: path(&method(&described, import.list_method)?)?,
         })
     }
 
@@ -112,6 +105,28 @@ impl Records {
         let page: EncodedPage = call(client, &self.list, ()).await?;
         Ok(!page.rows.is_empty())
     }
+}
+
+fn describe(service: &Service) -> Result<ServiceDescriptor, Error> {
+    let pool = DescriptorPool::decode(quire_proto::FILE_DESCRIPTOR_SET);
+    let pool = pool.map_err(|error| Error::Descriptors(error.to_string()))?;
+    let described = pool.get_service_by_name(service.grpc_name);
+    described.ok_or_else(|| Error::Descriptors(format!("no service {}", service.grpc_name)))
+}
+
+fn method(service: &ServiceDescriptor, name: &str) -> Result<MethodDescriptor, Error> {
+    let method = service.methods().find(|method| method.name() == name);
+    method.ok_or_else(|| Error::Descriptors(format!("no method {name} in {}", service.full_name())))
+}
+
+fn path(method: &MethodDescriptor) -> Result<PathAndQuery, Error> {
+    let path = format!("/{}/{}", method.parent_service().full_name(), method.name()).parse();
+    path.map_err(|error: InvalidUri| Error::Descriptors(error.to_string()))
+}
+
+/// Like [`repeated_message`], of a message that must have one.
+fn rows(message: &MessageDescriptor) -> Result<(FieldDescriptor, MessageDescriptor), Error> {
+    repeated_message(message).ok_or_else(|| Error::Descriptors(format!("no records in {}", message.full_name())))
 }
 
 /// The only repeated message field of a message, and the message of its elements.

@@ -1,8 +1,9 @@
 //! The terminal that standard output is, if it is one, and text that cannot control it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::SystemTime};
 
 use console::Term;
+use platform::Clock;
 
 /// What a terminal can show.
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +12,8 @@ pub(crate) struct Terminal {
     pub(crate) width: usize,
     /// Whether text can be bold or have a colour: not with `NO_COLOR`, and not on a dumb terminal.
     pub(crate) has_styles: bool,
+    /// What people compare times with.
+    pub(crate) now: SystemTime,
 }
 
 impl Terminal {
@@ -19,7 +22,7 @@ impl Terminal {
         let terminal = Term::stdout();
         let (_, columns) = terminal.size();
         let has_styles = terminal.features().colors_supported();
-        terminal.is_term().then(|| Self { width: columns.into(), has_styles })
+        terminal.is_term().then(|| Self { width: columns.into(), has_styles, now: Clock::system().now() })
     }
 }
 

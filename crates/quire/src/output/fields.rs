@@ -37,10 +37,8 @@ fn fields_within(message: &MessageDescriptor, outer: &[MessageDescriptor]) -> Ve
 
 impl Field {
     fn new(descriptor: FieldDescriptor, outer: &[MessageDescriptor]) -> Self {
-        let kind = match descriptor.kind() {
-            Kind::Message(entry) if descriptor.is_map() => entry.map_entry_value_field().kind(),
-            kind => kind,
-        };
+        let entry = if descriptor.is_map() { descriptor.kind().as_message().cloned() } else { None };
+        let kind = entry.map_or_else(|| descriptor.kind(), |entry| entry.map_entry_value_field().kind());
         Self {
             name: descriptor.name().to_owned(),
             form: Form::new(&kind, outer),
@@ -78,6 +76,14 @@ impl Field {
         let kind = self.descriptor.kind();
         let is_other = matches!(kind, Kind::Bool | Kind::String | Kind::Bytes | Kind::Message(_) | Kind::Enum(_));
         !is_other && !self.is_repeated()
+    }
+
+    /// The width of its longest value, if it is an enum.
+    pub(super) fn longest(&self) -> usize {
+        match &self.form {
+            Form::Enum(words) if !self.is_repeated() => words.range(1..).map(|(_, word)| word.len()).max().unwrap_or(0),
+            Form::Enum(_) | Form::Plain | Form::Timestamp | Form::Duration | Form::Message(_) => 0,
+        }
     }
 
     /// Whether a table may cut its values: texts, but no numbers, which would look like others.

@@ -1,6 +1,6 @@
 //! One record, a field on each line.
 
-use std::{io, io::Write, time::SystemTime};
+use std::{io, io::Write};
 
 use prost_reflect::{DynamicMessage, Value};
 
@@ -36,8 +36,8 @@ pub(super) fn write(
         let text = whole(form, &value);
         let text = if terminal.is_some() { shown(&text) } else { text };
         match (form, value.as_message(), terminal) {
-            (Form::Timestamp, Some(time), Some(_)) => {
-                writeln!(out, "{name}: {text} ({})", ago(timestamp(time), SystemTime::now()))?;
+            (Form::Timestamp, Some(time), Some(terminal)) => {
+                writeln!(out, "{name}: {text} ({})", ago(timestamp(time), terminal.now))?;
             }
             _ if text.is_empty() => writeln!(out, "{name}:")?,
             _ if text.contains('\n') => writeln!(out, "{name}:\n{}", text.strip_suffix('\n').unwrap_or(&text))?,

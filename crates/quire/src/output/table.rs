@@ -1,6 +1,6 @@
 //! A table on a terminal.
 
-use std::{io, io::Write, time::SystemTime};
+use std::{io, io::Write};
 
 use console::{Alignment, Color, Style, measure_text_width, pad_str};
 use prost_reflect::{DynamicMessage, Value};
@@ -38,16 +38,18 @@ impl Table {
         Self { columns, terminal, is_wide, widths: None }
     }
 
-    fn cell(&self, column: &Column, message: &DynamicMessage, now: SystemTime) -> Cell {
+    fn cell(&self, column: &Column, message: &DynamicMessage) -> Cell {
         let value = column.value(message);
         let form = &column.field.form;
-        let text = if self.is_wide { line(form, value.as_deref()) } else { short(form, value.as_deref(), now) };
+        let text =
+            if self.is_wide { line(form, value.as_deref()) } else { short(form, value.as_deref(), self.terminal.now) };
         Cell { text, color: value.and_then(|value| color(form, &value)) }
     }
 
     /// The widths that the header and these rows want.
     fn wanted(&self, rows: &[Vec<Cell>]) -> Vec<usize> {
-        let mut widths: Vec<_> = self.columns.iter().map(|column| measure_text_width(&column.name)).collect();
+        let least = |column: &Column| measure_text_width(&column.name).max(column.field.longest());
+        let mut widths: Vec<_> = self.columns.iter().map(least).collect();
         for row in rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(measure_text_width(&cell.text));
@@ -79,12 +81,22 @@ impl Table {
                 break;
             }
         }
+        self.spread(left, wanted, &mut widths);
+        widths
+    }
+
+    /// Gives the space that is left to columns that are cut, and to the last, because the texts of later pages may be longer.
+    fn spread(&self, mut left: usize, wanted: &[usize], widths: &mut [usize]) {
         for (width, wanted) in widths.iter_mut().zip(wanted) {
             let more = wanted.saturating_sub(*width).min(left);
             *width += more;
             left -= more;
         }
-        widths
+        if let Some((column, width)) = self.columns.iter().zip(widths).next_back()
+            && column.field.is_text()
+        {
+            *width += left;
+        }
     }
 
     fn write(&self, widths: &[usize], cells: &[Cell], style: &Style, out: &mut Vec<u8>) -> io::Result<()> {
@@ -110,8 +122,7 @@ impl Layout for Table {
         if rows.is_empty() {
             return Ok(());
         }
-        let now = SystemTime::now();
-        let cells = |message| self.columns.iter().map(|column| self.cell(column, message, now)).collect();
+        let cells = |message| self.columns.iter().map(|column| self.cell(column, message)).collect();
         let rows: Vec<Vec<Cell>> = rows.iter().map(cells).collect();
         let widths = match self.widths.take() {
             Some(widths) => widths,

@@ -5,7 +5,7 @@ mod formats;
 mod read_back;
 mod tables;
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use serde_json::{Deserializer, Map, Value};
@@ -39,8 +39,13 @@ fn choice(output: Format, columns: &[&str]) -> Choice {
     Choice { output, columns: columns.iter().map(|&name| name.to_owned()).collect() }
 }
 
-const fn terminal(width: usize) -> Option<Terminal> {
-    Some(Terminal { width, has_styles: false })
+/// 2026-10-01T12:00:00Z.
+fn now() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_790_856_000)
+}
+
+fn terminal(width: usize) -> Option<Terminal> {
+    Some(Terminal { width, has_styles: false, now: now() })
 }
 
 /// What is printed of these pages.
@@ -57,7 +62,7 @@ fn printed(choice: &Choice, terminal: Option<Terminal>, row: &MessageDescriptor,
 
 /// The time so long ago, as protobuf's JSON.
 fn ago(seconds: u64) -> String {
-    prost_types::Timestamp::from(SystemTime::now() - Duration::from_secs(seconds)).to_string()
+    prost_types::Timestamp::from(now() - Duration::from_secs(seconds)).to_string()
 }
 
 /// The message of the error for columns that do not exist.

@@ -42,11 +42,8 @@ pub(super) fn whole<'a>(form: &Form, value: &'a Value) -> Cow<'a, str> {
 }
 
 fn json(form: &Form, value: &Value) -> Cow<'static, str> {
-    let value = Json { form, value };
-    match serde_json::to_value(value) {
-        // Infinite numbers.
-        Ok(serde_json::Value::String(text)) => text.into(),
-        Ok(value) => value.to_string().into(),
+    match serde_json::to_string(&Json { form, value }) {
+        Ok(text) => text.into(),
         // Only a message of google.protobuf that is not valid.
         Err(error) => error.to_string().into(),
     }

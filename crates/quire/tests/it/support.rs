@@ -3,6 +3,7 @@ pub mod admin;
 pub mod authority;
 pub mod frames;
 pub mod postgres;
+pub mod proxy;
 pub mod raw;
 pub mod storm;
 

@@ -10,7 +10,7 @@ fn full() -> Value {
         "bool": true, "int32": -5, "int64": "9223372036854775807", "uint32": 5, "uint64": "18446744073709551615",
         "float": 0.1, "double": 1e300, "string": "a \"b\",\n\tc", "bytes": "AAH/", "color": "PAINT_COLOR_DARK_RED",
         "time": "2026-10-01T12:00:00.5Z", "duration": "90.5s", "inner": {"text": "t", "color": "OTHER"}, "optional": 0,
-        "texts": ["a", "b,c"], "colors": ["PAINT_COLOR_RED", 77], "map": {"b": "2", "a": "1"},
+        "texts": ["a", "b,c"], "colors": ["PAINT_COLOR_RED", 77], "map": {"b": "2", "d": "4", "a": "1", "e": "5", "c": "3"},
         "inners": {"7": {"text": "seven"}}, "times": ["2026-10-01T12:00:00Z"], "struct": {"x": [1, null]},
         "nested": {"color": "PAINT_COLOR_RED"}, "list": [{"text": "l"}],
     })
@@ -23,7 +23,7 @@ fn json_has_every_kind_of_value() {
     assert_snapshot!(text, @r#"
     {
       "rows": [
-        {"bool":true,"int32":-5,"int64":9223372036854775807,"uint32":5,"uint64":18446744073709551615,"float":0.1,"double":1e+300,"string":"a \"b\",\n\tc","bytes":"AAH/","color":"dark_red","time":"2026-10-01T12:00:00.500Z","duration":"90.500s","inner":{"text":"t","color":"other"},"optional":0,"texts":["a","b,c"],"colors":["red",77],"map":{"a":"1","b":"2"},"inners":{"7":{"text":"seven","color":"unspecified"}},"times":["2026-10-01T12:00:00Z"],"struct":{"x":[1.0,null]},"nested":{"color":"PAINT_COLOR_RED"},"list":[{"text":"l","color":"unspecified"}]},
+        {"bool":true,"int32":-5,"int64":9223372036854775807,"uint32":5,"uint64":18446744073709551615,"float":0.1,"double":1e+300,"string":"a \"b\",\n\tc","bytes":"AAH/","color":"dark_red","time":"2026-10-01T12:00:00.500Z","duration":"90.500s","inner":{"text":"t","color":"other"},"optional":0,"texts":["a","b,c"],"colors":["red",77],"map":{"a":"1","b":"2","c":"3","d":"4","e":"5"},"inners":{"7":{"text":"seven","color":"unspecified"}},"times":["2026-10-01T12:00:00Z"],"struct":{"x":[1.0,null]},"nested":{"color":"PAINT_COLOR_RED"},"list":[{"text":"l","color":"unspecified"}]},
         {"bool":false,"int32":0,"int64":0,"uint32":0,"uint64":0,"float":0.0,"double":0.0,"string":"","bytes":"","color":"unspecified","texts":[],"colors":[],"map":{},"inners":{},"times":[],"list":[]},
         {"bool":false,"int32":0,"int64":0,"uint32":0,"uint64":0,"float":"-Infinity","double":"NaN","string":"","bytes":"","color":99,"texts":[],"colors":[],"map":{},"inners":{},"times":[],"list":[]}
       ],
@@ -46,8 +46,8 @@ fn csv_has_nested_fields_as_columns() {
     let text = printed(&choice(Format::Csv, &[]), None, &kinds(), &[vec![full()], vec![json!({})]]);
     assert_snapshot!(text, @r#"
     bool,int32,int64,uint32,uint64,float,double,string,bytes,color,time,duration,inner.text,inner.color,optional,texts,colors,map,inners,times,struct,nested,list
-    true,-5,9223372036854775807,5,18446744073709551615,0.10000000149011612,1e+300,"a ""b"",
-    	c",AAH/,dark_red,2026-10-01T12:00:00.500Z,90.500s,t,other,0,"[""a"",""b,c""]","[""red"",77]","{""a"":""1"",""b"":""2""}","{""7"":{""color"":""unspecified"",""text"":""seven""}}","[""2026-10-01T12:00:00Z""]","{""x"":[1.0,null]}","{""color"":""PAINT_COLOR_RED""}","[{""color"":""unspecified"",""text"":""l""}]"
+    true,-5,9223372036854775807,5,18446744073709551615,0.1,1e+300,"a ""b"",
+    	c",AAH/,dark_red,2026-10-01T12:00:00.500Z,90.500s,t,other,0,"[""a"",""b,c""]","[""red"",77]","{""a"":""1"",""b"":""2"",""c"":""3"",""d"":""4"",""e"":""5""}","{""7"":{""text"":""seven"",""color"":""unspecified""}}","[""2026-10-01T12:00:00Z""]","{""x"":[1.0,null]}","{""color"":""PAINT_COLOR_RED""}","[{""text"":""l"",""color"":""unspecified""}]"
     false,0,0,0,0,0.0,0.0,,,unspecified,,,,,,[],[],{},{},[],,,[]
     "#);
     assert_eq!(printed(&choice(Format::Csv, &["optional"]), None, &kinds(), &[]), "optional\n");
@@ -78,8 +78,7 @@ fn a_record_is_a_field_on_each_line() {
         "content": "You summarise incidents.\n\nWrite three sentences.\u{9b}\n", "variables": ["reader"], "createTime": ago(330)});
     let row = message("prompts.v1.PromptVersion");
     let text = record(Format::Table, true, &row, &version);
-    let (start, _) = text.split_once("create_time: ").unwrap();
-    assert_snapshot!(start, @r#"
+    assert_snapshot!(text, @r#"
     prompt_id: 01976398-ff94-7aa0-a70c-5d18b1eda8ff
     version: 3
     content:
@@ -90,8 +89,8 @@ fn a_record_is_a_field_on_each_line() {
     author: maria�[31m
     variables: ["reader"]
     content_hash:
+    create_time: 2026-10-01T11:54:30Z (5m ago)
     "#);
-    assert!(text.ends_with("Z (5m ago)\n"), "{text}");
     assert!(record(Format::Table, false, &row, &version).contains("Write three sentences.\u{9b}\n"));
     assert_snapshot!(record(Format::Json, true, &message("prompts.v1.Label"), &json!({"label": "production", "version": 3})), @r#"
     {
@@ -127,8 +126,8 @@ fn a_list_in_a_record_is_a_table() {
     job.retried_as:
     job.etag:
     hosts:
-    host    state      end_time  error    start_time
-    web-1   completed  -         -        -
-    web-17  failed     -         timeout  -
+    host    state         end_time  error    start_time
+    web-1   completed     -         -        -
+    web-17  failed        -         timeout  -
     ");
 }

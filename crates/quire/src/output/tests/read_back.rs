@@ -55,7 +55,8 @@ fn with_names(message: &MessageDescriptor, value: &mut Value) {
                 let kind = field.kind().as_message().unwrap().map_entry_value_field().kind();
                 entries.values_mut().for_each(|value| with_name(&kind, value));
             }
-            value => with_name(&field.kind(), value),
+            Value::Object(_) | Value::String(_) => with_name(&field.kind(), value),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 }

@@ -1,0 +1,197 @@
+//! `quire <noun> export`.
+
+mod checkpoint;
+mod error;
+mod files;
+
+use std::{
+    io::{self, Write},
+    path::Path,
+};
+
+use futures_util::StreamExt;
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use nix::libc::SIGXFSZ;
+use pagination::{
+    Page, Retry,
+    proto::{PageRequest, TotalCount},
+};
+use platform::{Import, Service};
+use tokio::signal::unix::{SignalKind, signal};
+
+pub(crate) use self::error::ExportError;
+use self::{
+    checkpoint::Checkpoint,
+    error::Cause,
+    files::{Begin, Files},
+};
+use crate::{arguments::Connect, error::Error, imports::ExportArguments, records::Listing, signals};
+
+/// What the user can do after an export that has written nothing that can be resumed.
+const RUN_AGAIN: &str = "run it again";
+
+/// Exports all records of a kind to a file, one on each line.
+pub(crate) async fn export(
+    service: &Service,
+    import: &Import,
+    ExportArguments { file, resume, force, connect }: ExportArguments,
+) -> Result<(), Error> {
+    let begin = match (force, resume) {
+        (true, _) => Begin::Force,
+        (false, true) => Begin::Resume,
+        (false, false) => Begin::New,
+    };
+    let listing = Listing::new(service, import)?;
+    // With a handler, a file that is too large for `ulimit -f` is an error of the write, and does not end the process.
+    drop(signal(SignalKind::from_raw(SIGXFSZ)).map_err(Error::Signal)?);
+    let interrupted = signals::interrupted()?;
+    let Some(mut output) = Output::open(&file, begin, Checkpoint::new(import.noun, import.order))? else {
+        tracing::info!("{} is complete", file.display());
+        return Ok(());
+    };
+
+    let copied = tokio::select! {
+        biased;
+        interrupted = interrupted => Err(Halt::Other(interrupted)),
+        copied = copy(&listing, &mut output, import.records, connect) => copied,
+    };
+    let done = copied.and_then(|()| Ok(output.finish()?));
+    let rows = output.rows();
+    match done {
+        Ok(()) => {
+            tracing::info!("exported {rows} {}", import.records);
+            Ok(())
+        }
+        Err(halt) => Err(halt.error(rows, import.records, output.stop())),
+    }
+}
+
+/// Why an export has stopped before the end of the list.
+enum Halt {
+    /// It was interrupted, or the connection or standard output has failed.
+    Other(Error),
+    Cause(Cause),
+}
+
+impl Halt {
+    /// The error after so many rows, with what the user can do next.
+    fn error(self, rows: u64, names: &'static str, next: &'static str) -> Error {
+        match self {
+            Self::Other(error) => {
+                if matches!(error, Error::Interrupted(_)) {
+                    tracing::info!("exported {rows} {names}; {next}");
+                }
+                error
+            }
+            Self::Cause(cause) => {
+                let next = if matches!(cause, Cause::PageToken(_)) { "begin again with --force" } else { next };
+                ExportError::Stopped { rows, names, cause, next }.into()
+            }
+        }
+    }
+}
+
+impl From<Cause> for Halt {
+    fn from(cause: Cause) -> Self {
+        Self::Cause(cause)
+    }
+}
+
+/// Writes the rows that are not in the output yet. It can be dropped at any time: a page is written as a whole.
+async fn copy(listing: &Listing, output: &mut Output, names: &'static str, connect: Connect) -> Result<(), Halt> {
+    let client = connect.client().await.map_err(Halt::Other)?;
+    let progress = progress(output.rows(), names);
+    let start = output.walk();
+    // Only a progress bar needs a total.
+    let total = if progress.is_hidden() { TotalCount::Unspecified } else { TotalCount::Estimated };
+    let page_token = start.page_token.clone();
+    let first = PageRequest { page_token, total_count: total.into(), ..Default::default() };
+    let mut pages = listing.walk(client).retry(retry()).page(first).resume(start).pages();
+    let mut lines = Vec::new();
+    while let Some(page) = pages.next().await {
+        let Page { rows, page } = page.map_err(|error| Cause::from(error.kind))?;
+        if let Some(total) = page.total_count {
+            progress.set_length(total.try_into().unwrap_or_default());
+        }
+        let count = rows.len();
+        lines.clear();
+        for row in rows {
+            listing.write(row, &mut lines).map_err(Cause::Json)?;
+        }
+        output.write(&lines, count, pages.checkpoint())?;
+        progress.inc(count as u64);
+    }
+    Ok(())
+}
+
+/// As often as the time allows, so that an export goes on when the server is restarted.
+fn retry() -> Retry {
+    Retry { max_retries: usize::MAX, ..Retry::default() }
+}
+
+/// Shown only on a terminal, until it is dropped.
+pub(crate) fn progress(rows: u64, names: &'static str) -> ProgressBar {
+    let progress =
+        ProgressBar::no_length().with_position(rows).with_message(names).with_finish(ProgressFinish::AndClear);
+    let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} {msg} {eta}");
+    if let Ok(style) = style { progress.with_style(style) } else { progress }
+}
+
+/// Where the lines go.
+enum Output {
+    Stdout { rows: u64 },
+    Files(Files),
+}
+
+impl Output {
+    /// `start` is the beginning of the export. Returns `None` if the export that is to be resumed is complete.
+    fn open(path: &Path, begin: Begin, start: Checkpoint) -> Result<Option<Self>, Error> {
+        if path == Path::new("-") {
+            return Ok(Some(Self::Stdout { rows: 0 }));
+        }
+        Ok(Files::open(path.to_owned(), begin, start)?.map(Self::Files))
+    }
+
+    fn rows(&self) -> u64 {
+        match self {
+            Self::Stdout { rows } => *rows,
+            Self::Files(files) => files.place.rows,
+        }
+    }
+
+    fn walk(&self) -> pagination::Checkpoint {
+        match self {
+            Self::Stdout { .. } => pagination::Checkpoint::default(),
+            Self::Files(files) => files.place.walk.clone(),
+        }
+    }
+
+    /// Writes the lines of a page. `walk` is the place after it.
+    fn write(&mut self, lines: &[u8], count: usize, walk: pagination::Checkpoint) -> Result<(), Halt> {
+        match self {
+            Self::Stdout { rows } => {
+                let mut stdout = io::stdout().lock();
+                let written = stdout.write_all(lines).and_then(|()| stdout.flush());
+                written.map_err(|source| Halt::Other(Error::Stdout(source)))?;
+                *rows += count as u64;
+                Ok(())
+            }
+            Self::Files(files) => Ok(files.write(lines, count, walk)?),
+        }
+    }
+
+    fn finish(&self) -> Result<(), Cause> {
+        match self {
+            Self::Stdout { .. } => Ok(()),
+            Self::Files(files) => files.finish(),
+        }
+    }
+
+    /// Stops before the end. Returns what the user can do.
+    fn stop(self) -> &'static str {
+        match self {
+            Self::Stdout { .. } => RUN_AGAIN,
+            Self::Files(files) => files.stop(),
+        }
+    }
+}
