@@ -4,8 +4,9 @@ use clap::{Args, builder::BoolishValueParser};
 
 use super::{Connect, Otlp, Tls};
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest window: a hundred years.
-const MAX_WINDOW: Duration = Duration::from_secs(36_525 * 24 * 60 * 60);
+const MAX_WINDOW: Duration = DAY.saturating_mul(36_525);
 
 #[derive(Debug, Args)]
 pub(crate) struct Exporter {
@@ -30,8 +31,8 @@ pub(crate) struct Exporter {
     pub(crate) window: Duration,
 
     /// Answer scrapes from the last reading for this long, as in `30s`. Without it, the server is read for each scrape. A
-    /// failed reading is never kept
-    #[arg(long, env = "QUIRE_EXPORTER_CACHE", value_name = "TIME", value_parser = humantime::parse_duration)]
+    /// failed reading is never kept. At most a day
+    #[arg(long, env = "QUIRE_EXPORTER_CACHE", value_name = "TIME", value_parser = cache)]
     pub(crate) cache: Option<Duration>,
 
     #[command(flatten)]
@@ -52,4 +53,9 @@ fn window(text: &str) -> Result<Duration, String> {
     let window = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     let is_valid = !window.is_zero() && window <= MAX_WINDOW;
     if is_valid { Ok(window) } else { Err("it must be longer than 0 and at most 100 years".to_owned()) }
+}
+
+fn cache(text: &str) -> Result<Duration, String> {
+    let cache = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if cache <= DAY { Ok(cache) } else { Err("it must be at most a day".to_owned()) }
 }
