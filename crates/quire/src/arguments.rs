@@ -1,4 +1,5 @@
 mod audit;
+mod exporter;
 mod limits;
 mod otlp;
 mod retention;
@@ -13,7 +14,7 @@ use clap_complete::Shell;
 use pagination::TokenVersion;
 use platform::{DEFAULT_WORKSPACE, Service};
 
-pub(crate) use self::{audit::AuditLog, limits::Limits, otlp::Otlp, retention::Retention};
+pub(crate) use self::{audit::AuditLog, exporter::Exporter, limits::Limits, otlp::Otlp, retention::Retention};
 use crate::{resources::Resource, services::SERVICES, terminal::Terminal};
 
 const EXIT_STATUSES: &str = "\
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     Migrate(Migrate),
     #[command(flatten)]
     Resource(Box<Resource>),
+    /// Serve Prometheus metrics of a server's jobs, which are read from the server when Prometheus scrapes them
+    Exporter(Box<Exporter>),
     /// Print a script that completes this program's commands and flags in a shell
     Completions {
         /// The shell
@@ -62,10 +65,21 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Where the spans of the command go. Only commands that serve have any.
+    pub(crate) fn otlp(&self) -> Option<&Otlp> {
+        if let Self::Serve(serve) = self {
+            Some(&serve.otlp)
+        } else if let Self::Exporter(exporter) = self {
+            Some(&exporter.otlp)
+        } else {
+            None
+        }
+    }
+
     /// Whether the command itself handles SIGINT and SIGTERM, which otherwise end it at once.
     pub(crate) fn handles_interrupts(&self) -> bool {
         match self {
-            Self::Serve(_) => true,
+            Self::Serve(_) | Self::Exporter(_) => true,
             Self::Resource(resource) => resource.handles_interrupts(),
             Self::Migrate(_) | Self::Completions { .. } | Self::Man { .. } => false,
         }
@@ -76,7 +90,7 @@ impl Command {
         match self {
             Self::Serve(serve) => serve.database.is_private(),
             Self::Resource(resource) => resource.uses_private_postgres(),
-            Self::Migrate(_) | Self::Completions { .. } | Self::Man { .. } => false,
+            Self::Migrate(_) | Self::Exporter(_) | Self::Completions { .. } | Self::Man { .. } => false,
         }
     }
 }
@@ -220,7 +234,7 @@ pub(crate) struct Tls {
 }
 
 /// Which server to call, and as whom.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Connect {
     /// The server
     #[arg(long, env = "QUIRE_SERVER", default_value = "http://127.0.0.1:50051")]

@@ -18,6 +18,10 @@ pub(crate) enum Error {
         "{0} is not a loopback address, and the admin port would send metrics in plain text to everybody: use TLS with --admin-tls, or accept that with --admin-insecure"
     )]
     AdminPlainText(SocketAddr),
+    #[error(
+        "{0} is not a loopback address, and the exporter would send metrics in plain text to everybody: use TLS with --listen-tls-cert and --listen-tls-key, or accept that with --listen-insecure"
+    )]
+    ExporterPlainText(SocketAddr),
     #[error("--admin-tls needs --tls-cert and --tls-key")]
     AdminTls,
     #[error("{address} is in use: stop the program that listens there, or choose another address with {argument}")]

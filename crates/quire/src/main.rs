@@ -12,6 +12,7 @@ mod database;
 mod deadline;
 mod error;
 mod export;
+mod exporter;
 mod files;
 mod gate;
 mod import;
@@ -81,8 +82,7 @@ fn explain(error: clap::Error) -> clap::Error {
 
 #[tokio::main]
 async fn execute(Arguments { command, log }: Arguments) -> Result<(), Error> {
-    let otlp = if let Command::Serve(serve) = &command { Some(&serve.otlp) } else { None };
-    let export = telemetry::start(&log, otlp)?;
+    let export = telemetry::start(&log, command.otlp())?;
     if !command.handles_interrupts() {
         signals::end_when_interrupted()?;
     }
@@ -90,6 +90,7 @@ async fn execute(Arguments { command, log }: Arguments) -> Result<(), Error> {
         Command::Serve(serve) => serve::serve(*serve).await,
         Command::Migrate(migrate) => database::migrate(migrate).await,
         Command::Resource(resource) => resource.run().await,
+        Command::Exporter(exporter) => exporter::run(*exporter).await,
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(dir.as_deref()),
     };

@@ -186,7 +186,8 @@ impl Listeners {
     }
 }
 
-fn bind(address: SocketAddr, argument: &'static str) -> Result<TcpListener, Error> {
+/// Listens on the address that an argument names.
+pub(crate) fn bind(address: SocketAddr, argument: &'static str) -> Result<TcpListener, Error> {
     let listener = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // The address of a server that has just ended can be used again.

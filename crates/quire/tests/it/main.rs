@@ -16,6 +16,7 @@ mod crowds;
 mod deadlines;
 mod environment;
 mod export;
+mod exporter;
 mod faults;
 mod fleet;
 mod import;

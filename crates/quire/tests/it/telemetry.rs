@@ -24,7 +24,7 @@ const PARENT: &str = "00f067aa0ba902b7";
 
 /// A collector that keeps the spans it gets.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<(String, Span)>>>);
+pub struct Collector(Arc<Mutex<Vec<(String, Span)>>>);
 
 #[tonic::async_trait]
 impl TraceService for Collector {
@@ -43,13 +43,20 @@ impl TraceService for Collector {
 }
 
 impl Collector {
-    async fn start() -> (Self, SocketAddr) {
+    pub async fn start() -> (Self, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let collector = Self::default();
         let server = transport::Server::builder().add_service(TraceServiceServer::new(collector.clone()));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         (collector, address)
+    }
+
+    /// All spans, by their begin.
+    pub fn all(&self) -> Vec<Span> {
+        let mut spans: Vec<_> = self.0.lock().unwrap().iter().map(|(_, span)| span.clone()).collect();
+        spans.sort_by_key(|span| span.start_time_unix_nano);
+        spans
     }
 
     /// The spans of a trace, by name.
@@ -63,7 +70,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn attributes(attributes: &[opentelemetry_proto::tonic::common::v1::KeyValue]) -> BTreeMap<String, String> {
+pub fn attributes(attributes: &[opentelemetry_proto::tonic::common::v1::KeyValue]) -> BTreeMap<String, String> {
     let text = |value: &Value| {
         let number = if let Value::IntValue(number) = value { Some(number.to_string()) } else { None };
         if let Value::StringValue(text) = value { text.clone() } else { number.unwrap_or_default() }
