@@ -5,7 +5,10 @@ mod cause;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use rustls_native_certs::load_native_certs;
-use tokio::{net::lookup_host, time::timeout};
+use tokio::{
+    net::lookup_host,
+    time::{sleep, timeout},
+};
 use tokio_rustls::rustls::{
     self, ClientConfig, ConfigBuilder, RootCertStore,
     client::WantsClientCert,
@@ -20,6 +23,9 @@ use crate::{Builder, Error};
 
 /// The timeout for connecting, and the interval and timeout of keepalive pings.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long to wait before a connection that was lost at its beginning is made again.
+const RETRY_DELAYS: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(200)];
 
 /// The address of a server.
 pub struct Address {
@@ -51,8 +57,19 @@ pub(crate) async fn open(builder: &Builder) -> Result<Channel, Error> {
         endpoint = endpoint.tls_config(tls).map_err(|error| unreachable(server, Cause::Other(error.to_string())))?;
         probe = config;
     }
-    let connected = timeout(PATIENCE, connect(&endpoint, &address, probe)).await.unwrap_or(Err(Cause::Silent));
-    connected.map_err(|cause| unreachable(server, cause))
+    let connected = timeout(PATIENCE, connect_again(&endpoint, &address, &probe)).await;
+    connected.unwrap_or(Err(Cause::Silent)).map_err(|cause| unreachable(server, cause))
+}
+
+/// Connects, and tries again when the connection may have been lost on the way.
+async fn connect_again(endpoint: &Endpoint, address: &Address, probe: &ClientConfig) -> Result<Channel, Cause> {
+    let mut delays = RETRY_DELAYS.into_iter();
+    loop {
+        match (connect(endpoint, address, probe.clone()).await, delays.next()) {
+            (Err(cause), Some(delay)) if cause.may_be_a_lost_connection() => sleep(delay).await,
+            (connected, _) => return connected,
+        }
+    }
 }
 
 fn unreachable(server: &str, cause: Cause) -> Error {

@@ -15,7 +15,7 @@ use pagination::TokenVersion;
 use platform::{DEFAULT_WORKSPACE, Service};
 
 pub(crate) use self::{audit::AuditLog, exporter::Exporter, limits::Limits, otlp::Otlp, retention::Retention};
-use crate::{resources::Resource, services::SERVICES};
+use crate::{resources::Resource, services::SERVICES, terminal::Terminal};
 
 const EXIT_STATUSES: &str = "\
 Exit status:
@@ -26,7 +26,7 @@ Exit status:
 
 /// gRPC services over Postgres; all their lists are paged the same way.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, after_long_help = EXIT_STATUSES)]
+#[command(version, propagate_version = true, after_long_help = EXIT_STATUSES, term_width = help_width())]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -37,6 +37,11 @@ pub(crate) struct Arguments {
     pub(crate) log: String,
 }
 
+/// The width of help: that of the terminal. Help that goes elsewhere is not wrapped.
+fn help_width() -> usize {
+    Terminal::stdout().map_or(0, |terminal| terminal.width)
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve the services, with gRPC health and reflection
@@ -44,7 +49,7 @@ pub(crate) enum Command {
     /// Migrate a database; `serve` does this too when it starts
     Migrate(Migrate),
     #[command(flatten)]
-    Resource(Resource),
+    Resource(Box<Resource>),
     /// Serve Prometheus metrics of a server's jobs, which are read from the server when Prometheus scrapes them
     Exporter(Box<Exporter>),
     /// Print a script that completes this program's commands and flags in a shell
@@ -84,10 +89,8 @@ impl Command {
     pub(crate) fn uses_private_postgres(&self) -> bool {
         match self {
             Self::Serve(serve) => serve.database.is_private(),
-            Self::Resource(Resource::Keys(Keys::Bootstrap(bootstrap))) => bootstrap.database.is_private(),
-            Self::Migrate(_) | Self::Resource(_) | Self::Exporter(_) | Self::Completions { .. } | Self::Man { .. } => {
-                false
-            }
+            Self::Resource(resource) => resource.uses_private_postgres(),
+            Self::Migrate(_) | Self::Exporter(_) | Self::Completions { .. } | Self::Man { .. } => false,
         }
     }
 }
@@ -209,7 +212,7 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    fn is_private(&self) -> bool {
+    pub(crate) fn is_private(&self) -> bool {
         self.database_url.is_none()
     }
 }

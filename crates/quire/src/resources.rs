@@ -49,6 +49,11 @@ impl Resource {
         }
     }
 
+    /// Whether the command uses the private Postgres.
+    pub(crate) fn uses_private_postgres(&self) -> bool {
+        matches!(self, Self::Keys(Keys::Bootstrap(bootstrap)) if bootstrap.database.is_private())
+    }
+
     /// Whether the command itself handles SIGINT and SIGTERM.
     pub(crate) fn handles_interrupts(&self) -> bool {
         matches!(self, Self::Transfer(transfer) if transfer.handles_interrupts())

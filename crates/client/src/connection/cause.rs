@@ -94,6 +94,11 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Whether the connection was made, and may have been lost before the server answered.
+    pub(super) fn may_be_a_lost_connection(&self) -> bool {
+        matches!(self, Self::NoGrpc(_) | Self::NoTls | Self::Other(_))
+    }
+
     /// The cause of an error while connecting, including the TLS handshake.
     pub(crate) fn of_handshake(error: &transport::Error, address: &Address) -> Self {
         if let Some(error) = find(error) {

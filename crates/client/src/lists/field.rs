@@ -19,11 +19,9 @@ pub struct Field {
 
 impl Field {
     pub(super) fn new(descriptor: FieldDescriptor) -> Option<Self> {
-        let is_text = match descriptor.kind() {
-            Kind::Message(message) => message.full_name() == TIMESTAMP,
-            Kind::Bytes => false,
-            _ => true,
-        };
+        let kind = descriptor.kind();
+        let is_other = kind.as_message().is_some_and(|message| message.full_name() != TIMESTAMP);
+        let is_text = !is_other && !matches!(kind, Kind::Bytes);
         is_text.then(|| Self { comment: comment(&descriptor.parent_file(), descriptor.path()), descriptor })
     }
 
@@ -54,20 +52,20 @@ impl Field {
 
     /// The value that a text means, or one element of a list:
     ///
-    /// - a time is RFC 3339, a date, or how long ago it was: `24h`;
+    /// - a time is RFC 3339, a date, or how long before `now` it was: `24h`;
     /// - the value of an enum is its [word](enum_word), in any case and with `-` or `_`.
     ///
     /// # Errors
     ///
     /// What the text must be, as in `must be true or false`.
-    pub fn parse(&self, text: &str) -> Result<Value, String> {
+    pub fn parse(&self, text: &str, now: SystemTime) -> Result<Value, String> {
         let number = |_| "must be a number in the range of the field".to_owned();
         Ok(match self.descriptor.kind() {
             Kind::Bool => Value::Bool(text.parse().map_err(|_: std::str::ParseBoolError| "must be true or false")?),
             Kind::Enum(of) => Value::EnumNumber(enum_number(&of, text)?),
             Kind::Message(of) => {
                 let mut message = DynamicMessage::new(of);
-                message.transcode_from(&time(text)?).map_err(|error| error.to_string())?;
+                message.transcode_from(&time(text, now)?).map_err(|error| error.to_string())?;
                 Value::Message(message)
             }
             Kind::String => Value::String(text.to_owned()),
@@ -105,9 +103,9 @@ fn enum_number(of: &EnumDescriptor, text: &str) -> Result<i32, String> {
     })
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+fn time(text: &str, now: SystemTime) -> Result<Timestamp, String> {
     if let Ok(ago) = humantime::parse_duration(text)
-        && let Some(time) = SystemTime::now().checked_sub(ago)
+        && let Some(time) = now.checked_sub(ago)
     {
         // Whole seconds, so that a person can read it.
         return Ok(Timestamp { nanos: 0, ..Timestamp::from(time) });

@@ -5,6 +5,7 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 use client::lists::{Field, Method};
+use platform::Clock;
 use prost_reflect::{DynamicMessage, Kind, Value};
 use prost_types::Timestamp;
 
@@ -24,16 +25,19 @@ fn argument(method: &Method, field: &'static Field) -> Arg {
     let argument = Arg::new(field.descriptor.full_name());
     let argument = if first == comment { argument.help(first) } else { argument.help(first).long_help(comment) };
     let name = field.name().replace('-', "_").to_ascii_uppercase();
-    let argument = match field.descriptor.kind() {
-        Kind::Bool => parse_words(argument, field, vec!["true".to_owned(), "false".to_owned()])
+    let kind = field.descriptor.kind();
+    let argument = if let Kind::Bool = kind {
+        parse_words(argument, field, vec!["true".to_owned(), "false".to_owned()])
             .num_args(0..=1)
             .require_equals(true)
             .default_missing_value("true")
             .hide_possible_values(true)
-            .value_name("true|false"),
-        Kind::Enum(_) => parse_words(argument, field, field.words().unwrap_or_default()),
-        Kind::Message(_) => argument.value_parser(|text: &str| field.parse(text)).value_name("TIME"),
-        _ => argument.value_parser(|text: &str| field.parse(text)).value_name(name.clone()),
+            .value_name("true|false")
+    } else if let Some(words) = field.words() {
+        parse_words(argument, field, words)
+    } else {
+        let value_name = if field.is_time() { "TIME" } else { &name };
+        argument.value_parser(|text: &str| parse(field, text)).value_name(value_name.to_owned())
     };
     if field.is_identifying() {
         return argument.required(true);
@@ -49,8 +53,12 @@ fn argument(method: &Method, field: &'static Field) -> Arg {
 /// Accepts these words in any case, and `-` for `_`.
 fn parse_words(argument: Arg, field: &'static Field, words: Vec<String>) -> Arg {
     let words = words.into_iter().map(|word| PossibleValue::new(word.clone()).alias(word.replace('_', "-")));
-    let parser = PossibleValuesParser::new(words).try_map(|text| field.parse(&text.to_ascii_lowercase()));
+    let parser = PossibleValuesParser::new(words).try_map(|text| parse(field, &text.to_ascii_lowercase()));
     argument.value_parser(parser).ignore_case(true).value_name(field.name().to_ascii_uppercase())
+}
+
+fn parse(field: &Field, text: &str) -> Result<Value, String> {
+    field.parse(text, Clock::system().now())
 }
 
 /// The name of its argument, as in `--status`.

@@ -27,17 +27,15 @@ pub(super) fn refused(method: &Method, status: &Status) -> Error {
         return Error::Usage(format!("--cursor {}", cursor_error(kind)));
     }
     let violations = details.bad_request().map(|request| request.field_violations.as_slice()).unwrap_or_default();
-    match status.code() {
-        Code::InvalidArgument if !violations.is_empty() => {
-            let violations = violations.iter().map(|violation| {
-                let description = in_arguments(method, &violation.field, &violation.description);
-                format!("{} {description}", argument(method, &violation.field))
-            });
-            Error::Usage(violations.collect::<Vec<_>>().join("; "))
-        }
-        Code::NotFound => Error::NotFound(status.message().to_owned()),
-        code => Error::Refused { code, message: status.message().to_owned() },
+    if !violations.is_empty() {
+        let violations = violations.iter().map(|violation| {
+            let description = in_arguments(method, &violation.field, &violation.description);
+            format!("{} {description}", argument(method, &violation.field))
+        });
+        return Error::Usage(violations.collect::<Vec<_>>().join("; "));
     }
+    let (code, message) = (status.code(), status.message().to_owned());
+    if code == Code::NotFound { Error::NotFound(message) } else { Error::Refused { code, message } }
 }
 
 fn page_token_error(reason: &str) -> Option<PageTokenErrorKind> {

@@ -89,10 +89,12 @@ fn failing(command: &[String]) -> Vec<Vec<&'static str>> {
             &["--name", "x", "--subject", "x", "--scopes", "x"],
             [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]],
         ),
-        ["keys", "list"] => (&[], [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]]),
-        ["keys", "revoke"] | [_, "import"] => {
-            (&["/dev/null"], [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]])
-        }
+        ["exporter"] => (&[], [&["--server", "http://127.0.0.1:1", "--listen", "127.0.0.1:x"], &["--workspace", "!"]]),
+        ["completions"] => (&["no-shell"], [&[], &[]]),
+        ["man"] => (&["/dev/null/x"], [&[], &[]]),
+        [_, "import" | "export"] => (&["/dev/null"], [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]]),
+        // The commands that follow from the descriptors. They need at most two arguments.
+        [_, _] => (&["1", "2"], [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]]),
         _ => panic!("add the arguments with which {command:?} fails"),
     };
     ways.map(|way| [also, way].concat()).to_vec()

@@ -67,19 +67,24 @@ async fn keys_are_bootstrapped_created_listed_and_revoked() {
          prompts:write is required"
     );
 
-    let list = written(call(&server, &admin, &["keys", "list"])).await;
-    let lines: Vec<Vec<&str>> = list.lines().map(|line| line.split('\t').collect()).collect();
-    assert_eq!(
-        lines[0],
-        ["id", "name", "subject", "scopes", "created", "last used", "expires", "revoked", "made with", "made by"]
-    );
-    assert_eq!(lines[1..].iter().map(|line| line[1]).collect::<Vec<_>>(), ["x", "import", "bootstrap"]);
+    let list = ["keys", "list", "-o", "ndjson"];
+    let keys = async || -> Vec<serde_json::Value> {
+        let rows = written(call(&server, &admin, &list)).await;
+        rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let listed = keys().await;
+    assert_eq!(listed.iter().map(|key| &key["name"]).collect::<Vec<_>>(), ["x", "import", "bootstrap"]);
+    let list = written(call(&server, &admin, &["keys", "list", "-o", "wide"])).await;
     assert!(!list.contains(importer.splitn(4, '_').nth(3).unwrap()), "no secret is listed");
 
-    let importer_id = lines[2][0];
-    written(call(&server, &admin, &["keys", "revoke", importer_id])).await;
-    let list = written(call(&server, &admin, &["keys", "list"])).await;
-    assert_ne!(list.lines().nth(2).unwrap().split('\t').nth(7), Some("-"));
+    let importer_id = listed[1]["id"].as_str().unwrap();
+    assert!(listed[1].get("revoke_time").is_none());
+    let revoked = run(call(&server, &admin, &["keys", "revoke", importer_id])).await;
+    assert_eq!(
+        String::from_utf8(revoked.stderr).unwrap(),
+        format!("revoked the api key {importer_id}: revoked_key_count 1, revoked_session_count 2\n")
+    );
+    assert!(keys().await[1]["revoke_time"].is_string());
     let expected = "cannot create a session: The request does not have valid authentication credentials: a valid credential \
                     is required";
     assert_eq!(refusal(call(&server, &importer, &["prompts", "import", file])).await, expected);

@@ -14,19 +14,20 @@ use quire_proto::{
         job_service_client::JobServiceClient,
     },
     prompts::v1::{
-        AssignLabelRequest, CreatePromptVersionRequest, PromptVersion, prompt_service_client::PromptServiceClient,
+        AssignLabelRequest, BatchCreatePromptsRequest, CreatePromptVersionRequest, PromptVersion,
+        prompt_service_client::PromptServiceClient,
     },
 };
 use serde_json::Value;
 
-use crate::support::{KeyFile, Server, database, quire};
+use crate::support::{KeyFile, Server, database, named, quire};
 
 /// A UUID that no record has.
 const NOBODY: &str = "01976398-0000-7000-8000-000000000000";
 /// A capability of some samples.
 const CAPABILITY: &str = "code-review";
 /// A word of some samples.
-const WORD: &str = "release";
+const WORD: &str = "dashboard";
 
 /// A server with samples, and records of what the samples do not have.
 struct Fixture {
@@ -165,12 +166,11 @@ fn resources() -> Vec<Resource> {
 
 /// A value that a filter accepts.
 fn value(field: &Field) -> String {
-    match field.descriptor.kind() {
-        Kind::Bool => "false".to_owned(),
-        Kind::Enum(_) => field.words().unwrap().join(",").split(',').next().unwrap().to_ascii_uppercase(),
-        Kind::Message(_) => "24h".to_owned(),
-        _ if field.descriptor.name() == "order_by" => String::new(),
-        _ => NOBODY.to_owned(),
+    match field.descriptor.name() {
+        "order_by" => String::new(),
+        _ if field.is_time() => "24h".to_owned(),
+        _ if matches!(field.descriptor.kind(), Kind::Bool) => "false".to_owned(),
+        _ => field.words().map_or_else(|| NOBODY.to_owned(), |words| words[0].to_ascii_uppercase()),
     }
 }
 
@@ -246,7 +246,8 @@ async fn pages(fixture: &Fixture, command: &[&str]) {
     let limit = all.len().div_ceil(3).to_string();
     let mut walked = Vec::new();
     let mut cursor: Option<String> = None;
-    loop {
+    // A bound, so that a cursor that goes nowhere fails.
+    for _ in 0..=all.len() {
         let page = [command, &["--limit", &limit]].concat();
         let cursor_flag = cursor.iter().flat_map(|cursor| ["--cursor", cursor]);
         let (rows, stderr) = fixture.page(&page.iter().copied().chain(cursor_flag).collect::<Vec<_>>()).await;
@@ -347,6 +348,24 @@ async fn jobs_have_a_summary() {
     let all: Value = serde_json::from_str(&all).unwrap();
     assert_eq!(all["limit_applied"], Value::Null);
     assert_eq!(all["displayed_jobs"], all["jobs"].as_array().unwrap().len());
+}
+
+#[tokio::test]
+async fn a_limit_of_several_pages_ends_at_a_cursor() {
+    let (_, url) = database().await;
+    let mut server = Server::on_database(&url, &[]);
+    let mut prompts = server.client().await;
+    let requests = (0..450).map(|number| named(&format!("{number:03}"))).collect();
+    let batch = BatchCreatePromptsRequest { requests, ..Default::default() };
+    prompts.batch_create_prompts(batch).await.unwrap();
+    let fixture = Fixture { server, prompt_id: String::new(), job_id: String::new() };
+    let list = ["prompts", "list", "--order-by", "name", "--limit", "250"];
+    let (first, stderr) = fixture.page(&list).await;
+    let (_, cursor) = stderr.trim().split_once("250 shown; go on with --cursor ").unwrap();
+    let (second, stderr) = fixture.page(&list.into_iter().chain(["--cursor", cursor]).collect::<Vec<_>>()).await;
+    assert_eq!(stderr, "");
+    let names: Vec<String> = first.iter().chain(&second).map(|row| text(&row["name"])).collect();
+    assert_eq!(names, (0..450).map(|number| format!("{number:03}")).collect::<Vec<_>>());
 }
 
 /// What standard error says can be added to the same command.
