@@ -72,7 +72,8 @@ fn commands(of: &[String]) -> Vec<(Vec<String>, BTreeSet<String>)> {
         subcommands.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
     let subcommands: Vec<&str> = subcommands.filter_map(|line| line.split(' ').next()).collect();
     if subcommands.is_empty() {
-        let variables = help.split("[env: ").skip(1).map(|rest| rest.split(['=', ']']).next().unwrap().to_owned());
+        let names = help.split("[env:").skip(1).map(|rest| rest.split(['=', ']']).next().unwrap());
+        let variables = names.map(|name| name.trim().to_owned());
         return vec![(of.to_vec(), variables.collect())];
     }
     let others = subcommands.into_iter().filter(|name| *name != "help");
