@@ -205,10 +205,10 @@ async fn existing_files_are_refused_and_kept() {
     };
     checkpoint("jobs", 9);
     assert_snapshot!(setup.refused(&export).await, @"quire: file.checkpoint is from an export that has not ended: continue it with --resume, or begin again with --force");
-    assert_snapshot!(setup.refused(&with("--resume")).await, @"quire: file.partial is shorter than its checkpoint says: begin again with --force");
+    assert_snapshot!(setup.refused(&with("--resume")).await, @"quire: file.partial is missing, or shorter than its checkpoint says: begin again with --force");
     assert_eq!(setup.files(), ["file", "file.checkpoint"]);
     fs::write(setup.path("file.partial"), "x").unwrap();
-    assert_snapshot!(setup.refused(&with("--resume")).await, @"quire: file.partial is shorter than its checkpoint says: begin again with --force");
+    assert_snapshot!(setup.refused(&with("--resume")).await, @"quire: file.partial is missing, or shorter than its checkpoint says: begin again with --force");
     checkpoint("usage", 1);
     assert_snapshot!(setup.refused(&with("--resume")).await, @"quire: file.checkpoint is from an export of usage by id: name another file, or begin again with --force");
     for text in [b"".as_slice(), b"{}", b"\xff", br#"{"version": 2}"#] {
@@ -221,7 +221,7 @@ async fn existing_files_are_refused_and_kept() {
     }
     // A token that the server refuses.
     checkpoint("jobs", 1);
-    assert_snapshot!(setup.refused(&with("--resume")).await, @"quire: the export stopped after 1 jobs: Client specified an invalid argument: page.page_token: is not a page token; start again without a token; begin again with --force");
+    assert_snapshot!(setup.refused(&with("--resume")).await, @"quire: the export stopped after 1 jobs: its page token is not a page token; begin again with --force");
     assert_eq!((setup.read("file"), setup.read("file.partial")), (complete.clone(), "x".to_owned()));
 
     setup.done(&with("--force")).await;
