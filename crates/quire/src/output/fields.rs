@@ -78,7 +78,7 @@ impl Field {
         !is_other && !self.is_repeated()
     }
 
-    /// Whether a table may cut its values: texts, but no numbers, which would look like others.
+    /// Whether a table may cut its values: texts and names, but no numbers and times, which would look like others.
     pub(super) fn is_text(&self) -> bool {
         self.is_repeated() || matches!(self.descriptor.kind(), Kind::String | Kind::Bytes | Kind::Enum(_))
     }
