@@ -36,6 +36,7 @@ struct Server {
     /// Sessions before this one are revoked.
     first: AtomicUsize,
     is_failing: AtomicBool,
+    is_slow: AtomicBool,
     /// Held during a refresh.
     refreshing: Semaphore,
 }
@@ -48,6 +49,7 @@ impl Server {
             lifetime: AtomicUsize::new(lifetime),
             first: AtomicUsize::new(0),
             is_failing: AtomicBool::new(false),
+            is_slow: AtomicBool::new(false),
             refreshing: Semaphore::new(1),
         });
         let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -95,6 +97,9 @@ impl Server {
                 if session.unwrap().parse::<usize>().unwrap() < self.first.load(SeqCst) {
                     return Err(Status::unauthenticated("revoked"));
                 }
+                if self.is_slow.load(SeqCst) {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
                 Ok(ListPromptsResponse { prompts: vec![Prompt::default()], page: None }.encode_to_vec())
             }
             _ => Err(Status::unimplemented("not in the script")),
@@ -116,6 +121,17 @@ impl Server {
 async fn calls(client: &Client, count: usize) -> Vec<Result<(), Status>> {
     let call = async || client.clone().list(Request::new(ListPromptsRequest::default())).await.map(drop);
     join_all((0..count).map(|_| call())).await
+}
+
+#[tokio::test]
+async fn the_page_timeout_of_a_walk_may_be_longer_than_the_deadline() {
+    let (server, builder) = Server::start(900).await;
+    let client = builder.deadline(Duration::from_millis(1)).connect().await.unwrap();
+    server.is_slow.store(true, SeqCst);
+    let walk = || client.walk(ListPromptsRequest::default());
+    assert_eq!(walk().page_timeout(Duration::MAX).try_collect::<Vec<_>>().await.unwrap().len(), 1);
+    let late = walk().try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(late.status().unwrap().code(), Code::DeadlineExceeded);
 }
 
 /// More calls than the channel has places.
