@@ -1,10 +1,11 @@
 //! Sessions, with a server that follows a script. The tests with real servers are in crates/quire/tests/it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use client::{Builder, Client};
@@ -14,6 +15,7 @@ use pagination::{
     proto::{ListClient, ListRequest},
 };
 use prost::Message;
+use prost_types::Timestamp;
 use quire_proto::{
     identity::v1::{self as api, Credentials, Session},
     prompts::v1::{ListPromptsRequest, ListPromptsResponse, Prompt},
@@ -107,14 +109,13 @@ impl Server {
     }
 
     fn credentials(&self, session: usize) -> (Option<Session>, Option<Credentials>) {
-        let lifetime = Duration::from_secs(self.lifetime.load(SeqCst) as u64);
-        let now = SystemTime::now();
+        let at = |seconds: usize| Some(Timestamp { seconds: seconds as i64, nanos: 0 });
         let credentials = Credentials {
             access_token: session.to_string(),
-            access_token_expire_time: Some((now + lifetime).into()),
+            access_token_expire_time: at(self.lifetime.load(SeqCst)),
             refresh_token: "refresh".to_owned(),
         };
-        (Some(Session { refresh_time: Some(now.into()), ..Default::default() }), Some(credentials))
+        (Some(Session { refresh_time: at(0), ..Default::default() }), Some(credentials))
     }
 }
 
