@@ -164,3 +164,19 @@ impl Error {
         matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic::Status;
+
+    use super::{Error, io};
+
+    #[test]
+    fn a_broken_connection_is_no_refusal() {
+        let status = Status::from_error(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)));
+        let message = Error::of_call(&status).to_string();
+        assert_eq!(message, "the connection to the server broke: connection reset");
+        let message = Error::of_call(&Status::internal("")).to_string();
+        assert_eq!(message, "the server refused the call: Internal error");
+    }
+}
