@@ -72,7 +72,8 @@ fn commands(of: &[String]) -> Vec<(Vec<String>, BTreeSet<String>)> {
         subcommands.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
     let subcommands: Vec<&str> = subcommands.filter_map(|line| line.split(' ').next()).collect();
     if subcommands.is_empty() {
-        let variables = help.split("[env: ").skip(1).map(|rest| rest.split(['=', ']']).next().unwrap().to_owned());
+        let names = help.split("[env:").skip(1).map(|rest| rest.split(['=', ']']).next().unwrap());
+        let variables = names.map(|name| name.trim().to_owned());
         return vec![(of.to_vec(), variables.collect())];
     }
     let others = subcommands.into_iter().filter(|name| *name != "help");
@@ -89,10 +90,12 @@ fn failing(command: &[String]) -> Vec<Vec<&'static str>> {
             &["--name", "x", "--subject", "x", "--scopes", "x"],
             [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]],
         ),
-        ["keys", "list"] => (&[], [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]]),
-        ["keys", "revoke"] | [_, "import"] => {
-            (&["/dev/null"], [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]])
-        }
+        ["exporter"] => (&[], [&["--server", "http://127.0.0.1:1", "--listen", "127.0.0.1:x"], &["--workspace", "!"]]),
+        ["completions"] => (&["no-shell"], [&[], &[]]),
+        ["man"] => (&["/dev/null/x"], [&[], &[]]),
+        [_, "import" | "export"] => (&["/dev/null"], [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]]),
+        // The commands that follow from the descriptors. They need at most two arguments.
+        [_, _] => (&["1", "2"], [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]]),
         _ => panic!("add the arguments with which {command:?} fails"),
     };
     ways.map(|way| [also, way].concat()).to_vec()
