@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::TryStreamExt;
+use pagination::Walk;
 use prost_types::Timestamp;
 use quire_proto::identity::v1::{
     self as api, CreateSessionRequest, CreateSessionResponse, Credentials, RefreshSessionRequest,
@@ -35,9 +37,18 @@ struct Current {
 }
 
 impl Session {
+    /// Creates it. The call is retried as that for a page: an API key can create only so many sessions in a minute, and
+    /// the server says how long to wait.
     pub(crate) async fn begin(channel: &Channel, secret: String) -> Result<Self, Status> {
-        let current = create(channel, &secret).await?;
-        Ok(Self { secret: secret.into(), current: Arc::new(Mutex::new(current)) })
+        let secret: Arc<str> = secret.into();
+        let (channel, given) = (channel.clone(), secret.clone());
+        let created = Walk::new(move |_| {
+            let (channel, secret) = (channel.clone(), given.clone());
+            async move { Ok((vec![create(&channel, &secret).await?], None)) }
+        });
+        let current = created.prefetch(false).try_next().await?;
+        let current = current.ok_or_else(|| Status::internal("the server returned no session"))?;
+        Ok(Self { secret, current: Arc::new(Mutex::new(current)) })
     }
 
     /// The `authorization` of a call. Refreshes an access token that is about to expire. The calls of other clones wait
