@@ -80,6 +80,13 @@ fn commands(of: &[String]) -> Vec<(Vec<String>, BTreeSet<String>)> {
     others.flat_map(|name| commands(&[of, &[name.to_owned()]].concat())).collect()
 }
 
+/// As many arguments as the command requires, which are at most two.
+fn identity(command: &[String]) -> &'static [&'static str] {
+    let help = output(quire(&[command, &["--help".to_owned()]].concat()));
+    let usage = help.lines().find(|line| line.starts_with("Usage: ")).unwrap();
+    &["1", "2"][..usage.matches(" <").count()]
+}
+
 /// Arguments with which a command fails early, in two ways, so that no variable is hidden by its argument in both.
 fn failing(command: &[String]) -> Vec<Vec<&'static str>> {
     let (also, ways): (&[&str], [&[&str]; 2]) = match command.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -90,12 +97,12 @@ fn failing(command: &[String]) -> Vec<Vec<&'static str>> {
             &["--name", "x", "--subject", "x", "--scopes", "x"],
             [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]],
         ),
-        ["exporter"] => (&[], [&["--server", "http://127.0.0.1:1", "--listen", "127.0.0.1:x"], &["--workspace", "!"]]),
+        ["exporter"] => (&[], [&["--listen", "0.0.0.0:1"], &["--otlp-endpoint", "x"]]),
         ["completions"] => (&["no-shell"], [&[], &[]]),
         ["man"] => (&["/dev/null/x"], [&[], &[]]),
         [_, "import" | "export"] => (&["/dev/null"], [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]]),
-        // The commands that follow from the descriptors. They need at most two arguments.
-        [_, _] => (&["1", "2"], [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]]),
+        // The commands that follow from the descriptors.
+        [_, _] => (identity(command), [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]]),
         _ => panic!("add the arguments with which {command:?} fails"),
     };
     ways.map(|way| [also, way].concat()).to_vec()
