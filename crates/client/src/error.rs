@@ -1,3 +1,5 @@
+use tonic::{Code, Status};
+
 use crate::Cause;
 
 /// Why there is no connection to a server: one line that says what to do.
@@ -30,6 +32,10 @@ pub enum Error {
     #[error("{0} cannot be used for TLS")]
     Tls(&'static str),
     /// The server has refused the API key, or could not create a session.
-    #[error("cannot create a session: {}: {}", .0.code(), .0.message())]
-    Session(tonic::Status),
+    #[error("cannot create a session: {}", why_refused(.0))]
+    Session(Status),
+}
+
+fn why_refused(status: &Status) -> &str {
+    if status.code() == Code::Unauthenticated { "the server does not accept the API key" } else { status.message() }
 }

@@ -9,6 +9,8 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use futures_util::TryStreamExt;
+use pagination::Walk;
 use prost_types::Timestamp;
 use quire_proto::identity::v1::{
     self as api, CreateSessionRequest, CreateSessionResponse, Credentials, RefreshSessionRequest,
@@ -66,9 +68,18 @@ struct Failure {
 }
 
 impl Session {
+    /// Creates it. The call is retried as that for a page: an API key can create only so many sessions in a minute, and
+    /// the server says how long to wait.
     pub(crate) async fn begin(channel: &Channel, secret: String) -> Result<Self, Status> {
-        let access = create(channel, &secret).await?;
-        Ok(Self { secret: secret.into(), access: Arc::new(ArcSwap::from_pointee(access)), renewal: Arc::default() })
+        let secret: Arc<str> = secret.into();
+        let (channel, given) = (channel.clone(), secret.clone());
+        let created = Walk::new(move |_| {
+            let (channel, secret) = (channel.clone(), given.clone());
+            async move { Ok((vec![create(&channel, &secret).await?], None)) }
+        });
+        let access = created.prefetch(false).try_next().await?;
+        let access = access.ok_or_else(|| Status::internal("the server returned no session"))?;
+        Ok(Self { secret, access: Arc::new(ArcSwap::from_pointee(access)), renewal: Arc::default() })
     }
 
     /// What the next call is made with. An access token that is about to expire is refreshed by the first call, and no

@@ -264,10 +264,13 @@ pub(crate) struct Connect {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Keys {
-    /// Create the first key of a workspace, with every scope. Run it on the machine that has the database. The secret is
-    /// printed only once
+    /// Create the first key of a workspace, with every scope
+    ///
+    /// Run it on the machine that has the database. The secret is printed only once.
     Bootstrap(Bootstrap),
-    /// Create a key. It can have only scopes of the key that creates it. The secret is printed only once
+    /// Create a key
+    ///
+    /// It can have only scopes of the key that creates it. The secret is printed only once.
     Create(CreateKey),
 }
 

@@ -1,9 +1,10 @@
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{error::Error as _, io, iter::successors, net::SocketAddr, path::PathBuf};
 
 use database::MigrationError;
 use keyset::CatalogueError;
 use nix::sys::signal::Signal;
 use tokio_rustls::rustls;
+use tonic::{Code, Status};
 
 use crate::certificates::FileError;
 
@@ -86,8 +87,12 @@ pub(crate) enum Error {
     TlsFile { path: PathBuf, cause: FileError },
     #[error("TLS cannot be used: {0}")]
     Tls(#[from] rustls::Error),
-    #[error("the server refused the call: {code}: {message}")]
-    Refused { code: tonic::Code, message: String },
+    #[error("the server refused the call: {0}")]
+    Refused(String),
+    #[error("the server requires a valid API key: set QUIRE_API_KEY")]
+    NoCredential,
+    #[error("the connection to the server broke: {0}")]
+    Disconnected(String),
     #[error("{0}")]
     NotFound(String),
     #[error("{0}")]
@@ -123,6 +128,20 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// The error of a call that failed.
+    pub(crate) fn of_call(status: &Status) -> Self {
+        // An error with a source was not sent by the server. The last cause says most.
+        if let Some(cause) = successors(status.source(), |&error| error.source()).last() {
+            return Self::Disconnected(cause.to_string());
+        }
+        match (status.code(), status.message()) {
+            (Code::Unauthenticated, _) => Self::NoCredential,
+            (Code::NotFound, message) => Self::NotFound(message.to_owned()),
+            (code, "") => Self::Refused(code.to_string()),
+            (_, message) => Self::Refused(message.to_owned()),
+        }
+    }
+
     /// The exit status of the program: 1, or 2 for an argument that only its command can check, as the parser of the command
     /// line does; for an interrupt 128 and the number of the signal, as shells report it; 0 if nobody reads standard output
     /// any more.
@@ -130,12 +149,34 @@ impl Error {
         if let Self::Interrupted(signal) = self {
             return u8::try_from(128 + *signal as i32).unwrap_or(1);
         }
-        let is_usage = matches!(self, Self::Column { .. } | Self::Usage(_));
+        let is_usage = matches!(
+            self,
+            Self::Column { .. }
+                | Self::Usage(_)
+                | Self::Workspace
+                | Self::Client(client::Error::Address(_) | client::Error::Workspace)
+        );
         if is_usage { 2 } else { (!self.is_closed_pipe()).into() }
     }
 
     /// Whether the reader of standard output has gone, as in `quire jobs list | head -1`.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Status;
+
+    use super::{Error, io};
+
+    #[test]
+    fn a_broken_connection_is_no_refusal() {
+        let status = Status::from_error(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)));
+        let message = Error::of_call(&status).to_string();
+        assert_eq!(message, "the connection to the server broke: connection reset");
+        let message = Error::of_call(&Status::internal("")).to_string();
+        assert_eq!(message, "the server refused the call: Internal error");
     }
 }

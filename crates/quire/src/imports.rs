@@ -92,9 +92,9 @@ impl Transfer {
 /// Adds the commands of a resource, if it can be imported.
 pub(crate) fn augment(command: Command) -> Command {
     let Some((about_import, about_export)) = about(command.get_name()) else { return command };
-    command
-        .subcommand(ImportArguments::augment_args(Command::new(IMPORT)).about(about_import))
-        .subcommand(ExportArguments::augment_args(Command::new(EXPORT)).about(about_export))
+    let import = ImportArguments::augment_args(Command::new(IMPORT));
+    let export = ExportArguments::augment_args(Command::new(EXPORT));
+    command.subcommand(about_import.of(import)).subcommand(about_export.of(export))
 }
 
 fn find(noun: &str) -> Option<(&'static Service, &'static platform::Import)> {
@@ -102,20 +102,36 @@ fn find(noun: &str) -> Option<(&'static Service, &'static platform::Import)> {
     imports.find(|(_, import)| import.noun == noun)
 }
 
+/// What a command does.
+struct About {
+    /// For the list of commands.
+    short: String,
+    /// For the help of the command.
+    long: String,
+}
+
+impl About {
+    fn of(self, command: Command) -> Command {
+        command.about(self.short).long_about(self.long)
+    }
+}
+
 /// What import and export do.
-fn about(noun: &str) -> Option<(String, String)> {
+fn about(noun: &str) -> Option<(About, About)> {
     let (service, import) = find(noun)?;
     let message = Records::new(service, import).ok()?.message().to_owned();
     let listing = Listing::new(service, import).ok()?;
-    let about_import = format!(
+    let long_import = format!(
         "Import records from a file with one {message} on each line, in protobuf's JSON. Records that are identical to an \
          existing record or to an earlier line are skipped, so an interrupted import can be run again"
     );
-    let about_export = format!(
+    let long_export = format!(
         "Export all {} to a file that `import` reads, with one {message} on each line, in protobuf's JSON. While the export \
          runs, the rows are in FILE.partial. {}",
         import.records,
         listing.not_exported()
     );
-    Some((about_import, about_export))
+    let about_import = About { short: format!("Import {} from a file", import.records), long: long_import };
+    let short = format!("Export all {} to a file that `import` reads", import.records);
+    Some((about_import, About { short, long: long_export }))
 }

@@ -12,7 +12,7 @@ use quire_proto::identity::v1::{
     identity_service_server::IdentityService,
 };
 use sqlx::postgres::PgConnectOptions;
-use tonic::{Request, Status};
+use tonic::Request;
 
 use crate::{
     arguments::{Bootstrap, CreateKey, Keys},
@@ -64,7 +64,7 @@ async fn bootstrap_on(
     let mut request = Request::new(CreateApiKeyRequest { api_key: Some(key), ..Default::default() });
     request.extensions_mut().insert(Caller { workspace, subject: String::new(), scopes, session: None });
     let identity = Identity::open(&platform).await?;
-    Ok(identity.create_api_key(request).await.map_err(told)?.into_inner())
+    Ok(identity.create_api_key(request).await.map_err(|status| Error::of_call(&status))?.into_inner())
 }
 
 async fn create(CreateKey { connect, name, subject, scopes, expire_in }: CreateKey) -> Result<(), Error> {
@@ -73,7 +73,8 @@ async fn create(CreateKey { connect, name, subject, scopes, expire_in }: CreateK
     let time_to_live = time_to_live.map_err(|_: prost_types::DurationError| Error::ExpireIn)?;
     let api_key = Some(ApiKey { name, subject, scopes, ..Default::default() });
     let request = CreateApiKeyRequest { api_key, time_to_live };
-    let created = IdentityServiceClient::new(client).create_api_key(request).await.map_err(told)?;
+    let created =
+        IdentityServiceClient::new(client).create_api_key(request).await.map_err(|status| Error::of_call(&status))?;
     show_new(created.into_inner())
 }
 
@@ -90,9 +91,4 @@ fn print(line: &str) -> Result<(), Error> {
 
 fn texts(scopes: &BTreeSet<Scope>) -> Vec<String> {
     scopes.iter().map(|scope| scope.0.clone()).collect()
-}
-
-/// The server's error, on one line.
-fn told(status: Status) -> Error {
-    Error::Refused { code: status.code(), message: status.message().to_owned() }
 }

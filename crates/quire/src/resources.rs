@@ -25,6 +25,8 @@ use crate::{
 
 const GET: &str = "get";
 const DELETE: &str = "delete";
+/// The heading of the fields of a list's request.
+const FILTERS: &str = "Filters";
 /// The resource that has commands of its own.
 const KEYS: &str = "keys";
 
@@ -103,16 +105,16 @@ fn commands(command: Command) -> Command {
     let mut command = command;
     for list in &resource.lists {
         let about = if list.verb == "list" { format!("List the {names}") } else { about(&list.method) };
-        let list = fields::augment(Command::new(&*list.verb), &list.method);
+        let list = fields::augment(Command::new(&*list.verb), &list.method, Some(FILTERS));
         command = command.subcommand(ListArguments::augment_args(list).about(about).args_override_self(true));
     }
     if let Some(method) = &resource.get {
-        let get = fields::augment(Command::new(GET), method);
+        let get = fields::augment(Command::new(GET), method, None);
         command =
             command.subcommand(GetArguments::augment_args(get).about(about(method).replacen("Return", "Print", 1)));
     }
     if let Some(method) = &resource.delete {
-        let delete = fields::augment(Command::new(DELETE), method).next_help_heading("Connection");
+        let delete = fields::augment(Command::new(DELETE), method, None).next_help_heading("Connection");
         let delete = Connect::augment_args(delete).about(about(method));
         let delete = if method.verb == DELETE { delete } else { delete.visible_alias(&*method.verb) };
         command = command.subcommand(delete);
@@ -151,16 +153,27 @@ impl FromArgMatches for Resource {
     }
 }
 
-/// Adds the flags of the command to an error about one that it does not have.
+/// Adds a tip to an error about an argument that the command does not have: its flags, or how a value of the flag before
+/// is written.
 pub(crate) fn name_flags(mut error: Error) -> Error {
-    if error.kind() == ErrorKind::UnknownArgument {
-        let mut program = Arguments::command();
-        program.build();
-        let arguments = env::args_os().skip(1);
-        let command = arguments.fold(&program, |command, name| command.find_subcommand(name).unwrap_or(command));
-        let flags = command.get_opts().filter(|flag| !flag.is_hide_set()).filter_map(|flag| flag.get_long());
-        let flags = flags.map(|flag| format!("--{flag}")).collect::<Vec<_>>().join(", ");
-        let tip = format!("the flags of this command are {flags}");
+    let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg) else { return error };
+    if error.kind() != ErrorKind::UnknownArgument {
+        return error;
+    }
+    let mut program = Arguments::command();
+    program.build();
+    let arguments: Vec<_> = env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let command = arguments.iter().fold(&program, |command, name| command.find_subcommand(name).unwrap_or(command));
+    let flags = || command.get_arguments().filter(|flag| !flag.is_hide_set());
+    let names = flags().filter_map(|flag| Some(format!("--{}", flag.get_long()?)));
+    let tip = if unknown.starts_with('-') {
+        Some(format!("the flags of this command are {}", names.collect::<Vec<_>>().join(", ")))
+    } else {
+        let with_equals = flags().filter(|flag| flag.is_require_equals_set()).filter_map(|flag| flag.get_long());
+        let mut written = with_equals.map(|name| [format!("--{name}"), unknown.clone()]);
+        written.find(|pair| arguments.windows(2).any(|two| two == pair)).map(|pair| format!("write {}", pair.join("=")))
+    };
+    if let Some(tip) = tip {
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
     error

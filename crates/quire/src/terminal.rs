@@ -1,6 +1,6 @@
 //! The terminal that standard output is, if it is one, and text that cannot control it.
 
-use std::{borrow::Cow, time::SystemTime};
+use std::{borrow::Cow, env, time::SystemTime};
 
 use console::Term;
 use platform::Clock;
@@ -21,8 +21,14 @@ impl Terminal {
     pub(crate) fn stdout() -> Option<Self> {
         let terminal = Term::stdout();
         let (_, columns) = terminal.size();
+        // As for other programs, a number in this variable counts more.
+        let chosen = env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).filter(|columns| *columns > 0);
         let has_styles = terminal.features().colors_supported();
-        terminal.is_term().then(|| Self { width: columns.into(), has_styles, now: Clock::system().now() })
+        terminal.is_term().then(|| Self {
+            width: chosen.unwrap_or(columns.into()),
+            has_styles,
+            now: Clock::system().now(),
+        })
     }
 }
 

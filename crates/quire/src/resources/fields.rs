@@ -9,17 +9,16 @@ use platform::Clock;
 use prost_reflect::{DynamicMessage, Kind, Value};
 use prost_types::Timestamp;
 
-const FILTERS: &str = "Filters";
 const TIMES: &str = "A TIME is RFC 3339, a date as in 2026-10-01, or how long ago, as in 24h.";
 const ORDER_BY: &str = "order_by";
 
-/// Adds the fields: those that identify are positional, and all others are flags.
-pub(super) fn augment(command: Command, method: &'static Method) -> Command {
-    let command = command.args(method.fields.iter().map(|field| argument(method, field)));
+/// Adds the fields: those that identify are positional, and all others are flags, below this heading if there is one.
+pub(super) fn augment(command: Command, method: &'static Method, heading: Option<&'static str>) -> Command {
+    let command = command.args(method.fields.iter().map(|field| argument(method, field, heading)));
     if method.fields.iter().any(Field::is_time) { command.after_help(TIMES) } else { command }
 }
 
-fn argument(method: &Method, field: &'static Field) -> Arg {
+fn argument(method: &Method, field: &'static Field, heading: Option<&'static str>) -> Arg {
     let comment = in_arguments(method, field.descriptor.name(), field.comment.trim_end_matches('.'));
     let first = first_sentence(&comment).to_owned();
     let argument = Arg::new(field.descriptor.full_name());
@@ -43,7 +42,7 @@ fn argument(method: &Method, field: &'static Field) -> Arg {
         return argument.required(true);
     }
     let argument = argument.long(field.name());
-    let argument = if field.descriptor.name() == ORDER_BY { argument } else { argument.help_heading(FILTERS) };
+    let argument = if field.descriptor.name() == ORDER_BY { argument } else { argument.help_heading(heading) };
     if field.descriptor.is_list() {
         return argument.action(ArgAction::Append).value_delimiter(',').value_name(format!("{name},…"));
     }
@@ -71,8 +70,9 @@ pub(super) fn in_arguments(method: &Method, field: &str, text: &str) -> String {
     // An order has the names of the rows' fields.
     let is_order = field == ORDER_BY;
     let in_argument = |word: &str| {
+        let (word, end) = word.split_at(word.trim_end_matches(['.', ',', ';', ':']).len());
         let field = method.fields.iter().find(|field| word.contains('_') && field.descriptor.name() == word);
-        field.filter(|_| !is_order).map_or_else(|| word.to_owned(), name)
+        field.filter(|_| !is_order).map_or_else(|| word.to_owned(), name) + end
     };
     text.split(' ').map(in_argument).collect::<Vec<_>>().join(" ")
 }

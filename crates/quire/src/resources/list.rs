@@ -43,7 +43,6 @@ pub(crate) struct Listing {
 impl Listing {
     pub(super) fn new(list: &'static List, matches: &ArgMatches) -> Result<Self, ArgumentError> {
         let arguments = ListArguments::from_arg_matches(matches)?;
-        arguments.check()?;
         let request = fields::request(&list.method, matches);
         Ok(Self { list, request, to_continue: fields::absolute_times(&list.method, matches), arguments })
     }
@@ -51,6 +50,7 @@ impl Listing {
     /// Prints the rows, again and again if they are watched.
     pub(super) async fn run(self) -> Result<(), Error> {
         let Self { list, request, to_continue, arguments } = self;
+        arguments.check()?;
         let ListArguments { mut paging, watch, choice, connect } = arguments;
         // The columns are checked before anything else.
         drop(Output::new(list.rows.name(), &list.row, &choice)?);
@@ -63,7 +63,7 @@ impl Listing {
         let printer = Printer { client, list, request, to_continue, paging, choice };
         let Some(seconds) = watch else { return printer.print(|| Ok(())).await };
         loop {
-            printer.print(|| terminal.clear_screen()).await?;
+            printer.print(|| if terminal.is_term() { terminal.clear_screen() } else { Ok(()) }).await?;
             tokio::time::sleep(Duration::from_secs(seconds)).await;
         }
     }

@@ -34,8 +34,21 @@ pub(super) fn refused(method: &Method, status: &Status) -> Error {
         });
         return Error::Usage(violations.collect::<Vec<_>>().join("; "));
     }
-    let (code, message) = (status.code(), status.message().to_owned());
-    if code == Code::NotFound { Error::NotFound(message) } else { Error::Refused { code, message } }
+    match details.resource_info() {
+        Some(resource) if status.code() == Code::NotFound => Error::NotFound(format!(
+            "the {} {:?} does not exist",
+            words(&resource.resource_type),
+            resource.resource_name
+        )),
+        Some(_) | None => Error::of_call(status),
+    }
+}
+
+/// The name of a message in words, as in `prompt version` for `prompts.v1.PromptVersion`.
+fn words(message: &str) -> String {
+    let (_, name) = message.rsplit_once('.').unwrap_or(("", message));
+    let spaced: String = name.chars().flat_map(|c| c.is_uppercase().then_some(' ').into_iter().chain([c])).collect();
+    spaced.trim_start().to_lowercase()
 }
 
 fn page_token_error(reason: &str) -> Option<PageTokenErrorKind> {

@@ -44,6 +44,15 @@ async fn clones_share_one_session_which_shows_the_user_agent() {
     assert!(!format!("{client:?}").contains("Bearer"));
 }
 
+/// As the commands of a loop in a shell do. A server allows 60 sessions in a minute.
+#[tokio::test]
+async fn a_client_waits_until_its_key_can_create_a_session() {
+    let (_server, builder) = guarded().await;
+    for _ in 0..62 {
+        builder.clone().connect().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_client_whose_session_was_revoked_begins_another() {
     let (_server, builder) = guarded().await;

@@ -260,7 +260,7 @@ fn arguments_that_are_not_valid_are_named() {
         format!("{}: {}", status.code().unwrap(), text.lines().next_back().unwrap())
     };
     insta::assert_snapshot!(told(run(&["--listen", "192.0.2.1:9"])), @"1: quire: 192.0.2.1:9 is not a loopback address, and the exporter would send metrics in plain text to everybody: use TLS with --listen-tls-cert and --listen-tls-key, or accept that with --listen-insecure");
-    insta::assert_snapshot!(told(run(&["--listen", "127.0.0.1:0", "--server", "quire.example"])), @"1: quire: quire.example is not a server address: write it as in http://127.0.0.1:50051 or https://quire.example:50051");
+    insta::assert_snapshot!(told(run(&["--listen", "127.0.0.1:0", "--server", "quire.example"])), @"2: quire: quire.example is not a server address: write it as in http://127.0.0.1:50051 or https://quire.example:50051");
     insta::assert_snapshot!(told(run(&["--listen", "127.0.0.1:0", "--server", "http://quire.example", "--api-key", "secret"])), @"1: quire: http://quire.example is plain HTTP; API keys and certificates need https://");
     for wrong in [
         &["--window", "0s"][..],

@@ -203,17 +203,17 @@ async fn errors_before_an_import_starts_are_one_line() {
     let file = file([line(1)]);
     let refusal = async |arguments: &[&str]| {
         let output = run(quire(&[&["prompts", "import"], arguments].concat())).await;
-        assert_eq!(output.status.code(), Some(1));
-        told(&output, &file)
+        let status = output.status.code().unwrap();
+        format!("{status} {}", told(&output, &file))
     };
     let path = file.path().to_str().unwrap();
     let address = format!("http://{}", server.address);
-    assert_snapshot!(refusal(&["/nowhere/at/all", "--server", &address]).await, @"quire: cannot use /nowhere/at/all: No such file or directory (os error 2)");
-    assert_snapshot!(refusal(&[path, "--server", "http://127.0.0.1:1"]).await, @"quire: cannot reach a server at http://127.0.0.1:1: start it, or name another with --server (connection refused)");
-    assert_snapshot!(refusal(&[path, "--server", "not an address"]).await, @"quire: not an address is not a server address: write it as in http://127.0.0.1:50051 or https://quire.example:50051");
-    assert_snapshot!(refusal(&[path, "--server", "ftp://127.0.0.1:1"]).await, @"quire: ftp://127.0.0.1:1 is not a server address: write it as in http://127.0.0.1:50051 or https://quire.example:50051");
-    assert_snapshot!(refusal(&[path, "--server", "https://127.0.0.1:1"]).await, @"quire: cannot reach a server at https://127.0.0.1:1: start it, or name another with --server (connection refused)");
-    assert_snapshot!(refusal(&[path, "--server", &address, "--workspace", "Ä"]).await, @"quire: the workspace is not valid: it must have 1 to 63 of a-z, 0-9 and -");
-    assert_snapshot!(refusal(&[path, "--server", &address, "--api-key", "x"]).await, @"quire: cannot create a session: The system is not in a state required for the operation's execution: this server has no keys to sign access tokens with");
+    assert_snapshot!(refusal(&["/nowhere/at/all", "--server", &address]).await, @"1 quire: cannot use /nowhere/at/all: No such file or directory (os error 2)");
+    assert_snapshot!(refusal(&[path, "--server", "http://127.0.0.1:1"]).await, @"1 quire: cannot reach a server at http://127.0.0.1:1: start it, or name another with --server (connection refused)");
+    assert_snapshot!(refusal(&[path, "--server", "not an address"]).await, @"2 quire: not an address is not a server address: write it as in http://127.0.0.1:50051 or https://quire.example:50051");
+    assert_snapshot!(refusal(&[path, "--server", "ftp://127.0.0.1:1"]).await, @"2 quire: ftp://127.0.0.1:1 is not a server address: write it as in http://127.0.0.1:50051 or https://quire.example:50051");
+    assert_snapshot!(refusal(&[path, "--server", "https://127.0.0.1:1"]).await, @"1 quire: cannot reach a server at https://127.0.0.1:1: start it, or name another with --server (connection refused)");
+    assert_snapshot!(refusal(&[path, "--server", &address, "--workspace", "Ä"]).await, @"2 quire: the workspace is not valid: it must have 1 to 63 of a-z, 0-9 and -");
+    assert_snapshot!(refusal(&[path, "--server", &address, "--api-key", "x"]).await, @"1 quire: cannot create a session: this server has no keys to sign access tokens with");
     assert_eq!(server.program.stop().await, Some(0));
 }

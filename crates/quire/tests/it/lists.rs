@@ -386,7 +386,7 @@ async fn what_is_wrong_is_said_in_words() {
     let document = written(fixture.run(&["prompts", "list", "--limit", "1", "-o", "json"]).await);
     let document: Value = serde_json::from_str(&document).unwrap();
     let cursor = document["page"]["next_page_token"].as_str().unwrap();
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 22] = [
         &["prompts", "list", "--order-by", "size"],
         &["jobs", "list", "--cursor", cursor],
         &["prompts", "list", "--surface", "chat", "--cursor", cursor],
@@ -403,6 +403,12 @@ async fn what_is_wrong_is_said_in_words() {
         &["jobs", "get", "17"],
         &["jobs", "get", NOBODY],
         &["events", "list", NOBODY],
+        &["versions", "get", NOBODY, "1"],
+        &["usage", "summarize", "--start-time", "2026-10-02", "--end-time", "2026-10-01"],
+        &["prompts", "list", "--workspace", "A workspace"],
+        &["prompts", "list", "--server", "quire.example"],
+        &["prompts", "list", "--total", "exact"],
+        &["memories", "list", "--pinned", "false"],
     ];
     let mut lines = Vec::new();
     for command in commands {
@@ -414,18 +420,24 @@ async fn what_is_wrong_is_said_in_words() {
     2 quire: --cursor belongs to another list, or to other filters or another order: use the same ones, or begin again without --cursor
     2 quire: --cursor belongs to another list, or to other filters or another order: use the same ones, or begin again without --cursor
     2 quire: --cursor is not a cursor: copy the whole text
-    2 quire: --offset must be 0 to 10000; to go further, follow the page tokens
+    2 error: invalid value '10001' for '--offset <ROWS>': 10001 is not in 0..=10000
     2 error: the argument '--cursor <CURSOR>' cannot be used with '--offset <ROWS>'
     2 error: invalid value '0' for '--limit <ROWS>': must be a whole number, at least 1
     2 error: invalid value '-1' for '--limit <ROWS>': must be a whole number, at least 1
     2 error: the argument '--all' cannot be used with '--limit <ROWS>'
-    2 error: --watch prints tables: use -o table or -o wide
+    2 quire: --watch prints tables: use -o table or -o wide
     2 error: invalid value 'lost' for '--status <STATUS,…>'
     2 error: invalid value 'yesterday' for '--create-time-from <TIME>': must be a time as in 2026-10-01T12:00:00Z, a date as in 2026-10-01, or how long ago as in 24h
     2 quire: --create-time-before must not be before --create-time-from
     2 quire: ID must be a UUID, as in 01934f6e-8a3b-7c21-9d55-0242ac120002
-    1 quire: jobs.v1.Job with id "01976398-0000-7000-8000-000000000000" does not exist
-    1 quire: jobs.v1.Job with job_id "01976398-0000-7000-8000-000000000000" does not exist
+    1 quire: the job "01976398-0000-7000-8000-000000000000" does not exist
+    1 quire: the job "01976398-0000-7000-8000-000000000000" does not exist
+    1 quire: the prompt version "01976398-0000-7000-8000-000000000000/1" does not exist
+    2 quire: --end-time must not be before --start-time
+    2 quire: the workspace is not valid: it must have 1 to 63 of a-z, 0-9 and -
+    2 quire: quire.example is not a server address: write it as in http://127.0.0.1:50051 or https://quire.example:50051
+    2 error: unexpected argument 'exact' found
+    2 error: unexpected argument 'false' found
     1 quire: cannot reach a server at http://127.0.0.1:1: start it, or name another with --server (connection refused)
     "#);
 }
@@ -435,4 +447,51 @@ fn the_help_of_a_list() {
     let help = |command: &[&str]| written(quire(command).output().unwrap());
     assert_snapshot!("help_of_jobs_list", help(&["jobs", "list", "-h"]));
     assert_snapshot!("help_of_versions_list", help(&["versions", "list", "--help"]));
+}
+
+#[test]
+fn a_command_has_at_most_two_lines_in_the_help_of_its_resource() {
+    for name in resources().iter().map(|resource| resource.name.as_str()) {
+        let help = written(quire(&[name, "--help"]).output().unwrap());
+        let commands = help.lines().skip_while(|line| *line != "Commands:").take_while(|line| !line.is_empty());
+        for command in commands {
+            assert!(command.len() < 2 * 80, "{command}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_flag_gets_the_flags_that_exist() {
+    let stderr = |command: &[&str]| String::from_utf8(quire(command).output().unwrap().stderr).unwrap();
+    assert_snapshot!(stderr(&["deployments", "list", "--everything"]), @"
+    error: unexpected argument '--everything' found
+
+      tip: the flags of this command are --order-by, --prompt-id, --label, --limit, --all, --offset, --cursor, --total, --watch, --output, --columns, --server, --api-key, --workspace, --tls-ca, --tls-cert, --tls-key, --log, --help, --version
+
+    Usage: quire deployments list [OPTIONS]
+
+    For more information, try '--help'.
+    ");
+    assert_snapshot!(stderr(&["prompts", "list", "--total", "exact"]), @"
+    error: unexpected argument 'exact' found
+
+      tip: write --total=exact
+
+    Usage: quire prompts list [OPTIONS]
+
+    For more information, try '--help'.
+    ");
+    assert_snapshot!(stderr(&["prompts", "list", "exact"]), @"
+    error: unexpected argument 'exact' found
+
+    Usage: quire prompts list [OPTIONS]
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn a_flag_of_delete_is_no_filter() {
+    let help = written(quire(&["keys", "revoke", "-h"]).output().unwrap());
+    assert!(help.contains("--keep-descendants") && !help.contains("Filters:"), "{help}");
 }

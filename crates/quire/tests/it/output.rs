@@ -1,6 +1,7 @@
 //! What commands do with their standard output.
 use std::{
     fs::File,
+    io::{BufRead, BufReader},
     process::{Command, Output, Stdio},
 };
 
@@ -42,6 +43,22 @@ async fn a_closed_pipe_ends_a_command_quietly() {
         let output = unread(command).await;
         assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{arguments:?}");
     }
+}
+
+/// A terminal shows a watched list in one place. A pipe gets nothing that controls a terminal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watched_list_in_a_pipe_is_only_lines() {
+    let (_, url) = database().await;
+    let mut server = Server::on_database(&url, &[]);
+    server.connect().await;
+    let mut command = quire(&["prompts", "list", "--watch=1", "--columns", "id", "--server"]);
+    command.arg(format!("http://{}", server.address)).stdout(Stdio::piped());
+    let mut watch = command.spawn().unwrap();
+    let lines = BufReader::new(watch.stdout.take().unwrap()).lines().take(2);
+    let lines: Vec<_> = tokio::task::spawn_blocking(|| lines.map(Result::unwrap).collect()).await.unwrap();
+    assert_eq!(lines, ["id", "id"]);
+    watch.kill().unwrap();
+    watch.wait().unwrap();
 }
 
 #[tokio::test]

@@ -329,8 +329,8 @@ fn help_names_every_setting_and_no_secret() {
     Commands:
       list       List the api keys
       delete     Revoke an API key, all keys that were made with it, directly or through other keys, and the sessions of all of them [alias: revoke]
-      bootstrap  Create the first key of a workspace, with every scope. Run it on the machine that has the database. The secret is printed only once
-      create     Create a key. It can have only scopes of the key that creates it. The secret is printed only once
+      bootstrap  Create the first key of a workspace, with every scope
+      create     Create a key
       help       Print this message or the help of the given subcommand(s)
 
     Options:
@@ -339,39 +339,114 @@ fn help_names_every_setting_and_no_secret() {
       -V, --version    Print version
     ");
     insta::assert_snapshot!(help(&["keys", "bootstrap", "--help"]), @"
-    Create the first key of a workspace, with every scope. Run it on the machine that has the database. The secret is printed only once
+    Create the first key of a workspace, with every scope
+
+    Run it on the machine that has the database. The secret is printed only once.
 
     Usage: quire keys bootstrap [OPTIONS]
 
     Options:
-          --database-url <DATABASE_URL>  The Postgres database, as in `postgres://user@host/name`. Without it, a private Postgres is started [env: DATABASE_URL]
-          --data-dir <DATA_DIR>          Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire] [env: QUIRE_DATA_DIR=]
-          --workspace <WORKSPACE>        The workspace [env: QUIRE_WORKSPACE=] [default: default]
-          --name <NAME>                  The name of the key, for people [default: bootstrap]
-          --subject <SUBJECT>            The subject of the key: the program or person that uses it [default: admin]
-          --log <LOG>                    What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
-      -h, --help                         Print help
-      -V, --version                      Print version
+          --database-url <DATABASE_URL>
+              The Postgres database, as in `postgres://user@host/name`. Without it, a private Postgres is started
+              
+              [env: DATABASE_URL]
+
+          --data-dir <DATA_DIR>
+              Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire]
+              
+              [env: QUIRE_DATA_DIR=]
+
+          --workspace <WORKSPACE>
+              The workspace
+              
+              [env: QUIRE_WORKSPACE=]
+              [default: default]
+
+          --name <NAME>
+              The name of the key, for people
+              
+              [default: bootstrap]
+
+          --subject <SUBJECT>
+              The subject of the key: the program or person that uses it
+              
+              [default: admin]
+
+          --log <LOG>
+              What to log, as in `info` or `warn,quire=debug`
+              
+              [env: QUIRE_LOG=]
+              [default: info,sqlx=warn]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
     ");
     insta::assert_snapshot!(help(&["keys", "create", "--help"]), @"
-    Create a key. It can have only scopes of the key that creates it. The secret is printed only once
+    Create a key
+
+    It can have only scopes of the key that creates it. The secret is printed only once.
 
     Usage: quire keys create [OPTIONS] --name <NAME> --subject <SUBJECT> --scopes <SCOPES>
 
     Options:
-          --server <SERVER>        The server [env: QUIRE_SERVER=] [default: http://127.0.0.1:50051]
-          --api-key <API_KEY>      The secret of an API key, if the server has authentication. Use the environment variable, because other users can see arguments [env: QUIRE_API_KEY]
-          --workspace <WORKSPACE>  The workspace. It is for a server without authentication; otherwise the API key decides [env: QUIRE_WORKSPACE=] [default: default]
-          --tls-ca <TLS_CA>        A PEM file with the certificate authorities to trust for the server [default: those of the system] [env: QUIRE_CLIENT_TLS_CA=]
-          --tls-cert <TLS_CERT>    A PEM file with the client's certificate chain, if the server requires one [env: QUIRE_CLIENT_TLS_CERT=]
-          --tls-key <TLS_KEY>      A PEM file with the private key of the certificate [env: QUIRE_CLIENT_TLS_KEY=]
-          --name <NAME>            The name of the key, for people
-          --subject <SUBJECT>      The subject of the key: the program or person that uses it
-          --scopes <SCOPES>        The scopes of the key, as in `memory:read,memory:write`
-          --expire-in <EXPIRE_IN>  How long the key is valid, as in `90d`. Without it, the key does not expire
-          --log <LOG>              What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
-      -h, --help                   Print help
-      -V, --version                Print version
+          --server <SERVER>
+              The server
+              
+              [env: QUIRE_SERVER=]
+              [default: http://127.0.0.1:50051]
+
+          --api-key <API_KEY>
+              The secret of an API key, if the server has authentication. Use the environment variable, because other users can see arguments
+              
+              [env: QUIRE_API_KEY]
+
+          --workspace <WORKSPACE>
+              The workspace. It is for a server without authentication; otherwise the API key decides
+              
+              [env: QUIRE_WORKSPACE=]
+              [default: default]
+
+          --tls-ca <TLS_CA>
+              A PEM file with the certificate authorities to trust for the server [default: those of the system]
+              
+              [env: QUIRE_CLIENT_TLS_CA=]
+
+          --tls-cert <TLS_CERT>
+              A PEM file with the client's certificate chain, if the server requires one
+              
+              [env: QUIRE_CLIENT_TLS_CERT=]
+
+          --tls-key <TLS_KEY>
+              A PEM file with the private key of the certificate
+              
+              [env: QUIRE_CLIENT_TLS_KEY=]
+
+          --name <NAME>
+              The name of the key, for people
+
+          --subject <SUBJECT>
+              The subject of the key: the program or person that uses it
+
+          --scopes <SCOPES>
+              The scopes of the key, as in `memory:read,memory:write`
+
+          --expire-in <EXPIRE_IN>
+              How long the key is valid, as in `90d`. Without it, the key does not expire
+
+          --log <LOG>
+              What to log, as in `info` or `warn,quire=debug`
+              
+              [env: QUIRE_LOG=]
+              [default: info,sqlx=warn]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
     ");
     insta::assert_snapshot!(help(&["migrate", "--help"]), @"
     Migrate a database; `serve` does this too when it starts
@@ -435,8 +510,8 @@ fn help_names_every_setting_and_no_secret() {
     Commands:
       list       List the usage
       summarize  Sum the usage of a time range by groups, one page of groups at a time
-      import     Import records from a file with one UsageRecord on each line, in protobuf's JSON. Records that are identical to an existing record or to an earlier line are skipped, so an interrupted import can be run again
-      export     Export all usage records to a file that `import` reads, with one UsageRecord on each line, in protobuf's JSON. While the export runs, the rows are in FILE.partial. What the service sets is not exported: id, create_time
+      import     Import usage records from a file
+      export     Export all usage records to a file that `import` reads
       help       Print this message or the help of the given subcommand(s)
 
     Options:
@@ -459,17 +534,52 @@ fn help_names_every_setting_and_no_secret() {
     Usage: quire prompts import [OPTIONS] <FILE>
 
     Arguments:
-      <FILE>  The file, or `-` for standard input
+      <FILE>
+              The file, or `-` for standard input
 
     Options:
-          --server <SERVER>        The server [env: QUIRE_SERVER=] [default: http://127.0.0.1:50051]
-          --api-key <API_KEY>      The secret of an API key, if the server has authentication. Use the environment variable, because other users can see arguments [env: QUIRE_API_KEY]
-          --workspace <WORKSPACE>  The workspace. It is for a server without authentication; otherwise the API key decides [env: QUIRE_WORKSPACE=] [default: default]
-          --tls-ca <TLS_CA>        A PEM file with the certificate authorities to trust for the server [default: those of the system] [env: QUIRE_CLIENT_TLS_CA=]
-          --tls-cert <TLS_CERT>    A PEM file with the client's certificate chain, if the server requires one [env: QUIRE_CLIENT_TLS_CERT=]
-          --tls-key <TLS_KEY>      A PEM file with the private key of the certificate [env: QUIRE_CLIENT_TLS_KEY=]
-          --log <LOG>              What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
-      -h, --help                   Print help
-      -V, --version                Print version
+          --server <SERVER>
+              The server
+              
+              [env: QUIRE_SERVER=]
+              [default: http://127.0.0.1:50051]
+
+          --api-key <API_KEY>
+              The secret of an API key, if the server has authentication. Use the environment variable, because other users can see arguments
+              
+              [env: QUIRE_API_KEY]
+
+          --workspace <WORKSPACE>
+              The workspace. It is for a server without authentication; otherwise the API key decides
+              
+              [env: QUIRE_WORKSPACE=]
+              [default: default]
+
+          --tls-ca <TLS_CA>
+              A PEM file with the certificate authorities to trust for the server [default: those of the system]
+              
+              [env: QUIRE_CLIENT_TLS_CA=]
+
+          --tls-cert <TLS_CERT>
+              A PEM file with the client's certificate chain, if the server requires one
+              
+              [env: QUIRE_CLIENT_TLS_CERT=]
+
+          --tls-key <TLS_KEY>
+              A PEM file with the private key of the certificate
+              
+              [env: QUIRE_CLIENT_TLS_KEY=]
+
+          --log <LOG>
+              What to log, as in `info` or `warn,quire=debug`
+              
+              [env: QUIRE_LOG=]
+              [default: info,sqlx=warn]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
     ");
 }

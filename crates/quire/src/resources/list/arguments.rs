@@ -1,12 +1,9 @@
-use clap::{
-    Args, ValueEnum,
-    error::{Error, ErrorKind},
-    value_parser,
-};
-use pagination::proto::TotalCount;
+use clap::{Args, ValueEnum, value_parser};
+use pagination::{MAX_SKIP, proto::TotalCount};
 
 use crate::{
     arguments::Connect,
+    error::Error,
     output::{Choice, Format},
 };
 
@@ -45,7 +42,7 @@ pub(super) struct Paging {
     pub(super) all: bool,
 
     /// Skip so many rows, at most 10,000. To go further, use --cursor
-    #[arg(long, value_name = "ROWS", value_parser = value_parser!(i32).range(0..), allow_negative_numbers = true)]
+    #[arg(long, value_name = "ROWS", value_parser = value_parser!(i32).range(0..=i64::from(MAX_SKIP)), allow_negative_numbers = true)]
     pub(super) offset: Option<i32>,
 
     /// Go on where a list was cut, with the same filters and order
@@ -94,8 +91,7 @@ impl ListArguments {
     pub(super) fn check(&self) -> Result<(), Error> {
         let is_table = matches!(self.choice.format(), Format::Table | Format::Wide);
         if self.watch.is_some() && !is_table {
-            let message = "--watch prints tables: use -o table or -o wide";
-            return Err(Error::raw(ErrorKind::ArgumentConflict, message));
+            return Err(Error::Usage("--watch prints tables: use -o table or -o wide".to_owned()));
         }
         Ok(())
     }
