@@ -8,7 +8,11 @@ use std::{
 
 use pagination::proto::{ListClient, ListRequest};
 use prost::Message;
-use quire_proto::{WORKSPACE_METADATA, is_workspace};
+use quire_proto::{
+    WORKSPACE_METADATA,
+    identity::v1::{RevokeSessionRequest, identity_service_client::IdentityServiceClient},
+    is_workspace,
+};
 use tokio::time::timeout;
 use tonic::{
     Code, Request, Response, Status, TimeoutExpired,
@@ -61,6 +65,15 @@ impl Client {
     /// `https://quire.example:50051`.
     pub fn builder(server: impl Into<String>) -> Builder {
         Builder::new(server.into())
+    }
+
+    /// Ends the session, if there is one. A program calls it at its end; otherwise the session stays valid until it
+    /// expires. That it cannot be ended is not an error: the session then expires.
+    pub async fn close(self) {
+        if let Caller::Session(session) = &self.caller {
+            let id = session.id();
+            drop(IdentityServiceClient::new(self).revoke_session(RevokeSessionRequest { id }).await);
+        }
     }
 
     /// An anonymous client in this workspace, over a channel that is connected already.

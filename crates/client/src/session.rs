@@ -50,6 +50,7 @@ pub(crate) struct Session {
 
 /// What a call is made with.
 pub(crate) struct Access {
+    pub(crate) session_id: String,
     pub(crate) authorization: HeaderValue,
     /// Absent if the server has refused the access token.
     refresh_token: Option<String>,
@@ -117,6 +118,7 @@ impl Session {
         }
         let now = Instant::now();
         let ended = Access {
+            session_id: access.session_id.clone(),
             authorization: access.authorization.clone(),
             refresh_token: None,
             refresh_at: now,
@@ -129,6 +131,11 @@ impl Session {
             return Err(Status::unavailable("the session has ended; the next call begins another"));
         }
         Ok(())
+    }
+
+    /// The id of the session, as far as it is known.
+    pub(crate) fn id(&self) -> String {
+        self.access.load().session_id.clone()
     }
 
     async fn renew(self, channel: Channel, mut last: OwnedMutexGuard<Option<Failure>>) -> Result<(), Status> {
@@ -191,11 +198,13 @@ async fn refresh(channel: &Channel, refresh_token: String) -> Result<Access, Sta
     usable(asked, session, credentials)
 }
 
-/// The credentials that a call at this time has returned, and when to refresh them. How long it is valid is the difference of two times of the server, because this machine may have another clock.
+/// The credentials that a call at this time has returned, and when to refresh them. How long it is valid is the difference
+/// of two times of the server, because this machine may have another clock.
 fn usable(asked: Instant, session: Option<api::Session>, credentials: Option<Credentials>) -> Result<Access, Status> {
     let credentials = credentials.unwrap_or_default();
     let seconds = |time: Option<Timestamp>| time.unwrap_or_default().seconds;
-    let issued = seconds(session.unwrap_or_default().refresh_time);
+    let api::Session { id: session_id, refresh_time, .. } = session.unwrap_or_default();
+    let issued = seconds(refresh_time);
     let lifetime = seconds(credentials.access_token_expire_time).saturating_sub(issued);
     let lifetime = Duration::from_secs(lifetime.try_into().unwrap_or_default()).min(MAX_LIFETIME);
     let mut authorization = HeaderValue::from_str(&format!("Bearer {}", credentials.access_token))
@@ -204,5 +213,6 @@ fn usable(asked: Instant, session: Option<api::Session>, credentials: Option<Cre
     let expire_at = asked + lifetime;
     let refresh_at = expire_at - MARGIN.min(lifetime / 4);
     let refresh_token = Some(credentials.refresh_token);
-    Ok(Access { authorization, refresh_token, refresh_at, expire_at, is_accepted: AtomicBool::new(false) })
+    let is_accepted = AtomicBool::new(false);
+    Ok(Access { session_id, authorization, refresh_token, refresh_at, expire_at, is_accepted })
 }

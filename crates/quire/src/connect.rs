@@ -27,6 +27,17 @@ impl Connect {
         }
         Ok(builder.connect().await?)
     }
+
+    /// Runs a command with a client, whose session ends with the command.
+    pub(crate) async fn run<T, E: From<Error>>(
+        self,
+        command: impl AsyncFnOnce(Client) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let client = self.client().await?;
+        let done = command(client.clone()).await;
+        client.close().await;
+        done
+    }
 }
 
 const USER_AGENT: &str = concat!("quire/", env!("CARGO_PKG_VERSION"));

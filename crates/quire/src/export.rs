@@ -9,6 +9,7 @@ use std::{
     path::Path,
 };
 
+use client::Client;
 use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use nix::libc::SIGXFSZ;
@@ -91,6 +92,12 @@ impl Halt {
     }
 }
 
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
 impl From<Cause> for Halt {
     fn from(cause: Cause) -> Self {
         Self::Cause(cause)
@@ -99,7 +106,10 @@ impl From<Cause> for Halt {
 
 /// Writes the rows that are not in the output yet. It can be dropped at any time: a page is written as a whole.
 async fn copy(listing: &Listing, output: &mut Output, names: &'static str, connect: Connect) -> Result<(), Halt> {
-    let client = connect.client().await.map_err(Halt::Other)?;
+    connect.run(async |client| copy_with(client, listing, output, names).await).await
+}
+
+async fn copy_with(client: Client, listing: &Listing, output: &mut Output, names: &'static str) -> Result<(), Halt> {
     let progress = progress(output.rows(), names);
     let start = output.walk();
     // Only a progress bar needs a total.

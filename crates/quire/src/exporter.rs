@@ -74,11 +74,13 @@ pub(crate) async fn run(arguments: arguments::Exporter) -> Result<(), Error> {
         stopping.cancelled().await;
         sleep(DRAIN_TIMEOUT).await;
     };
-    tokio::select! {
+    let done = tokio::select! {
         served = serving => Ok(served?),
         () = stopped => Ok(()),
         never = reloading => never,
-    }
+    };
+    server.close().await;
+    done
 }
 
 /// Connects to the server. If it cannot be reached, the exporter runs nevertheless; another error is one of the arguments.

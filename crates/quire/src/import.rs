@@ -36,12 +36,14 @@ pub(crate) async fn import(
 ) -> Result<(), Error> {
     let records = Records::new(service, import)?;
     let mut lines = Lines::open(&records, &file)?;
-    let client = connect.client().await?;
+    connect.run(async |client| send_all(&client, &records, &mut lines, &file).await).await
+}
 
+async fn send_all(client: &Client, records: &Records, lines: &mut Lines<'_>, file: &Path) -> Result<(), Error> {
     let mut imported = 0;
     while let Some(batch) = lines.batch()? {
         let (count, range) = (batch.lines.len(), batch.numbers());
-        if let Err(mut problems) = send(&client, &records, batch).await {
+        if let Err(mut problems) = send(client, records, batch).await {
             lines.progress.finish_and_clear();
             problems.sort();
             for (line, why) in problems {

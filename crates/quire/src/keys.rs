@@ -68,14 +68,15 @@ async fn bootstrap_on(
 }
 
 async fn create(CreateKey { connect, name, subject, scopes, expire_in }: CreateKey) -> Result<(), Error> {
-    let client = connect.client().await?;
     let time_to_live = expire_in.map(prost_types::Duration::try_from).transpose();
     let time_to_live = time_to_live.map_err(|_: prost_types::DurationError| Error::ExpireIn)?;
     let api_key = Some(ApiKey { name, subject, scopes, ..Default::default() });
     let request = CreateApiKeyRequest { api_key, time_to_live };
-    let created =
-        IdentityServiceClient::new(client).create_api_key(request).await.map_err(|status| Error::of_call(&status))?;
-    show_new(created.into_inner())
+    let create = async |client| {
+        let created = IdentityServiceClient::new(client).create_api_key(request).await;
+        show_new(created.map_err(|status| Error::of_call(&status))?.into_inner())
+    };
+    connect.run(create).await
 }
 
 fn show_new(CreateApiKeyResponse { api_key, secret }: CreateApiKeyResponse) -> Result<(), Error> {

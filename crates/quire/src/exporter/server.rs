@@ -27,4 +27,11 @@ impl Server {
         *client = Some(new.clone());
         Ok(new)
     }
+
+    /// Ends the session.
+    pub(super) async fn close(&self) {
+        if let Some(client) = self.client.lock().await.take() {
+            client.close().await;
+        }
+    }
 }

@@ -59,13 +59,15 @@ impl Listing {
             let lines = terminal.size().0.saturating_sub(OTHER_LINES).max(1);
             paging.limit = paging.limit.or(Some(lines.into()));
         }
-        let client = connect.client().await?;
-        let printer = Printer { client, list, request, to_continue, paging, choice };
-        let Some(seconds) = watch else { return printer.print(|| Ok(())).await };
-        loop {
-            printer.print(|| if terminal.is_term() { terminal.clear_screen() } else { Ok(()) }).await?;
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
-        }
+        let command = async |client| {
+            let printer = Printer { client, list, request, to_continue, paging, choice };
+            let Some(seconds) = watch else { return printer.print(|| Ok(())).await };
+            loop {
+                printer.print(|| if terminal.is_term() { terminal.clear_screen() } else { Ok(()) }).await?;
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+            }
+        };
+        connect.run(command).await
     }
 }
 

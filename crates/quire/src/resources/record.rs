@@ -37,10 +37,14 @@ impl Get {
     /// Prints the record.
     pub(super) async fn run(self) -> Result<(), Error> {
         let Self { method, request, arguments: GetArguments { choice, connect } } = self;
-        let client = connect.client().await?;
-        let response = method.call(client, request).await.map_err(|status| refused(method, &status))?;
+        let response = call(connect, method, request).await?;
         Output::one(&record(response), &choice)
     }
+}
+
+async fn call(connect: Connect, method: &Method, request: DynamicMessage) -> Result<DynamicMessage, Error> {
+    let call = async |client| method.call(client, request).await.map_err(|status| refused(method, &status));
+    connect.run(call).await
 }
 
 /// The only message in a response, or the whole response.
@@ -71,8 +75,7 @@ impl Delete {
     /// Deletes the record, and says on standard error what was done.
     pub(super) async fn run(self) -> Result<(), Error> {
         let Self { method, request, identity, connect } = self;
-        let client = connect.client().await?;
-        let response = method.call(client, request).await.map_err(|status| refused(method, &status))?;
+        let response = call(connect, method, request).await?;
         let counts = output::json(&response).into_iter().filter(|(_, value)| value.is_number());
         let counts = counts.map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ");
         let verb = method.verb.trim_end_matches('e');

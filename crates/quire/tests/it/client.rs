@@ -18,14 +18,20 @@ use tonic::{Code, Request, Status, codegen::http::HeaderMap, service::Routes, tr
 
 /// A server with authentication, and a client's settings with its first key.
 async fn guarded() -> (Server, Builder) {
+    let (server, secret) = guarded_by_key().await;
+    let address = format!("http://{}", server.address);
+    (server, Client::builder(address).api_key(secret).user_agent("the-test/1"))
+}
+
+/// A server with authentication, and the secret of its first key.
+async fn guarded_by_key() -> (Server, String) {
     let (_, url) = database().await;
     let bootstrap = quire(&["keys", "bootstrap", "--workspace", "acme", "--database-url", &url]).output().unwrap();
     let secret = String::from_utf8(bootstrap.stdout).unwrap();
     let keys = KeyFile::new();
     let mut server = Server::on_database(&url, &["--signing-keys", keys.path()]);
     server.connect().await;
-    let address = format!("http://{}", server.address);
-    (server, Client::builder(address).api_key(secret.trim()).user_agent("the-test/1"))
+    (server, secret.trim().to_owned())
 }
 
 async fn sessions(client: &Client) -> Vec<Session> {
@@ -42,6 +48,28 @@ async fn clones_share_one_session_which_shows_the_user_agent() {
     assert_eq!(sessions.len(), 1);
     assert!(sessions[0].device.as_ref().unwrap().user_agent.starts_with("the-test/1"));
     assert!(!format!("{client:?}").contains("Bearer"));
+}
+
+/// Otherwise a command in a loop would leave thousands, each valid for a month.
+#[tokio::test]
+async fn a_command_leaves_no_session() {
+    let (server, secret) = guarded_by_key().await;
+    let address = format!("http://{}", server.address);
+    let id = "01934f6e-8a3b-7c21-9d55-0242ac120001";
+    let commands: [&[&str]; 5] = [
+        &["prompts", "list"],
+        &["prompts", "get", id],
+        &["prompts", "export", "-"],
+        &["prompts", "import", "/dev/null"],
+        &["keys", "create", "--name", "x", "--subject", "x", "--scopes", "prompts:read"],
+    ];
+    for command in commands {
+        quire(command).env("QUIRE_SERVER", &address).env("QUIRE_API_KEY", &secret).output().unwrap();
+    }
+    let client = Client::builder(address).api_key(secret).connect().await.unwrap();
+    let (active, ended): (Vec<_>, Vec<_>) =
+        sessions(&client).await.into_iter().partition(|session| session.revoke_time.is_none());
+    assert_eq!((active.len(), ended.len()), (1, commands.len()));
 }
 
 /// As the commands of a loop in a shell do. A server allows 60 sessions in a minute.
