@@ -5,8 +5,8 @@ mod error;
 mod files;
 
 use std::{
+    future,
     io::{self, Write},
-    path::Path,
 };
 
 use client::Client;
@@ -32,29 +32,22 @@ use crate::{arguments::Connect, error::Error, imports::ExportArguments, records:
 const RUN_AGAIN: &str = "run it again";
 
 /// Exports all records of a kind to a file, one on each line.
-pub(crate) async fn export(
-    service: &Service,
-    import: &Import,
-    ExportArguments { file, resume, force, connect }: ExportArguments,
-) -> Result<(), Error> {
-    let begin = match (force, resume) {
-        (true, _) => Begin::Force,
-        (false, true) => Begin::Resume,
-        (false, false) => Begin::New,
-    };
+pub(crate) async fn export(service: &Service, import: &Import, arguments: ExportArguments) -> Result<(), Error> {
     let listing = Listing::new(service, import)?;
     // With a handler, a file that is too large for `ulimit -f` is an error of the write, and does not end the process.
     drop(signal(SignalKind::from_raw(SIGXFSZ)).map_err(Error::Signal)?);
-    let interrupted = signals::interrupted()?;
-    let Some(mut output) = Output::open(&file, begin, Checkpoint::new(import.noun, import.order))? else {
-        tracing::info!("{} is complete", file.display());
+    // On standard output nothing is saved, so the program ends at once.
+    let interrupted = if arguments.is_to_stdout() { None } else { Some(signals::interrupted()?) };
+    let interrupted = async { if let Some(signal) = interrupted { signal.await } else { future::pending().await } };
+    let Some(mut output) = Output::open(&arguments, Checkpoint::new(import.noun, import.order))? else {
+        tracing::info!("{} is complete", arguments.file.display());
         return Ok(());
     };
 
     let copied = tokio::select! {
         biased;
         interrupted = interrupted => Err(Halt::Other(interrupted)),
-        copied = copy(&listing, &mut output, import.records, connect) => copied,
+        copied = copy(&listing, &mut output, import.records, arguments.connect) => copied,
     };
     let done = copied.and_then(|()| Ok(output.finish()?));
     let rows = output.rows();
@@ -111,12 +104,10 @@ async fn copy(listing: &Listing, output: &mut Output, names: &'static str, conne
 
 async fn copy_with(client: Client, listing: &Listing, output: &mut Output, names: &'static str) -> Result<(), Halt> {
     let progress = progress(output.rows(), names);
-    let start = output.walk();
     // Only a progress bar needs a total.
     let total = if progress.is_hidden() { TotalCount::Unspecified } else { TotalCount::Estimated };
-    let page_token = start.page_token.clone();
-    let first = PageRequest { page_token, total_count: total.into(), ..Default::default() };
-    let mut pages = listing.walk(client).retry(retry()).page(first).resume(start).pages();
+    let first = PageRequest { page_token: output.page_token(), total_count: total.into(), ..Default::default() };
+    let mut pages = listing.walk(client).retry(retry()).page(first).pages();
     let mut lines = Vec::new();
     while let Some(page) = pages.next().await {
         let Page { rows, page } = page.map_err(|error| Cause::from(error.kind))?;
@@ -155,24 +146,30 @@ enum Output {
 
 impl Output {
     /// `start` is the beginning of the export. Returns `None` if the export that is to be resumed is complete.
-    fn open(path: &Path, begin: Begin, start: Checkpoint) -> Result<Option<Self>, Error> {
-        if path == Path::new("-") {
+    fn open(arguments: &ExportArguments, start: Checkpoint) -> Result<Option<Self>, Error> {
+        if arguments.is_to_stdout() {
             return Ok(Some(Self::Stdout { rows: 0 }));
         }
-        Ok(Files::open(path.to_owned(), begin, start)?.map(Self::Files))
+        let begin = match (arguments.force, arguments.resume) {
+            (true, _) => Begin::Force,
+            (false, true) => Begin::Resume,
+            (false, false) => Begin::New,
+        };
+        Ok(Files::open(arguments.file.clone(), begin, start)?.map(Self::Files))
     }
 
     fn rows(&self) -> u64 {
         match self {
             Self::Stdout { rows } => *rows,
-            Self::Files(files) => files.place.rows,
+            Self::Files(files) => files.rows,
         }
     }
 
-    fn walk(&self) -> pagination::Checkpoint {
+    /// The page token where the walk begins.
+    fn page_token(&self) -> String {
         match self {
-            Self::Stdout { .. } => pagination::Checkpoint::default(),
-            Self::Files(files) => files.place.walk.clone(),
+            Self::Stdout { .. } => String::new(),
+            Self::Files(files) => files.place.page_token.clone(),
         }
     }
 

@@ -59,13 +59,20 @@ pub(crate) struct ExportArguments {
     pub(crate) connect: Connect,
 }
 
+impl ExportArguments {
+    /// Whether the rows go to standard output.
+    pub(crate) fn is_to_stdout(&self) -> bool {
+        self.file == Path::new("-")
+    }
+}
+
 impl Transfer {
     /// Reads the arguments of the command `verb` of a resource.
     pub(crate) fn new(noun: &str, verb: &str, matches: &ArgMatches) -> Result<Self, Error> {
         let (service, import) = find(noun).ok_or_else(|| Error::new(ErrorKind::MissingSubcommand))?;
         let action = if verb == EXPORT {
             let arguments = ExportArguments::from_arg_matches(matches)?;
-            if arguments.resume && arguments.file == Path::new("-") {
+            if arguments.resume && arguments.is_to_stdout() {
                 let message = "an export to standard output cannot be resumed";
                 return Err(Error::raw(ErrorKind::ArgumentConflict, message));
             }
@@ -83,9 +90,9 @@ impl Transfer {
         }
     }
 
-    /// Whether the command itself handles SIGINT and SIGTERM.
+    /// Whether the command itself handles SIGINT and SIGTERM, because it has something to save.
     pub(crate) fn handles_interrupts(&self) -> bool {
-        matches!(self.action, Action::Export(_))
+        matches!(&self.action, Action::Export(arguments) if !arguments.is_to_stdout())
     }
 }
 

@@ -31,16 +31,15 @@ pub(crate) struct Checkpoint {
     pub(super) rows: u64,
     /// The size of the file after these rows.
     pub(super) bytes: u64,
-    /// The place in the list after these rows.
-    #[serde(with = "text")]
-    pub(super) walk: pagination::Checkpoint,
+    /// The page token after these rows; empty at the beginning.
+    pub(super) page_token: String,
 }
 
 impl Checkpoint {
     /// The beginning of an export.
     pub(super) fn new(resource: &str, order: &str) -> Self {
-        let walk = pagination::Checkpoint::default();
-        Self { version: VERSION, resource: resource.to_owned(), order: order.to_owned(), rows: 0, bytes: 0, walk }
+        let (resource, order) = (resource.to_owned(), order.to_owned());
+        Self { version: VERSION, resource, order, rows: 0, bytes: 0, page_token: String::new() }
     }
 
     /// Reads a checkpoint, which must be of the same export as this one.
@@ -54,7 +53,9 @@ impl Checkpoint {
             Ok(_) => {}
         }
         let checkpoint: Option<Self> = serde_json::from_str(&text).ok();
-        let checkpoint = checkpoint.filter(|checkpoint| checkpoint.version == VERSION);
+        // A row has more than a byte.
+        let checkpoint =
+            checkpoint.filter(|checkpoint| checkpoint.version == VERSION && checkpoint.rows <= checkpoint.bytes);
         let checkpoint = checkpoint.ok_or_else(|| ExportError::Checkpoint(path.to_owned()))?;
         if (&checkpoint.resource, &checkpoint.order) != (&self.resource, &self.order) {
             let Self { resource, order, .. } = checkpoint;
@@ -71,17 +72,5 @@ impl Checkpoint {
         file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())
-    }
-}
-
-mod text {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(walk: &pagination::Checkpoint, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(walk)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<pagination::Checkpoint, D::Error> {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
     }
 }

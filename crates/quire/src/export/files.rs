@@ -3,9 +3,9 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, File, Metadata, OpenOptions, TryLockError},
+    fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError},
     io::{self, Seek, SeekFrom, Write},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,6 +17,9 @@ use crate::error::Error;
 
 /// How often a checkpoint is saved. When the process is killed, the work since the last one is done again.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Its owner can read and write a file, so the export can be resumed.
+const OWNER: u32 = 0o600;
 
 /// What to do with files that exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +40,9 @@ pub(crate) struct Files {
     partial: PathBuf,
     checkpoint: PathBuf,
     begin: Begin,
-    /// After the last page that was written.
+    /// How many rows were written.
+    pub(super) rows: u64,
+    /// After the last page that another follows.
     pub(super) place: Checkpoint,
     saved: Instant,
 }
@@ -49,19 +54,31 @@ impl Files {
         if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
             return Err(ExportError::NotAFile(path).into());
         }
+        // The file that a link names is written, and the link stays.
+        let path = if path.is_symlink() { path.canonicalize().map_err(failed(&path))? } else { path };
         let beside = |extension: &str| PathBuf::from([path.as_os_str(), extension.as_ref()].join(OsStr::new("")));
         let (partial, checkpoint) = (beside(".partial"), beside(".checkpoint"));
+        // Anything else could be waited for without end, or lead elsewhere.
+        for path in [&partial, &checkpoint] {
+            if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
+                return Err(ExportError::NotAFile(path.clone()).into());
+            }
+        }
+        // Before anything is written, because the directory may be read-only.
+        if begin == Begin::Resume && exists(&path)? && !exists(&partial)? && !exists(&checkpoint)? {
+            return Ok(None);
+        }
         let (file, is_new) = open_locked(&partial)?;
-        let mut files = Self { file, path, partial, checkpoint, begin, place: start, saved: Instant::now() };
-        let is_begun = files.begin(is_new);
-        if is_new && !matches!(is_begun, Ok(true)) {
+        let mut files = Self { file, path, partial, checkpoint, begin, rows: 0, place: start, saved: Instant::now() };
+        let begun = files.begin(is_new);
+        if is_new && begun.is_err() {
             remove(&files.partial).map_err(failed(&files.partial))?;
         }
-        Ok(is_begun?.then_some(files))
+        begun.map(|()| Some(files))
     }
 
-    /// Prepares the partial file, which was created now if it is new. Returns whether there is anything to do.
-    fn begin(&mut self, is_new: bool) -> Result<bool, Error> {
+    /// Prepares the partial file, which was created now if it is new.
+    fn begin(&mut self, is_new: bool) -> Result<(), Error> {
         let (is_there, has_checkpoint) = (exists(&self.path)?, exists(&self.checkpoint)?);
         match self.begin {
             Begin::New if !is_new => return Err(ExportError::NotEnded(self.partial.clone()).into()),
@@ -70,7 +87,6 @@ impl Files {
             Begin::New => {}
             // Before the rows that it covers.
             Begin::Force => remove(&self.checkpoint).map_err(failed(&self.checkpoint))?,
-            Begin::Resume if is_new && is_there && !has_checkpoint => return Ok(false),
             Begin::Resume if has_checkpoint => self.place = self.place.read_same(&self.checkpoint)?,
             Begin::Resume => {}
         }
@@ -80,16 +96,33 @@ impl Files {
         }
         let cut = self.file.set_len(self.place.bytes).and_then(|()| self.file.seek(SeekFrom::End(0)));
         cut.map_err(failed(&self.partial))?;
-        Ok(true)
+        self.rows = self.place.rows;
+        if is_there {
+            self.keep_permissions()?;
+        }
+        Ok(())
+    }
+
+    /// Lets nobody read the rows who cannot read the file that they replace.
+    fn keep_permissions(&self) -> Result<(), Error> {
+        let mode = fs::metadata(&self.path).map_err(failed(&self.path))?.mode();
+        let permissions = Permissions::from_mode(mode & 0o777 | OWNER);
+        self.file.set_permissions(permissions).map_err(failed(&self.partial))
     }
 
     /// Writes the lines of a page. `walk` is the place after it.
     pub(super) fn write(&mut self, lines: &[u8], rows: usize, walk: pagination::Checkpoint) -> Result<(), Cause> {
         let write = |path: &Path, source| Cause::Write { path: path.to_owned(), source };
         self.file.write_all(lines).map_err(|source| write(&self.partial, source))?;
-        self.place.rows += rows as u64;
+        self.rows += rows as u64;
+        // The last page has no token after it, and a place within a page is off when rows of it are inserted or deleted. So a
+        // resumed export reads that page again.
+        if walk.given > 0 {
+            return Ok(());
+        }
+        self.place.rows = self.rows;
         self.place.bytes += lines.len() as u64;
-        self.place.walk = walk;
+        self.place.page_token = walk.page_token;
         if self.saved.elapsed() < CHECKPOINT_INTERVAL {
             return Ok(());
         }
@@ -107,9 +140,13 @@ impl Files {
     /// Stops before the end: saves a checkpoint, or removes the files of an export that has written nothing. Returns how
     /// to go on.
     pub(super) fn stop(mut self) -> &'static str {
-        let is_empty = self.begin == Begin::New && self.place.rows == 0;
-        let stopped =
-            if is_empty { remove(&self.checkpoint).and_then(|()| remove(&self.partial)) } else { self.save() };
+        let is_empty = self.begin == Begin::New && self.rows == 0;
+        let stopped = if is_empty {
+            remove(&self.checkpoint).and_then(|()| remove(&self.partial))
+        } else {
+            // A part of a page is removed, which makes room for the checkpoint on a full disk.
+            self.file.set_len(self.place.bytes).and_then(|()| self.save())
+        };
         if let Err(error) = stopped {
             // An earlier checkpoint is still valid.
             tracing::warn!(%error, "cannot save the checkpoint {}", self.checkpoint.display());
