@@ -7,22 +7,23 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared, WeakShared},
 };
 use platform::Rarely;
-use prometheus::proto::MetricFamily;
-use tokio::time::{Instant, error::Elapsed, timeout_at};
+use tokio::time::{Instant, error::Elapsed, timeout, timeout_at};
 use tracing::Instrument;
 
 use super::{
+    pages::MAX_TIMEOUT,
     reading::{Record, Source, read},
     server::Server,
 };
 
-/// The metrics of a reading; `None` if it failed.
-type Outcome = Option<Arc<[MetricFamily]>>;
+/// The text of a reading's metrics, which all answers share; `None` if it failed.
+type Outcome = Option<Bytes>;
 type Reading = BoxFuture<'static, Outcome>;
 
 /// Reads the metrics of a source: one reading at a time, which all scrapers share that ask meanwhile. It is dropped when
@@ -44,7 +45,7 @@ struct Readings {
 }
 
 /// The metrics of a reading, until this time.
-struct Kept(Instant, Arc<[MetricFamily]>);
+struct Kept(Instant, Bytes);
 
 /// What a collector has for a scrape.
 pub(super) struct Collected {
@@ -92,17 +93,17 @@ impl Readings {
     /// The metrics of the last successful reading, if they may be used again.
     fn kept(&self) -> Outcome {
         let kept = lock(&self.kept);
-        kept.as_ref().filter(|Kept(until, _)| Instant::now() < *until).map(|Kept(_, families)| families.clone())
+        kept.as_ref().filter(|Kept(until, _)| Instant::now() < *until).map(|Kept(_, text)| text.clone())
     }
 
     async fn read<S: Source>(&self) -> Outcome {
-        match read::<S>(&self.server, self.window, &self.last).await {
-            Ok(families) => {
-                let families: Arc<[_]> = families.into();
+        let reading = timeout(MAX_TIMEOUT, read::<S>(&self.server, self.window, &self.last)).await;
+        match reading.unwrap_or_else(|_: Elapsed| Err(format!("it took longer than {MAX_TIMEOUT:?}").into())) {
+            Ok(text) => {
                 if !self.cache.is_zero() {
-                    *lock(&self.kept) = Some(Kept(Instant::now() + self.cache, families.clone()));
+                    *lock(&self.kept) = Some(Kept(Instant::now() + self.cache, text.clone()));
                 }
-                Some(families)
+                Some(text)
             }
             Err(error) => {
                 self.failed(S::NAME, &error);

@@ -73,7 +73,7 @@ impl Source for Jobs {
         rows
     }
 
-    fn families(mut self) -> Vec<MetricFamily> {
+    fn families(mut self) -> Result<Vec<MetricFamily>, &'static str> {
         self.fold();
         let groups: Vec<_> = self.0.into_iter().map(|(group, totals)| (group.labels(), totals)).collect();
         let metric = |name, help, value: fn(&Totals) -> f64| {
@@ -103,7 +103,7 @@ impl Source for Jobs {
                 |totals| totals.max_seconds,
             ),
         ];
-        families.into_iter().flatten().collect()
+        Ok(families.into_iter().flatten().collect())
     }
 }
 
@@ -134,7 +134,8 @@ impl Totals {
     fn of(job: &Job) -> Self {
         let totals = Self { jobs: 1.0, bytes: job.bytes as f64, files: job.files as f64, ..Default::default() };
         let (Some(start), Some(end)) = (&job.start_time, &job.end_time) else { return totals };
-        let seconds = (end.seconds - start.seconds) as f64 + f64::from(end.nanos - start.nanos) / 1e9;
+        let nanos = f64::from(end.nanos) - f64::from(start.nanos);
+        let seconds = end.seconds as f64 - start.seconds as f64 + nanos / 1e9;
         // Negative if the clocks of the hosts differ.
         let seconds = seconds.max(0.0);
         Self { timed_jobs: 1.0, seconds, max_seconds: seconds, ..totals }

@@ -1,6 +1,10 @@
 //! Metrics in the model of Prometheus: gauges only, because they describe a moment or a window and do not only grow.
 
-use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use bytes::Bytes;
+use prometheus::{
+    TextEncoder,
+    proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType},
+};
 
 /// The values of a metric, by their labels.
 pub(super) type Samples = Vec<(Vec<(&'static str, String)>, f64)>;
@@ -22,6 +26,13 @@ pub(super) fn gauges(name: &str, help: &str, mut samples: Samples) -> Option<Met
     family.set_field_type(MetricType::GAUGE);
     family.set_metric(samples.into_iter().map(|(labels, value)| metric(labels, value)).collect());
     Some(family)
+}
+
+/// Metrics in the text format of Prometheus.
+pub(super) fn text(families: &[MetricFamily]) -> prometheus::Result<Bytes> {
+    let mut text = String::new();
+    TextEncoder::new().encode_utf8(families, &mut text)?;
+    Ok(text.into())
 }
 
 fn metric(labels: Vec<(&'static str, String)>, value: f64) -> Metric {

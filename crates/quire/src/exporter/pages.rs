@@ -1,24 +1,31 @@
 //! The HTTP pages: metrics, health, and a page that names the others.
 
 use std::{
+    convert::Infallible,
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
 
 use axum::{
     Router,
+    body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
+    },
     response::{Html, IntoResponse},
     routing::get,
 };
-use prometheus::{TEXT_FORMAT, TextEncoder, proto::MetricFamily};
+use bytes::Bytes;
+use futures_util::stream;
+use prometheus::{TEXT_FORMAT, proto::MetricFamily};
 use tokio::time::Instant;
 
 use super::{
     collector::{Collected, Collector},
     jobs::Jobs,
-    metrics::{Samples, gauge, gauges},
+    metrics::{Samples, gauge, gauges, text},
     queue::Queue,
     reading::Record,
 };
@@ -67,11 +74,16 @@ async fn healthz() -> &'static str {
 async fn metrics(State(exporter): State<Arc<Exporter>>, headers: HeaderMap) -> impl IntoResponse {
     let deadline = Instant::now() + time_to_read(&headers);
     let (queue, jobs) = tokio::join!(exporter.queue.collect(deadline), exporter.jobs.collect(deadline));
-    match text(&exporter, &[queue, jobs]) {
-        Ok(text) => (StatusCode::OK, [(CONTENT_TYPE, TEXT_FORMAT)], text),
+    match texts(&exporter, [queue, jobs]) {
+        Ok(texts) => {
+            let length = texts.iter().map(Bytes::len).sum::<usize>();
+            let headers = [(CONTENT_TYPE, HeaderValue::from_static(TEXT_FORMAT)), (CONTENT_LENGTH, length.into())];
+            let body = stream::iter(texts.into_iter().map(Ok::<_, Infallible>));
+            (headers, Body::from_stream(body)).into_response()
+        }
         Err(error) => {
             tracing::error!(%error, "cannot write the metrics");
-            (StatusCode::INTERNAL_SERVER_ERROR, [(CONTENT_TYPE, "text/plain")], String::new())
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
 }
@@ -85,21 +97,19 @@ fn time_to_read(headers: &HeaderMap) -> Duration {
     timeout - MARGIN.min(timeout / 2)
 }
 
-/// The answer to a scrape.
-fn text(exporter: &Exporter, collected: &[Collected]) -> prometheus::Result<String> {
-    let mut text = String::new();
-    let mut write = |families: &[MetricFamily]| TextEncoder::new().encode_utf8(families, &mut text);
-    write(&own(exporter.window, collected))?;
+/// The answer to a scrape, in parts.
+fn texts(exporter: &Exporter, collected: [Collected; 2]) -> prometheus::Result<Vec<Bytes>> {
+    let mut texts = vec![text(&own(exporter.window, &collected))?];
     for Collected { name, outcome, .. } in collected {
         let up = gauge(
             &format!("quire_{name}_up"),
             "Whether this scrape has read all metrics of the collector. If not, it has none of them.",
             if outcome.is_some() { 1.0 } else { 0.0 },
         );
-        write(up.as_slice())?;
-        write(outcome.as_deref().unwrap_or_default())?;
+        texts.push(text(up.as_slice())?);
+        texts.extend(outcome);
     }
-    Ok(text)
+    Ok(texts)
 }
 
 /// The metrics of the exporter itself.

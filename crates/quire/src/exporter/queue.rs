@@ -1,6 +1,10 @@
 //! The collector `queue`: exact counts of all jobs, from GetQueueStats.
 
-use std::{collections::HashMap, mem, time::SystemTime};
+use std::{
+    collections::{BTreeMap, HashMap},
+    mem,
+    time::SystemTime,
+};
 
 use client::Client;
 use pagination::{Walk, proto::PageRequest};
@@ -70,12 +74,15 @@ impl Source for Queue {
         rows
     }
 
-    fn families(mut self) -> Vec<MetricFamily> {
+    fn families(mut self) -> Result<Vec<MetricFamily>, &'static str> {
         self.fold();
-        let QueueStats { statuses, dead_letter_count, .. } = self.stats.unwrap_or_default();
-        let statuses = statuses
-            .iter()
-            .map(|counted| (vec![("status", labels::status(counted.status()))], counted.job_count as f64));
+        let QueueStats { statuses, dead_letter_count, .. } = self.stats.ok_or("the server's answer has no counts")?;
+        // Statuses that this release does not know have the same label.
+        let mut by_status = BTreeMap::<_, f64>::new();
+        for counted in statuses {
+            *by_status.entry(labels::status(counted.status())).or_default() += counted.job_count as f64;
+        }
+        let statuses = by_status.into_iter().map(|(status, jobs)| (vec![("status", status)], jobs));
         let types = self.operation_types.into_iter().map(|(name, jobs)| (vec![("operation_type", name)], jobs));
         let families = [
             gauges("quire_queue_jobs", "All jobs, by status.", statuses.collect()),
@@ -90,7 +97,7 @@ impl Source for Queue {
                 dead_letter_count as f64,
             ),
         ];
-        families.into_iter().flatten().collect()
+        Ok(families.into_iter().flatten().collect())
     }
 }
 

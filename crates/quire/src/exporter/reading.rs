@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use client::Client;
 use futures_util::TryStreamExt;
 use pagination::{Retry, Walk};
@@ -13,7 +14,7 @@ use prometheus::proto::MetricFamily;
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
-use super::server::Server;
+use super::{metrics::text, server::Server};
 
 /// How long the server may take for a page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,8 +38,8 @@ pub(super) trait Source: Default + Send + 'static {
     /// Adds the rows of a page, and returns their number.
     fn add(&mut self, rows: Vec<Self::Row>) -> usize;
 
-    /// The metrics, after the last page.
-    fn families(self) -> Vec<MetricFamily>;
+    /// The metrics, after the last page, or what is missing for them.
+    fn families(self) -> Result<Vec<MetricFamily>, &'static str>;
 }
 
 /// How the last reading of a collector went.
@@ -50,13 +51,13 @@ pub(super) struct Record {
     pub(super) rows: u64,
 }
 
-/// Reads all pages. The last reading is recorded, however it ends: also when nobody waits for it any more, and it is
+/// Reads all pages, and returns the text of their metrics. The last reading is recorded, however it ends: also when nobody waits for it any more, and it is
 /// dropped.
 pub(super) async fn read<S: Source>(
     server: &Server,
     window: Duration,
     last: &Mutex<Option<Record>>,
-) -> Result<Vec<MetricFamily>, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
     let mut progress = Progress::begin(last);
     let window_begin = progress.begin_time.checked_sub(window).unwrap_or(SystemTime::UNIX_EPOCH);
     let client = server.client().await?;
@@ -76,7 +77,7 @@ pub(super) async fn read<S: Source>(
             break;
         }
     }
-    Ok(sums.families())
+    Ok(text(&sums.families()?)?)
 }
 
 /// A reading that has begun. It is recorded when it is dropped.

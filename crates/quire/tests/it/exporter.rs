@@ -13,7 +13,8 @@ use crate::{
     support::{admin::metric, eventually, quire},
     telemetry::{Collector, attributes},
 };
-use quire_proto::jobs::v1::{Job, OperationTypeCount};
+use prost_types::Timestamp;
+use quire_proto::jobs::v1::{Job, JobStatusCount, OperationTypeCount, QueueStats};
 use tonic::Code;
 
 /// Jobs of one type, on so many pages.
@@ -175,6 +176,44 @@ async fn any_number_of_types_can_be_read() {
     assert_eq!(sum(&text, "quire_jobs_window_ended_jobs"), 30_000.0);
 }
 
+/// Prometheus refuses a series that comes twice.
+#[tokio::test]
+async fn statuses_of_a_newer_server_share_a_label() {
+    let statuses = [1, 98, 99].map(|status| JobStatusCount { status, job_count: 10 });
+    let stats = QueueStats { statuses: statuses.to_vec(), ..Default::default() };
+    let jobs = [98, 99].map(|status| Job { status, ..ended("backup", "") }).to_vec();
+    let (_service, address) = Scripted::start(Script { stats, jobs, ..Default::default() }).await;
+    let text = Exporter::start(address, &[]).await.scrape().await;
+    assert_eq!(
+        lines(&text, "quire_queue_jobs{"),
+        [r#"quire_queue_jobs{status="submitted"} 10"#, r#"quire_queue_jobs{status="unspecified"} 20"#]
+    );
+    assert_eq!(metric(&text, "quire_jobs_window_ended_jobs", &[r#"status="unspecified""#]), Some(2.0));
+}
+
+#[tokio::test]
+async fn an_answer_without_counts_is_a_failure() {
+    let (_service, address) = Scripted::start(Script { leaves_out_stats: true, ..pages_of_jobs(1) }).await;
+    let exporter = Exporter::start(address, &[]).await;
+    let text = exporter.scrape().await;
+    assert!(!is_up(&text, "queue") && is_up(&text, "jobs"), "{text}");
+    assert_eq!(metric(&text, "quire_queue_dead_letter_jobs", &[]), None);
+    assert!(exporter.program.stderr().contains("the server's answer has no counts"));
+}
+
+/// The times of a job can be any that a server sends.
+#[tokio::test]
+async fn any_time_can_be_read() {
+    let times = [(i64::MIN, i32::MIN), (i64::MAX, i32::MAX)].map(|(seconds, nanos)| Timestamp { seconds, nanos });
+    let job = |start, end| Job { start_time: Some(start), end_time: Some(end), ..ended("backup", "") };
+    let [first, last] = times;
+    let (_service, address) =
+        Scripted::start(Script { jobs: vec![job(first, last), job(last, first)], ..Default::default() }).await;
+    let text = Exporter::start(address, &[]).await.scrape().await;
+    assert_eq!(sum(&text, "quire_jobs_window_timed_jobs"), 2.0);
+    assert!(sum(&text, "quire_jobs_window_duration_seconds") > 1e19, "{text}");
+}
+
 #[tokio::test]
 async fn the_walk_asks_for_the_jobs_of_the_window() {
     let (service, address) = Scripted::start(pages_of_jobs(1)).await;
@@ -223,7 +262,13 @@ fn arguments_that_are_not_valid_are_named() {
     insta::assert_snapshot!(told(run(&["--listen", "192.0.2.1:9"])), @"1: quire: 192.0.2.1:9 is not a loopback address, and the exporter would send metrics in plain text to everybody: use TLS with --listen-tls-cert and --listen-tls-key, or accept that with --listen-insecure");
     insta::assert_snapshot!(told(run(&["--listen", "127.0.0.1:0", "--server", "quire.example"])), @"1: quire: quire.example is not a server address: write it as in http://127.0.0.1:50051 or https://quire.example:50051");
     insta::assert_snapshot!(told(run(&["--listen", "127.0.0.1:0", "--server", "http://quire.example", "--api-key", "secret"])), @"1: quire: http://quire.example is plain HTTP; API keys and certificates need https://");
-    for wrong in [&["--window", "0s"][..], &["--window", "200y"], &["--cache", "soon"], &["--listen-tls-cert", "a"]] {
+    for wrong in [
+        &["--window", "0s"][..],
+        &["--window", "200y"],
+        &["--cache", "soon"],
+        &["--cache", "25h"],
+        &["--listen-tls-cert", "a"],
+    ] {
         assert_eq!(run(wrong).status.code(), Some(2), "{wrong:?}");
     }
 }

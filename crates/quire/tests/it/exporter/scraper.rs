@@ -59,6 +59,7 @@ impl Scraper {
         within("the exporter answered", self.0.read_to_string(&mut answer)).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{answer}");
         body.to_owned()
     }
 }

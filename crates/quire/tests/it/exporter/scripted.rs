@@ -26,6 +26,9 @@ use tonic::{Code, Request, Response, Status, transport};
 pub struct Script {
     pub jobs: Vec<Job>,
     pub operation_types: Vec<OperationTypeCount>,
+    pub stats: QueueStats,
+    /// Whether GetQueueStats leaves them out.
+    pub leaves_out_stats: bool,
     /// The page of jobs for which the call fails, and its code.
     pub fails: Option<(usize, Code)>,
     /// The page of jobs whose call is not answered while this is set.
@@ -119,7 +122,7 @@ impl JobService for Scripted {
         let mut script = self.script();
         script.stats_calls += 1;
         let (_, operation_types, page) = page_of(&script.operation_types, &request.into_inner().page.unwrap());
-        let stats = Some(QueueStats::default());
+        let stats = (!script.leaves_out_stats).then(|| script.stats.clone());
         Ok(Response::new(GetQueueStatsResponse { stats, operation_types, page: Some(page) }))
     }
 
