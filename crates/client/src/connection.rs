@@ -50,6 +50,7 @@ pub(crate) async fn open(builder: &Builder) -> Result<Channel, Error> {
     }
     let endpoint =
         Endpoint::from(uri).user_agent(user_agent.as_str()).map_err(|_: transport::Error| Error::UserAgent)?;
+    let endpoint = endpoint.connect_timeout(PATIENCE);
     let mut endpoint = endpoint.http2_keep_alive_interval(PATIENCE).keep_alive_timeout(PATIENCE);
     let mut probe = client_config(RootCertStore::empty())?.with_no_client_auth();
     if address.is_secure {

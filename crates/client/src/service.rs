@@ -1,5 +1,7 @@
 use std::{
-    fmt, mem,
+    error, fmt,
+    future::poll_fn,
+    iter::successors,
     task::{Context, Poll},
     time::Duration,
 };
@@ -7,15 +9,16 @@ use std::{
 use pagination::proto::{ListClient, ListRequest};
 use prost::Message;
 use quire_proto::{WORKSPACE_METADATA, is_workspace};
+use tokio::time::timeout;
 use tonic::{
-    Code, Request, Response, Status,
+    Code, Request, Response, Status, TimeoutExpired,
     body::Body,
     client::Grpc,
     codegen::{
         BoxFuture, Service, StdError,
         http::{self, HeaderValue, header::AUTHORIZATION, uri::PathAndQuery},
     },
-    transport::Channel,
+    transport::{self, Channel},
 };
 use tonic_prost::ProstCodec;
 
@@ -75,40 +78,79 @@ impl Service<http::Request<Body>> for Client {
     type Error = StdError;
     type Future = BoxFuture<Self::Response, StdError>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), StdError>> {
-        self.channel.poll_ready(context).map_err(Into::into)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StdError>> {
+        // The call waits for the channel: after the session is renewed, so that the calls that wait for the session do not
+        // take the channel's places for the calls that renew it.
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        // The channel that is ready.
-        let clone = self.channel.clone();
-        let mut channel = mem::replace(&mut self.channel, clone);
-        let (caller, deadline) = (self.caller.clone(), self.deadline);
-        Box::pin(async move {
-            let headers = request.headers_mut();
-            headers.entry(TIMEOUT).or_insert_with(|| timeout(deadline));
-            let session = match caller {
-                Caller::Workspace(workspace) => {
-                    headers.insert(WORKSPACE_METADATA, workspace);
-                    None
-                }
-                Caller::Session(session) => {
-                    headers.insert(AUTHORIZATION, session.authorization(&channel).await?);
-                    Some(session)
-                }
-            };
-            let response = channel.call(request).await?;
-            let code = response.headers().get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()));
-            if let (Some(session), Some(Code::Unauthenticated)) = (session, code) {
-                session.is_refused().await;
-            }
-            Ok(response)
-        })
+        let Self { channel, caller, deadline } = self.clone();
+        let header = request.headers_mut().entry(TIMEOUT).or_insert_with(|| timeout_header(deadline));
+        let deadline = header.to_str().ok().and_then(read_timeout).unwrap_or(deadline);
+        // The channel's own timeout begins when it is connected.
+        Box::pin(async move { Ok(in_time(deadline, send(channel, caller, request)).await?) })
     }
 }
 
+async fn send(
+    mut channel: Channel,
+    caller: Caller,
+    mut request: http::Request<Body>,
+) -> Result<http::Response<Body>, Status> {
+    let access = match caller {
+        Caller::Workspace(workspace) => {
+            request.headers_mut().insert(WORKSPACE_METADATA, workspace);
+            None
+        }
+        Caller::Session(session) => {
+            let access = session.access(&channel).await?;
+            request.headers_mut().insert(AUTHORIZATION, access.authorization.clone());
+            Some((session, access))
+        }
+    };
+    let of_transport = |error: transport::Error| Status::from_error(Box::new(error));
+    poll_fn(|context| channel.poll_ready(context)).await.map_err(of_transport)?;
+    let response = channel.call(request).await.map_err(of_transport)?;
+    if let Some((session, access)) = access {
+        let code = response.headers().get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()));
+        session.answered(&access, code)?;
+    }
+    Ok(response)
+}
+
+/// Ends a call after this time with DEADLINE_EXCEEDED.
+pub(crate) async fn in_time<T>(time: Duration, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    let late = || Status::deadline_exceeded(format!("the server did not answer within {time:?}"));
+    match timeout(time, call).await {
+        // The channel's own timeout, which is CANCELLED in tonic.
+        Ok(Err(status)) if has_timed_out(&status) => Err(late()),
+        Ok(answer) => answer,
+        Err(_) => Err(late()),
+    }
+}
+
+fn has_timed_out(status: &Status) -> bool {
+    successors(error::Error::source(status), |&cause| cause.source()).any(|cause| cause.is::<TimeoutExpired>())
+}
+
+/// The time in a `grpc-timeout` header: a number and its unit.
+fn read_timeout(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = number.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number.saturating_mul(3_600)),
+        "M" => Duration::from_secs(number.saturating_mul(60)),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
 /// A time in milliseconds, as gRPC writes it.
-fn timeout(time: Duration) -> HeaderValue {
+fn timeout_header(time: Duration) -> HeaderValue {
     let text = format!("{}m", time.as_millis().min(MAX_TIMEOUT));
     HeaderValue::from_str(&text).unwrap_or_else(|_: http::header::InvalidHeaderValue| HeaderValue::from_static("60S"))
 }

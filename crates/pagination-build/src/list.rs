@@ -9,7 +9,7 @@ use prost_types::{
 };
 use protox::prost_reflect::{DescriptorPool, FieldDescriptor, MethodDescriptor};
 
-use crate::service::{PAGE_RESPONSE, message_of};
+use crate::service::{Client, PAGE_RESPONSE, message_of};
 
 const PAGE_REQUEST: &str = "pagination.v1.PageRequest";
 /// The end of the name of a method that stands for the row of a list. No method of a proto can have such a name.
@@ -80,7 +80,14 @@ impl Lists {
 
     /// Generates the implementations of `ListRequest` and `ListClient` for the lists of a service. `rows` are the methods
     /// that [`add_rows`](Self::add_rows) has added.
-    pub(crate) fn generate(&self, service: &Service, rows: &[Method], client: &str, module: &str, code: &mut String) {
+    pub(crate) fn generate(
+        &self,
+        service: &Service,
+        rows: &[Method],
+        client: &Client,
+        module: &str,
+        code: &mut String,
+    ) {
         for method in &service.methods {
             let row = rows.iter().find(|row| row.proto_name.strip_suffix(ROW) == Some(&method.proto_name));
             let list = self.list(&service.package, &service.proto_name, &method.proto_name);
@@ -89,6 +96,7 @@ impl Lists {
             let List { request_page, rows, response_page, .. } = list;
             let Method { name, input_type: request, output_type: response, .. } = method;
             let row = &row.output_type;
+            let Client { path: client, conditions } = client;
             code.push_str(&format!(
                 "impl {module}::ListRequest for {request} {{
     type Response = {response};
@@ -103,7 +111,7 @@ impl Lists {
         (response.{rows}, response.{response_page})
     }}
 }}
-impl<T> {module}::ListClient<{request}> for {client}<T>
+{conditions}impl<T> {module}::ListClient<{request}> for {client}<T>
 where
     T: tonic::client::GrpcService<tonic::body::Body> + Clone + Send + 'static,
     T::Future: Send,

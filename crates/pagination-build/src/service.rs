@@ -42,7 +42,7 @@ impl ServiceGenerator for Services {
         let rows: Vec<Method> = service.methods.extract_if(.., |method| is_row(method)).collect();
         let begin = code.len();
         self.clients.generate(service.clone(), code);
-        if let Some(client) = code.get(begin..).and_then(|code| client(code, &service.name)) {
+        if let Some(client) = code.get(begin..).and_then(|code| Client::of(code, &service.name)) {
             self.lists.generate(&service, &rows, &client, &self.module, code);
         }
         for method in &mut service.methods {
@@ -55,11 +55,23 @@ impl ServiceGenerator for Services {
     }
 }
 
-/// The path of the client in its generated code, as in `job_service_client::JobServiceClient`.
-fn client(code: &str, service: &str) -> Option<String> {
-    let (_, after) = code.split_once("pub mod ")?;
-    let (module, _) = after.split_once(' ')?;
-    Some(format!("{module}::{service}Client"))
+/// A client that tonic has generated.
+pub(crate) struct Client {
+    /// Its path, as in `job_service_client::JobServiceClient`.
+    pub(crate) path: String,
+    /// The `#[cfg]` attributes of its module.
+    pub(crate) conditions: String,
+}
+
+impl Client {
+    /// Finds it in its generated code.
+    fn of(code: &str, service: &str) -> Option<Self> {
+        let (before, after) = code.split_once("pub mod ")?;
+        let (module, _) = after.split_once(' ')?;
+        let attributes = before.split("#[").filter(|attribute| attribute.starts_with("cfg("));
+        let conditions = attributes.map(|attribute| format!("#[{}\n", attribute.trim_end())).collect();
+        Some(Self { path: format!("{module}::{service}Client"), conditions })
+    }
 }
 
 /// Whether a message is exactly `{1: repeated rows, 2: page}`, which is the encoding of `EncodedPage`.

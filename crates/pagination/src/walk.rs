@@ -18,7 +18,7 @@ use std::{
 use futures_util::{FutureExt, Stream};
 use tonic::Status;
 
-use self::fetch::Fetcher;
+use self::fetch::{Call, Fetcher};
 pub use self::{
     checkpoint::{Checkpoint, CheckpointError},
     error::{WalkError, WalkErrorKind},
@@ -30,7 +30,6 @@ use crate::proto::{PageRequest, PageResponse};
 
 /// The page size of a walk, unless it is told another: the largest of most lists.
 const DEFAULT_PAGE_SIZE: u32 = 200;
-const DEFAULT_PAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A walk through a list: a stream of its rows.
 ///
@@ -98,9 +97,11 @@ impl<T: Send + 'static> Walk<T> {
         F: FnMut(PageRequest) -> Response + Send + 'static,
         Response: Future<Output = Result<(Vec<T>, Option<PageResponse>), Status>> + Send + 'static,
     {
-        let call = Box::new(move |page| call(page).boxed());
-        let pages = Pages::new(Fetcher::new(call, DEFAULT_PAGE_SIZE, DEFAULT_PAGE_TIMEOUT));
-        Self { pages, rows: Vec::new().into_iter(), given: 0 }
+        Self::of(Box::new(move |page, _| call(page).boxed()))
+    }
+
+    fn of(call: Call<T>) -> Self {
+        Self { pages: Pages::new(Fetcher::new(call, DEFAULT_PAGE_SIZE)), rows: Vec::new().into_iter(), given: 0 }
     }
 
     /// Begins with this request: at its page token, and with its page size if it has one. Its `skip` and `total_count`
@@ -140,8 +141,10 @@ impl<T: Send + 'static> Walk<T> {
 
     /// Sets how long one call for a page may take. Then it fails with DEADLINE_EXCEEDED, which is not retried unless
     /// [`Retry::codes`] has it. Default: 60 seconds.
+    ///
+    /// A walk of [`WalkExt`] also sends it to the server, as the deadline of the call.
     pub fn page_timeout(mut self, timeout: Duration) -> Self {
-        self.set(|fetcher| fetcher.timeout = timeout);
+        self.set(|fetcher| fetcher.timeout = Some(timeout));
         self
     }
 

@@ -15,7 +15,7 @@ use pagination::TokenVersion;
 use platform::{DEFAULT_WORKSPACE, Service};
 
 pub(crate) use self::{audit::AuditLog, exporter::Exporter, limits::Limits, otlp::Otlp, retention::Retention};
-use crate::{resources::Resource, services::SERVICES};
+use crate::{resources::Resource, services::SERVICES, terminal::Terminal};
 
 const EXIT_STATUSES: &str = "\
 Exit status:
@@ -26,7 +26,7 @@ Exit status:
 
 /// gRPC services over Postgres; all their lists are paged the same way.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, after_long_help = EXIT_STATUSES)]
+#[command(version, propagate_version = true, after_long_help = EXIT_STATUSES, term_width = help_width())]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -35,6 +35,11 @@ pub(crate) struct Arguments {
     // The order puts this argument after those of the command itself.
     #[arg(long, global = true, display_order = 900, env = "QUIRE_LOG", default_value = "info,sqlx=warn")]
     pub(crate) log: String,
+}
+
+/// The width of help: that of the terminal. Help that goes elsewhere is not wrapped.
+fn help_width() -> usize {
+    Terminal::stdout().map_or(0, |terminal| terminal.width)
 }
 
 #[derive(Debug, Subcommand)]

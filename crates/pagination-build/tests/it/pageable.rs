@@ -103,3 +103,13 @@ fn servers_have_the_codec_that_was_named_and_clients_keep_theirs() {
     assert!(client.contains("tonic_prost::ProstCodec::default()") && !client.contains("crate::Checked"));
     assert!(server.contains("crate::Checked::default()") && !server.contains("ProstCodec"));
 }
+
+#[test]
+fn a_list_is_compiled_under_the_conditions_of_its_client() {
+    let condition = "#[cfg(feature = \"client\")]";
+    let builder = configure()
+        .tonic(|tonic| tonic.client_mod_attribute(".", condition).client_mod_attribute(".", "#[allow(missing_docs)]"));
+    let code = Generated::with(&format!("{SERVICE}{PAGE}"), builder).code();
+    let (before, _) = code.split_once("impl<T> ::pagination::proto::ListClient<Request>").unwrap();
+    assert!(before.ends_with(&format!("}}\n{condition}\n")));
+}

@@ -8,7 +8,8 @@ use std::{fmt, str::FromStr};
 /// A place within a page is a number of rows of that page. If rows of that page are inserted or deleted before the walk
 /// is resumed, it can be off by as many rows. A place at the end of a page (`given` is 0) never is.
 ///
-/// The text is one line, such as `forward 17 token`, if the page token is one.
+/// The text is one line, such as `forward 17 token`, if the page token is one. It is read with or without the white
+/// space at its end, so it can be a line of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The page token of the page; empty for the first page.
@@ -38,10 +39,10 @@ impl FromStr for Checkpoint {
     type Err = CheckpointError;
 
     fn from_str(text: &str) -> Result<Self, CheckpointError> {
-        let mut parts = text.splitn(3, ' ');
-        let (Some(direction), Some(given), Some(token)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(CheckpointError);
-        };
+        let mut parts = text.trim_end().splitn(3, ' ');
+        let (Some(direction), Some(given)) = (parts.next(), parts.next()) else { return Err(CheckpointError) };
+        // The first page has none.
+        let token = parts.next().unwrap_or_default();
         let is_backward = match direction {
             FORWARD => false,
             BACKWARD => true,

@@ -4,14 +4,19 @@ use futures_util::future::BoxFuture;
 use tokio::time::{sleep, timeout};
 use tonic::{Code, Status};
 
-use super::retry::{Retry, requested_delay};
+use super::retry::{Retry, has_timed_out, requested_delay};
 use crate::proto::{PageRequest, PageResponse};
 
 /// The answer to the call for a page.
 pub(super) type Answer<T> = Result<(Vec<T>, PageResponse), Status>;
 
-type Call<T> = Box<dyn FnMut(PageRequest) -> BoxFuture<'static, Result<(Vec<T>, Option<PageResponse>), Status>> + Send>;
+/// A call for a page. It also takes the timeout that the caller has set, for the server.
+pub(super) type Call<T> = Box<
+    dyn FnMut(PageRequest, Option<Duration>) -> BoxFuture<'static, Result<(Vec<T>, Option<PageResponse>), Status>>
+        + Send,
+>;
 
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 /// After how many pages a size that was reduced is doubled.
 const PAGES_BEFORE_GROWTH: u32 = 8;
 
@@ -19,7 +24,8 @@ const PAGES_BEFORE_GROWTH: u32 = 8;
 pub(super) struct Fetcher<T> {
     call: Call<T>,
     pub(super) retry: Retry,
-    pub(super) timeout: Duration,
+    /// Of each call, if the caller has set one.
+    pub(super) timeout: Option<Duration>,
     /// The page size that the caller wants.
     pub(super) wanted: u32,
     /// The page size that has worked.
@@ -29,8 +35,8 @@ pub(super) struct Fetcher<T> {
 }
 
 impl<T> Fetcher<T> {
-    pub(super) fn new(call: Call<T>, wanted: u32, timeout: Duration) -> Self {
-        Self { call, retry: Retry::default(), timeout, wanted, size: u32::MAX, fetched: 0 }
+    pub(super) fn new(call: Call<T>, wanted: u32) -> Self {
+        Self { call, retry: Retry::default(), timeout: None, wanted, size: u32::MAX, fetched: 0 }
     }
 
     /// Fetches a page of at most `most` rows.
@@ -38,17 +44,19 @@ impl<T> Fetcher<T> {
         let retry = self.retry.clone();
         let mut retries = retry.begin();
         let most = u32::try_from(most).unwrap_or(u32::MAX).min(self.wanted);
+        let time = self.timeout.unwrap_or(DEFAULT_TIMEOUT);
         loop {
             let size = most.min(self.size);
             let page_size = i32::try_from(size).unwrap_or(i32::MAX);
-            let page = (self.call)(PageRequest { page_size, ..request.clone() });
-            let answer = timeout(self.timeout, page).await;
-            let answer = answer.unwrap_or_else(|_: tokio::time::error::Elapsed| Err(timed_out(self.timeout)));
+            let page = (self.call)(PageRequest { page_size, ..request.clone() }, self.timeout);
+            let answer = timeout(time, page).await;
+            let answer = answer.unwrap_or_else(|_: tokio::time::error::Elapsed| Err(timed_out(time)));
             let status = match answer {
                 Ok((rows, page)) => {
                     self.grow();
                     return Ok((rows, page.unwrap_or_default()));
                 }
+                Err(status) if has_timed_out(&status) => Status::deadline_exceeded(status.message()),
                 Err(status) => status,
             };
             let delay = retries.delay(&status);

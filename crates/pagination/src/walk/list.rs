@@ -1,7 +1,13 @@
+use std::time::Duration;
+
+use futures_util::FutureExt;
 use tonic::{Request, Response};
 
 use super::Walk;
 use crate::proto::{ListClient, ListRequest};
+
+/// The longest deadline that a call can have, about three years: gRPC writes it with eight digits.
+const MAX_DEADLINE: Duration = Duration::from_secs(99_999_999);
 
 /// [`walk`](Self::walk) for the clients of services that `pagination-build` has generated.
 pub trait WalkExt: Clone + Send + 'static {
@@ -22,11 +28,15 @@ pub trait WalkExt: Clone + Send + 'static {
         let mut request = request;
         let first = request.page_mut().take().unwrap_or_default();
         let client = self.clone();
-        let walk = Walk::new(move |page| {
+        let walk = Walk::of(Box::new(move |page, timeout| {
             let (mut client, mut request) = (client.clone(), request.clone());
             *request.page_mut() = Some(page);
-            async move { client.list(Request::new(request)).await.map(Response::into_inner).map(R::rows_and_page) }
-        });
+            let mut request = Request::new(request);
+            if let Some(timeout) = timeout {
+                request.set_timeout(timeout.min(MAX_DEADLINE));
+            }
+            async move { client.list(request).await.map(Response::into_inner).map(R::rows_and_page) }.boxed()
+        }));
         walk.page(first)
     }
 }

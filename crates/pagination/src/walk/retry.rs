@@ -1,8 +1,8 @@
-use std::{error::Error, time::Duration};
+use std::{error::Error, iter::successors, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::time::Instant;
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
 /// When the call for a page is sent again.
@@ -86,4 +86,9 @@ pub(super) fn requested_delay(status: &Status) -> Option<Duration> {
 fn is_of_connection(status: &Status) -> bool {
     let is_unclear = matches!(status.code(), Code::Unknown | Code::Internal | Code::Cancelled | Code::Unavailable);
     is_unclear && status.source().is_some()
+}
+
+/// Whether a timeout of the channel has ended the call. tonic's code for it is CANCELLED.
+pub(super) fn has_timed_out(status: &Status) -> bool {
+    successors(status.source(), |&cause| cause.source()).any(|cause| cause.is::<TimeoutExpired>())
 }

@@ -1,7 +1,15 @@
 //! A client's walk through the pages of a server that has every trouble.
 mod server;
 
-use std::{collections::HashSet, ops::Range, time::Duration};
+use std::{
+    collections::HashSet,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{StreamExt, TryStreamExt};
 use pagination::{
@@ -9,7 +17,7 @@ use pagination::{
     proto::{PageRequest, TotalCount},
 };
 use proptest::{collection::vec, prelude::*};
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 
 use self::server::{Server, Step};
 
@@ -134,14 +142,18 @@ proptest! {
     }
 
     #[test]
-    fn a_checkpoint_is_read_back(token in "[ -~]*", given: u64, is_backward: bool) {
+    fn a_checkpoint_is_read_back_also_as_a_line(token in "([ -~]*[!-~])?", given: u64, is_backward: bool) {
         let checkpoint = Checkpoint { page_token: token, given, is_backward };
-        prop_assert_eq!(checkpoint.to_string().parse(), Ok(checkpoint));
+        let text = checkpoint.to_string();
+        for text in [text.clone(), format!("{text}\r\n"), text.trim().to_owned()] {
+            prop_assert_eq!(text.parse(), Ok(checkpoint.clone()));
+        }
     }
 
     #[test]
     fn other_texts_are_no_checkpoints(text in "[a-z0-9 -]{0,20}") {
-        prop_assert_eq!(text.parse::<Checkpoint>().map(|checkpoint| checkpoint.to_string()).unwrap_or(text.clone()), text);
+        let read = text.parse::<Checkpoint>().map_or(text.clone(), |checkpoint| checkpoint.to_string());
+        prop_assert_eq!(read.trim_end(), text.trim_end());
     }
 }
 
@@ -208,6 +220,24 @@ async fn other_codes_are_retried_on_request() {
     let codes = vec![Code::Aborted, Code::DeadlineExceeded];
     let retry = Retry { codes, max_time: Duration::from_secs(300), ..Retry::default() };
     assert_eq!(all(Server::new(10, failing()).walk().retry(retry)).await.unwrap(), rows(0..10));
+}
+
+/// tonic calls it CANCELLED.
+#[tokio::test(start_paused = true)]
+async fn a_timeout_of_the_channel_is_like_one_of_the_walk() {
+    for (retry, expected) in
+        [(Retry::default(), 1), (Retry { codes: vec![Code::DeadlineExceeded], ..Retry::default() }, 6)]
+    {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = calls.clone();
+        let walk = Walk::<u32>::new(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async { Err(Status::from_error(Box::new(TimeoutExpired(())))) }
+        });
+        let error = all(walk.retry(retry)).await.unwrap_err();
+        assert!(matches!(error, WalkErrorKind::Call(status) if status.code() == Code::DeadlineExceeded));
+        assert_eq!(calls.load(Ordering::Relaxed), expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]

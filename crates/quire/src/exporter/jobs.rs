@@ -17,7 +17,7 @@ use super::{
 
 /// How many groups are in memory at most. With more, the less frequent types are summed as `other` already while the jobs
 /// are read.
-const MAX_GROUPS: usize = 20_000;
+const MAX_GROUPS: usize = 5_000;
 
 /// The sums of a reading, by group.
 #[derive(Default)]

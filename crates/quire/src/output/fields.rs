@@ -78,17 +78,9 @@ impl Field {
         !is_other && !self.is_repeated()
     }
 
-    /// The width of its longest value, if it is an enum.
-    pub(super) fn longest(&self) -> usize {
-        match &self.form {
-            Form::Enum(words) if !self.is_repeated() => words.range(1..).map(|(_, word)| word.len()).max().unwrap_or(0),
-            Form::Enum(_) | Form::Plain | Form::Timestamp | Form::Duration | Form::Message(_) => 0,
-        }
-    }
-
-    /// Whether a table may cut its values: texts, but no numbers, which would look like others.
+    /// Whether a table may cut its values: texts and names, but no numbers and times, which would look like others.
     pub(super) fn is_text(&self) -> bool {
-        self.is_repeated() || matches!(self.descriptor.kind(), Kind::String | Kind::Bytes)
+        self.is_repeated() || matches!(self.descriptor.kind(), Kind::String | Kind::Bytes | Kind::Enum(_))
     }
 }
 

@@ -48,8 +48,7 @@ impl Table {
 
     /// The widths that the header and these rows want.
     fn wanted(&self, rows: &[Vec<Cell>]) -> Vec<usize> {
-        let least = |column: &Column| measure_text_width(&column.name).max(column.field.longest());
-        let mut widths: Vec<_> = self.columns.iter().map(least).collect();
+        let mut widths: Vec<_> = self.columns.iter().map(|column| measure_text_width(&column.name)).collect();
         for row in rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(measure_text_width(&cell.text));

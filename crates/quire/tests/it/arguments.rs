@@ -32,9 +32,11 @@ fn variables(help: &str) -> Vec<(String, Meaning)> {
         rest.fold((*line).to_owned(), |entry, line| entry + "  " + line)
     });
     let variables = entries.filter_map(|entry| {
-        let (before, after) = entry.split_once("[env: ")?;
+        let (before, after) = entry.split_once("[env:")?;
         let (flag, meaning) = before.split_once("  ")?;
-        let variable = after.split(['=', ']']).next()?.to_owned();
+        let variable = after.split(['=', ']']).next()?.trim().to_owned();
+        // The help is wrapped.
+        let meaning = meaning.split_whitespace().collect::<Vec<_>>().join(" ");
         let flag = flag.split(' ').next()?.to_owned();
         let sentence = meaning.trim().split([';', '[']).next()?.split(". ").next()?.trim().to_owned();
         Some((variable, (flag, sentence)))

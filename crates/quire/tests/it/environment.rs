@@ -72,11 +72,19 @@ fn commands(of: &[String]) -> Vec<(Vec<String>, BTreeSet<String>)> {
         subcommands.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
     let subcommands: Vec<&str> = subcommands.filter_map(|line| line.split(' ').next()).collect();
     if subcommands.is_empty() {
-        let variables = help.split("[env: ").skip(1).map(|rest| rest.split(['=', ']']).next().unwrap().to_owned());
+        let names = help.split("[env:").skip(1).map(|rest| rest.split(['=', ']']).next().unwrap());
+        let variables = names.map(|name| name.trim().to_owned());
         return vec![(of.to_vec(), variables.collect())];
     }
     let others = subcommands.into_iter().filter(|name| *name != "help");
     others.flat_map(|name| commands(&[of, &[name.to_owned()]].concat())).collect()
+}
+
+/// As many arguments as the command requires, which are at most two.
+fn identity(command: &[String]) -> &'static [&'static str] {
+    let help = output(quire(&[command, &["--help".to_owned()]].concat()));
+    let usage = help.lines().find(|line| line.starts_with("Usage: ")).unwrap();
+    &["1", "2"][..usage.matches(" <").count()]
 }
 
 /// Arguments with which a command fails early, in two ways, so that no variable is hidden by its argument in both.
@@ -89,10 +97,12 @@ fn failing(command: &[String]) -> Vec<Vec<&'static str>> {
             &["--name", "x", "--subject", "x", "--scopes", "x"],
             [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]],
         ),
-        ["keys", "list"] => (&[], [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]]),
-        ["keys", "revoke"] | [_, "import"] => {
-            (&["/dev/null"], [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]])
-        }
+        ["exporter"] => (&[], [&["--listen", "0.0.0.0:1"], &["--otlp-endpoint", "x"]]),
+        ["completions"] => (&["no-shell"], [&[], &[]]),
+        ["man"] => (&["/dev/null/x"], [&[], &[]]),
+        [_, "import" | "export"] => (&["/dev/null"], [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]]),
+        // The commands that follow from the descriptors.
+        [_, _] => (identity(command), [&["--server", "http://127.0.0.1:1"], &["--workspace", "!"]]),
         _ => panic!("add the arguments with which {command:?} fails"),
     };
     ways.map(|way| [also, way].concat()).to_vec()

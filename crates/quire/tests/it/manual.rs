@@ -24,6 +24,8 @@ fn written(mut command: Command) -> String {
 fn flags(help: &str) -> BTreeSet<String> {
     let words = help.lines().map(str::trim).filter(|line| line.starts_with('-')).flat_map(str::split_whitespace);
     let flags = words.filter(|word| word.starts_with("--"));
+    // An optional value is written as in `--total[=<PRECISION>]`.
+    let flags = flags.map(|flag| flag.split('[').next().unwrap_or_default());
     flags.map(|flag| flag.trim_end_matches(|end: char| !end.is_ascii_alphanumeric()).to_owned()).collect()
 }
 

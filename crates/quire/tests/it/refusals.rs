@@ -267,121 +267,70 @@ fn help_names_every_setting_and_no_secret() {
     Usage: quire serve [OPTIONS]
 
     Options:
-          --listen <LISTEN>
-              The address to listen on. Without signing keys it must be a loopback address [env: QUIRE_LISTEN=] [default: 127.0.0.1:50051]
-          --services <SERVICES>
-              The services to serve [env: QUIRE_SERVICES=] [default: prompts memory registry meter identity jobs] [possible values: prompts, memory, registry, meter, identity, jobs]
-          --admin-listen <ADMIN_LISTEN>
-              An address for operators: /metrics for Prometheus, /healthz, /readyz, and /.well-known/jwks.json. Without signing keys it must be a loopback address [env: QUIRE_ADMIN_LISTEN=]
-          --admin-tls
-              Use TLS on the admin port, with the certificate of the server. Clients of the admin port need no certificate [env: QUIRE_ADMIN_TLS=]
-          --admin-insecure
-              Allow an admin address that is not a loopback address without TLS [env: QUIRE_ADMIN_INSECURE=]
-          --signing-keys <SIGNING_KEYS>
-              A PEM file with the Ed25519 keys of access tokens: the first private key signs, and all keys verify. With this file, every call needs a credential. SIGHUP reloads it [env: QUIRE_SIGNING_KEYS=]
-          --audience <AUDIENCE>
-              The audience of access tokens. Servers accept only tokens with their own audience. Without it, servers of the same database have the same one, which is stored there; give it to servers of other databases to share tokens with them [env: QUIRE_AUDIENCE=]
-          --reflection <REFLECTION>
-              Who may use reflection, which describes the services: callers with an access token, if there are signing keys, or everybody, or nobody [env: QUIRE_REFLECTION=] [default: authenticated] [possible values: authenticated, open, off]
-          --tls-cert <TLS_CERT>
-              A PEM file with the server's certificate chain. With this file, the server uses TLS. SIGHUP reloads the files of TLS [env: QUIRE_TLS_CERT=]
-          --tls-key <TLS_KEY>
-              A PEM file with the private key of the certificate [env: QUIRE_TLS_KEY=]
-          --tls-client-ca <TLS_CLIENT_CA>
-              A PEM file with certificate authorities. With this file, every client needs a certificate from one of them [env: QUIRE_TLS_CLIENT_CA=]
-          --database-url <DATABASE_URL>
-              The Postgres database, as in `postgres://user@host/name`. Without it, a private Postgres is started [env: DATABASE_URL]
-          --data-dir <DATA_DIR>
-              Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire] [env: QUIRE_DATA_DIR=]
-          --token-keys <TOKEN_KEYS>
-              The keys of page tokens, as `id:base64,…`, with 32 bytes each: the first encrypts, and all decrypt. Required with a database URL. Otherwise a key is created and stored in the data directory [env: QUIRE_TOKEN_KEYS]
-          --token-keys-file <FILE>
-              A file with the keys of page tokens, instead of `--token-keys`. SIGHUP reloads it [env: QUIRE_TOKEN_KEYS_FILE=]
-          --token-ttl <TOKEN_TTL>
-              How long a page token is valid [env: QUIRE_TOKEN_TTL=] [default: 72h]
-          --token-version <TOKEN_VERSION>
-              The version of page tokens to write, 2 or 3. Use 2 while servers of the previous release are running, because they refuse version 3 [env: QUIRE_TOKEN_VERSION=] [default: 3]
-          --drain-timeout <DRAIN_TIMEOUT>
-              How long calls in flight may take to finish after the server is told to stop [env: QUIRE_DRAIN_TIMEOUT=] [default: 30s]
-          --sample
-              Load samples into the workspace `default`. Kinds of records that it already has are skipped [env: QUIRE_SAMPLE=]
-          --audit-log <FILE>
-              A file for the audit log, one JSON object on each line [default: the log, as lines of `audit`] [env: QUIRE_AUDIT_LOG=]
-          --audit-log-size <MIB>
-              How large a file of the audit log may become, in MiB. Then it is renamed to FILE.1 [env: QUIRE_AUDIT_LOG_SIZE=] [default: 64]
-          --audit-log-files <NUMBER>
-              How many files the audit log may have. The oldest is overwritten [env: QUIRE_AUDIT_LOG_FILES=] [default: 8]
-          --otlp-endpoint <URL>
-              An OpenTelemetry collector that gets spans of calls and statements by OTLP over gRPC, as in http://127.0.0.1:4317 [env: QUIRE_OTLP_ENDPOINT=]
-          --otlp-sample-ratio <RATIO>
-              How many of the traces to export, from 0 to 1 [env: QUIRE_OTLP_SAMPLE_RATIO=] [default: 1]
-          --session-retention <SESSION_RETENTION>
-              How long sessions are kept after they expired or were revoked [env: QUIRE_SESSION_RETENTION=] [default: 30d]
-          --api-key-retention <API_KEY_RETENTION>
-              How long API keys are kept after they expired or were revoked. A key is kept as long as its sessions and the keys that were made with it [env: QUIRE_API_KEY_RETENTION=] [default: 90d]
-          --agent-retention <AGENT_RETENTION>
-              How long agents are kept that are offline, after their last heartbeat. Without this, they are kept [env: QUIRE_AGENT_RETENTION=]
-          --log <LOG>
-              What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
-      -h, --help
-              Print help
-      -V, --version
-              Print version
+          --listen <LISTEN>                        The address to listen on. Without signing keys it must be a loopback address [env: QUIRE_LISTEN=] [default: 127.0.0.1:50051]
+          --services <SERVICES>                    The services to serve [env: QUIRE_SERVICES=] [default: prompts memory registry meter identity jobs] [possible values: prompts, memory, registry, meter, identity, jobs]
+          --admin-listen <ADMIN_LISTEN>            An address for operators: /metrics for Prometheus, /healthz, /readyz, and /.well-known/jwks.json. Without signing keys it must be a loopback address [env: QUIRE_ADMIN_LISTEN=]
+          --admin-tls                              Use TLS on the admin port, with the certificate of the server. Clients of the admin port need no certificate [env: QUIRE_ADMIN_TLS=]
+          --admin-insecure                         Allow an admin address that is not a loopback address without TLS [env: QUIRE_ADMIN_INSECURE=]
+          --signing-keys <SIGNING_KEYS>            A PEM file with the Ed25519 keys of access tokens: the first private key signs, and all keys verify. With this file, every call needs a credential. SIGHUP reloads it [env: QUIRE_SIGNING_KEYS=]
+          --audience <AUDIENCE>                    The audience of access tokens. Servers accept only tokens with their own audience. Without it, servers of the same database have the same one, which is stored there; give it to servers of other databases to share tokens with them [env: QUIRE_AUDIENCE=]
+          --reflection <REFLECTION>                Who may use reflection, which describes the services: callers with an access token, if there are signing keys, or everybody, or nobody [env: QUIRE_REFLECTION=] [default: authenticated] [possible values: authenticated, open, off]
+          --tls-cert <TLS_CERT>                    A PEM file with the server's certificate chain. With this file, the server uses TLS. SIGHUP reloads the files of TLS [env: QUIRE_TLS_CERT=]
+          --tls-key <TLS_KEY>                      A PEM file with the private key of the certificate [env: QUIRE_TLS_KEY=]
+          --tls-client-ca <TLS_CLIENT_CA>          A PEM file with certificate authorities. With this file, every client needs a certificate from one of them [env: QUIRE_TLS_CLIENT_CA=]
+          --database-url <DATABASE_URL>            The Postgres database, as in `postgres://user@host/name`. Without it, a private Postgres is started [env: DATABASE_URL]
+          --data-dir <DATA_DIR>                    Where the private Postgres keeps its data [default: /var/lib/quire for root, otherwise ~/.local/share/quire] [env: QUIRE_DATA_DIR=]
+          --token-keys <TOKEN_KEYS>                The keys of page tokens, as `id:base64,…`, with 32 bytes each: the first encrypts, and all decrypt. Required with a database URL. Otherwise a key is created and stored in the data directory [env: QUIRE_TOKEN_KEYS]
+          --token-keys-file <FILE>                 A file with the keys of page tokens, instead of `--token-keys`. SIGHUP reloads it [env: QUIRE_TOKEN_KEYS_FILE=]
+          --token-ttl <TOKEN_TTL>                  How long a page token is valid [env: QUIRE_TOKEN_TTL=] [default: 72h]
+          --token-version <TOKEN_VERSION>          The version of page tokens to write, 2 or 3. Use 2 while servers of the previous release are running, because they refuse version 3 [env: QUIRE_TOKEN_VERSION=] [default: 3]
+          --drain-timeout <DRAIN_TIMEOUT>          How long calls in flight may take to finish after the server is told to stop [env: QUIRE_DRAIN_TIMEOUT=] [default: 30s]
+          --sample                                 Load samples into the workspace `default`. Kinds of records that it already has are skipped [env: QUIRE_SAMPLE=]
+          --audit-log <FILE>                       A file for the audit log, one JSON object on each line [default: the log, as lines of `audit`] [env: QUIRE_AUDIT_LOG=]
+          --audit-log-size <MIB>                   How large a file of the audit log may become, in MiB. Then it is renamed to FILE.1 [env: QUIRE_AUDIT_LOG_SIZE=] [default: 64]
+          --audit-log-files <NUMBER>               How many files the audit log may have. The oldest is overwritten [env: QUIRE_AUDIT_LOG_FILES=] [default: 8]
+          --otlp-endpoint <URL>                    An OpenTelemetry collector that gets spans of calls and statements by OTLP over gRPC, as in http://127.0.0.1:4317 [env: QUIRE_OTLP_ENDPOINT=]
+          --otlp-sample-ratio <RATIO>              How many of the traces to export, from 0 to 1 [env: QUIRE_OTLP_SAMPLE_RATIO=] [default: 1]
+          --session-retention <SESSION_RETENTION>  How long sessions are kept after they expired or were revoked [env: QUIRE_SESSION_RETENTION=] [default: 30d]
+          --api-key-retention <API_KEY_RETENTION>  How long API keys are kept after they expired or were revoked. A key is kept as long as its sessions and the keys that were made with it [env: QUIRE_API_KEY_RETENTION=] [default: 90d]
+          --agent-retention <AGENT_RETENTION>      How long agents are kept that are offline, after their last heartbeat. Without this, they are kept [env: QUIRE_AGENT_RETENTION=]
+          --log <LOG>                              What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]
+      -h, --help                                   Print help
+      -V, --version                                Print version
 
     Limits:
-          --max-connections <NUMBER>
-              The maximum number of connections to the database [env: QUIRE_MAX_CONNECTIONS=] [default: 16]
-          --tenant-connections <PERCENT>
-              How much of these connections one workspace may hold, in percent [env: QUIRE_TENANT_CONNECTIONS=] [default: 75]
-          --slow-connections <PERCENT>
-              How much of these connections one workspace may hold with slow statements, in percent. Beyond that, they are stopped when another workspace waits [env: QUIRE_SLOW_CONNECTIONS=] [default: 25]
-          --slow-after <SLOW_AFTER>
-              How long a statement runs until it counts as slow [env: QUIRE_SLOW_AFTER=] [default: 500ms]
-          --statement-timeout <STATEMENT_TIMEOUT>
-              How long a statement may run in Postgres. Then its call gets RESOURCE_EXHAUSTED [env: QUIRE_STATEMENT_TIMEOUT=] [default: 10s]
-          --lock-timeout <LOCK_TIMEOUT>
-              How long a statement may wait for a lock that another call holds. Then its call gets ABORTED [env: QUIRE_LOCK_TIMEOUT=] [default: 2s]
-          --call-memory <MIB>
-              How much memory the messages and the unread answers of all calls in flight may take, in MiB [env: QUIRE_CALL_MEMORY=] [default: 512]
-          --tenant-memory <MIB>
-              How much of that the calls of one workspace may take, and all calls without a credential together, in MiB [env: QUIRE_TENANT_MEMORY=] [default: 128]
-          --address-memory <MIB>
-              How much of that the calls without a credential from one address may take, in MiB [env: QUIRE_ADDRESS_MEMORY=] [default: 16]
-          --connection-memory <MIB>
-              How much of that the calls on one client connection may take, in MiB [env: QUIRE_CONNECTION_MEMORY=] [default: 64]
-          --sessions-per-minute <NUMBER>
-              How many sessions one API key may create in a minute, and how often one session may be refreshed [env: QUIRE_SESSIONS_PER_MINUTE=] [default: 60]
-          --failures-per-minute <NUMBER>
-              How many wrong secrets an address may send in a minute until it gets RESOURCE_EXHAUSTED [env: QUIRE_FAILURES_PER_MINUTE=] [default: 20]
-          --call-timeout <CALL_TIMEOUT>
-              How long a call may take, including its message, even if its `grpc-timeout` is longer [env: QUIRE_CALL_TIMEOUT=] [default: 60s]
-          --connection-calls <NUMBER>
-              How many calls can be in flight on a client connection [env: QUIRE_CONNECTION_CALLS=] [default: 100]
-          --max-client-connections <NUMBER>
-              How many clients can be connected. It is lowered if the process may open fewer files [env: QUIRE_MAX_CLIENT_CONNECTIONS=] [default: 4096]
-          --max-address-connections <NUMBER>
-              How many clients can be connected from one IPv4 address, or one /64 network of IPv6. Behind a proxy, all clients have its address [default: a quarter of all] [env: QUIRE_MAX_ADDRESS_CONNECTIONS=]
-          --connection-timeout <CONNECTION_TIMEOUT>
-              How long a client may take for the TLS handshake, and then until its first call. Then it is disconnected [env: QUIRE_CONNECTION_TIMEOUT=] [default: 10s]
-          --stall-timeout <STALL_TIMEOUT>
-              How long a client may take nothing of an answer. Then the call ends, and if nothing else was taken, the client is disconnected [env: QUIRE_STALL_TIMEOUT=] [default: 30s]
-          --idle-timeout <IDLE_TIMEOUT>
-              How long a connection may have no call. Then the client is asked to close it [env: QUIRE_IDLE_TIMEOUT=] [default: 5m]
-          --connection-age <CONNECTION_AGE>
-              How old a connection may become, more or less a tenth. Then the client is asked to close it [env: QUIRE_CONNECTION_AGE=] [default: 1h]
-          --stream-age <STREAM_AGE>
-              How old a stream of health may become. Then it gets UNAVAILABLE. A stream of reflection gets it after the time of a call [env: QUIRE_STREAM_AGE=] [default: 1h]
+          --max-connections <NUMBER>                 The maximum number of connections to the database [env: QUIRE_MAX_CONNECTIONS=] [default: 16]
+          --tenant-connections <PERCENT>             How much of these connections one workspace may hold, in percent [env: QUIRE_TENANT_CONNECTIONS=] [default: 75]
+          --slow-connections <PERCENT>               How much of these connections one workspace may hold with slow statements, in percent. Beyond that, they are stopped when another workspace waits [env: QUIRE_SLOW_CONNECTIONS=] [default: 25]
+          --slow-after <SLOW_AFTER>                  How long a statement runs until it counts as slow [env: QUIRE_SLOW_AFTER=] [default: 500ms]
+          --statement-timeout <STATEMENT_TIMEOUT>    How long a statement may run in Postgres. Then its call gets RESOURCE_EXHAUSTED [env: QUIRE_STATEMENT_TIMEOUT=] [default: 10s]
+          --lock-timeout <LOCK_TIMEOUT>              How long a statement may wait for a lock that another call holds. Then its call gets ABORTED [env: QUIRE_LOCK_TIMEOUT=] [default: 2s]
+          --call-memory <MIB>                        How much memory the messages and the unread answers of all calls in flight may take, in MiB [env: QUIRE_CALL_MEMORY=] [default: 512]
+          --tenant-memory <MIB>                      How much of that the calls of one workspace may take, and all calls without a credential together, in MiB [env: QUIRE_TENANT_MEMORY=] [default: 128]
+          --address-memory <MIB>                     How much of that the calls without a credential from one address may take, in MiB [env: QUIRE_ADDRESS_MEMORY=] [default: 16]
+          --connection-memory <MIB>                  How much of that the calls on one client connection may take, in MiB [env: QUIRE_CONNECTION_MEMORY=] [default: 64]
+          --sessions-per-minute <NUMBER>             How many sessions one API key may create in a minute, and how often one session may be refreshed [env: QUIRE_SESSIONS_PER_MINUTE=] [default: 60]
+          --failures-per-minute <NUMBER>             How many wrong secrets an address may send in a minute until it gets RESOURCE_EXHAUSTED [env: QUIRE_FAILURES_PER_MINUTE=] [default: 20]
+          --call-timeout <CALL_TIMEOUT>              How long a call may take, including its message, even if its `grpc-timeout` is longer [env: QUIRE_CALL_TIMEOUT=] [default: 60s]
+          --connection-calls <NUMBER>                How many calls can be in flight on a client connection [env: QUIRE_CONNECTION_CALLS=] [default: 100]
+          --max-client-connections <NUMBER>          How many clients can be connected. It is lowered if the process may open fewer files [env: QUIRE_MAX_CLIENT_CONNECTIONS=] [default: 4096]
+          --max-address-connections <NUMBER>         How many clients can be connected from one IPv4 address, or one /64 network of IPv6. Behind a proxy, all clients have its address [default: a quarter of all] [env: QUIRE_MAX_ADDRESS_CONNECTIONS=]
+          --connection-timeout <CONNECTION_TIMEOUT>  How long a client may take for the TLS handshake, and then until its first call. Then it is disconnected [env: QUIRE_CONNECTION_TIMEOUT=] [default: 10s]
+          --stall-timeout <STALL_TIMEOUT>            How long a client may take nothing of an answer. Then the call ends, and if nothing else was taken, the client is disconnected [env: QUIRE_STALL_TIMEOUT=] [default: 30s]
+          --idle-timeout <IDLE_TIMEOUT>              How long a connection may have no call. Then the client is asked to close it [env: QUIRE_IDLE_TIMEOUT=] [default: 5m]
+          --connection-age <CONNECTION_AGE>          How old a connection may become, more or less a tenth. Then the client is asked to close it [env: QUIRE_CONNECTION_AGE=] [default: 1h]
+          --stream-age <STREAM_AGE>                  How old a stream of health may become. Then it gets UNAVAILABLE. A stream of reflection gets it after the time of a call [env: QUIRE_STREAM_AGE=] [default: 1h]
     ");
     insta::assert_snapshot!(help(&["keys", "--help"]), @"
-    Create, list and revoke API keys
+    Work with the api keys of a running server
 
     Usage: quire keys [OPTIONS] <COMMAND>
 
     Commands:
+      list       List the api keys
+      delete     Revoke an API key, all keys that were made with it, directly or through other keys, and the sessions of all of them [alias: revoke]
       bootstrap  Create the first key of a workspace, with every scope. Run it on the machine that has the database. The secret is printed only once
       create     Create a key. It can have only scopes of the key that creates it. The secret is printed only once
-      list       List the keys of the workspace
-      revoke     Revoke a key and its sessions
       help       Print this message or the help of the given subcommand(s)
 
     Options:
@@ -443,12 +392,18 @@ fn help_names_every_setting_and_no_secret() {
     Commands:
       serve        Serve the services, with gRPC health and reflection
       migrate      Migrate a database; `serve` does this too when it starts
-      prompts      Work with the prompts of a running server
-      memories     Work with the memories of a running server
       agents       Work with the agents of a running server
-      usage        Work with the usage records of a running server
+      deployments  Work with the deployments of a running server
+      events       Work with the job events of a running server [alias: job-events]
       jobs         Work with the jobs of a running server
-      keys         Create, list and revoke API keys
+      keys         Work with the api keys of a running server [alias: api-keys]
+      labels       Work with the labels of a running server
+      memories     Work with the memories of a running server
+      prompts      Work with the prompts of a running server
+      sessions     Work with the sessions of a running server
+      usage        Work with the usage of a running server
+      versions     Work with the prompt versions of a running server [alias: prompt-versions]
+      exporter     Serve Prometheus metrics of a server's jobs, which are read from the server when Prometheus scrapes them
       completions  Print a script that completes this program's commands and flags in a shell
       man          Print the manual page of the program, or write the pages of all commands to a directory
       help         Print this message or the help of the given subcommand(s)
@@ -473,13 +428,16 @@ fn help_names_every_setting_and_no_secret() {
       130  interrupted by SIGINT (143 by SIGTERM)
     ");
     insta::assert_snapshot!(help(&["usage", "--help"]), @"
-    Work with the usage records of a running server
+    Work with the usage of a running server
 
     Usage: quire usage [OPTIONS] <COMMAND>
 
     Commands:
-      import  Import records from a file with one UsageRecord on each line, in protobuf's JSON. Records that are identical to an existing record or to an earlier line are skipped, so an interrupted import can be run again
-      help    Print this message or the help of the given subcommand(s)
+      list       List the usage
+      summarize  Sum the usage of a time range by groups, one page of groups at a time
+      import     Import records from a file with one UsageRecord on each line, in protobuf's JSON. Records that are identical to an existing record or to an earlier line are skipped, so an interrupted import can be run again
+      export     Export all usage records to a file that `import` reads, with one UsageRecord on each line, in protobuf's JSON. While the export runs, the rows are in FILE.partial. What the service sets is not exported: id, create_time
+      help       Print this message or the help of the given subcommand(s)
 
     Options:
           --log <LOG>  What to log, as in `info` or `warn,quire=debug` [env: QUIRE_LOG=] [default: info,sqlx=warn]

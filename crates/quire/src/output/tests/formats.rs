@@ -126,8 +126,8 @@ fn a_list_in_a_record_is_a_table() {
     job.retried_as:
     job.etag:
     hosts:
-    host    state         end_time  error    start_time
-    web-1   completed     -         -        -
-    web-17  failed        -         timeout  -
+    host    state      end_time  error    start_time
+    web-1   completed  -         -        -
+    web-17  failed     -         timeout  -
     ");
 }

@@ -31,10 +31,10 @@ fn columns_that_do_not_fit_are_omitted_and_widths_stay() {
         assert!(header <= width && first <= width, "{widths:?}");
     }
     assert_snapshot!(table(80), @"
-    id                                    status           create_time  operation.t…
-    01976398-ff94-7aa0-a70c-5d18b1eda8ff  failed           5m ago       disk-cleanup
-    01976398-ff94-7aa0-a70c-5d18b1eda8ff  completed        5m ago       reboot
-    01976398-ff94-7aa0-a70c-5d18b1eda8ff  partial_failure  5m ago       certificate…
+    id                                    status     create_time  operation.type
+    01976398-ff94-7aa0-a70c-5d18b1eda8ff  failed     5m ago       disk-cleanup
+    01976398-ff94-7aa0-a70c-5d18b1eda8ff  completed  5m ago       reboot
+    01976398-ff94-7aa0-a70c-5d18b1eda8ff  partial_…  5m ago       certificate-renew…
     ");
     assert_snapshot!(table(40), @"
     id
@@ -43,10 +43,10 @@ fn columns_that_do_not_fit_are_omitted_and_widths_stay() {
     01976398-ff94-7aa0-a70c-5d18b1eda8ff
     ");
     assert_snapshot!(table(120), @"
-    id                                    status           create_time  operation.type  target  error
-    01976398-ff94-7aa0-a70c-5d18b1eda8ff  failed           5m ago       disk-cleanup    web-17  no space left on device
-    01976398-ff94-7aa0-a70c-5d18b1eda8ff  completed        5m ago       reboot          web-1   -
-    01976398-ff94-7aa0-a70c-5d18b1eda8ff  partial_failure  5m ago       certificate-r…  web-1…  -
+    id                                    status     create_time  operation.type  target  error                    priority
+    01976398-ff94-7aa0-a70c-5d18b1eda8ff  failed     5m ago       disk-cleanup    web-17  no space left on device         5
+    01976398-ff94-7aa0-a70c-5d18b1eda8ff  completed  5m ago       reboot          web-1   -                               5
+    01976398-ff94-7aa0-a70c-5d18b1eda8ff  partial_…  5m ago       certificate-r…  web-1…  -                               5
     ");
 }
 
@@ -122,12 +122,12 @@ fn a_long_value_does_not_hide_the_other_columns() {
         printed(&choice(Format::Table, columns), terminal(width), &row, &[vec![memory.clone()]])
     };
     assert_snapshot!(table(&[], 80), @"
-    id                                    scope         content
-    01976398-ff94-7aa0-a70c-5d18b1eda8ff  user          xxxxxxxxxxxxxxxxxxxxxxxxxxx…
+    id                                    scope  content                        type
+    01976398-ff94-7aa0-a70c-5d18b1eda8ff  user   xxxxxxxxxxxxxxxxxxxxxxxxxxxx…  fact
     ");
     assert_snapshot!(table(&["content", "type", "scope", "tags", "metadata", "confidence"], 80), @"
-    content                           type  scope         tags  metadata  confidence
-    xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…  fact  user          a, b  a=1, b=2           -
+    content                                  type  scope  tags  metadata  confidence
+    xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…  fact  user   a, b  a=1, b=2           -
     ");
 }
 
@@ -151,10 +151,10 @@ fn only_styles_of_the_program_reach_a_terminal_that_has_them() {
     let styles = terminal(60).map(|terminal| Terminal { has_styles: true, ..terminal });
     let table = printed(&choice(Format::Table, &["status", "target"]), styles, &row, &pages);
     assert_snapshot!(table.replace('\u{1b}', "ESC"), @"
-    ESC[1mstatus         ESC[0m  ESC[1mtargetESC[0m
-    ESC[31mfailed         ESC[0m  web-17
-    ESC[32mcompleted      ESC[0m  web-1
-    ESC[33mpartial_failureESC[0m  web-17.eu-central.example
+    ESC[1mstatus   ESC[0m  ESC[1mtargetESC[0m
+    ESC[31mfailed   ESC[0m  web-17
+    ESC[32mcompletedESC[0m  web-1
+    ESC[33mpartial_…ESC[0m  web-17.eu-central.example
     ");
 }
 
