@@ -66,7 +66,7 @@ fn a_service_is_two_lines_outside_its_own_folders() {
     }
     for service in services {
         let own = [format!("crates/{service}/"), format!("proto/{service}/")];
-        let own: Vec<_> = own.iter().map(String::as_str).chain(exceptions(service)).collect();
+        let own: Vec<_> = own.into_iter().chain(exceptions(service).map(str::to_owned)).collect();
         let is_elsewhere = |file: &str| !own.iter().any(|own| file.starts_with(own));
         let lines: Vec<_> = sources
             .iter()
