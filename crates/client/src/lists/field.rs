@@ -1,6 +1,6 @@
 use std::{fmt, time::SystemTime};
 
-use heck::{ToKebabCase, ToShoutySnakeCase};
+use heck::ToKebabCase;
 use prost_reflect::{
     DynamicMessage, EnumDescriptor, EnumValueDescriptor, FieldDescriptor, FileDescriptor, Kind, Value,
 };
@@ -89,8 +89,11 @@ impl fmt::Debug for Field {
 /// The value of an enum as people see it: in lower case and without the name of the enum, as in `partial_failure` for
 /// `JOB_STATUS_PARTIAL_FAILURE`.
 pub fn enum_word(value: &EnumValueDescriptor) -> String {
-    let prefix = format!("{}_", value.parent_enum().name().to_shouty_snake_case());
-    value.name().strip_prefix(&prefix).unwrap_or(value.name()).to_ascii_lowercase()
+    let (of, name) = (value.parent_enum(), value.name());
+    let is_enum = |prefix: &str| prefix.replace('_', "").eq_ignore_ascii_case(of.name());
+    let mut prefixes = name.match_indices('_').filter_map(|(place, _)| name.split_at_checked(place));
+    let rest = prefixes.find_map(|(prefix, rest)| if is_enum(prefix) { rest.strip_prefix('_') } else { None });
+    rest.unwrap_or(name).to_ascii_lowercase()
 }
 
 fn enum_number(of: &EnumDescriptor, text: &str) -> Result<i32, String> {

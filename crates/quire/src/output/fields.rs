@@ -2,7 +2,8 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use prost_reflect::{DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value};
+use client::lists::enum_word;
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
 
 /// A field, with everything that does not depend on the message.
 #[derive(Debug, Clone)]
@@ -87,7 +88,7 @@ impl Field {
 impl Form {
     fn new(kind: &Kind, outer: &[MessageDescriptor]) -> Self {
         if let Some(descriptor) = kind.as_enum() {
-            return Self::Enum(words(descriptor));
+            return Self::Enum(descriptor.values().map(|value| (value.number(), enum_word(&value))).collect());
         }
         let Some(message) = kind.as_message() else { return Self::Plain };
         match message.full_name() {
@@ -97,17 +98,6 @@ impl Form {
             _ => Self::Message(fields_within(message, outer)),
         }
     }
-}
-
-/// The names of an enum's values, as in `failed` for `JOB_STATUS_FAILED` of `JobStatus`.
-fn words(of: &EnumDescriptor) -> BTreeMap<i32, String> {
-    let word = |name: &str| {
-        let is_enum = |prefix: &str| prefix.replace('_', "").eq_ignore_ascii_case(of.name());
-        let mut prefixes = name.match_indices('_').filter_map(|(place, _)| name.split_at_checked(place));
-        let rest = prefixes.find_map(|(prefix, rest)| if is_enum(prefix) { rest.strip_prefix('_') } else { None });
-        rest.unwrap_or(name).to_ascii_lowercase()
-    };
-    of.values().map(|value| (value.number(), word(value.name()))).collect()
 }
 
 /// A column of a table: a field, or a field of a nested message.

@@ -76,7 +76,7 @@ pub(super) fn line(form: &Form, value: Option<&Value>) -> String {
     on_one_line(&text)
 }
 
-/// A shorter form of [`line`]: how long ago a time is, and what is in a list or map without quotes.
+/// A shorter form of [`line()`]: how long ago a time is, and what is in a list or map without quotes.
 pub(super) fn short(form: &Form, value: Option<&Value>, now: SystemTime) -> String {
     match (form, value) {
         (Form::Timestamp, Some(Value::Message(message))) => ago(timestamp(message), now),
