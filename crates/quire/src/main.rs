@@ -10,6 +10,7 @@ mod compression;
 mod connect;
 mod database;
 mod deadline;
+mod descriptors;
 mod error;
 mod export;
 mod exporter;

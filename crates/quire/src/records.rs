@@ -6,9 +6,7 @@ mod listing;
 use client::Client;
 use platform::{Import, Service};
 use prost::Message;
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor, Value,
-};
+use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor, Value};
 use quire_proto::pagination::v1::EncodedPage;
 use serde_json::Deserializer;
 use tonic::{
@@ -19,7 +17,7 @@ use tonic::{
 use tonic_prost::ProstCodec;
 
 pub(crate) use self::listing::Listing;
-use crate::error::Error;
+use crate::{descriptors::pool, error::Error};
 
 /// The field of a batch's request that makes the server skip identical existing records.
 const SKIP_EXISTING: &str = "pass_over_existing";
@@ -108,9 +106,7 @@ impl Records {
 }
 
 fn describe(service: &Service) -> Result<ServiceDescriptor, Error> {
-    let pool = DescriptorPool::decode(quire_proto::FILE_DESCRIPTOR_SET);
-    let pool = pool.map_err(|error| Error::Descriptors(error.to_string()))?;
-    let described = pool.get_service_by_name(service.grpc_name);
+    let described = pool().get_service_by_name(service.grpc_name);
     described.ok_or_else(|| Error::Descriptors(format!("no service {}", service.grpc_name)))
 }
 

@@ -14,11 +14,11 @@ use clap::{
     error::{ContextKind, ContextValue, Error, ErrorKind},
 };
 use client::lists::{self, Method};
-use prost_reflect::DescriptorPool;
 
 use self::{list::ListArguments, record::GetArguments};
 use crate::{
     arguments::{Arguments, Connect, Keys},
+    descriptors::pool,
     imports::{self, Transfer},
     keys,
 };
@@ -64,11 +64,7 @@ impl Resource {
 
 /// The resources of the contract.
 fn resources() -> &'static [lists::Resource] {
-    static RESOURCES: LazyLock<Vec<lists::Resource>> = LazyLock::new(|| {
-        // Tests run the commands of every list, so these descriptors can be decoded.
-        let pool = DescriptorPool::decode(quire_proto::FILE_DESCRIPTOR_SET).unwrap_or_default();
-        lists::resources(&pool)
-    });
+    static RESOURCES: LazyLock<Vec<lists::Resource>> = LazyLock::new(|| lists::resources(pool()));
     &RESOURCES
 }
 
@@ -124,7 +120,8 @@ fn commands(command: Command) -> Command {
 
 /// The first sentence about a method, as a request: `Delete a job` for `Deletes a job.`
 fn about(method: &Method) -> String {
-    let sentence = fields::first_sentence(&method.comment);
+    let comment = method.comment();
+    let sentence = fields::first_sentence(&comment);
     match sentence.split_once(' ') {
         Some((verb, rest)) => format!("{} {rest}", verb.strip_suffix('s').unwrap_or(verb)),
         None => sentence.to_owned(),

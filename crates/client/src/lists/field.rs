@@ -13,8 +13,6 @@ const TIMESTAMP: &str = "google.protobuf.Timestamp";
 pub struct Field {
     /// Its descriptor.
     pub descriptor: FieldDescriptor,
-    /// Its comment in the proto, on one line.
-    pub comment: String,
 }
 
 impl Field {
@@ -22,7 +20,12 @@ impl Field {
         let kind = descriptor.kind();
         let is_other = kind.as_message().is_some_and(|message| message.full_name() != TIMESTAMP);
         let is_text = !is_other && !matches!(kind, Kind::Bytes);
-        is_text.then(|| Self { comment: comment(&descriptor.parent_file(), descriptor.path()), descriptor })
+        is_text.then_some(Self { descriptor })
+    }
+
+    /// Its comment in the proto, on one line.
+    pub fn comment(&self) -> String {
+        comment(&self.descriptor.parent_file(), self.descriptor.path())
     }
 
     /// The name, as in `create-time-from`. For a list, the name of one: `status` for `statuses`.

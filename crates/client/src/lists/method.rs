@@ -45,8 +45,6 @@ pub struct Method {
     pub verb: String,
     /// The rest of its name, as in `api-key`.
     pub noun: String,
-    /// Its comment in the proto, on one line.
-    pub comment: String,
     /// The fields of its request that can be written as text, in the order of the message.
     pub fields: Vec<Field>,
     /// The request.
@@ -54,6 +52,7 @@ pub struct Method {
     /// The response.
     pub output: MessageDescriptor,
     path: PathAndQuery,
+    descriptor: MethodDescriptor,
 }
 
 impl Method {
@@ -66,12 +65,17 @@ impl Method {
             full_name: method.full_name().to_owned(),
             verb: verb.to_owned(),
             noun: noun.to_owned(),
-            comment: comment(&method.parent_service().parent_file(), method.path()),
             fields: method.input().fields().filter_map(Field::new).collect(),
             input: method.input(),
             output: method.output(),
             path,
+            descriptor: method.clone(),
         })
+    }
+
+    /// Its comment in the proto, on one line.
+    pub fn comment(&self) -> String {
+        comment(&self.descriptor.parent_service().parent_file(), self.descriptor.path())
     }
 
     /// Calls the method.

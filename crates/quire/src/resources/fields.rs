@@ -19,7 +19,7 @@ pub(super) fn augment(command: Command, method: &'static Method, heading: Option
 }
 
 fn argument(method: &Method, field: &'static Field, heading: Option<&'static str>) -> Arg {
-    let comment = in_arguments(method, field.descriptor.name(), field.comment.trim_end_matches('.'));
+    let comment = in_arguments(method, field.descriptor.name(), field.comment().trim_end_matches('.'));
     let first = first_sentence(&comment).to_owned();
     let argument = Arg::new(field.descriptor.full_name());
     let argument = if first == comment { argument.help(first) } else { argument.help(first).long_help(comment) };
