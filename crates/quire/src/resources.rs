@@ -68,6 +68,11 @@ fn resources() -> &'static [lists::Resource] {
     &RESOURCES
 }
 
+/// The list with this method, as in `jobs.v1.JobService.ListJobs`.
+pub(crate) fn list(method: &str) -> Option<&'static lists::List> {
+    resources().iter().flat_map(|resource| &resource.lists).find(|list| list.method.full_name == method)
+}
+
 fn find(name: &str) -> Option<&'static lists::Resource> {
     resources().iter().find(|resource| resource.name == name)
 }

@@ -1,40 +1,25 @@
 use std::mem;
 
-use client::Client;
-use pagination::{
-    Walk,
-    proto::{PageRequest, PageResponse},
-};
+use client::{Client, lists::List};
+use pagination::Walk;
 use platform::{Import, Service};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, SerializeOptions, Value};
-use quire_proto::{pagination::v1::EncodedPage, resources::is_output_only};
-use tonic::{Status, codegen::http::uri::PathAndQuery};
+use quire_proto::resources::is_output_only;
 
-use super::{call, describe, method, path, rows};
-use crate::error::Error;
+use super::{describe, method, rows};
+use crate::{error::Error, resources::list};
 
 /// How the bool fields of a list's request begin that ask for more in each row.
 const WITH: &str = "with_";
 
 /// The list of an [`Import`], whose rows become the lines that the import reads.
 pub(crate) struct Listing {
-    pages: Pages,
-    row: MessageDescriptor,
+    list: &'static List,
+    request: DynamicMessage,
     /// The message of a line.
     line: MessageDescriptor,
     /// What a line consists of. The row itself is the last part.
     parts: Vec<Part>,
-}
-
-/// The calls of a walk.
-#[derive(Clone)]
-struct Pages {
-    path: PathAndQuery,
-    /// The request, without its page.
-    request: DynamicMessage,
-    page: FieldDescriptor,
-    response: MessageDescriptor,
-    rows: FieldDescriptor,
 }
 
 /// A message in a line.
@@ -53,24 +38,19 @@ impl Listing {
     /// [`Error::Descriptors`] when the descriptors do not fit the import.
     pub(crate) fn new(service: &Service, import: &Import) -> Result<Self, Error> {
         let described = describe(service)?;
-        let list = method(&described, import.list_method)?;
+        let method_name = format!("{}.{}", service.grpc_name, import.list_method);
+        let list = list(&method_name).ok_or_else(|| Error::Descriptors(format!("{method_name} is no list")))?;
         let (_, line) = rows(&method(&described, import.batch_method)?.input())?;
-        let (rows, row) = rows(&list.output())?;
-        let parts = parts(&row, &line);
+        let parts = parts(&list.row, &line);
         if !parts.iter().any(|part| part.from.is_none()) {
-            return Err(Error::Descriptors(format!("{} does not hold {}", line.full_name(), row.full_name())));
+            return Err(Error::Descriptors(format!("{} does not hold {}", line.full_name(), list.row.full_name())));
         }
-        let page = list.input().get_field_by_name("page");
-        let page = page.ok_or_else(|| Error::Descriptors(format!("no page in {}", list.input().full_name())))?;
-        let request = request(list.input(), import.order)?;
-        let pages = Pages { path: path(&list)?, request, page, response: list.output(), rows };
-        Ok(Self { pages, row, line, parts })
+        Ok(Self { list, request: request(list.method.input.clone(), import.order)?, line, parts })
     }
 
     /// Walks through the whole list.
     pub(crate) fn walk(&self, client: Client) -> Walk<DynamicMessage> {
-        let pages = self.pages.clone();
-        Walk::new(move |page| pages.clone().fetch(client.clone(), page))
+        self.list.walk(client, self.request.clone())
     }
 
     /// Writes the row as a line: protobuf's JSON with the proto's field names, sorted by name. The same row is always the
@@ -80,7 +60,7 @@ impl Listing {
         for Part { from, to, omitted } in &self.parts {
             let part = match from {
                 Some(field) => row.take_field(field),
-                None => Some(Value::Message(mem::replace(&mut row, DynamicMessage::new(self.row.clone())))),
+                None => Some(Value::Message(mem::replace(&mut row, DynamicMessage::new(self.list.row.clone())))),
             };
             let Some(Value::Message(mut part)) = part else { continue };
             omitted.iter().for_each(|field| part.clear_field(field));
@@ -113,27 +93,6 @@ impl Listing {
         }
         names.retain(|name| !self.parts.iter().any(|part| part.from.as_ref().is_some_and(|from| from.name() == *name)));
         format!("What the service sets is not exported: {}{}", names.join(", "), sentences.join(". "))
-    }
-}
-
-impl Pages {
-    async fn fetch(
-        self,
-        client: Client,
-        page: PageRequest,
-    ) -> Result<(Vec<DynamicMessage>, Option<PageResponse>), Status> {
-        let Self { path, mut request, page: field, response, rows } = self;
-        let undecodable = |error: prost::DecodeError| Status::internal(format!("cannot decode the page: {error}"));
-        if let Kind::Message(message) = field.kind() {
-            let mut encoded = DynamicMessage::new(message);
-            encoded.transcode_from(&page).map_err(undecodable)?;
-            request.set_field(&field, Value::Message(encoded));
-        }
-        let EncodedPage { rows: encoded, page } = call(&client, &path, request).await?;
-        let mut decoded = DynamicMessage::decode(response, encoded).map_err(undecodable)?;
-        let Some(Value::List(rows)) = decoded.take_field(&rows) else { return Ok((Vec::new(), Some(page))) };
-        let rows = rows.into_iter().filter_map(|row| if let Value::Message(row) = row { Some(row) } else { None });
-        Ok((rows.collect(), Some(page)))
     }
 }
 
