@@ -27,10 +27,12 @@ mod error;
 pub mod lists;
 mod service;
 mod session;
+mod timeout;
 
 pub use self::{
     builder::{Builder, DEFAULT_DEADLINE},
     connection::{Address, Cause},
     error::Error,
     service::Client,
+    timeout::grpc_timeout,
 };

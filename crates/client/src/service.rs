@@ -26,7 +26,7 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use crate::{Builder, DEFAULT_DEADLINE, Error, session::Session};
+use crate::{Builder, DEFAULT_DEADLINE, Error, session::Session, timeout::grpc_timeout};
 
 /// The header with the time that a call may take.
 const TIMEOUT: &str = "grpc-timeout";
@@ -100,7 +100,7 @@ impl Service<http::Request<Body>> for Client {
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         let Self { channel, caller, deadline } = self.clone();
         let header = request.headers_mut().entry(TIMEOUT).or_insert_with(|| timeout_header(deadline));
-        let deadline = header.to_str().ok().and_then(read_timeout).unwrap_or(deadline);
+        let deadline = grpc_timeout(header).unwrap_or(deadline);
         // The channel's own timeout begins when it is connected.
         Box::pin(async move { Ok(in_time(deadline, send(channel, caller, request)).await?) })
     }
@@ -145,21 +145,6 @@ pub(crate) async fn in_time<T>(time: Duration, call: impl Future<Output = Result
 
 fn has_timed_out(status: &Status) -> bool {
     successors(error::Error::source(status), |&cause| cause.source()).any(|cause| cause.is::<TimeoutExpired>())
-}
-
-/// The time in a `grpc-timeout` header: a number and its unit.
-fn read_timeout(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let number: u64 = number.parse().ok()?;
-    Some(match unit {
-        "H" => Duration::from_secs(number.saturating_mul(3_600)),
-        "M" => Duration::from_secs(number.saturating_mul(60)),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    })
 }
 
 /// A time in milliseconds, as gRPC writes it.

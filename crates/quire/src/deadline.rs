@@ -2,10 +2,8 @@
 
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
-use axum::{
-    http::{HeaderMap, HeaderValue},
-    response::Response,
-};
+use axum::{http::HeaderMap, response::Response};
+use client::grpc_timeout;
 use metrics::counter;
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
@@ -26,7 +24,7 @@ impl Deadline {
     /// malformed.
     pub(crate) fn of(headers: &HeaderMap, most: Duration) -> Option<Self> {
         let given = match headers.get(GRPC_TIMEOUT) {
-            Some(value) => Some(timeout(value)?).filter(|timeout| *timeout < most),
+            Some(value) => Some(grpc_timeout(value)?).filter(|timeout| *timeout < most),
             None => None,
         };
         Some(Self { time: Instant::now() + given.unwrap_or(most), is_given: given.is_some() })
@@ -55,29 +53,11 @@ impl Deadline {
     }
 }
 
-/// Parses one to eight digits and a unit, as in [gRPC over
-/// HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
-fn timeout(value: &HeaderValue) -> Option<Duration> {
-    let (unit, digits) = value.as_bytes().split_last()?;
-    if !(1..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let count: u64 = str::from_utf8(digits).ok()?.parse().ok()?;
-    match unit {
-        b'H' => Some(Duration::from_secs(count * 60 * 60)),
-        b'M' => Some(Duration::from_secs(count * 60)),
-        b'S' => Some(Duration::from_secs(count)),
-        b'm' => Some(Duration::from_millis(count)),
-        b'u' => Some(Duration::from_micros(count)),
-        b'n' => Some(Duration::from_nanos(count)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use axum::http::HeaderValue;
     use tonic::Code;
 
     use super::*;
@@ -85,7 +65,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn read(value: &[u8]) -> Option<Duration> {
-        timeout(&HeaderValue::from_bytes(value).unwrap())
+        grpc_timeout(&HeaderValue::from_bytes(value).unwrap())
     }
 
     #[test]
